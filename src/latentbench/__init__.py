@@ -1,0 +1,1 @@
+"""A reproducible workbench for latent-variable image models."""

@@ -1,0 +1,126 @@
+"""Files that are whole or absent: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from latentbench.errors import ArtifactError, StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_REFUSES = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what a full or read-only disk raises into a StorageError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise StorageError(f"No space is left to write {path}; free some and run again.") from error
+        if error.errno in _DISK_REFUSES:
+            raise StorageError(f"{path} cannot be written ({error.strerror}); check its folder.") from error
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it becomes `path` if the block succeeds and goes away if it fails.
+
+    The name is fixed, so what a killed run left behind is overwritten by the next.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file that a stage left.
+
+    Raises ArtifactError where it is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+    if not isinstance(content, dict):
+        raise ArtifactError(f"{path} is damaged (not a mapping); delete it and run its stage again.")
+    return content
+
+
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], *, columns: Sequence[str]) -> None:
+    """Rows as CSV. Floats are written so that they read back as the same number."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
+
+
+def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
+    import numpy as np
+
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def read_array(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
+    """A .npy array; `mapped` leaves it on disk until it is indexed.
+
+    Raises ArtifactError where it is missing or damaged.
+    """
+    import numpy as np
+
+    try:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,51 @@
+"""The names of the files that stages hand over. The engines and the stages read them here alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SPLITS = ("train", "test")
+
+# data/prepared/DATASET. The manifest is written last: where it stands, all stands.
+DATASET_MANIFEST = "dataset.json"
+
+
+def images_name(split: str) -> str:
+    return f"{split}-images.npy"
+
+
+def labels_name(split: str) -> str:
+    return f"{split}-labels.npy"
+
+
+# data/reference/DATASET. The manifest is written last.
+REFERENCE_MANIFEST = "reference.json"
+CLASSIFIER = "classifier.safetensors"
+
+
+def features_name(extractor: str) -> str:
+    return f"{extractor}-features.npy"
+
+
+def statistics_name(extractor: str) -> str:
+    return f"{extractor}-statistics.safetensors"
+
+
+# results/STUDY/EXPERIMENT
+CONFIG = "config.yaml"
+HISTORY = "history.csv"
+PROVENANCE = "provenance.json"
+METRICS = "metrics.csv"
+LAST_METRICS = "metrics.json"
+EXPLORATION = "latent/explore.json"
+
+# results/STUDY
+STUDY = "study.yaml"
+
+
+def checkpoint_path(results: Path, epoch: int) -> Path:
+    return results / "checkpoints" / f"epoch-{epoch:04d}.safetensors"
+
+
+def samples_path(results: Path, epoch: int) -> Path:
+    return results / "samples" / f"epoch-{epoch:04d}.png"

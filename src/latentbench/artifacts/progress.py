@@ -1,0 +1,36 @@
+"""A bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(line: str) -> None:
+    """A line of progress, on standard error: standard output is for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], description: str, *, total: int | None = None, unit: str = "it") -> Iterator[T]:
+    """Iterate over `items`, showing how far it is."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=description, total=total, unit=unit, leave=False)
+        return
+    start = last = time.monotonic()
+    for count, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES:
+            last = now
+            of_total = f" of {total}" if total is not None else ""
+            say(f"{description}: {count}{of_total} {unit}, {now - start:.0f} s")

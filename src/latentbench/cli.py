@@ -1,0 +1,171 @@
+"""The command line: one subcommand per stage, from files to files. Each imports only what it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from latentbench.errors import LatentbenchError
+
+
+class Stages(click.Group):
+    """Reports the project's own errors in one sentence; `--debug` keeps the traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        from latentbench.artifacts.files import storage_errors
+
+        if context.params.get("debug"):
+            return super().invoke(context)
+        try:
+            with storage_errors(Path.cwd()):
+                return super().invoke(context)
+        except LatentbenchError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'The system'}: {error.strerror or error}.") from error
+
+
+PATH = click.Path(path_type=Path)
+
+
+def path_option(name: str, help_text: str, *, required: bool = True) -> Any:
+    return click.option(name, type=PATH, required=required, help=help_text)
+
+
+config_option = path_option("--config", "The resolved config.yaml that `configure` wrote.")
+data_option = path_option("--data", "data/prepared/DATASET")
+reference_option = path_option("--reference", "data/reference/DATASET")
+results_option = path_option("--results", "results/STUDY/EXPERIMENT")
+
+
+@click.group(cls=Stages, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="latentbench")
+def main(debug: bool) -> None:
+    """Train, measure and compare latent-variable image models, one stage at a time."""
+
+
+@main.command()
+@path_option("--params", "params.yaml, or - to read it from standard input.")
+@click.option("--experiment", help="Resolve this experiment.")
+@click.option("--dataset", help="Resolve this dataset.")
+@click.option("--study", help="Resolve this study.")
+@path_option("--output", "The resolved YAML file to write.")
+def configure(params: Path, experiment: str | None, dataset: str | None, study: str | None, output: Path) -> None:
+    """Resolve one experiment, dataset or study of params.yaml into a file of its own."""
+    from latentbench.artifacts.files import write_yaml
+    from latentbench.config.load import read_params
+
+    asked = {"experiment": experiment, "dataset": dataset, "study": study}
+    named = {kind: name for kind, name in asked.items() if name is not None}
+    if len(named) != 1:
+        raise click.UsageError("Give exactly one of --experiment, --dataset and --study.")
+    [(kind, name)] = named.items()
+    text = sys.stdin.read() if str(params) == "-" else None
+    resolved = getattr(read_params(params, text=text), kind)(name)
+    write_yaml(output, resolved.model_dump(mode="json"))
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of params.yaml."""
+    from latentbench.config.params import Params
+
+    click.echo(json.dumps(Params.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+@main.command()
+@config_option
+@path_option("--output", "data/raw/DATASET")
+def fetch(config: Path, output: Path) -> None:
+    """Bring a dataset's raw files here: from a mirror, the official hosts or the user's own files."""
+    from latentbench.config.datasets import DatasetConfig
+    from latentbench.config.load import read_config
+    from latentbench.data.fetch import fetch_dataset
+
+    fetch_dataset(read_config(config, DatasetConfig), output)
+
+
+@main.command()
+@config_option
+@path_option("--raw", "data/raw/DATASET")
+@path_option("--output", "data/prepared/DATASET")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that decode; default: one per core.")
+def prepare(config: Path, raw: Path, output: Path, workers: int | None) -> None:
+    """Decode, crop and resize a dataset's pictures into uint8 arrays."""
+    from latentbench.config.datasets import DatasetConfig
+    from latentbench.config.load import read_config
+    from latentbench.data.prepare import prepare_dataset
+
+    prepare_dataset(read_config(config, DatasetConfig), raw, output, workers=workers)
+
+
+@main.command()
+@config_option
+@data_option
+@path_option("--output", "data/reference/DATASET")
+def reference(config: Path, data: Path, output: Path) -> None:
+    """Train the feature network where one is wanted, and keep the real images' features and statistics."""
+    from latentbench.config.datasets import DatasetConfig
+    from latentbench.config.load import read_config
+    from latentbench.evaluation.reference import build_reference
+
+    build_reference(read_config(config, DatasetConfig), data, output)
+
+
+@main.command()
+@config_option
+@data_option
+@results_option
+@path_option("--logs", "Where TensorBoard events go: logs/STUDY/EXPERIMENT")
+@path_option("--scratch", "Where resumable state is kept: scratch/STUDY/EXPERIMENT")
+@click.option("--restart", is_flag=True, help="Discard the resumable state and begin again.")
+def train(config: Path, data: Path, results: Path, logs: Path, scratch: Path, restart: bool) -> None:
+    """Train an experiment, from where it was interrupted if it was."""
+    from latentbench.config.experiments import ExperimentConfig
+    from latentbench.config.load import read_config
+    from latentbench.training.train import Folders, train_experiment
+
+    folders = Folders(data=data, results=results, logs=logs, scratch=scratch)
+    train_experiment(read_config(config, ExperimentConfig), folders, restart=restart)
+
+
+@main.command()
+@config_option
+@results_option
+@reference_option
+def evaluate(config: Path, results: Path, reference: Path) -> None:
+    """Measure every checkpoint of an experiment."""
+    from latentbench.config.experiments import ExperimentConfig
+    from latentbench.config.load import read_config
+    from latentbench.evaluation.evaluate import evaluate_experiment
+
+    evaluate_experiment(read_config(config, ExperimentConfig), results, reference)
+
+
+@main.command()
+@config_option
+@data_option
+@results_option
+def explore(config: Path, data: Path, results: Path) -> None:
+    """Sample, reconstruct and interpolate with an experiment's last checkpoint."""
+    from latentbench.config.experiments import ExperimentConfig
+    from latentbench.config.load import read_config
+    from latentbench.latent.explore import explore_experiment
+
+    explore_experiment(read_config(config, ExperimentConfig), data, results)
+
+
+@main.command()
+@path_option("--results", "results/STUDY")
+@path_option("--template", "The notebook to execute: report/comparison.ipynb")
+@path_option("--output", "report/STUDY")
+def report(results: Path, template: Path, output: Path) -> None:
+    """Render a study's report from its result files."""
+    from latentbench.report.build import build_report
+
+    build_report(results, template, output)

@@ -1,0 +1,154 @@
+"""The schema of an experiment: what is trained, for how long, and how it is measured and explored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from latentbench.config.base import Compute, Name, Section
+from latentbench.config.datasets import Channels, ImageSize
+
+
+class Model(Section):
+    """What every objective has in common. Defaults are those of the objective's paper."""
+
+    width: int = Field(default=64, ge=4, description="Channels at the largest resolution; doubles as it halves.")
+    learning_rate: float = Field(gt=0, description="Adam's step size.")
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+
+
+class VAEModel(Model):
+    """Variational autoencoder (Kingma & Welling, 2014) with a Gaussian likelihood."""
+
+    objective: Literal["vae"]
+    latent_dim: int = Field(default=64, ge=1)
+    kl_weight: float = Field(default=1.0, ge=0, description="β of Higgins et al. (2017); 1 is the ELBO.")
+    decoder_std: Annotated[float, Field(gt=0)] | Literal["optimal"] = Field(
+        default="optimal",
+        description="Standard deviation of the likelihood in units of [-1, 1]; "
+        "`optimal` is its maximum-likelihood value (Rybkin et al., 2021).",
+    )
+    learning_rate: float = Field(default=1e-3, gt=0)
+
+
+class GANModel(Model):
+    latent_dim: int = Field(default=128, ge=1)
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="Of the generator's averaged weights, per generator step; 0 is off."
+    )
+
+
+class DCGANModel(GANModel):
+    """Radford et al. (2016): non-saturating loss, batch norm in both networks."""
+
+    objective: Literal["dcgan"]
+    latent_dim: int = Field(default=100, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+
+
+class WGANGPModel(GANModel):
+    """Gulrajani et al. (2017): Wasserstein critic with a gradient penalty."""
+
+    objective: Literal["wgan_gp"]
+    learning_rate: float = Field(default=1e-4, gt=0)
+    beta1: float = Field(default=0.0, ge=0, lt=1)
+    beta2: float = Field(default=0.9, ge=0, lt=1)
+    n_critic: int = Field(default=5, ge=1, description="Critic steps per generator step.")
+    gp_weight: float = Field(default=10.0, ge=0, description="λ of equation 3.")
+
+
+AnyModel = Annotated[VAEModel | DCGANModel | WGANGPModel, Field(discriminator="objective")]
+
+
+class Training(Section):
+    epochs: int = Field(default=20, ge=1, description="Passes over the training split, counted in real images seen.")
+    checkpoints: list[Annotated[int, Field(ge=1)]] | None = Field(
+        default=None,
+        description="Epochs after which a checkpoint is kept and measured; the last is always. Null is four in even steps.",
+    )
+    batch_size: int = Field(default=64, ge=2)
+    flip: bool = Field(default=False, description="Mirror half of the training images left to right.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="`auto` is bfloat16 on a GPU that has it and float32 elsewhere."
+    )
+    compile: bool = Field(default=False, description="torch.compile the networks: pays in long runs on a GPU.")
+    log_every: int = Field(default=50, ge=1, description="Steps between TensorBoard points and divergence checks.")
+
+    @model_validator(mode="after")
+    def _checkpoints_within_epochs(self) -> Training:
+        late = [epoch for epoch in self.checkpoints or [] if epoch > self.epochs]
+        if late:
+            raise ValueError(
+                f"asks for a checkpoint at epoch {late[0]}, but training ends after {self.epochs}; "
+                "raise epochs or drop that checkpoint"
+            )
+        return self
+
+    @property
+    def checkpoint_epochs(self) -> list[int]:
+        """Epochs with a checkpoint, rising, the last epoch among them."""
+        if self.checkpoints is None:
+            return sorted({max(1, round(self.epochs * quarter / 4)) for quarter in (1, 2, 3, 4)})
+        return sorted({*self.checkpoints, self.epochs})
+
+
+class Evaluation(Section):
+    num_samples: int = Field(default=5_000, ge=2, description="Generated images per seed and checkpoint.")
+    num_seeds: int = Field(default=3, ge=1, description="Sets of samples; the spread is over them.")
+    batch_size: int = Field(default=250, ge=1)
+    kid_subsets: int = Field(default=100, ge=1, description="Subsets per set of samples (Bińkowski et al., 2018).")
+    kid_subset_size: int = Field(default=1_000, ge=2)
+
+
+class Latent(Section):
+    num_samples: int = Field(default=64, ge=1, description="Random samples from the prior.")
+    num_reconstructions: int = Field(default=16, ge=1, description="Real test images encoded or inverted.")
+    num_pairs: int = Field(default=6, ge=1, description="Pairs of real test images to interpolate between.")
+    num_points: int = Field(default=8, ge=2, description="Images along a path, both ends included.")
+    interpolation: Literal["spherical", "linear"] = "spherical"
+    inversion_starts: int = Field(default=512, ge=1, description="Random latents of which the nearest is the start.")
+    inversion_steps: int = Field(default=200, ge=0, description="Adam steps on the latent.")
+    inversion_learning_rate: float = Field(default=0.05, gt=0)
+
+
+class Experiment(Section):
+    """One entry under `experiments`."""
+
+    study: Name = Field(description="The study whose report compares this experiment.")
+    dataset: Name = Field(description="One of `datasets`.")
+    seed: int = Field(default=0, ge=0)
+    model: AnyModel
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    latent: Latent = Latent()
+    compute: Compute = Compute()
+
+
+class Defaults(Section):
+    """Settings that every experiment takes unless it says otherwise."""
+
+    seed: int = Field(default=0, ge=0)
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    latent: Latent = Latent()
+    compute: Compute = Compute()
+
+
+class ExperimentConfig(Experiment):
+    """An experiment resolved: what `configure --experiment` writes and its stages read."""
+
+    name: Name
+    image_size: ImageSize
+    channels: Channels
+
+    def training_settings(self) -> dict[str, object]:
+        """What decides a checkpoint's bits, beside the data and the code: it is stored in the checkpoint."""
+        settings = self.model_dump(
+            include={"seed", "dataset", "image_size", "channels", "model", "training", "compute"}
+        )
+        # Neither what is kept nor what is logged changes a weight.
+        del settings["training"]["checkpoints"], settings["training"]["log_every"]
+        return settings

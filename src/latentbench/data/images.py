@@ -1,0 +1,23 @@
+"""The one place where the range, layout and dtype of images change.
+
+On disk images are uint8 NHWC; inside models they are float NCHW in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def to_model(images: Tensor) -> Tensor:
+    """uint8 (batch, height, width, channel) to float32 (batch, channel, height, width) in [-1, 1].
+
+    The result is channels-last in memory, which is the layout that convolutions are fastest in.
+    """
+    return images.permute(0, 3, 1, 2).to(torch.float32).mul_(2 / 255).sub_(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Float (batch, channel, height, width) in [-1, 1] to the nearest uint8 (batch, height, width, channel)."""
+    levels = images.to(torch.float32).add(1).mul_(127.5).round_().clamp_(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -1,0 +1,38 @@
+"""The exceptions that reach a user, each as one sentence: what, where, what to do.
+
+LatentbenchError
+├── ConfigError        params.yaml or a resolved config says something that cannot be done
+├── DataError          pictures or labels are missing, corrupt or not what was asked for
+│   └── DownloadError  an official host or a mirror did not deliver
+├── ArtifactError      a file that a stage left is missing, damaged or from other settings
+├── StorageError       the disk is full or cannot be written
+└── DivergenceError    a loss became infinite or NaN
+"""
+
+
+class LatentbenchError(Exception):
+    """Base of all errors that the command line reports without a traceback."""
+
+
+class ConfigError(LatentbenchError):
+    """A setting is unknown, of the wrong type, out of range or impossible beside another."""
+
+
+class DataError(LatentbenchError):
+    """Pictures or labels are missing, corrupt or not what was asked for."""
+
+
+class DownloadError(DataError):
+    """Neither a mirror nor the official hosts delivered a file."""
+
+
+class ArtifactError(LatentbenchError):
+    """A file handed over between stages is missing, damaged or was made under other settings."""
+
+
+class StorageError(LatentbenchError):
+    """The disk is full or a folder cannot be written."""
+
+
+class DivergenceError(LatentbenchError):
+    """A loss became infinite or NaN during training."""
