@@ -1,0 +1,137 @@
+"""What every objective offers: networks, optimizers, a step on real images, and samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from latentbench.models.adam import Adam
+
+Terms = dict[str, Tensor]
+
+
+class Objective(nn.Module, ABC):
+    """What is minimised, with the networks and optimizers that it takes.
+
+    A new objective is a subclass in a file of its own and an entry in `registry.OBJECTIVES`.
+    """
+
+    latent_dim: int
+    # The loss terms that `step` may return, in the order in which history.csv lists them.
+    terms: tuple[str, ...]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.optimizers: dict[str, Adam] = {}
+        self.precision = torch.float32
+
+    @abstractmethod
+    def make_optimizers(self) -> None:
+        """Fill `optimizers`; to be called once the networks are on their device."""
+
+    @abstractmethod
+    def step(self, images: Tensor, *, step: int, generator: torch.Generator) -> Terms:
+        """Learn from real images (batch, channel, height, width) in [-1, 1].
+
+        `step` counts from 0; all randomness comes from `generator`, on the images' device. Returns the loss
+        terms of this step as detached scalars, without waiting for the device.
+        """
+
+    @abstractmethod
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that a checkpoint holds, by name."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images in [-1, 1] of latents (batch, latent_dim); differentiable."""
+
+    @torch.inference_mode()
+    def sample(self, latents: Tensor) -> Tensor:
+        """Images (batch, channel, height, width) in [-1, 1] of latents drawn from N(0, I)."""
+        return self.decode(latents)
+
+    def weights(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: the tensors of `networks`."""
+        return {
+            f"{name}.{key}": tensor
+            for name, network in self.networks().items()
+            for key, tensor in network.state_dict().items()
+        }
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take a checkpoint's tensors and turn to inference."""
+        for name, network in self.networks().items():
+            prefix = f"{name}."
+            network.load_state_dict(
+                {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
+            )
+        self.eval()
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What a resumed run needs: every network's tensors and the optimizers' state."""
+        optimizers = {
+            f"optimizers/{name}/{key}": tensor
+            for name, optimizer in self.optimizers.items()
+            for key, tensor in optimizer.state().items()
+        }
+        return self.state_dict() | optimizers
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        for name, optimizer in self.optimizers.items():
+            prefix = f"optimizers/{name}/"
+            optimizer.load_state(
+                {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+            )
+        self.load_state_dict({key: state[key] for key in self.state_dict()})
+
+    def compile_networks(self) -> None:
+        """Compile what can be compiled; weights keep their names."""
+        torch.use_deterministic_algorithms(True)  # tells the compiler as well
+        for network in self.compilable():
+            network.compile()
+
+    def compilable(self) -> list[nn.Module]:
+        return list(self.networks().values())
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Networks compute in `precision`; losses are for the caller to compute in float32."""
+        device = next(self.parameters()).device.type
+        return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """An objective that maps images to codes."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes (batch, latent_dim) of images in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class Discriminates(Protocol):
+    """An objective that tells real images from generated ones."""
+
+    def discriminate(self, images: Tensor) -> Tensor:
+        """Scores (batch,) of images in [-1, 1]; the higher, the more real."""
+        ...
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for this network's weights, which saves a third of its backward pass."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def draw_latents(number: int, latent_dim: int, generator: torch.Generator) -> Tensor:
+    """(number, latent_dim) from N(0, I), on the generator's device."""
+    return torch.randn(number, latent_dim, generator=generator, device=generator.device)
