@@ -1,0 +1,66 @@
+"""Batches of real images from uint8 data held on the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.data.images import to_model
+from latentbench.data.prepared import PreparedDataset
+from latentbench.errors import DataError
+from latentbench.rng import numpy_generator, torch_generator
+
+
+class Batches:
+    """The training split in an order that depends on (seed, epoch) alone.
+
+    The images stay uint8, on the device where they fit into half of its free memory and on the host otherwise;
+    a batch is gathered, mirrored and converted on the device. The last batch of an epoch is dropped where it
+    would be smaller, because batch norm would see it differently.
+    """
+
+    def __init__(
+        self, dataset: PreparedDataset, *, batch_size: int, flip: bool, seed: int, device: torch.device
+    ) -> None:
+        images = dataset.images("train")
+        if len(images) < batch_size:
+            raise DataError(
+                f"{dataset.folder} has {len(images)} training images, fewer than training.batch_size "
+                f"({batch_size}); lower it."
+            )
+        self.batch_size = batch_size
+        self.flip = flip
+        self.seed = seed
+        self.device = device
+        self.steps_per_epoch = len(images) // batch_size
+        self._images = self._place(images)
+        self._order = torch.empty(0)
+        self._order_epoch = -1
+
+    def batch(self, step: int, generator: torch.Generator) -> Tensor:
+        """The images of a step, counted from 0 over all epochs: float (batch, channel, height, width) in [-1, 1]."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._order_epoch:
+            order = numpy_generator(self.seed, "order", epoch).permutation(len(self._images))
+            self._order = torch.from_numpy(order).to(self._images.device)
+            self._order_epoch = epoch
+        chosen = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        images = to_model(self._images[chosen].to(self.device, non_blocking=True))
+        if self.flip:
+            mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=self.device) < 0.5
+            images = torch.where(mirrored, images.flip(3), images)
+        return images
+
+    def _place(self, images: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            if images.nbytes < free / 2:
+                return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        # Copy-on-write: torch wants memory that it could write, and nothing ever does.
+        return torch.from_numpy(np.load(images.filename, mmap_mode="c", allow_pickle=False))  # type: ignore[attr-defined]
+
+
+def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """All randomness of one training step."""
+    return torch_generator(seed, "training", step, device)

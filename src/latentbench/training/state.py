@@ -1,0 +1,90 @@
+"""The state from which an interrupted run goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import latentbench
+from latentbench.artifacts.tensors import read_tensors, require_same_settings, write_tensors
+from latentbench.models.objective import Objective
+from latentbench.training.history import Row, RunningMeans
+
+FORMAT = 1
+STATE = "state.safetensors"
+
+
+@dataclass
+class Progress:
+    """How far a run has come, and what it has told so far."""
+
+    step: int = 0
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+
+
+def run_identity(settings: dict[str, Any], data_digest: str) -> dict[str, Any]:
+    """What must be the same for a resumed run to equal an undisturbed one."""
+    return {
+        "format": FORMAT,
+        "settings": settings,
+        "data_digest": data_digest,
+        "torch": torch.__version__,
+        "code": _code_digest(),
+    }
+
+
+def save_state(
+    scratch: Path, identity: dict[str, Any], objective: Objective, progress: Progress, means: RunningMeans
+) -> None:
+    metadata = {
+        "identity": identity,
+        "progress": vars(progress),
+        "counts": means.counts,
+    }
+    tensors = objective.training_state() | {"history/sums": means.sums}
+    write_tensors(scratch / STATE, tensors, metadata)
+
+
+def load_state(
+    scratch: Path, identity: dict[str, Any], objective: Objective, means: RunningMeans
+) -> Progress | None:
+    """Put everything back where it was; None where there is no state.
+
+    Raises ArtifactError where the state is damaged or belongs to a run with other settings, data or code.
+    """
+    path = scratch / STATE
+    if not path.exists():
+        return None
+    tensors, metadata = read_tensors(path)
+    require_same_settings(
+        metadata["identity"],
+        identity,
+        path=path,
+        remedy=f"undo the change to go on, or delete {scratch} (or pass --restart) to begin again",
+    )
+    means.sums.copy_(tensors.pop("history/sums"))
+    means.counts = metadata["counts"]
+    objective.load_training_state(tensors)
+    return Progress(**metadata["progress"])
+
+
+def discard_state(scratch: Path) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _code_digest() -> str:
+    """Of the source that decides a training step's bits."""
+    root = Path(latentbench.__file__).parent
+    digest = hashlib.sha256((root / "rng.py").read_bytes())
+    for layer in ("data/images.py", "models", "training"):
+        place = root / layer
+        for source in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,234 @@
+"""The one training loop: it knows time, and no objective by name."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from latentbench.artifacts.files import replacing, write_json
+from latentbench.artifacts.layout import HISTORY, PROVENANCE, checkpoint_path, samples_path
+from latentbench.artifacts.progress import say, track
+from latentbench.artifacts.provenance import describe_environment
+from latentbench.artifacts.tensors import write_tensors
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.data.images import to_uint8
+from latentbench.data.mosaic import Images, mosaic, write_png
+from latentbench.data.prepared import PreparedDataset
+from latentbench.errors import DivergenceError
+from latentbench.models.compute import prepare_compute, resolve_precision
+from latentbench.models.networks import count_parameters
+from latentbench.models.objective import Objective, draw_latents
+from latentbench.models.registry import build_objective
+from latentbench.rng import torch_generator
+from latentbench.training.batches import Batches, step_generator
+from latentbench.training.history import RunningMeans, device_memory_mb, write_history
+from latentbench.training.journal import Journal
+from latentbench.training.state import Progress, discard_state, load_state, run_identity, save_state
+
+# The state is saved at the end of each epoch, and this often within one.
+SECONDS_BETWEEN_STATES = 30.0
+CHECKPOINT_FORMAT = 1
+GRID = 8  # columns and rows of the mosaic of fixed latents
+
+
+@dataclass(frozen=True)
+class Folders:
+    data: Path
+    results: Path
+    logs: Path
+    scratch: Path
+
+
+def train_experiment(config: ExperimentConfig, folders: Folders, *, restart: bool = False) -> None:
+    """Train to the last epoch, from the saved state where there is one.
+
+    Raises DivergenceError, ArtifactError (a state of other settings), DataError and StorageError.
+    """
+    device = prepare_compute(config.compute)
+    dataset = PreparedDataset.open(folders.data)
+    if restart:
+        discard_state(folders.scratch)
+    run = _Run(config, folders, dataset, device)
+    run.resume()
+    run.finish() if run.is_done else run.loop()
+
+
+class _Run:
+    """What the loop holds: the objective, its data, its clock and where it writes."""
+
+    def __init__(
+        self, config: ExperimentConfig, folders: Folders, dataset: PreparedDataset, device: torch.device
+    ) -> None:
+        self.config = config
+        self.folders = folders
+        self.device = device
+        training = config.training
+        self.batches = Batches(
+            dataset, batch_size=training.batch_size, flip=training.flip, seed=config.seed, device=device
+        )
+        self.last_step = training.epochs * self.batches.steps_per_epoch
+        self.objective = self._build_objective()
+        self.data_digest = dataset.manifest.digest
+        self.identity = run_identity(config.training_settings(), self.data_digest)
+        self.epoch_means = RunningMeans(self.objective.terms, device)
+        self.point_means = RunningMeans(self.objective.terms, device)
+        self.progress = Progress()
+        self.fixed_latents = draw_latents(
+            GRID * GRID, self.objective.latent_dim, torch_generator(config.seed, "fixed latents")
+        ).to(device)
+
+    @property
+    def is_done(self) -> bool:
+        return self.progress.step == self.last_step
+
+    def resume(self) -> None:
+        progress = load_state(self.folders.scratch, self.identity, self.objective, self.epoch_means)
+        if progress is None:
+            discard_state(self.folders.scratch)
+            return
+        self.progress = progress
+        say(f"Going on after step {progress.step} of {self.last_step}.")
+        # What was kept before the interruption; an engine may have removed it from the results.
+        for kept in sorted((self.folders.scratch / "results").rglob("epoch-*")):
+            self._publish(kept)
+
+    def loop(self) -> None:
+        journal = Journal(self.folders.logs, step=self.progress.step)
+        clock = saved = time.perf_counter()
+        for step in track(range(self.progress.step, self.last_step), self.config.name, unit="steps"):
+            generator = step_generator(self.config.seed, step, self.device)
+            images = self.batches.batch(step, generator)
+            terms = self.objective.step(images, step=step, generator=generator)
+            self.epoch_means.add(terms)
+            self.point_means.add(terms)
+            self.progress.step = step + 1
+
+            if self.progress.step % self.config.training.log_every == 0:
+                self._write_point(journal)
+            is_epoch_end = self.progress.step % self.batches.steps_per_epoch == 0
+            if not is_epoch_end and time.perf_counter() - saved < SECONDS_BETWEEN_STATES:
+                continue
+
+            # Outside the steps the clock stands still: pictures and files are not training time.
+            self._synchronise()
+            self.progress.seconds += time.perf_counter() - clock
+            if is_epoch_end:
+                self._end_epoch(journal)
+            save_state(self.folders.scratch, self.identity, self.objective, self.progress, self.epoch_means)
+            clock = saved = time.perf_counter()
+        journal.close()
+        self.finish()
+
+    def finish(self) -> None:
+        """Write what describes the whole run; only then let go of the state."""
+        write_history(self.folders.results / HISTORY, self.progress.rows, self.objective.terms)
+        last = self.progress.rows[-1]
+        write_json(
+            self.folders.results / PROVENANCE,
+            describe_environment()
+            | {
+                "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
+                "threads": self.config.compute.threads,
+                "precision": str(self.objective.precision).removeprefix("torch."),
+                "seed": self.config.seed,
+                "data_digest": self.data_digest,
+                "seconds": last["seconds"],
+                "images_per_second": last["images"] / last["seconds"],
+                "peak_memory_mb": last["peak_memory_mb"],
+                "parameters": {
+                    name: count_parameters(network) for name, network in self.objective.networks().items()
+                },
+            },
+        )
+        discard_state(self.folders.scratch)
+
+    def _build_objective(self) -> Objective:
+        config = self.config
+        objective = build_objective(
+            config.model, image_size=config.image_size, channels=config.channels, seed=config.seed
+        ).to(self.device)
+        objective.precision = resolve_precision(config.training.precision, self.device)
+        objective.make_optimizers()
+        if config.training.compile:
+            objective.compile_networks()
+        return objective.train()
+
+    def _write_point(self, journal: Journal) -> None:
+        values = self.point_means.read()
+        self._check_finite(values)
+        journal.scalars({f"loss/{name}": value for name, value in values.items()}, step=self.progress.step)
+        self.point_means.reset()
+
+    def _end_epoch(self, journal: Journal) -> None:
+        values = self.epoch_means.read()
+        self._check_finite(values)
+        self.epoch_means.reset()
+
+        progress = self.progress
+        epoch = progress.step // self.batches.steps_per_epoch
+        images = progress.step * self.batches.batch_size
+        seconds_before = progress.rows[-1]["seconds"] if progress.rows else 0.0
+        rate = self.batches.steps_per_epoch * self.batches.batch_size / (progress.seconds - seconds_before)
+        progress.peak_memory_mb = max(progress.peak_memory_mb, device_memory_mb(self.device))
+        clock = {
+            "epoch": epoch,
+            "step": progress.step,
+            "images": images,
+            "seconds": progress.seconds,
+            "images_per_second": rate,
+            "peak_memory_mb": progress.peak_memory_mb,
+        }
+        progress.rows.append(clock | values)
+        write_history(self.folders.results / HISTORY, progress.rows, self.objective.terms)
+
+        picture = self._fixed_grid()
+        journal.picture("samples", picture, step=progress.step)
+        journal.scalars({"speed/images_per_second": rate}, step=progress.step)
+        if epoch in self.config.training.checkpoint_epochs:
+            self._keep(epoch, picture)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
+        say(f"Epoch {epoch} of {self.config.training.epochs}: {shown}; {rate:,.0f} images/s.")
+
+    def _keep(self, epoch: int, picture: Images) -> None:
+        """A checkpoint and its samples, in scratch for a resumed run and in the results for everyone."""
+        kept = self.folders.scratch / "results"
+        metadata = {
+            "format": CHECKPOINT_FORMAT,
+            "settings": self.config.training_settings(),
+            "data_digest": self.data_digest,
+            "epoch": epoch,
+            "step": self.progress.step,
+        }
+        write_tensors(checkpoint_path(kept, epoch), self.objective.weights(), metadata)
+        write_png(samples_path(kept, epoch), picture)
+        self._publish(checkpoint_path(kept, epoch))
+        self._publish(samples_path(kept, epoch))
+
+    def _publish(self, kept: Path) -> None:
+        place = self.folders.results / kept.relative_to(self.folders.scratch / "results")
+        with replacing(place) as partial:
+            shutil.copyfile(kept, partial)
+
+    def _fixed_grid(self) -> Images:
+        self.objective.eval()
+        images = to_uint8(self.objective.sample(self.fixed_latents)).cpu().numpy()
+        self.objective.train()
+        return mosaic(images, columns=GRID)
+
+    def _check_finite(self, values: dict[str, float | None]) -> None:
+        for name, value in values.items():
+            if value is not None and not math.isfinite(value):
+                epoch = (self.progress.step - 1) // self.batches.steps_per_epoch + 1
+                raise DivergenceError(
+                    f"{self.config.name}: {name} became {value} by step {self.progress.step} (epoch {epoch}); "
+                    f"lower model.learning_rate (now {self.config.model.learning_rate:g})."
+                )
+
+    def _synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
