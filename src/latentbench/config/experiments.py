@@ -23,18 +23,19 @@ class VAEModel(Model):
     """Variational autoencoder (Kingma & Welling, 2014) with a Gaussian likelihood."""
 
     objective: Literal["vae"]
-    latent_dim: int = Field(default=64, ge=1)
+    latent_dim: int = Field(default=64, ge=1, le=1024)
     kl_weight: float = Field(default=1.0, ge=0, description="β of Higgins et al. (2017); 1 is the ELBO.")
-    decoder_std: Annotated[float, Field(gt=0)] | Literal["optimal"] = Field(
-        default="optimal",
-        description="Standard deviation of the likelihood in units of [-1, 1]; "
-        "`optimal` is its maximum-likelihood value (Rybkin et al., 2021).",
+    decoder_std: float | None = Field(
+        default=None,
+        gt=0,
+        description="Standard deviation of the likelihood, where images are in [-1, 1]; "
+        "null is its maximum-likelihood value (Rybkin et al., 2021).",
     )
     learning_rate: float = Field(default=1e-3, gt=0)
 
 
 class GANModel(Model):
-    latent_dim: int = Field(default=128, ge=1)
+    latent_dim: int = Field(default=128, ge=1, le=1024)
     ema_decay: float = Field(
         default=0.999, ge=0, lt=1, description="Of the generator's averaged weights, per generator step; 0 is off."
     )
@@ -44,7 +45,7 @@ class DCGANModel(GANModel):
     """Radford et al. (2016): non-saturating loss, batch norm in both networks."""
 
     objective: Literal["dcgan"]
-    latent_dim: int = Field(default=100, ge=1)
+    latent_dim: int = Field(default=100, ge=1, le=1024)
     learning_rate: float = Field(default=2e-4, gt=0)
     beta1: float = Field(default=0.5, ge=0, lt=1)
 

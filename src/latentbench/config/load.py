@@ -132,9 +132,8 @@ def _sentence(kind: type[BaseModel], errors: list[ErrorDetails], where: str) -> 
 
 
 def _keys(kind: type[BaseModel], error: ErrorDetails) -> list[int | str]:
-    """The location without what pydantic adds to it: union tags, type names, `[key]`."""
-    schema_words = {"float", "int", "str", "[key]", "constrained-float", "literal['optimal']"}
-    parts = [part for part in error["loc"] if str(part) not in schema_words]
+    """The location without what pydantic adds to it: `[key]` and the tags of unions."""
+    parts = [part for part in error["loc"] if part != "[key]"]
     tags = {"glyphs", "folder", "mnist", "fashion_mnist", "emnist", "cifar10", "celeba", "vae", "dcgan", "wgan_gp"}
     # A tag stands right after the key of its union: datasets.NAME.TAG.… or …model.TAG.…
     kept: list[int | str] = []

@@ -46,8 +46,8 @@ class VAE(Objective):
         shape = {"image_size": image_size, "channels": channels, "width": config.width}
         self.encoder = downsampling_network(2 * config.latent_dim, **shape, batch_norm=True)
         self.decoder = upsampling_network(config.latent_dim, **shape)
-        initialise(self.encoder, "kaiming", generator)
-        initialise(self.decoder, "kaiming", generator)
+        initialise(self.encoder, "dcgan", generator)
+        initialise(self.decoder, "dcgan", generator)
 
     def make_optimizers(self) -> None:
         config = self.config
@@ -86,6 +86,6 @@ class VAE(Objective):
 
     def _variance(self, mse: Tensor) -> Tensor:
         """The likelihood's variance. Its optimum is the mean squared error (Rybkin et al., 2021, equation 4)."""
-        if self.config.decoder_std == "optimal":
+        if self.config.decoder_std is None:
             return mse.clamp(min=SMALLEST_VARIANCE)
         return torch.full_like(mse, self.config.decoder_std**2)

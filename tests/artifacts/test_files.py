@@ -1,0 +1,105 @@
+"""Files are whole or absent, and a damaged one is named."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from latentbench.artifacts import files
+from latentbench.artifacts.tensors import read_tensors, require_same_settings, write_tensors
+from latentbench.cli import main
+from latentbench.errors import ArtifactError, StorageError
+from latentbench.rng import derive_seed, numpy_generator, torch_generator
+
+
+def test_a_failed_write_leaves_the_last_good_file(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    files.write_json(path, {"fid": 1.0})
+    with pytest.raises(RuntimeError), files.replacing(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert files.read_json(path) == {"fid": 1.0}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
+    # /dev/full takes no byte: what a write to a full disk meets.
+    with pytest.raises(StorageError, match="No space is left to write .*free some"), files.storage_errors(
+        tmp_path / "x"
+    ), Path("/dev/full").open("wb", buffering=0) as full:
+        full.write(b"0")
+
+
+def test_the_command_line_reports_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", no_space)
+    output = tmp_path / "study.yaml"
+    params = "studies: {demo: {title: Demo}}\ndatasets: {}\nexperiments: {}\n"
+    result = CliRunner().invoke(
+        main, ["configure", "--params", "-", "--study", "demo", "--output", str(output)], input=params
+    )
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert "No space is left to write" in line
+    assert str(output) in line
+    assert not output.exists()
+
+
+def test_nan_never_reaches_a_json_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "x.json", {"fid": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_the_same_tensors_give_the_same_bytes(tmp_path: Path) -> None:
+    tensors = {"b": torch.arange(6.0).reshape(2, 3).T, "a": torch.ones(2, dtype=torch.int64)}
+    metadata = {"z": 1, "settings": {"seed": 0}, "a": [1, 2]}
+    write_tensors(tmp_path / "1.safetensors", tensors, metadata)
+    write_tensors(tmp_path / "2.safetensors", dict(reversed(tensors.items())), dict(reversed(metadata.items())))
+    assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
+    back, described = read_tensors(tmp_path / "1.safetensors")
+    assert described == metadata
+    assert all(torch.equal(back[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -3])
+def test_a_truncated_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
+    path = tmp_path / "epoch-0001.safetensors"
+    write_tensors(path, {"weight": torch.ones(50)}, {"epoch": 1})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ArtifactError, match="epoch-0001.safetensors is damaged"):
+        read_tensors(path)
+
+
+def test_arrays_are_never_unpickled(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ArtifactError, match="damaged"):
+        files.read_array(path)
+
+
+def test_each_difference_between_settings_is_named() -> None:
+    with pytest.raises(ArtifactError, match=r"model.width was 32, is now 64; seed was 0, is now 1\); train again\."):
+        require_same_settings(
+            {"seed": 0, "model": {"width": 32, "beta1": 0.5}},
+            {"seed": 1, "model": {"width": 64, "beta1": 0.5}},
+            path=Path("checkpoint"),
+            remedy="train again",
+        )
+
+
+def test_generators_depend_on_seed_stream_and_step_alone() -> None:
+    seeds = {derive_seed(seed, stream, step) for seed in range(5) for stream in ("a", "b") for step in range(5)}
+    assert len(seeds) == 50
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert numpy_generator(1, "x", 2).random() == numpy_generator(1, "x", 2).random()
+    draws = [torch.randn(3, generator=torch_generator(1, "x", step)) for step in (2, 3, 2)]
+    assert torch.equal(draws[0], draws[2])
+    assert not torch.equal(draws[0], draws[1])

@@ -1,0 +1,172 @@
+"""params.yaml: defaults are merged, values checked, and a fault becomes one sentence with key, value and way out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from latentbench.cli import main
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.load import parse_params, read_config
+from latentbench.errors import ConfigError
+
+PARAMS: dict[str, Any] = {
+    "studies": {"demo": {"title": "Demo"}},
+    "datasets": {"glyphs": {"source": "glyphs", "image_size": 64}},
+    "defaults": {"seed": 3, "training": {"epochs": 5, "batch_size": 16}},
+    "experiments": {
+        "small": {
+            "study": "demo",
+            "dataset": "glyphs",
+            "model": {"objective": "dcgan"},
+            "training": {"epochs": 2},
+        },
+        "plain": {"study": "demo", "dataset": "glyphs", "model": {"objective": "vae"}},
+    },
+}
+
+
+def test_an_experiment_lies_over_the_defaults_key_by_key() -> None:
+    small = parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("small")
+    assert (small.seed, small.training.epochs, small.training.batch_size) == (3, 2, 16)
+    assert (small.image_size, small.channels) == (64, 1)
+
+
+def test_each_objective_has_the_optimizer_of_its_paper() -> None:
+    params = copy.deepcopy(PARAMS)
+    params["experiments"]["critic"] = params["experiments"]["small"] | {"model": {"objective": "wgan_gp"}}
+    parsed = parse_params(params, where="params.yaml")
+    models = {name: parsed.experiment(name).model for name in parsed.experiments}
+    assert (models["small"].learning_rate, models["small"].beta1, models["small"].beta2) == (2e-4, 0.5, 0.999)
+    assert (models["critic"].learning_rate, models["critic"].beta1, models["critic"].beta2) == (1e-4, 0.0, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({"epochs": 8}, [2, 4, 6, 8]),
+        ({"epochs": 1}, [1]),
+        ({"epochs": 10, "checkpoints": [3, 1]}, [1, 3, 10]),
+        ({"epochs": 10, "checkpoints": []}, [10]),
+    ],
+)
+def test_the_last_epoch_always_has_a_checkpoint(training: dict[str, Any], expected: list[int]) -> None:
+    params = copy.deepcopy(PARAMS)
+    params["experiments"]["plain"]["training"] = training
+    config = parse_params(params, where="params.yaml").experiment("plain")
+    assert config.training.checkpoints == expected
+    assert config.training.checkpoint_epochs == expected
+
+
+def test_a_study_knows_its_experiments_in_their_order() -> None:
+    study = parse_params(copy.deepcopy(PARAMS), where="params.yaml").study("demo")
+    assert (study.experiments, study.datasets) == (["small", "plain"], ["glyphs"])
+
+
+@pytest.mark.parametrize("text", ["2e-4", "0.0002"])
+def test_a_number_that_came_as_text_is_a_number(text: str) -> None:
+    params = copy.deepcopy(PARAMS)
+    params["experiments"]["plain"]["model"]["learning_rate"] = text
+    params["experiments"]["plain"]["training"] = {"epochs": "7"}
+    params["experiments"]["plain"]["model"]["decoder_std"] = "0.5"
+    config = parse_params(params, where="params.yaml").experiment("plain")
+    assert config.model.learning_rate == 2e-4
+    assert config.training.epochs == 7
+    assert config.model.decoder_std == 0.5  # type: ignore[union-attr]
+
+
+def _put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(params: dict[str, Any]) -> None:
+        *parents, key = path.split("/")
+        for part in parents:
+            params = params[part]
+        params[key] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_put("experiments/plain/training", {"epoch": 3}), ["experiments.plain.training.epoch", "'epochs'"]),
+        (_put("experiments/plain/training", {"epochs": "ten"}), ["training.epochs", "'ten'", "integer"]),
+        (_put("experiments/plain/training", {"epochs": True}), ["training.epochs", "True", "integer"]),
+        (_put("experiments/plain/training", {"epochs": 0}), ["training.epochs", "greater than or equal to 1"]),
+        (_put("experiments/plain/training", {"checkpoints": [9]}), ["epoch 9", "ends after 5"]),
+        (_put("experiments/plain/model", {"objective": "gan"}), ["plain.model", "'gan'", "'dcgan'"]),
+        (_put("experiments/plain/model", {"width": 8}), ["plain.model", "needs the key 'objective'"]),
+        (_put("experiments/plain/dataset", "mnist"), ["plain.dataset", "'mnist'", "glyphs"]),
+        (_put("experiments/plain/study", "faces"), ["plain.study", "'faces'", "demo"]),
+        (_put("experiments/a b", PARAMS["experiments"]["plain"]), ["'a b'", "must match"]),
+        (_put("datasets/glyphs/image_size", 50), ["datasets.glyphs.image_size", "32, 64 or 128", "50"]),
+        (_put("datasets/glyphs/channels", 3), ["datasets.glyphs.channels", "must be 1"]),
+        (_put("datasets/glyphs/source", "glyph"), ["datasets.glyphs", "'glyph'", "'folder'"]),
+        (_put("datasets", None), ["datasets", "None"]),
+        (_put("defaults/training/epochs", -1), ["training.epochs", "-1"]),
+        (_put("optimizer", {}), ["optimizer", "not a known key"]),
+    ],
+)
+def test_a_fault_is_one_sentence(
+    change: Callable[[dict[str, Any]], None], words: list[str], tmp_path: Path
+) -> None:
+    params = copy.deepcopy(PARAMS)
+    change(params)
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    output = tmp_path / "config.yaml"
+    arguments = ["configure", "--params", str(path), "--experiment", "plain", "--output", str(output)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert not output.exists()
+    [line] = result.output.splitlines()
+    assert line.startswith("Error: ")
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("a: [1", "not valid YAML"), ("- a", "must be a mapping"), ("", "must be a mapping")]
+)
+def test_a_file_that_is_no_mapping_is_refused(text: str, word: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    result = CliRunner().invoke(
+        main, ["configure", "--params", str(path), "--study", "demo", "--output", str(tmp_path / "x")]
+    )
+    assert result.exit_code == 1
+    assert word in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_what_configure_wrote_reads_back_as_what_was_resolved(tmp_path: Path) -> None:
+    output = tmp_path / "config.yaml"
+    arguments = ["configure", "--params", "-", "--experiment", "small", "--output", str(output)]
+    result = CliRunner().invoke(main, arguments, input=yaml.safe_dump(PARAMS))
+    assert result.exit_code == 0
+    resolved = parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("small")
+    assert read_config(output, ExperimentConfig) == resolved
+
+
+def test_settings_that_change_no_weight_are_not_training_settings() -> None:
+    params = copy.deepcopy(PARAMS)
+    before = parse_params(copy.deepcopy(params), where="params.yaml").experiment("plain").training_settings()
+    params["experiments"]["plain"] |= {
+        "evaluation": {"num_samples": 7},
+        "latent": {"num_pairs": 2},
+        "training": {"checkpoints": [1], "log_every": 3},
+    }
+    after = parse_params(copy.deepcopy(params), where="params.yaml").experiment("plain").training_settings()
+    assert before == after
+    params["experiments"]["plain"]["model"]["learning_rate"] = 1e-5
+    assert parse_params(params, where="params.yaml").experiment("plain").training_settings() != after
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="no experiment 'big'.*small, plain"):
+        parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("big")

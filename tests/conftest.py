@@ -1,0 +1,94 @@
+"""Tiny prepared datasets and experiments, on disk as the stages leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latentbench.artifacts.files import file_sha256, write_array, write_json, write_yaml
+from latentbench.artifacts.layout import DATASET_MANIFEST, SPLITS, images_name, labels_name
+from latentbench.config.load import parse_params
+from latentbench.rng import numpy_generator
+
+MODELS = ("vae", "dcgan", "wgan_gp")
+
+
+@pytest.fixture
+def make_prepared(tmp_path: Path) -> Callable[..., Path]:
+    """Write a prepared dataset of bright squares whose place tells their class."""
+
+    def make(*, image_size: int = 32, channels: int = 1, num_train: int = 40, num_test: int = 20) -> Path:
+        folder = tmp_path / "data" / "prepared" / f"squares-{image_size}-{channels}"
+        splits: dict[str, Any] = {}
+        for split, number in zip(SPLITS, (num_train, num_test), strict=True):
+            rng = numpy_generator(0, split)
+            labels = np.arange(number, dtype=np.int64) % 4
+            images = rng.integers(0, 40, (number, image_size, image_size, channels), dtype=np.uint8)
+            half = image_size // 2
+            for image, label in zip(images, labels, strict=True):
+                top, left = half * (label // 2), half * (label % 2)
+                image[top : top + half, left : left + half] += 180
+            write_array(folder / images_name(split), images)
+            write_array(folder / labels_name(split), labels)
+            splits[split] = {
+                "num_images": number,
+                "images_sha256": file_sha256(folder / images_name(split)),
+                "labels_sha256": file_sha256(folder / labels_name(split)),
+            }
+        write_json(
+            folder / DATASET_MANIFEST,
+            {
+                "format": 1,
+                "name": "squares",
+                "source": "folder",
+                "image_size": image_size,
+                "channels": channels,
+                "class_names": ["a", "b", "c", "d"],
+                "attribute_names": [],
+                "skipped": [],
+                "settings": {},
+                "digest": splits["train"]["images_sha256"],
+                **splits,
+            },
+        )
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> Callable[..., Path]:
+    """Write the resolved config.yaml of an experiment on the squares; keywords lie over its sections."""
+
+    def make(
+        objective: str = "dcgan", *, image_size: int = 32, channels: int = 1, **sections: dict[str, Any]
+    ) -> Path:
+        experiment: dict[str, Any] = {
+            "study": "tiny",
+            "dataset": "squares",
+            "model": {"objective": objective, "latent_dim": 6, "width": 4},
+            "training": {"epochs": 3, "checkpoints": [1, 3], "batch_size": 8, "log_every": 2},
+            "evaluation": {"num_samples": 24, "num_seeds": 2, "kid_subsets": 3, "kid_subset_size": 10},
+            "latent": {"num_samples": 6, "num_reconstructions": 3, "num_pairs": 2, "num_points": 4}
+            | {"inversion_starts": 8, "inversion_steps": 3},
+            "compute": {"device": "cpu"},
+        }
+        for name, section in sections.items():
+            experiment[name] |= section
+        raw = {
+            "studies": {"tiny": {"title": "Tiny"}},
+            "datasets": {
+                "squares": {"source": "folder", "path": "x", "image_size": image_size, "channels": channels}
+            },
+            "experiments": {objective: experiment},
+        }
+        path = tmp_path / "results" / "tiny" / objective / "config.yaml"
+        config = parse_params(raw, where="params.yaml").experiment(objective)
+        write_yaml(path, config.model_dump(mode="json"))
+        return path
+
+    return make
