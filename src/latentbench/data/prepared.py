@@ -71,6 +71,15 @@ class PreparedDataset:
             dataset._check(split)
         return dataset
 
+    def require_shape(self, *, image_size: int, channels: int) -> None:
+        """Raise ArtifactError unless the images are what an experiment was resolved for."""
+        found = self.manifest
+        if (found.image_size, found.channels) != (image_size, channels):
+            raise ArtifactError(
+                f"{self.folder} holds images of {found.image_size}×{found.image_size} with {found.channels} channels, "
+                f"but {image_size}×{image_size} with {channels} are asked for; prepare the dataset again."
+            )
+
     def images(self, split: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
         return read_array(self.folder / images_name(split), mapped=True)
 

@@ -108,7 +108,7 @@ class _Explorer:
     def codes(self, reals: Images, purpose: str) -> Tensor:
         images = to_model(torch.from_numpy(reals).to(self.device))
         if isinstance(self.objective, Encodes):
-            with torch.inference_mode():
+            with torch.no_grad():
                 return self.objective.encode(images)
         return invert(
             self.objective,

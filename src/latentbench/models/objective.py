@@ -50,7 +50,7 @@ class Objective(nn.Module, ABC):
     def decode(self, latents: Tensor) -> Tensor:
         """Images in [-1, 1] of latents (batch, latent_dim); differentiable."""
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(self, latents: Tensor) -> Tensor:
         """Images (batch, channel, height, width) in [-1, 1] of latents drawn from N(0, I)."""
         return self.decode(latents)

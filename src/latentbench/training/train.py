@@ -51,6 +51,7 @@ def train_experiment(config: ExperimentConfig, folders: Folders, *, restart: boo
     """
     device = prepare_compute(config.compute)
     dataset = PreparedDataset.open(folders.data)
+    dataset.require_shape(image_size=config.image_size, channels=config.channels)
     if restart:
         discard_state(folders.scratch)
     run = _Run(config, folders, dataset, device)

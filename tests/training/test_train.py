@@ -1,0 +1,273 @@
+"""Training as a user runs it: whole, killed, resumed, diverged, or pointed at something wrong."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner, Result
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from latentbench.artifacts.files import file_sha256, read_json
+from latentbench.artifacts.tensors import read_tensors
+from latentbench.cli import main
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.load import read_config
+from latentbench.data.images import to_model, to_uint8
+from latentbench.data.prepared import PreparedDataset
+from latentbench.training.batches import Batches
+from tests.conftest import MODELS
+
+Make = Callable[..., Path]
+CPU = torch.device("cpu")
+
+
+def _arguments(config: Path, data: Path, place: str = "") -> list[str]:
+    root = config.parents[3]
+    results = config.parent.with_name(config.parent.name + place)
+    arguments = ["train", "--config", config, "--data", data, "--results", results]
+    arguments += ["--logs", root / f"logs{place}", "--scratch", root / f"scratch{place}"]
+    return [str(argument) for argument in arguments]
+
+
+def _train(config: Path, data: Path, place: str = "", *flags: str) -> Result:
+    return CliRunner().invoke(main, [*_arguments(config, data, place), *flags])
+
+
+def _change(config: Path, section: str, **values: Any) -> None:
+    content = yaml.safe_load(config.read_text())
+    content[section] |= values
+    config.write_text(yaml.safe_dump(content))
+
+
+def _digests(results: Path) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in sorted(results.rglob("epoch-*"))}
+
+
+@pytest.mark.parametrize("objective", MODELS)
+def test_a_run_leaves_what_is_promised(objective: str, make_config: Make, make_prepared: Make) -> None:
+    config, data = make_config(objective), make_prepared()
+    result = _train(config, data)
+    assert result.exit_code == 0, result.output
+    results, root = config.parent, config.parents[3]
+    assert set(_digests(results)) == {f"epoch-000{n}.{kind}" for n in (1, 3) for kind in ("safetensors", "png")}
+    assert not (root / "scratch").exists()
+
+    with (results / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["epoch"], row["step"], row["images"]) for row in rows] == [
+        ("1", "5", "40"),
+        ("2", "10", "80"),
+        ("3", "15", "120"),
+    ]
+    assert float(rows[0]["seconds"]) < float(rows[2]["seconds"])
+
+    weights, metadata = read_tensors(results / "checkpoints" / "epoch-0003.safetensors")
+    assert metadata["settings"] == read_config(config, ExperimentConfig).training_settings()
+    assert (metadata["epoch"], metadata["step"]) == (3, 15)
+    assert metadata["data_digest"] == PreparedDataset.open(data).manifest.digest
+    parameters = read_json(results / "provenance.json")["parameters"]
+    assert {name.split(".")[0] for name in weights} == set(parameters)
+
+    events = EventAccumulator(str(root / "logs"))
+    events.Reload()
+    first_term = list(rows[0])[6]
+    assert [event.step for event in events.Scalars(f"loss/{first_term}")] == [2, 4, 6, 8, 10, 12, 14]
+    assert [event.step for event in events.Images("samples")] == [5, 10, 15]
+
+
+@pytest.mark.parametrize("objective", MODELS)
+def test_twice_is_the_same_and_another_seed_is_not(
+    objective: str, make_config: Make, make_prepared: Make
+) -> None:
+    config, data = make_config(objective), make_prepared()
+    for place in ("-1", "-2"):
+        assert _train(config, data, place).exit_code == 0
+    first, second = (config.parent.with_name(f"{objective}-{n}") for n in (1, 2))
+    assert _digests(first) == _digests(second)
+    content = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(content | {"seed": 1}))
+    assert _train(config, data, "-3").exit_code == 0
+    other = config.parent.with_name(f"{objective}-3")
+    checkpoint = "epoch-0001.safetensors"
+    assert _digests(first)[checkpoint] != _digests(other)[checkpoint]
+
+
+# Long enough to be killed at any moment, short enough to be waited for.
+SLOW: dict[str, Any] = {"training": {"epochs": 30, "checkpoints": [1, 9, 20]}}
+RUN = "import latentbench.training.train as t; t.SECONDS_BETWEEN_STATES = 0.02; from latentbench.cli import main; main()"
+
+
+def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_killed_anywhere_it_ends_with_the_same_bits(make_config: Make, make_prepared: Make) -> None:
+    config, data = make_config("wgan_gp", **SLOW), make_prepared()
+    assert _train(config, data, "-whole").exit_code == 0
+    whole = config.parent.with_name("wgan_gp-whole")
+
+    arguments = _arguments(config, data)
+    scratch = config.parents[3] / "scratch"
+    moments = random.Random(0)
+    kills = 0
+    while True:
+        process = _start(arguments)
+        # Wait for the run to be under way, then strike.
+        before = _state_time(scratch)
+        while process.poll() is None and _state_time(scratch) == before:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.25))
+        if process.poll() is not None or kills == 3:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()  # type: ignore[union-attr]
+        kills += 1
+        # An engine removes what a failed job was to make.
+        for made in [*config.parent.rglob("epoch-*"), *config.parent.glob("history.csv")]:
+            made.unlink()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert kills >= 2
+    assert b"Going on after step" in output
+    assert _digests(config.parent) == _digests(whole)
+    assert _losses(config.parent) == _losses(whole)
+
+
+def _losses(results: Path) -> list[list[str]]:
+    """history.csv without its clock."""
+    return [line.split(",")[6:] for line in (results / "history.csv").read_text().splitlines()]
+
+
+def _state_time(scratch: Path) -> float | None:
+    try:
+        return (scratch / "state.safetensors").stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _interrupt(config: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the state of a run that stopped in its second epoch."""
+    from latentbench.training import train
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "SECONDS_BETWEEN_STATES", 0.0)
+        save = train.save_state
+
+        def save_and_stop(*arguments: Any) -> None:
+            save(*arguments)
+            if arguments[3].step == 7:
+                raise KeyboardInterrupt
+
+        patch.setattr(train, "save_state", save_and_stop)
+        assert _train(config, data).exit_code == 1
+
+
+def test_a_state_of_other_settings_is_refused_until_restart(
+    make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data = make_config("dcgan"), make_prepared()
+    _interrupt(config, data, monkeypatch)
+    _change(config, "model", learning_rate=0.005)
+    result = _train(config, data)
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert "settings.model.learning_rate was 0.0002, is now 0.005" in line
+    assert "--restart" in line
+    assert _train(config, data, "", "--restart").exit_code == 0
+    assert _train(config, data, "-fresh").exit_code == 0
+    assert _digests(config.parent) == _digests(config.parent.with_name("dcgan-fresh"))
+
+
+def test_a_truncated_state_is_refused(
+    make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, data = make_config("dcgan"), make_prepared()
+    _interrupt(config, data, monkeypatch)
+    state = config.parents[3] / "scratch" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-7])
+    result = _train(config, data)
+    assert result.exit_code == 1
+    assert "state.safetensors is damaged" in result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_a_loss_that_becomes_nan_ends_the_run_with_a_sentence(make_config: Make, make_prepared: Make) -> None:
+    config, data = make_config("vae"), make_prepared()
+    _change(config, "model", learning_rate=1e30)
+    result = _train(config, data)
+    assert result.exit_code == 1
+    line = result.output.splitlines()[-1]
+    assert line.startswith("Error: vae: loss became")
+    assert "lower model.learning_rate (now 1e+30)" in line
+    assert not (config.parent / "provenance.json").exists()
+
+
+def test_fewer_images_than_a_batch_is_said(make_config: Make, make_prepared: Make) -> None:
+    config, data = make_config("vae", training={"batch_size": 41}), make_prepared()
+    result = _train(config, data)
+    assert result.exit_code == 1
+    assert "has 40 training images, fewer than training.batch_size (41)" in result.output
+
+
+def test_data_that_is_missing_is_said(make_config: Make, tmp_path: Path) -> None:
+    result = _train(make_config("vae"), tmp_path / "nowhere")
+    assert result.exit_code == 1
+    assert "nowhere/dataset.json is missing" in result.output
+
+
+def test_data_of_another_shape_is_said(make_config: Make, make_prepared: Make) -> None:
+    result = _train(make_config("vae"), make_prepared(channels=3))
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert "32×32 with 3 channels" in line
+
+
+def test_an_epoch_shows_each_image_once(make_prepared: Make) -> None:
+    dataset = PreparedDataset.open(make_prepared())
+    batches = Batches(dataset, batch_size=8, flip=False, seed=0, device=CPU)
+    generator = torch.Generator()
+    for epoch in range(2):
+        seen = torch.cat([batches.batch(epoch * 5 + step, generator) for step in range(5)])
+        expected = to_model(torch.from_numpy(np.array(dataset.images("train"))))
+        key = torch.arange(1024.0).reshape(1, 1, 32, 32)
+        assert torch.equal((seen * key).sum(dim=(1, 2, 3)).sort()[0], (expected * key).sum(dim=(1, 2, 3)).sort()[0])
+    first, second = (batches.batch(step, generator) for step in (0, 5))
+    assert not torch.equal(first, second)
+
+
+def test_mirroring_turns_about_half_of_the_images(make_prepared: Make) -> None:
+    dataset = PreparedDataset.open(make_prepared(num_train=400))
+    generator = torch.Generator().manual_seed(0)
+    plain, mirrored = (
+        Batches(dataset, batch_size=400, flip=flip, seed=0, device=CPU).batch(0, generator) for flip in (False, True)
+    )
+    same = (plain == mirrored).all(dim=(1, 2, 3))
+    turned = (plain.flip(3) == mirrored).all(dim=(1, 2, 3))
+    assert (same | turned).all()
+    assert 150 < turned.sum() < 250
+
+
+def test_levels_survive_the_way_into_a_model_and_back() -> None:
+    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1)
+    images = to_model(levels)
+    assert (images.min(), images.max()) == (-1, 1)
+    assert torch.equal(to_uint8(images), levels)
