@@ -1,0 +1,106 @@
+-- Turns the notebook's outputs into the page: captions join their figures and tables, code folds away.
+
+local function starts_with(block, word)
+  local first = block.t == "Para" and block.content[1]
+  return first and first.t == "Strong" and pandoc.utils.stringify(first):match("^" .. word .. " %d+%.$")
+end
+
+local function identifier(block)
+  return pandoc.utils.stringify(block.content[1]):lower():gsub("%.$", ""):gsub(" ", "-")
+end
+
+local function lone_image(block)
+  return block and block.t == "Para" and #block.content == 1 and block.content[1].t == "Image" and block.content[1]
+end
+
+-- Tables scroll on their own where the screen is narrower; their columns are as wide as their words.
+local function framed(caption, content)
+  for _, column in ipairs(content.colspecs) do column[2] = nil end
+  local id = ""
+  if caption then
+    content.caption = { long = { caption } }
+    id = identifier(caption)
+  end
+  -- A list of pairs: Lua shuffles the keys of a table from run to run.
+  local attributes = { { "role", "region" }, { "tabindex", "0" }, { "aria-label", "table" } }
+  return pandoc.Div(content, pandoc.Attr(id, { "table" }, attributes))
+end
+
+local function captioned(blocks)
+  local result = pandoc.List()
+  local place = 1
+  while place <= #blocks do
+    local block, below = blocks[place], blocks[place + 1]
+    local image = lone_image(block)
+    if image then
+      image.classes:insert("inline-svg")
+      if below and starts_with(below, "Figure") then
+        result:insert(pandoc.Figure({ pandoc.Plain { image } }, { long = { below } }, pandoc.Attr(identifier(below))))
+        place = place + 1
+      else
+        result:insert(block)
+      end
+    elseif starts_with(block, "Table") and below and below.t == "Table" then
+      result:insert(framed(block, below))
+      place = place + 1
+    elseif block.t == "Table" then
+      result:insert(framed(nil, block))
+    else
+      result:insert(block)
+    end
+    place = place + 1
+  end
+  return result
+end
+
+local waiting = pandoc.List()
+
+-- The code of cells that show nothing waits for the next cell that does.
+local function folded(code, outputs)
+  waiting:extend(code)
+  if #outputs == 0 then return {} end
+  local content = pandoc.List { pandoc.RawBlock("html", '<details class="code"><summary>code</summary>') }
+  content:extend(waiting)
+  content:insert(pandoc.RawBlock("html", "</details>"))
+  waiting = pandoc.List()
+  return content
+end
+
+local function code_cell(cell)
+  local outputs, code = pandoc.List(), pandoc.List()
+  for _, block in ipairs(cell.content) do
+    if block.t == "CodeBlock" then
+      code:insert(block)
+    elseif block.t == "Div" and block.classes:includes("output") then
+      for _, inner in ipairs(block.content) do
+        if inner.t == "RawBlock" and inner.format == "markdown" then
+          outputs:extend(pandoc.read(inner.text, "markdown-citations-raw_html").blocks)
+        else
+          outputs:insert(inner)
+        end
+      end
+    end
+  end
+  return captioned(outputs) .. folded(code, outputs)
+end
+
+function Div(cell)
+  if cell.classes:includes("cell") then
+    return cell.classes:includes("code") and code_cell(cell) or cell.content
+  end
+end
+
+-- The first heading, which is the study's title, goes to the head of the page.
+local function lift_title(document)
+  document.blocks = document.blocks:walk {
+    Header = function(heading)
+      if heading.level == 1 and not document.meta.title then
+        document.meta.title = pandoc.MetaInlines(heading.content)
+        return {}
+      end
+    end,
+  }
+  return document
+end
+
+return { { Div = Div }, { Pandoc = lift_title } }

@@ -1,0 +1,186 @@
+"""Curves of metrics and losses, labelled at the lines themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from latentbench.report.results import Experiment, Metric, Score, Study
+from latentbench.report.show import Drawing
+from latentbench.report.style import MUTED, WIDTH, colour_of, house_style, marker_of
+
+_ROW_HEIGHT = 2.0  # inches
+_LOG_FROM = 10  # a logarithmic axis from this ratio of largest to smallest on
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+
+
+def metric_curves(study: Study) -> Drawing:
+    """Every metric against epoch and against training time, one row per metric and dataset."""
+    measured, notes = study.having("metrics.csv", "evaluate", lambda e: e.checkpoints)
+    rows = [
+        (dataset, metric, [e for e in experiments if e.score(metric.key)])
+        for dataset, experiments in study.by_dataset().items()
+        for metric in study.metrics
+        if any(e.score(metric.key) for e in experiments)
+    ]
+    if not rows:
+        return Drawing(None, notes=notes or ["No metric was measured."])
+    with house_style():
+        layout = ConstrainedLayoutEngine(wspace=0.05, hspace=0.06)
+        figure = Figure(figsize=(WIDTH, 0.3 + _ROW_HEIGHT * len(rows)), layout=layout)
+        grid = figure.subplots(len(rows), 2, sharey="row", squeeze=False)
+        for (dataset, metric, experiments), (by_epoch, by_time) in zip(rows, grid, strict=True):
+            _metric_row(by_epoch, by_time, metric, experiments)
+            where = f", {dataset}" if len(study.by_dataset()) > 1 else ""
+            by_epoch.set_title(f"{metric.name}{where}")
+        for axes, label in zip(grid[-1], ("epoch", _time_label(measured)), strict=True):
+            axes.set_xlabel(label)
+    names = ", ".join(dict.fromkeys(metric.name for _, metric, _ in rows))
+    described = (
+        f"Curves of {names} of {len(measured)} models, against epoch on the left, training time on the right."
+    )
+    return Drawing(figure, described, notes)
+
+
+def loss_curves(study: Study) -> Drawing:
+    """Every term of each model's loss, a panel per model: their scales cannot be compared."""
+    trained, notes = study.having("history.csv", "train", lambda e: e.history)
+    if not trained:
+        return Drawing(None, notes=notes)
+    columns = min(3, len(trained))
+    rows = math.ceil(len(trained) / columns)
+    with house_style():
+        layout = ConstrainedLayoutEngine(wspace=0.08)
+        figure = Figure(figsize=(WIDTH, 0.3 + _ROW_HEIGHT * rows), layout=layout)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for experiment, axes in zip(trained, panels, strict=False):
+            _loss_panel(axes, experiment)
+        for axes in panels[len(trained) :]:
+            axes.set_axis_off()
+    return Drawing(figure, f"Loss terms against epoch, a panel for each of {len(trained)} models.", notes)
+
+
+def spread_apart(places: Sequence[float], distance: float) -> list[float]:
+    """The places moved as little as needed to lie `distance` apart in the order they had."""
+    order = np.argsort(places, kind="stable")
+    moved = np.asarray(places, dtype=float)[order]
+    # Blocks of labels that touch share their mean place; merging them is isotonic regression.
+    steps = distance * np.arange(len(moved))
+    levels: list[tuple[float, int]] = []
+    for level in moved - steps:
+        levels.append((float(level), 1))
+        while len(levels) > 1 and levels[-2][0] >= levels[-1][0]:
+            (low, many), (high, more) = levels[-2:]
+            levels[-2:] = [((low * many + high * more) / (many + more), many + more)]
+    spaced = np.concatenate([np.full(number, level) for level, number in levels]) + steps
+    result = np.empty_like(spaced)
+    result[order] = spaced
+    return [float(place) for place in result]
+
+
+def _metric_row(by_epoch: Axes, by_time: Axes, metric: Metric, experiments: Sequence[Experiment]) -> None:
+    seconds_per_unit, _ = _time_unit(experiments)
+    ends = []
+    for experiment in experiments:
+        colour = colour_of(experiment.index)
+        scores = [checkpoint.scores[metric.key] for checkpoint in experiment.checkpoints]
+        epochs = [float(checkpoint.epoch) for checkpoint in experiment.checkpoints]
+        times = [(checkpoint.seconds or math.nan) / seconds_per_unit for checkpoint in experiment.checkpoints]
+        for axes, places in ((by_epoch, epochs), (by_time, times)):
+            _curve(axes, places, scores, experiment.index)
+        ends.append((experiment.name, colour, times[-1], scores[-1].mean))
+    for axes in (by_epoch, by_time):
+        axes.set_xlim(left=0)
+    by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
+    floors = [e.floor[metric.key] for e in experiments if metric.key in e.floor][:1]
+    for floor in floors:
+        for axes in (by_epoch, by_time):
+            axes.axhline(floor, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        ends.append(("real images", MUTED, by_time.get_xlim()[1], floor))
+    _scale_y(by_time, [c.scores[metric.key].mean for e in experiments for c in e.checkpoints] + floors)
+    _label_ends(by_time, ends)
+
+
+def _curve(axes: Axes, places: Sequence[float], scores: Sequence[Score], index: int) -> None:
+    means, spreads = [score.mean for score in scores], [score.std or 0 for score in scores]
+    colour = colour_of(index)
+    axes.errorbar(places, means, yerr=spreads, color=colour, marker=marker_of(index), elinewidth=1)
+
+
+def _loss_panel(axes: Axes, experiment: Experiment) -> None:
+    epochs = [row["epoch"] for row in experiment.history]
+    ends = []
+    for term, dashes in zip(experiment.loss_terms, _DASHES * 3, strict=False):
+        values = [row[term] for row in experiment.history]
+        axes.plot(epochs, values, color=colour_of(experiment.index), linestyle=dashes)
+        if math.isfinite(values[-1]):
+            ends.append((term.removesuffix("_loss").replace("_", " "), MUTED, epochs[-1], values[-1]))
+    axes.set_title(experiment.name, color=colour_of(experiment.index))
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    _scale_y(axes, [row[term] for row in experiment.history for term in experiment.loss_terms])
+    _label_ends(axes, ends, size=7)
+
+
+def _scale_y(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis where positive values span orders of magnitude, with plain numbers either way."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or min(finite) <= 0 or max(finite) / min(finite) < _LOG_FROM:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        return
+    axes.set_yscale("log")
+    decades = math.log10(max(finite) / min(finite))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,), numticks=12))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[str, str, float, float]], *, size: float = 8.5) -> None:
+    """Write each name right of the panel at the height of its line's end, and lead the eye there."""
+    ends = [end for end in ends if math.isfinite(end[3])]
+    if not ends:
+        return
+    axes.autoscale_view()
+    to_panel = axes.transScale + axes.transLimits
+    heights = [float(to_panel.transform((x, y))[1]) for _, _, x, y in ends]
+    # Of a row, the panel itself takes some 70 %; titles and tick labels the rest.
+    line_height = 1.25 * size / (72 * 0.7 * _ROW_HEIGHT)
+    for (name, colour, x, y), height in zip(ends, spread_apart(heights, line_height), strict=True):
+        axes.annotate(
+            name,
+            xy=(x if math.isfinite(x) else axes.get_xlim()[1], y),
+            xytext=(1.03, height),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            fontsize=size,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.5,
+                "alpha": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 3,
+            },
+        )
+
+
+def _time_unit(experiments: Sequence[Experiment]) -> tuple[float, str]:
+    longest = max((c.seconds or 0 for e in experiments for c in e.checkpoints), default=0)
+    return next(
+        (unit, name)
+        for unit, name in ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+        if longest >= 3 * unit or unit == 1
+    )
+
+
+def _time_label(experiments: Sequence[Experiment]) -> str:
+    return f"training time ({_time_unit(experiments)[1]})"

@@ -1,0 +1,37 @@
+"""Numbers and lists as a reader wants them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+NBSP = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line
+
+
+def decimals(values: Iterable[float]) -> int:
+    """Decimal places that give the smallest of the numbers three significant digits."""
+    sizes = [abs(value) for value in values if value]
+    return min(max(2 - math.floor(math.log10(min(sizes))), 0), 6) if sizes else 2
+
+
+def duration(seconds: float) -> str:
+    """`48 s`, `3 min 05 s`, `2 h 07 min`."""
+    if seconds < 59.5:
+        return f"{seconds:.0f}{NBSP}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{NBSP}min{NBSP}{rest:02d}{NBSP}s"
+    return f"{minutes // 60}{NBSP}h{NBSP}{minutes % 60:02d}{NBSP}min"
+
+
+def count(value: float) -> str:
+    """`930`, `12.3 k`, `1.21 M`, `2.05 G`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{NBSP}{unit}"
+    return f"{value:.0f}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

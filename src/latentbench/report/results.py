@@ -1,0 +1,195 @@
+"""The result files of a study as frozen objects; what no stage has written yet is None or empty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latentbench.artifacts import layout
+from latentbench.artifacts.files import read_array, read_csv, read_json
+from latentbench.config.load import read_config, read_yaml
+from latentbench.config.params import StudyConfig
+from latentbench.errors import ArtifactError
+from latentbench.report.quantities import listed
+
+# What history.csv counts; every other column is a term of the loss.
+_COUNTS = {"epoch", "step", "images", "seconds", "images_per_second", "peak_memory_mb"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A distance between generated and real images: the lower, the closer."""
+
+    key: str
+    name: str
+    long_name: str
+    extractor: str
+
+
+# In order of precedence: the first that was measured gives the headline.
+METRICS = (
+    Metric("fid", "FID", "Fréchet Inception distance", "inception"),
+    Metric("fcd", "FCD", "Fréchet classifier distance", "classifier"),
+    Metric("kid", "KID", "kernel Inception distance", "inception"),
+    Metric("kcd", "KCD", "kernel classifier distance", "classifier"),
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's mean over the sampling seeds and its standard deviation, None where there was one seed."""
+
+    mean: float
+    std: float | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was measured after an epoch; `seconds` is the training time up to it."""
+
+    epoch: int
+    seconds: float | None
+    scores: Mapping[str, Score]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that one experiment left. `index` is its place in the study and decides its colour."""
+
+    name: str
+    index: int
+    folder: Path
+    settings: Mapping[str, Any] | None
+    history: tuple[Mapping[str, float], ...]
+    checkpoints: tuple[Checkpoint, ...]
+    metrics: Mapping[str, Any] | None
+    provenance: Mapping[str, Any] | None
+    exploration: Mapping[str, Any] | None
+
+    @property
+    def dataset(self) -> str:
+        return str((self.settings or {}).get("dataset", ""))
+
+    @property
+    def floor(self) -> Mapping[str, float]:
+        """Metrics of real images that no model saw, against the same reference."""
+        return {
+            key: value
+            for key, value in ((self.metrics or {}).get("floor") or {}).items()
+            if value is not None
+        }
+
+    @property
+    def loss_terms(self) -> list[str]:
+        return [column for column in self.history[0] if column not in _COUNTS] if self.history else []
+
+    def score(self, metric: str) -> Score | None:
+        """Of the last checkpoint; None where it was not measured or is not a number."""
+        found = self.checkpoints[-1].scores.get(metric) if self.checkpoints else None
+        return found if found is not None and math.isfinite(found.mean) else None
+
+    def images(self, name: str) -> np.ndarray[Any, Any] | None:
+        """uint8 array latent/NAME.npy of images (..., height, width, channel), if it was written."""
+        path = self.folder / "latent" / f"{name}.npy"
+        return read_array(path) if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Study:
+    config: StudyConfig
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics that some experiment was measured by."""
+        return [metric for metric in METRICS if any(e.score(metric.key) for e in self.experiments)]
+
+    def by_dataset(self) -> dict[str, list[Experiment]]:
+        """Only experiments on the same dataset can be compared."""
+        if len(self.config.datasets) == 1:
+            return {self.config.datasets[0]: list(self.experiments)}
+        groups: dict[str, list[Experiment]] = {}
+        for experiment in self.experiments:
+            groups.setdefault(experiment.dataset, []).append(experiment)
+        return groups
+
+    def having(
+        self, what: str, stage: str, found: Callable[[Experiment], Any]
+    ) -> tuple[list[Experiment], list[str]]:
+        """The experiments for which `found` is true, and a sentence on those for which it is not."""
+        present = [experiment for experiment in self.experiments if found(experiment)]
+        missing = [experiment.name for experiment in self.experiments if experiment not in present]
+        if not missing:
+            return present, []
+        return present, [f"There is no {what} of {listed(missing)} yet; `latentbench {stage}` writes it."]
+
+
+def open_study(folder: Path) -> Study:
+    """Read results/STUDY.
+
+    Raises ArtifactError where there is nothing to compare or a file is damaged.
+    """
+    if not (folder / layout.STUDY).is_file():
+        raise ArtifactError(
+            f"{folder / layout.STUDY} is missing; write it with `latentbench configure --study`."
+        )
+    config = read_config(folder / layout.STUDY, StudyConfig)
+    if not config.experiments:
+        raise ArtifactError(
+            f"{folder / layout.STUDY} lists no experiments; "
+            f"give one in params.yaml the key `study: {config.name}`."
+        )
+    if not any((folder / name).is_dir() for name in config.experiments):
+        raise ArtifactError(
+            f"{folder} has no results of {', '.join(config.experiments)}; train an experiment first."
+        )
+    experiments = (_read_experiment(folder / name, index) for index, name in enumerate(config.experiments))
+    return Study(config, tuple(experiments))
+
+
+def _read_experiment(folder: Path, index: int) -> Experiment:
+    history = _read_numbers(folder / layout.HISTORY)
+    seconds = {row["epoch"]: row.get("seconds") for row in history}
+    rows = _read_numbers(folder / layout.METRICS)
+    return Experiment(
+        name=folder.name,
+        index=index,
+        folder=folder,
+        settings=read_yaml(folder / layout.CONFIG) if (folder / layout.CONFIG).is_file() else None,
+        history=tuple(history),
+        checkpoints=tuple(
+            Checkpoint(int(row["epoch"]), seconds.get(row["epoch"]), _scores(row)) for row in rows
+        ),
+        metrics=_read_optional(folder / layout.LAST_METRICS),
+        provenance=_read_optional(folder / layout.PROVENANCE),
+        exploration=_read_optional(folder / layout.EXPLORATION),
+    )
+
+
+def _read_optional(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.is_file() else None
+
+
+def _read_numbers(path: Path) -> list[dict[str, float]]:
+    """The rows of a CSV in rising epochs, empty cells as NaN; no rows where there is no file."""
+    if not path.is_file():
+        return []
+    try:
+        rows = [{key: float(value or "nan") for key, value in row.items()} for row in read_csv(path)]
+        return sorted(rows, key=lambda row: row["epoch"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+
+
+def _scores(row: Mapping[str, float]) -> dict[str, Score]:
+    scores = {}
+    for metric in METRICS:
+        if metric.key in row:
+            std = row.get(f"{metric.key}_std", math.nan)
+            scores[metric.key] = Score(row[metric.key], std if math.isfinite(std) else None)
+    return scores

@@ -1,0 +1,68 @@
+"""Puts text, tables and figures into a notebook's output, numbered and with their captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from latentbench.report.style import to_svg
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the words for those who cannot see it; None where there is nothing to draw.
+
+    `notes` are sentences on what is missing.
+    """
+
+    figure: Figure | None
+    description: str = ""
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Markdown pipe table; None where there is nothing to tabulate."""
+
+    markdown: str | None
+    notes: Sequence[str] = ()
+
+
+@dataclass
+class Page:
+    """Numbers figures and tables as they are first shown; showing one again keeps its number."""
+
+    _shown: dict[str, list[str]] = field(default_factory=lambda: {"Figure": [], "Table": []})
+
+    def text(self, markdown: str) -> None:
+        _display("text/markdown", markdown)
+
+    def figure(self, name: str, drawing: Drawing, caption: str) -> None:
+        """The figure with its caption under it."""
+        if drawing.figure is not None:
+            _display("image/svg+xml", to_svg(drawing.figure), alt=drawing.description)
+            self.text(f"**{self._number('Figure', name)}.** {caption}")
+        self._notes(drawing.notes)
+
+    def table(self, name: str, table: Table, caption: str) -> None:
+        """The table with its caption above it."""
+        if table.markdown is not None:
+            self.text(f"**{self._number('Table', name)}.** {caption}\n\n{table.markdown}")
+        self._notes(table.notes)
+
+    def _notes(self, notes: Sequence[str]) -> None:
+        if notes:
+            self.text("\n\n".join(f"*{note}*" for note in notes))
+
+    def _number(self, kind: str, name: str) -> str:
+        shown = self._shown[kind]
+        if name not in shown:
+            shown.append(name)
+        return f"{kind} {shown.index(name) + 1}"
+
+
+def _display(kind: str, content: str, **metadata: str) -> None:
+    display({kind: content}, raw=True, metadata={kind: metadata} if metadata else {})  # type: ignore[no-untyped-call]

@@ -1,0 +1,82 @@
+"""How the figures look: one colour and marker per model, drawn as SVG that takes its inks from the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+WIDTH = 7.2  # inches: the text width of a printed page
+
+INK = "#1f2328"
+MUTED = "#667079"
+RULE = "#dfe3e8"
+
+# Okabe & Ito (2008), without the two that are too pale for a line on white paper.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c4629b", "#8a6d00", "#4b5fc0")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlecolor": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.width": 0.6,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "latentbench",
+    "svg.image_inline": True,
+}
+
+# The page redefines these in the dark; elsewhere the colour after the comma holds.
+_PAGE_INKS = {INK: "currentColor", MUTED: f"var(--muted, {MUTED})", RULE: f"var(--rule, {RULE})"} | {
+    colour: f"var(--model-{number}, {colour})" for number, colour in enumerate(COLOURS, start=1)
+}
+
+
+def colour_of(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def marker_of(index: int) -> str:
+    # A second round of the palette differs from the first by its markers.
+    return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as a bare <svg> element, the same bytes for the same figure."""
+    buffer = io.StringIO()
+    with house_style():
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    return re.sub(r"#[0-9a-f]{6}\b", lambda found: _PAGE_INKS.get(found[0], found[0]), svg)

@@ -1,0 +1,185 @@
+"""Tables computed from results, as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from latentbench.report.quantities import NBSP, count, decimals, duration
+from latentbench.report.results import Experiment, Score, Study
+from latentbench.report.show import Table
+
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A quantity of each experiment. `better` is 1 where more is better, -1 where less is, 0 where neither.
+
+    `metric` is its key where it is one: real images have it too.
+    """
+
+    title: str
+    value: Callable[[Experiment], Score | None]
+    better: int
+    written: Callable[[float, int], str] = lambda value, places: f"{value:,.{places}f}"
+    metric: str = ""
+
+
+def summary(study: Study) -> Table:
+    """A row per model: its cost, its distances to the real images, its reconstruction error; best in bold."""
+    groups = study.by_dataset()
+    columns = [column for column in _columns(study) if any(column.value(e) for e in study.experiments)]
+    header = ["Model", *(column.title for column in columns)]
+    rows: list[list[str]] = []
+    for dataset, experiments in groups.items():
+        labels = [e.name for e in experiments] + ["*real images*"] * any(e.floor for e in experiments)
+        cells = [_cells(column, experiments)[: len(labels)] for column in columns]
+        rows += [[*[dataset] * (len(groups) > 1), *row] for row in zip(labels, *cells, strict=True)]
+    if len(groups) > 1:
+        header.insert(0, "Dataset")
+    _, notes = study.having("metrics.csv", "evaluate", lambda e: e.checkpoints)
+    return Table(pipe_table(header, rows, texts=1 + (len(groups) > 1)), notes)
+
+
+def settings(study: Study) -> tuple[Table, Table]:
+    """Settings that differ between the experiments, and those that all share."""
+    present, notes = study.having("config.yaml", "configure", lambda e: e.settings)
+    flat = {e.name: _flatten(e.settings or {}) for e in present}
+    differing, shared = _compared(flat, code=True)
+    if len(present) == 1:
+        notes = [*notes, "One experiment alone has nothing to differ from."]
+    return Table(differing, notes), Table(shared)
+
+
+def provenance(study: Study) -> tuple[Table, Table]:
+    """What made the results: what differs between the experiments, and what all share."""
+    present, notes = study.having("provenance.json", "train", lambda e: e.provenance)
+    differing, shared = _compared({e.name: _origin(e) for e in present}, code=False)
+    return Table(differing, notes), Table(shared)
+
+
+def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:
+    """The first `texts` columns are set left, the others, which are numbers, right."""
+    rules = [":---" if place < texts else "---:" for place in range(len(header))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rules, *rows])
+
+
+def _columns(study: Study) -> list[Column]:
+    return [
+        Column("Parameters", _parameters, 0, lambda value, _: count(value)),
+        Column(f"Training{NBSP}↓", _of_provenance("seconds"), -1, lambda value, _: duration(value)),
+        Column(f"Images/s{NBSP}↑", _of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
+        Column(f"Memory (MB){NBSP}↓", _of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
+        *(
+            Column(f"{metric.name}{NBSP}↓", _measured(metric.key), -1, metric=metric.key)
+            for metric in study.metrics
+        ),
+        Column(f"MSE{NBSP}↓", _explored("mse"), -1),
+        Column(f"PSNR (dB){NBSP}↑", _explored("psnr"), 1, lambda value, _: f"{value:.1f}"),
+    ]
+
+
+def _measured(key: str) -> Callable[[Experiment], Score | None]:
+    return lambda experiment: experiment.score(key)
+
+
+def _of_provenance(key: str) -> Callable[[Experiment], Score | None]:
+    return lambda experiment: _finite((experiment.provenance or {}).get(key))
+
+
+def _explored(key: str) -> Callable[[Experiment], Score | None]:
+    return lambda experiment: _finite((experiment.exploration or {}).get(key))
+
+
+def _parameters(experiment: Experiment) -> Score | None:
+    networks = (experiment.provenance or {}).get("parameters")
+    return _finite(sum(networks.values())) if networks else None
+
+
+def _finite(value: Any) -> Score | None:
+    return Score(float(value)) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _cells(column: Column, experiments: Sequence[Experiment]) -> list[str]:
+    """One column: a cell per experiment, then that of the real images.
+
+    Every cell that reads like the best is bold, if there is anything to beat.
+    """
+    scores = [column.value(experiment) for experiment in experiments]
+    found = [score for score in scores if score is not None]
+    places = decimals(score.mean for score in found)
+    floor = next((e.floor[column.metric] for e in experiments if column.metric in e.floor), None)
+    real = "" if floor is None else column.written(floor, places)
+    if not found:
+        return [*[ABSENT] * len(scores), real]
+    best = column.written(max(found, key=lambda score: column.better * score.mean).mean, places)
+    cells = []
+    for score in scores:
+        if score is None:
+            cells.append(ABSENT)
+            continue
+        text = column.written(score.mean, places)
+        is_best = column.better != 0 and len(found) > 1 and text == best
+        spread = "" if score.std is None else f" ± {score.std:.{places}f}"
+        cells.append(f"**{text}**{spread}" if is_best else f"{text}{spread}")
+    return [*cells, real]
+
+
+def _compared(values: Mapping[str, Mapping[str, str]], *, code: bool) -> tuple[str | None, str | None]:
+    """A table of the rows in which the columns of `values` differ, and one of those that all share."""
+    keys = dict.fromkeys(key for column in values.values() for key in column)
+    differing, shared = [], []
+    for key in keys:
+        cells = [column.get(key, ABSENT) for column in values.values()]
+        title = f"`{key}`" if code else key
+        if len(set(cells)) > 1:
+            differing.append([title, *cells])
+        else:
+            shared.append([title, cells[0]])
+    header = ["", *values]
+    return (
+        pipe_table(header, differing, texts=len(header)) if differing else None,
+        pipe_table(["", "All models" if len(values) > 1 else header[-1]], shared, texts=2)
+        if shared
+        else None,
+    )
+
+
+def _flatten(section: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """`{model: {width: 32}}` as `{model.width: 32}`, without the names of experiment and study."""
+    flat: dict[str, str] = {}
+    # The objective goes first: it is what decides which settings there are.
+    for key, value in sorted(section.items(), key=lambda item: item[0] != "objective"):
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{above}{key}.")
+        elif above or key not in {"name", "study"}:
+            flat[f"{above}{key}"] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return flat
+
+
+def _origin(experiment: Experiment) -> dict[str, str]:
+    record = experiment.provenance or {}
+    packages = record.get("packages") or {}
+    commit = f"`{str(record.get('commit'))[:12]}`" if record.get("commit") else "not from a git repository"
+    digest = next((str(value) for key, value in record.items() if "digest" in key and value), None)
+    rows = {
+        "Commit": commit + (" with uncommitted changes" if record.get("uncommitted_changes") else ""),
+        "Command": _code(record.get("command")),
+        "Seed": (experiment.settings or {}).get("seed"),
+        "Data digest": _code(digest[:16]) if digest else None,
+        "Device": record.get("device"),
+        "Processor": record.get("processor"),
+        "Cores": record.get("cores"),
+        "CPU threads used": record.get("threads"),
+        "System": record.get("system"),
+        "Python": record.get("python"),
+        **{str(name): version for name, version in packages.items()},
+    }
+    return {key: str(value).replace("|", "\\|") for key, value in rows.items() if value is not None}
+
+
+def _code(text: Any) -> str | None:
+    return f"`{text}`" if text else None

@@ -1,0 +1,256 @@
+"""Sentences computed from results: they say what the numbers say, and change when the numbers do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from latentbench.report.quantities import NBSP, decimals, duration, listed
+from latentbench.report.results import Experiment, Metric, Score, Study
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An experiment and the score that ranks it."""
+
+    experiment: Experiment
+    score: Score
+
+    @property
+    def name(self) -> str:
+        return self.experiment.name
+
+
+def title(study: Study) -> str:
+    """The study's title as a heading, its question and its authors."""
+    config = study.config
+    authors = [listed(config.authors)] if config.authors else []
+    question = [f"*{config.question}*"] if config.question else []
+    return "\n\n".join([f"# {config.title}", *question, *authors])
+
+
+def headline(study: Study) -> str:
+    """Which model is best on each dataset, by how much, and whether that exceeds the spread."""
+    groups = study.by_dataset()
+    paragraphs = []
+    for dataset, experiments in groups.items():
+        opening = f"On **{dataset}**: " if len(groups) > 1 else ""
+        paragraphs.append(opening + _winner(study, experiments))
+        further = [
+            *_other_metrics(study, experiments),
+            *_equal_time(study, experiments),
+            *_reconstruction(experiments),
+        ]
+        paragraphs += [" ".join(further)] if further else []
+    return "\n\n".join([*paragraphs, *_warnings(study)])
+
+
+def protocol(study: Study) -> str:
+    """How the numbers of the summary were measured, in sentences."""
+    measured = [e.metrics for e in study.experiments if e.metrics]
+    if not measured:
+        return ""
+    sentences = [_sample_sizes(measured)]
+    protocols = {
+        (key, str(text)) for metrics in measured for key, text in (metrics.get("protocols") or {}).items()
+    }
+    for extractor, text in sorted(protocols):
+        names = listed(
+            [f"{metric.name}" for metric in study.metrics if metric.extractor == extractor] or [extractor]
+        )
+        sentences.append(f"{names}: {text.strip().rstrip('.')}.")
+    sentences.append(
+        "The spread (±) is the standard deviation over sampling seeds; each model was trained once, "
+        "so differences between repeated trainings are not in it."
+    )
+    return " ".join(sentences)
+
+
+def summary_caption(study: Study) -> str:
+    names = listed(
+        [f"{metric.name}, the {metric.long_name}" for metric in study.metrics] or ["no metric yet"]
+    )
+    return f"Each model after its last epoch; the best of each column in bold. {names[0].upper()}{names[1:]}."
+
+
+def reconstruction_ways(study: Study) -> str:
+    """By what way, and with what error, each model reconstructs real images."""
+    return " ".join(_reconstruction_way(e) for e in study.experiments if e.exploration)
+
+
+def _winner(study: Study, experiments: Sequence[Experiment]) -> str:
+    metric, ranking = _primary(study, experiments)
+    if metric is None or not ranking:
+        return "No model has been measured yet, so there is no best one; `latentbench evaluate` measures."
+    best = ranking[0]
+    if len(ranking) == 1:
+        return (
+            f"Only **{best.name}** has been measured ({metric.name} {_written(best.score)}): "
+            "there is nothing to compare it with."
+        )
+    spread = _spread(best.score, ranking[1].score)
+    if spread is None:
+        return _lead(metric, ranking) + ". With a single set of samples its spread is unknown."
+    if ranking[1].score.mean - best.score.mean <= spread:
+        return _tie(metric, ranking)
+    return (
+        f"{_lead(metric, ranking)}. This exceeds the spread over the sampling seeds "
+        f"({_difference(spread, best.score)}, twice the standard deviation of the difference)."
+    )
+
+
+def _lead(metric: Metric, ranking: Sequence[Ranked]) -> str:
+    best, second = ranking[:2]
+    gap = second.score.mean - best.score.mean
+    share = f" ({100 * gap / second.score.mean:.0f}{NBSP}%)" if second.score.mean > 0 else ""
+    return (
+        f"**{best.name}** comes closest to the real images: its {metric.name} of {_written(best.score)} is "
+        f"{_difference(gap, best.score)}{share} below that of {second.name}, the next best "
+        f"({_written(second.score)})"
+    )
+
+
+def _tie(metric: Metric, ranking: Sequence[Ranked]) -> str:
+    best = ranking[0]
+    tied = [r for r in ranking if _within(best.score, r.score)]
+    scores = listed([f"**{r.name}** ({_written(r.score)})" for r in tied])
+    gap = tied[-1].score.mean - best.score.mean
+    return (
+        f"By {metric.name}, {scores} cannot be told apart: they differ by {_difference(gap, best.score)}, "
+        "which is within the spread over the sampling seeds (twice the standard deviation of the difference)."
+    )
+
+
+def _other_metrics(study: Study, experiments: Sequence[Experiment]) -> list[str]:
+    """Whether the remaining metrics name the same best model."""
+    primary, ranking = _primary(study, experiments)
+    if len(ranking) < 2:
+        return []
+    agree, sentences = [], []
+    for metric in study.metrics:
+        other = _ranking(metric, experiments)
+        if metric is primary or len(other) < 2:
+            continue
+        if other[0].experiment is ranking[0].experiment:
+            agree.append(metric.name)
+        else:
+            sentences.append(
+                f"By {metric.name}, {other[0].name} comes first instead ({_written(other[0].score)})."
+            )
+    if agree:
+        sentences.insert(
+            0, f"{listed(agree)} {'agrees' if len(agree) == 1 else 'agree'}: {ranking[0].name} is lowest."
+        )
+    return sentences
+
+
+def _equal_time(study: Study, experiments: Sequence[Experiment]) -> list[str]:
+    """The best model within the training time of the fastest, by the checkpoints that each had by then."""
+    metric, ranking = _primary(study, experiments)
+    totals = [(r.experiment.checkpoints[-1].seconds or math.nan, r.name) for r in ranking]
+    if metric is None or len(ranking) < 2 or any(math.isnan(seconds) for seconds, _ in totals):
+        return []
+    budget, fastest = min(totals)
+    reached = []
+    for r in ranking:
+        in_time = [
+            c for c in r.experiment.checkpoints if (c.seconds or 0) <= budget and metric.key in c.scores
+        ]
+        if in_time:
+            reached.append(Ranked(r.experiment, in_time[-1].scores[metric.key]))
+    if len(reached) < 2:
+        return []
+    best = min(reached, key=lambda r: r.score.mean)
+    return [
+        f"Within the training time of the fastest ({fastest}, {duration(budget)}), "
+        f"the lowest {metric.name} at a checkpoint is that of {best.name} ({_written(best.score)})."
+    ]
+
+
+def _reconstruction(experiments: Sequence[Experiment]) -> list[str]:
+    errors = [
+        (e.exploration["mse"], e)
+        for e in experiments
+        if e.exploration and e.exploration.get("mse") is not None
+    ]
+    if len(errors) < 2:
+        return []
+    error, best = min(errors, key=lambda pair: pair[0])
+    way = best.exploration.get("method", "") if best.exploration else ""
+    return [f"Real test images are reconstructed best by {best.name} (by {way}, MSE {_digits(error)})."]
+
+
+def _reconstruction_way(experiment: Experiment) -> str:
+    found = experiment.exploration or {}
+    error = ", ".join(
+        [f"MSE {_digits(found['mse'])}"] * (found.get("mse") is not None)
+        + [f"PSNR {found['psnr']:.1f}{NBSP}dB"] * (found.get("psnr") is not None)
+    )
+    if found.get("method") == "inversion":
+        way = (
+            f"by inversion ({found.get('steps')} steps of Adam on the latent, from the nearest of "
+            f"{found.get('starts')} random ones)"
+        )
+    else:
+        way = "by encoding"
+    return f"{experiment.name}: {way}{', ' if error else ''}{error}."
+
+
+def _warnings(study: Study) -> list[str]:
+    return [
+        f"**Mind** ({e.name}): {text}"
+        for e in study.experiments
+        for text in (e.metrics or {}).get("warnings") or []
+    ]
+
+
+def _sample_sizes(measured: Sequence[dict[str, Any] | Any]) -> str:
+    """How many images were compared with how many, in one sentence for all or one for each way."""
+    sizes = dict.fromkeys(
+        tuple(int(metrics.get(key) or 0) for key in ("num_samples", "num_seeds", "num_reference"))
+        for metrics in measured
+    )
+    return " ".join(
+        f"Measured on {samples:,} generated images for each of {seeds} sampling seed{'s' * (seeds != 1)}, "
+        f"against {reference:,} real images."
+        for samples, seeds, reference in sizes
+    )
+
+
+def _primary(study: Study, experiments: Sequence[Experiment]) -> tuple[Metric | None, list[Ranked]]:
+    """The metric that most of the experiments were measured by, and their ranking by it."""
+    metric = max(study.metrics, key=lambda m: len(_ranking(m, experiments)), default=None)
+    return metric, _ranking(metric, experiments) if metric else []
+
+
+def _ranking(metric: Metric, experiments: Sequence[Experiment]) -> list[Ranked]:
+    found = [Ranked(e, score) for e in experiments if (score := e.score(metric.key)) is not None]
+    return sorted(found, key=lambda r: r.score.mean)
+
+
+def _spread(one: Score, other: Score) -> float | None:
+    """Twice the standard deviation of the difference of two means; None where either spread is unknown."""
+    if one.std is None or other.std is None:
+        return None
+    return 2 * math.hypot(one.std, other.std)
+
+
+def _within(one: Score, other: Score) -> bool:
+    spread = _spread(one, other)
+    return spread is not None and abs(one.mean - other.mean) <= spread
+
+
+def _written(score: Score) -> str:
+    places = decimals([score.mean])
+    return f"{score.mean:,.{places}f}" + ("" if score.std is None else f" ± {score.std:.{places}f}")
+
+
+def _difference(value: float, score: Score) -> str:
+    """With the decimals of the score, or more where it would vanish."""
+    return f"{value:,.{max(decimals([score.mean]), decimals([value]) - 1)}f}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.{decimals([value])}f}"

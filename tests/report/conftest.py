@@ -1,0 +1,132 @@
+"""A plausible small study on disk, made up: three experiments, measured at three checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latentbench.artifacts.files import write_array, write_csv, write_json, write_yaml
+from latentbench.config.load import parse_params
+
+EPOCHS = 4
+TERMS = {
+    "vae": ("loss", "reconstruction", "kl"),
+    "dcgan": ("discriminator_loss", "generator_loss"),
+    "wgan-gp": ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss"),
+}
+SCORES = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)}
+
+MakeStudy = Callable[..., Path]
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> MakeStudy:
+    """Writes results/demo and returns its path; `scores` gives mean and std of each model's FCD."""
+
+    def make(scores: Mapping[str, tuple[float, float | None]] = SCORES, channels: int = 1) -> Path:
+        folder = tmp_path / "results" / "demo"
+        write_study(folder, list(scores))
+        for number, (name, (mean, std)) in enumerate(scores.items()):
+            write_training(folder / name, seconds=10.0 * (number + 1))
+            write_metrics(folder / name, mean, std)
+            write_latent(folder / name, channels=channels)
+        return folder
+
+    return make
+
+
+def write_study(folder: Path, names: list[str]) -> None:
+    objectives = {name: name.replace("-", "_") for name in names}
+    params = parse_params(
+        {
+            "studies": {
+                "demo": {"title": "Three models", "question": "Which is best?", "authors": ["A. Author"]}
+            },
+            "datasets": {"glyphs": {"source": "glyphs"}},
+            "defaults": {"training": {"epochs": EPOCHS, "checkpoints": [1, 2, 4]}},
+            "experiments": {
+                name: {
+                    "study": "demo",
+                    "dataset": "glyphs",
+                    "model": {"objective": objective, "latent_dim": 32},
+                }
+                for name, objective in objectives.items()
+            },
+        },
+        where="a made-up study",
+    )
+    write_yaml(folder / "study.yaml", params.study("demo").model_dump(mode="json"))
+    for name in names:
+        write_yaml(folder / name / "config.yaml", params.experiment(name).model_dump(mode="json"))
+
+
+def write_training(folder: Path, *, seconds: float) -> None:
+    rows = [
+        {"epoch": epoch, "step": 100 * epoch, "images": 6400 * epoch, "seconds": seconds * epoch}
+        | {"images_per_second": 6400 / seconds, "peak_memory_mb": 900.0}
+        | {term: (place + 1) * 10 / epoch for place, term in enumerate(TERMS[folder.name])}
+        for epoch in range(1, EPOCHS + 1)
+    ]
+    write_csv(folder / "history.csv", rows, columns=list(rows[0]))
+    record: dict[str, Any] = {
+        "command": f"latentbench train --config results/demo/{folder.name}/config.yaml",
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "uncommitted_changes": False,
+        "python": "3.11.2",
+        "packages": {"latentbench": "0.1.0", "torch": "2.6.0"},
+        "system": "Linux x86_64",
+        "processor": "A processor",
+        "cores": 2,
+        "device": "cpu",
+        "threads": 1,
+        "dataset_digest": "feedfacecafebeef" * 4,
+        "seconds": seconds * EPOCHS,
+        "images_per_second": 6400 / seconds,
+        "peak_memory_mb": 900.0,
+        "parameters": {"encoder": 500_000, "decoder": 700_000},
+    }
+    write_json(folder / "provenance.json", record)
+
+
+def write_metrics(folder: Path, mean: float, std: float | None) -> None:
+    rows = [
+        {"epoch": epoch, "num_samples": 5000, "num_seeds": 3, "num_reference": 10_000}
+        | {
+            "fcd": mean * EPOCHS / epoch,
+            "fcd_std": std,
+            "kcd": mean / 1000 * EPOCHS / epoch,
+            "kcd_std": std and std / 900,
+        }
+        for epoch in (1, 2, 4)
+    ]
+    write_csv(folder / "metrics.csv", rows, columns=list(rows[0]))
+    protocols = {"classifier": "features of the classifier trained on glyphs, at 32×32"}
+    write_json(
+        folder / "metrics.json",
+        rows[-1] | {"protocols": protocols, "seed": 0, "floor": {"fcd": 1.5, "kcd": 0.001}},
+    )
+
+
+def write_latent(folder: Path, *, channels: int) -> None:
+    random = np.random.default_rng(list(TERMS).index(folder.name))
+    shared = np.random.default_rng(9)
+
+    def images(generator: np.random.Generator, *leading: int) -> np.ndarray[Any, Any]:
+        return generator.integers(0, 256, (*leading, 8, 8, channels), dtype=np.uint8)
+
+    arrays = {
+        "samples": images(random, 16),
+        "reconstruction-real": images(shared, 5),
+        "reconstruction-model": images(random, 5),
+        "interpolation": images(random, 2, 6),
+        "interpolation-real": images(shared, 2, 2),
+    }
+    for name, array in arrays.items():
+        write_array(folder / "latent" / f"{name}.npy", array)
+    method = "encoding" if folder.name == "vae" else "inversion"
+    facts = {"epoch": EPOCHS, "method": method, "mse": 0.012, "psnr": 19.2, "steps": 200, "starts": 512}
+    write_json(folder / "latent" / "explore.json", facts)

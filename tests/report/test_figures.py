@@ -1,0 +1,107 @@
+"""Curves and mosaics: what is drawn, what is said where nothing can be."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from latentbench.report import figures, mosaics
+from latentbench.report.results import open_study
+from latentbench.report.style import COLOURS, colour_of, marker_of, to_svg
+
+
+def test_labels_are_moved_apart_as_little_as_needed():
+    assert figures.spread_apart([0.0, 1.0], 0.1) == [0.0, 1.0]
+    assert figures.spread_apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
+    moved = figures.spread_apart([0.9, 0.1, 0.12, 0.5], 0.1)
+    assert moved == pytest.approx([0.9, 0.06, 0.16, 0.5])
+
+
+def test_tiles_stand_where_they_belong_and_gaps_are_transparent():
+    images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    mosaic = mosaics.tile(images, 3)
+    assert mosaic.shape == (9, 14, 4)
+    assert (mosaic[:4, :4, :3] == 0).all()
+    assert (mosaic[5:, 10:, :3] == 5).all()
+    assert (mosaic[4, :, 3] == 0).all()
+    assert (mosaic[:4, 4, 3] == 0).all()
+
+
+def test_colour_images_keep_their_channels():
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    images[1, ..., 2] = 255
+    assert (mosaics.tile(images, 2)[0, 5] == [0, 0, 255, 255]).all()
+
+
+def test_a_model_keeps_its_colour_in_every_figure(make_study):
+    study = open_study(make_study())
+    drawings = (figures.metric_curves, figures.loss_curves, mosaics.samples, mosaics.interpolations)
+    for draw in drawings:
+        svg = to_svg(draw(study).figure)
+        assert [colour for colour in COLOURS if colour in svg] == list(COLOURS[:3])
+
+
+def test_more_models_than_colours_differ_by_marker():
+    assert len({(colour_of(index), marker_of(index)) for index in range(2 * len(COLOURS))}) == 2 * len(
+        COLOURS
+    )
+
+
+def test_same_figure_same_bytes_and_nothing_to_fetch(make_study):
+    study = open_study(make_study())
+    for draw in (figures.metric_curves, mosaics.reconstructions):
+        svg = to_svg(draw(study).figure)
+        assert svg == to_svg(draw(study).figure)
+        links = re.findall(r'href="([^"]*)"', svg)
+        assert all(link.startswith(("#", "data:")) for link in links)
+        assert not re.search(r'(?<!xmlns=")(?<!xlink=")https?://', svg)
+
+
+@pytest.mark.parametrize(
+    ("draw", "pattern", "stage"),
+    [
+        (figures.metric_curves, "metrics.csv", "evaluate"),
+        (figures.loss_curves, "history.csv", "train"),
+        (mosaics.samples, "latent/samples.npy", "explore"),
+        (mosaics.reconstructions, "latent/reconstruction-*.npy", "explore"),
+        (mosaics.interpolations, "latent/interpolation*.npy", "explore"),
+    ],
+)
+def test_what_is_missing_is_said_and_the_rest_is_drawn(make_study, draw, pattern, stage):
+    folder = make_study()
+    for path in (folder / "dcgan").glob(pattern):
+        path.unlink()
+    partly = draw(open_study(folder))
+    assert partly.notes == [f"There is no {pattern} of dcgan yet; `latentbench {stage}` writes it."]
+    assert "dcgan" not in to_svg(partly.figure)
+    for path in folder.glob(f"*/{pattern}"):
+        path.unlink()
+    without = draw(open_study(folder))
+    assert without.figure is None
+    assert without.notes == [
+        f"There is no {pattern} of vae, dcgan and wgan-gp yet; `latentbench {stage}` writes it."
+    ]
+
+
+def test_experiment_whose_folder_is_gone_is_named_everywhere(make_study):
+    folder = make_study()
+    shutil.rmtree(folder / "vae")
+    study = open_study(folder)
+    for draw in (figures.metric_curves, figures.loss_curves, mosaics.samples):
+        assert any("of vae yet" in note for note in draw(study).notes)
+
+
+def test_metrics_without_history_have_no_time_but_an_epoch(make_study):
+    folder = make_study()
+    for path in folder.glob("*/history.csv"):
+        path.unlink()
+    assert figures.metric_curves(open_study(folder)).figure is not None
+
+
+def test_one_colour_experiment_is_drawn(make_study):
+    study = open_study(make_study({"vae": (12.0, None)}, channels=3))
+    for draw in (figures.metric_curves, figures.loss_curves, mosaics.samples, mosaics.interpolations):
+        assert to_svg(draw(study).figure).startswith("<svg")

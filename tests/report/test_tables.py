@@ -1,0 +1,93 @@
+"""The summary's best is in bold, settings that differ stand apart from those that are shared."""
+
+from __future__ import annotations
+
+import pytest
+
+from latentbench.artifacts.files import read_json, write_json
+from latentbench.report import tables
+from latentbench.report.results import open_study
+
+
+def cells(markdown: str, model: str) -> list[str]:
+    row = next(line for line in markdown.splitlines() if line.startswith(f"| {model} |"))
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def column(markdown: str, title: str) -> dict[str, str]:
+    header, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()
+    )
+    place = next(place for place, name in enumerate(header) if name.startswith(title))
+    return {row[0]: row[place] for row in rows}
+
+
+@pytest.mark.parametrize("best", ["vae", "dcgan", "wgan-gp"])
+def test_lowest_distance_is_bold_whichever_model_has_it(make_study, best):
+    scores = {name: (12.3 if name == best else 20.5, 0.2) for name in ("vae", "dcgan", "wgan-gp")}
+    summary = tables.summary(open_study(make_study(scores)))
+    assert column(summary.markdown, "FCD") == {
+        name: "**12.3** ± 0.2" if name == best else "20.5 ± 0.2" for name in scores
+    } | {"*real images*": "1.5"}
+
+
+def test_scores_that_read_alike_are_bold_alike(make_study):
+    summary = tables.summary(
+        open_study(make_study({"vae": (12.31, 0.2), "dcgan": (12.33, 0.2), "wgan-gp": (15.0, 0.2)}))
+    )
+    fcd = column(summary.markdown, "FCD")
+    assert fcd["vae"].startswith("**12.3**")
+    assert fcd["dcgan"].startswith("**12.3**")
+    assert "**" not in fcd["wgan-gp"]
+
+
+def test_score_that_is_no_number_is_neither_shown_nor_best(make_study):
+    folder = make_study()
+    metrics = folder / "wgan-gp" / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace("12.0,", "nan,"))
+    fcd = column(tables.summary(open_study(folder)).markdown, "FCD")
+    assert fcd["wgan-gp"] == "–"
+    assert fcd["dcgan"].startswith("**20.0**")
+
+
+def test_one_experiment_has_nothing_to_be_best_of(make_study):
+    summary = tables.summary(open_study(make_study({"vae": (12.3, 0.2)})))
+    assert "**" not in summary.markdown
+
+
+def test_more_images_per_second_are_better_and_less_time_is(make_study):
+    markdown = tables.summary(open_study(make_study())).markdown
+    assert column(markdown, "Training")["vae"].startswith("**")  # the quickest in the made-up study
+    assert column(markdown, "Images/s")["vae"] == "**640**"
+    assert "**" not in column(markdown, "Parameters")["vae"]
+
+
+def test_experiments_on_two_datasets_are_not_ranked_together(make_study):
+    folder = make_study()
+    for path, old, new in (
+        (folder / "study.yaml", "datasets:\n- glyphs", "datasets:\n- faces\n- glyphs"),
+        (folder / "vae" / "config.yaml", "dataset: glyphs", "dataset: faces"),
+    ):
+        path.write_text(path.read_text().replace(old, new))
+    markdown = tables.summary(open_study(folder)).markdown
+    assert "| faces | vae | 1.2" in markdown
+    assert [line for line in markdown.splitlines() if "30.0 ± 0.4" in line]  # vae is alone: not bold
+    assert [line for line in markdown.splitlines() if "**12.0** ± 0.2" in line]
+
+
+def test_settings_that_differ_stand_apart(make_study):
+    differing, shared = tables.settings(open_study(make_study()))
+    assert cells(differing.markdown, "`model.objective`")[1:] == ["vae", "dcgan", "wgan_gp"]
+    assert cells(differing.markdown, "`model.n_critic`")[1:] == ["–", "–", "5"]
+    assert cells(shared.markdown, "`training.checkpoints`")[1:] == ["1, 2, 4"]
+    assert "`training.epochs`" not in differing.markdown
+
+
+def test_provenance_is_shared_unless_it_differs(make_study):
+    folder = make_study()
+    record = read_json(folder / "vae" / "provenance.json")
+    write_json(folder / "vae" / "provenance.json", record | {"processor": "Another | processor"})
+    differing, shared = tables.provenance(open_study(folder))
+    assert "Another \\| processor" in differing.markdown
+    assert cells(shared.markdown, "Commit")[1] == "`0123456789ab`"
+    assert cells(shared.markdown, "Data digest")[1] == "`feedfacecafebeef`"
