@@ -15,7 +15,7 @@ from latentbench.config.load import parse_params
 EPOCHS = 4
 TERMS = {
     "vae": ("loss", "reconstruction", "kl"),
-    "dcgan": ("discriminator_loss", "generator_loss"),
+    "dcgan": ("discriminator_loss", "generator_loss", "accuracy_real"),
     "wgan-gp": ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss"),
 }
 SCORES = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)}
@@ -83,7 +83,9 @@ def write_training(folder: Path, *, seconds: float) -> None:
         "cores": 2,
         "device": "cpu",
         "threads": 1,
-        "dataset_digest": "feedfacecafebeef" * 4,
+        "precision": "float32",
+        "seed": 0,
+        "data_digest": "feedfacecafebeef" * 4,
         "seconds": seconds * EPOCHS,
         "images_per_second": 6400 / seconds,
         "peak_memory_mb": 900.0,
@@ -128,5 +130,13 @@ def write_latent(folder: Path, *, channels: int) -> None:
     for name, array in arrays.items():
         write_array(folder / "latent" / f"{name}.npy", array)
     method = "encoding" if folder.name == "vae" else "inversion"
-    facts = {"epoch": EPOCHS, "method": method, "mse": 0.012, "psnr": 19.2, "steps": 200, "starts": 512}
+    facts = {
+        "epoch": EPOCHS,
+        "method": method,
+        "mse": 0.012,
+        "psnr": 19.2,
+        "steps": 200,
+        "starts": 512,
+        "num_images": 5,
+    }
     write_json(folder / "latent" / "explore.json", facts)

@@ -20,12 +20,6 @@ SECTIONS = [
     "Reconstructions", "Interpolations", "Settings", "Provenance",
 ]  # fmt: skip
 
-pytestmark = pytest.mark.filterwarnings(
-    # Of zmq, jupyter_client and papermill, inside their own calls.
-    "ignore::DeprecationWarning",
-    "ignore::ResourceWarning",
-)
-
 
 @pytest.fixture
 def template(tmp_path) -> Path:

@@ -105,3 +105,11 @@ def test_one_colour_experiment_is_drawn(make_study):
     study = open_study(make_study({"vae": (12.0, None)}, channels=3))
     for draw in (figures.metric_curves, figures.loss_curves, mosaics.samples, mosaics.interpolations):
         assert to_svg(draw(study).figure).startswith("<svg")
+
+
+def test_loss_term_that_ends_early_is_labelled_where_it_ends(make_study):
+    folder = make_study()
+    history = folder / "dcgan" / "history.csv"
+    *rows, last = history.read_text().splitlines()
+    history.write_text("\n".join([*rows, last.rpartition(",")[0] + ","]) + "\n")
+    assert "accuracy real" in to_svg(figures.loss_curves(open_study(folder)).figure)

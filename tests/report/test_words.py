@@ -81,6 +81,7 @@ def test_protocol_names_samples_seeds_and_reference(make_study):
 def test_reconstruction_says_by_what_way(make_study):
     text = words.reconstruction_ways(open_study(make_study()))
     assert "vae: by encoding, MSE 0.0120" in text
+    assert "means over 5 images in [0, 1]" in text
     assert (
         "dcgan: by inversion (200 steps of Adam on the latent, from the nearest of 512 random ones)" in text
     )

@@ -119,8 +119,9 @@ def _loss_panel(axes: Axes, experiment: Experiment) -> None:
     for term, dashes in zip(experiment.loss_terms, _DASHES * 3, strict=False):
         values = [row[term] for row in experiment.history]
         axes.plot(epochs, values, color=colour_of(experiment.index), linestyle=dashes)
-        if math.isfinite(values[-1]):
-            ends.append((term.removesuffix("_loss").replace("_", " "), MUTED, epochs[-1], values[-1]))
+        finite = [point for point in zip(epochs, values, strict=True) if math.isfinite(point[1])]
+        if finite:
+            ends.append((term.removesuffix("_loss").replace("_", " "), MUTED, *finite[-1]))
     axes.set_title(experiment.name, color=colour_of(experiment.index))
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))

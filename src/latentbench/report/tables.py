@@ -164,16 +164,17 @@ def _origin(experiment: Experiment) -> dict[str, str]:
     record = experiment.provenance or {}
     packages = record.get("packages") or {}
     commit = f"`{str(record.get('commit'))[:12]}`" if record.get("commit") else "not from a git repository"
-    digest = next((str(value) for key, value in record.items() if "digest" in key and value), None)
+    digest = record.get("data_digest")
     rows = {
         "Commit": commit + (" with uncommitted changes" if record.get("uncommitted_changes") else ""),
         "Command": _code(record.get("command")),
-        "Seed": (experiment.settings or {}).get("seed"),
+        "Seed": record.get("seed"),
         "Data digest": _code(digest[:16]) if digest else None,
         "Device": record.get("device"),
         "Processor": record.get("processor"),
         "Cores": record.get("cores"),
         "CPU threads used": record.get("threads"),
+        "Precision": record.get("precision"),
         "System": record.get("system"),
         "Python": record.get("python"),
         **{str(name): version for name, version in packages.items()},

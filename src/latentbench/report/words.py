@@ -77,7 +77,12 @@ def summary_caption(study: Study) -> str:
 
 def reconstruction_ways(study: Study) -> str:
     """By what way, and with what error, each model reconstructs real images."""
-    return " ".join(_reconstruction_way(e) for e in study.experiments if e.exploration)
+    explored = [e for e in study.experiments if e.exploration]
+    sizes = {int(number) for e in explored if (number := (e.exploration or {}).get("num_images"))}
+    scope = (
+        [f"The errors are means over {listed(sorted(map(str, sizes)))} images in [0, 1]."] if sizes else []
+    )
+    return " ".join([*map(_reconstruction_way, explored), *scope])
 
 
 def _winner(study: Study, experiments: Sequence[Experiment]) -> str:
