@@ -1,0 +1,52 @@
+"""A trained objective, from a checkpoint that must be of the same settings and data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from latentbench.artifacts.layout import checkpoint_path
+from latentbench.artifacts.tensors import read_tensors, require_same_settings
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.errors import ArtifactError
+from latentbench.models.objective import Objective
+from latentbench.models.registry import build_objective
+
+
+def load_checkpoint(
+    config: ExperimentConfig,
+    results: Path,
+    epoch: int,
+    *,
+    device: torch.device,
+    data_digest: str | None = None,
+) -> Objective:
+    """The objective as it was after `epoch`, in inference mode, on `device`.
+
+    Raises ArtifactError where the checkpoint is missing or damaged, was trained with other settings than the
+    config's, or on another prepared dataset than that of `data_digest`, where one is given.
+    """
+    path = checkpoint_path(results, epoch)
+    weights, metadata = read_tensors(path)
+    require_same_settings(
+        metadata.get("settings", {}),
+        config.training_settings(),
+        path=path,
+        remedy="train the experiment again, or go back to the settings of the checkpoint",
+    )
+    if data_digest is not None and metadata.get("data_digest") != data_digest:
+        raise ArtifactError(
+            f"{path} was trained on another preparation of {config.dataset} than it is now compared with; "
+            "train the experiment again, or build the reference from the data it was trained on."
+        )
+    objective = build_objective(
+        config.model, image_size=config.image_size, channels=config.channels, seed=config.seed
+    )
+    try:
+        objective.load_weights(weights)
+    except (KeyError, RuntimeError):
+        raise ArtifactError(
+            f"{path} holds other networks than this version builds; train the experiment again."
+        ) from None
+    return objective.to(device)

@@ -1,0 +1,157 @@
+"""The evaluate stage: how far each checkpoint's samples are from real images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.artifacts.files import write_csv, write_json
+from latentbench.artifacts.layout import LAST_METRICS, METRICS, checkpoint_path
+from latentbench.artifacts.progress import say, track
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.data.images import to_uint8
+from latentbench.errors import DivergenceError
+from latentbench.evaluation.checkpoints import load_checkpoint
+from latentbench.evaluation.distances import Distances
+from latentbench.evaluation.features import FeatureExtractor, prepare_measurement, require_finite
+from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.models.objective import Objective, draw_latents
+from latentbench.rng import torch_generator
+
+Features = dict[str, Tensor]
+Row = dict[str, float | int | None]
+
+
+def evaluate_experiment(config: ExperimentConfig, results: Path, reference: Path) -> None:
+    """Write metrics.csv, a row per checkpoint, and metrics.json, the last row and how it was measured.
+
+    Raises ArtifactError, DataError, DownloadError, DivergenceError and StorageError.
+    """
+    device = prepare_measurement(config.compute)
+    (results / LAST_METRICS).unlink(missing_ok=True)
+    evaluator = _Evaluator(config, results, reference, device)
+    warnings = evaluator.warnings()
+    for warning in warnings:
+        say(f"{config.name}: {warning}")
+    rows = [evaluator.measure(epoch) for epoch in config.training.checkpoint_epochs]
+    write_csv(results / METRICS, rows, columns=list(rows[0]))
+    write_json(
+        results / LAST_METRICS,
+        rows[-1] | {"seed": config.seed, "warnings": warnings} | evaluator.description(),
+    )
+
+
+class _Evaluator:
+    """What is loaded once and serves every checkpoint."""
+
+    def __init__(
+        self, config: ExperimentConfig, results: Path, reference: Path, device: torch.device
+    ) -> None:
+        self.config = config
+        self.settings = config.evaluation
+        self.results = results
+        self.device = device
+        self.reference = ReferenceManifest.read(reference)
+        self.extractors: dict[str, FeatureExtractor] = {}
+        self.distances: dict[str, Distances] = {}
+        # A checkpoint that cannot be measured should say so before the reference is read.
+        self._load(config.training.checkpoint_epochs[0])
+        for name in self.reference.extractors:
+            self.extractors[name] = self.reference.load_extractor(name, reference, device=device)
+            self.distances[name] = Distances.open(
+                reference,
+                name,
+                device=device,
+                num_samples=self.settings.num_samples,
+                subsets=self.settings.kid_subsets,
+                subset_size=self.settings.kid_subset_size,
+            )
+
+    def measure(self, epoch: int) -> Row:
+        """A checkpoint's row of metrics.csv. All checkpoints decode the same latents."""
+        objective = self._load(epoch)
+        frechet: dict[str, list[float]] = {name: [] for name in self.extractors}
+        kernel: dict[str, list[Tensor]] = {name: [] for name in self.extractors}
+        for seed_index in range(self.settings.num_seeds):
+            features = self._features(objective, epoch, seed_index)
+            for name, distances in self.distances.items():
+                frechet[name].append(distances.frechet(features[name]))
+                kernel[name].append(
+                    distances.kernel_over_subsets(features[name], seed=self.config.seed, step=seed_index)
+                )
+        row: Row = {
+            "epoch": epoch,
+            "num_samples": self.settings.num_samples,
+            "num_seeds": self.settings.num_seeds,
+            "num_reference": self.reference.num_images,
+        }
+        for name, described in self.reference.extractors.items():
+            row |= mean_and_std(described.metric, np.array(frechet[name]))
+            row |= mean_and_std(described.kernel_metric, torch.cat(kernel[name]).cpu().numpy())
+        return row
+
+    def warnings(self) -> list[str]:
+        """What makes a Fréchet distance less than it seems."""
+        sizes = {"generated": self.settings.num_samples, "real": self.reference.num_images}
+        return [
+            f"{described.metric.upper()} compares covariances of {described.feature_dim:,} features, but of "
+            f"only {number:,} {kind} images, so it is biased upwards; compare it at equal numbers only."
+            for described in self.reference.extractors.values()
+            for kind, number in sizes.items()
+            if number <= described.feature_dim
+        ]
+
+    def description(self) -> dict[str, Any]:
+        """The protocol of each extractor, and what real images of the test split score."""
+        protocols: dict[str, str] = {}
+        floor: dict[str, float] = {}
+        for name, described in self.reference.extractors.items():
+            protocols[name] = (
+                f"{described.protocol}; {described.kernel_metric.upper()} is the mean, and its ± the "
+                f"standard deviation, over {self.settings.kid_subsets} subsets of "
+                f"{self.distances[name].subset_size:,} images per seed"
+            )
+            floor |= {key: value for key, value in described.floor.items() if key != "num_images"}
+        return {"protocols": protocols, "floor": floor}
+
+    def _load(self, epoch: int) -> Objective:
+        return load_checkpoint(
+            self.config, self.results, epoch, device=self.device, data_digest=self.reference.data_digest
+        )
+
+    def _features(self, objective: Objective, epoch: int, seed_index: int) -> Features:
+        """Of one seed's samples, (num_samples, dim) by extractor."""
+        batches: dict[str, list[Tensor]] = {name: [] for name in self.extractors}
+        for images in self._samples(objective, epoch, seed_index):
+            for name, extractor in self.extractors.items():
+                features = extractor(images)
+                require_finite(features, extractor)
+                batches[name].append(features)
+        return {name: torch.cat(parts) for name, parts in batches.items()}
+
+    def _samples(self, objective: Objective, epoch: int, seed_index: int) -> Iterator[Tensor]:
+        """Batches of uint8 images (batch, height, width, channel): 8 bits, as a user would save them."""
+        generator = torch_generator(self.config.seed, "evaluation", seed_index)
+        # Drawn at once, on the CPU: neither the batch size nor the device changes a latent.
+        latents = draw_latents(self.settings.num_samples, objective.latent_dim, generator)
+        batches = torch.split(latents, self.settings.batch_size)
+        what = f"{self.config.name}, epoch {epoch}, seed {seed_index + 1} of {self.settings.num_seeds}"
+        for batch in track(batches, what, unit="batches"):
+            images = objective.sample(batch.to(self.device))
+            if not bool(torch.isfinite(images).all()):
+                raise DivergenceError(
+                    f"{checkpoint_path(self.results, epoch)} generates infinite or NaN pixels: its training "
+                    "diverged; train the experiment again with a lower learning rate."
+                )
+            yield to_uint8(images)
+
+
+def mean_and_std(metric: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> Mapping[str, float | None]:
+    """The two columns of a metric; the second is empty where one value has no standard deviation."""
+    std = float(values.std(ddof=1)) if len(values) > 1 else None
+    return {metric: float(values.mean()), f"{metric}_std": std}

@@ -1,0 +1,84 @@
+"""reference.json: what generated images are compared with, written when every file beside it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from latentbench.artifacts.files import file_sha256, read_json, write_json
+from latentbench.artifacts.layout import CLASSIFIER, REFERENCE_MANIFEST
+from latentbench.errors import ArtifactError
+from latentbench.evaluation.classifier import ClassifierExtractor
+from latentbench.evaluation.features import FeatureExtractor
+from latentbench.evaluation.inception import InceptionExtractor, locate_inception
+
+FORMAT = 1
+
+# Extractor to its Fréchet distance and its kernel distance.
+METRICS = {"classifier": ("fcd", "kcd"), "inception": ("fid", "kid")}
+
+
+class ExtractorManifest(BaseModel):
+    """`sha256` is the network's; `floor` is what the test split's `num_images` real images score."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metric: str
+    kernel_metric: str
+    protocol: str
+    feature_dim: int
+    sha256: str
+    floor: dict[str, float]
+    path: str | None = None
+    task: str | None = None
+    accuracy: float | None = None
+
+
+class ReferenceManifest(BaseModel):
+    """`num_images` training images gave the features and their statistics."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int
+    dataset: str
+    data_digest: str
+    split: str
+    num_images: int
+    extractors: dict[str, ExtractorManifest]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Raises ArtifactError where it is missing or damaged."""
+        path = folder / REFERENCE_MANIFEST
+        content = read_json(path)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ArtifactError(
+                f"{path} is damaged ({where}: {first['msg']}); build the reference again."
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / REFERENCE_MANIFEST, self.model_dump(exclude_none=True))
+
+    def load_extractor(self, name: str, folder: Path, *, device: torch.device) -> FeatureExtractor:
+        """The very network that the real images' features came from.
+
+        Raises ArtifactError or DataError where it is missing or is another one.
+        """
+        described = self.extractors[name]
+        if name == "inception":
+            path = locate_inception(described.path, sha256=described.sha256)
+            return InceptionExtractor(path, sha256=described.sha256, device=device)
+        path = folder / CLASSIFIER
+        extractor = ClassifierExtractor.load(path, device=device)
+        if file_sha256(path) != described.sha256:
+            raise ArtifactError(
+                f"{path} is not the network of {REFERENCE_MANIFEST} beside it; build the reference again."
+            )
+        return extractor

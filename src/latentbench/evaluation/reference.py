@@ -1,0 +1,163 @@
+"""The reference stage: the feature networks, and the real images' features and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.artifacts.files import file_sha256, replacing
+from latentbench.artifacts.layout import CLASSIFIER, REFERENCE_MANIFEST, features_name, statistics_name
+from latentbench.artifacts.progress import say
+from latentbench.config.datasets import DatasetConfig
+from latentbench.config.experiments import Evaluation
+from latentbench.data.prepared import PreparedDataset
+from latentbench.errors import DataError
+from latentbench.evaluation.classifier import ClassifierExtractor
+from latentbench.evaluation.distances import Distances
+from latentbench.evaluation.features import FeatureExtractor, extract, prepare_measurement
+from latentbench.evaluation.inception import InceptionExtractor, locate_inception
+from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, ReferenceManifest
+from latentbench.evaluation.pretext import accuracy, choose_task, train_classifier
+from latentbench.evaluation.statistics import Moments
+from latentbench.rng import numpy_generator
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def build_reference(config: DatasetConfig, data: Path, output: Path) -> None:
+    """Write each extractor's network, features and statistics, and reference.json, the last.
+
+    Raises ArtifactError, DataError, DownloadError, DivergenceError and StorageError.
+    """
+    device = prepare_measurement(config.dataset.reference.compute)
+    dataset = PreparedDataset.open(data)
+    _require_two_images(dataset)
+    (output / REFERENCE_MANIFEST).unlink(missing_ok=True)
+    rows = _choose_rows(config, dataset)
+    builder = _Builder(config, dataset, output, device, rows)
+    extractors: dict[str, ExtractorManifest] = {
+        name: builder.build(name) for name in config.dataset.reference.extractors
+    }
+    ReferenceManifest(
+        format=FORMAT,
+        dataset=config.name,
+        data_digest=dataset.manifest.digest,
+        split="train",
+        num_images=len(rows),
+        extractors=extractors,
+    ).write(output)
+
+
+class _Builder:
+    """One dataset's images, and where what is measured of them goes."""
+
+    def __init__(
+        self, config: DatasetConfig, dataset: PreparedDataset, output: Path, device: torch.device, rows: Rows
+    ) -> None:
+        self.settings = config.dataset.reference
+        self.seed = config.dataset.seed
+        self.name = config.name
+        self.dataset = dataset
+        self.output = output
+        self.device = device
+        self.rows = rows
+
+    def build(self, name: str) -> ExtractorManifest:
+        extractor, facts = self._classifier() if name == "classifier" else self._inception()
+        self._write_features(extractor)
+        metric, kernel_metric = METRICS[name]
+        return ExtractorManifest(
+            metric=metric,
+            kernel_metric=kernel_metric,
+            protocol=extractor.protocol,
+            feature_dim=extractor.dim,
+            floor=self._floor(extractor),
+            **facts,
+        )
+
+    def _classifier(self) -> tuple[FeatureExtractor, dict[str, Any]]:
+        """Train the classifier and save it."""
+        task = choose_task(self.dataset)
+        network = train_classifier(self.dataset, task, self.settings, seed=self.seed, device=self.device)
+        share = accuracy(network, self.dataset, task, device=self.device)
+        manifest = self.dataset.manifest
+        say(f"{self.name}: the classifier gets {share:.1%} of the test images' {task.name} right.")
+        protocol = (
+            "the last hidden layer of a convolutional network trained on the "
+            f"{manifest.train.num_images:,} training images of {self.name} to {task.aim} "
+            f"({share:.1%} right on test images), of 8-bit images at "
+            f"{manifest.image_size}×{manifest.image_size}, not resized"
+        )
+        extractor = ClassifierExtractor(network, protocol=protocol, device=self.device)
+        extractor.save(self.output / CLASSIFIER)
+        sha256 = file_sha256(self.output / CLASSIFIER)
+        return extractor, {"sha256": sha256, "task": task.name, "accuracy": share}
+
+    def _inception(self) -> tuple[FeatureExtractor, dict[str, Any]]:
+        given, sha256 = self.settings.inception_path, self.settings.inception_sha256
+        path = locate_inception(given, sha256=sha256)
+        return InceptionExtractor(path, sha256=sha256, device=self.device), {"sha256": sha256, "path": given}
+
+    def _write_features(self, extractor: FeatureExtractor) -> None:
+        """Of the chosen training images, batch by batch into a mapped file."""
+        moments = Moments(extractor.dim, device=self.device)
+        with replacing(self.output / features_name(extractor.name)) as partial:
+            shape = (len(self.rows), extractor.dim)
+            kept = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+
+            def take(features: Tensor) -> None:
+                kept[moments.count : moments.count + len(features)] = features.cpu().numpy()
+                moments.add(features)
+
+            extract(extractor, self.dataset.images("train"), take, rows=self.rows)
+            kept.flush()
+        statistics = moments.statistics().with_root()
+        statistics.save(self.output / statistics_name(extractor.name))
+
+    def _floor(self, extractor: FeatureExtractor) -> dict[str, float]:
+        """What real images score that neither the network nor the statistics have seen."""
+        images = self.dataset.images("test")
+        features = _gathered(lambda take: extract(extractor, images, take))
+        evaluation = Evaluation()
+        distances = Distances.open(
+            self.output,
+            extractor.name,
+            device=self.device,
+            num_samples=len(images),
+            subsets=evaluation.kid_subsets,
+            subset_size=evaluation.kid_subset_size,
+        )
+        metric, kernel_metric = METRICS[extractor.name]
+        return {
+            metric: distances.frechet(features),
+            kernel_metric: distances.kernel_over_subsets(features, seed=self.seed).mean().item(),
+            "num_images": len(images),
+        }
+
+
+def _gathered(extract_into: Callable[[Callable[[Tensor], None]], None]) -> Tensor:
+    batches: list[Tensor] = []
+    extract_into(batches.append)
+    return torch.cat(batches)
+
+
+def _choose_rows(config: DatasetConfig, dataset: PreparedDataset) -> Rows:
+    """Which training images make the reference, rising."""
+    number = dataset.manifest.train.num_images
+    order = numpy_generator(config.dataset.seed, "reference images").permutation(number)
+    return np.sort(order[: config.dataset.reference.max_images])
+
+
+def _require_two_images(dataset: PreparedDataset) -> None:
+    for split in ("train", "test"):
+        number = getattr(dataset.manifest, split).num_images
+        if number < 2:
+            raise DataError(
+                f"{dataset.folder} has {number} {split} images, but a covariance takes two; add pictures "
+                "or hold out a larger share."
+            )

@@ -1,0 +1,143 @@
+"""References and checkpoints, built through the command line as an engine would."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from torch import Tensor, nn
+
+from latentbench.artifacts.files import file_sha256, read_json, write_array, write_json, write_yaml
+from latentbench.artifacts.layout import DATASET_MANIFEST, checkpoint_path, labels_name
+from latentbench.artifacts.tensors import write_tensors
+from latentbench.cli import main
+from latentbench.config.datasets import DatasetConfig
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.load import read_config
+from latentbench.models.registry import build_objective
+
+EPOCHS = (1, 3)
+
+
+@pytest.fixture
+def prepared(make_prepared: Callable[..., Path]) -> Path:
+    return make_prepared(num_train=120, num_test=80)
+
+
+@pytest.fixture
+def make_dataset_config(tmp_path: Path) -> Callable[..., Path]:
+    """Write the resolved config of the squares, with these settings of its reference."""
+
+    def make(channels: int = 1, image_size: int = 32, **reference: Any) -> Path:
+        dataset = {"source": "folder", "path": "x", "channels": channels, "image_size": image_size}
+        settings = {"width": 4, "batch_size": 16, "compute": {"device": "cpu"}} | reference
+        config = DatasetConfig.model_validate(
+            {"name": "squares", "dataset": dataset | {"reference": settings}}
+        )
+        path = tmp_path / "dataset.yaml"
+        write_yaml(path, config.model_dump(mode="json"))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def build_reference(tmp_path: Path, make_dataset_config: Callable[..., Path]) -> Callable[..., Path]:
+    """Run the reference stage on prepared data and return its folder."""
+
+    def build(data: Path, **reference: Any) -> Path:
+        output = tmp_path / "reference"
+        config = make_dataset_config(**reference)
+        result = run("reference", config=config, data=data, output=output)
+        assert result.exit_code == 0, result.output
+        return output
+
+    return build
+
+
+@pytest.fixture
+def make_experiment(make_config: Callable[..., Path]) -> Callable[..., Path]:
+    """Write an experiment's config and a checkpoint of first weights per epoch; return its folder."""
+
+    def make(data: Path, objective: str = "dcgan", channels: int = 1, **sections: Any) -> Path:
+        path = make_config(objective, channels=channels, **sections)
+        digest = read_json(data / DATASET_MANIFEST)["digest"]
+        for epoch in EPOCHS:
+            write_checkpoint(path, epoch, data_digest=digest)
+        return path.parent
+
+    return make
+
+
+def write_checkpoint(config_path: Path, epoch: int, *, data_digest: str, factor: float = 1.0) -> None:
+    config = read_config(config_path, ExperimentConfig)
+    objective = build_objective(
+        config.model, image_size=config.image_size, channels=config.channels, seed=epoch
+    )
+    weights = {
+        name: weight * factor if weight.is_floating_point() else weight
+        for name, weight in objective.weights().items()
+    }
+    metadata = {"format": 1, "settings": config.training_settings(), "data_digest": data_digest}
+    write_tensors(
+        checkpoint_path(config_path.parent, epoch), weights, metadata | {"epoch": epoch, "step": epoch}
+    )
+
+
+def forget_classes(data: Path) -> Path:
+    """Make prepared data look like pictures without labels."""
+    manifest = read_json(data / DATASET_MANIFEST) | {"class_names": []}
+    for split in ("train", "test"):
+        path = data / labels_name(split)
+        write_array(path, np.full(manifest[split]["num_images"], -1, dtype=np.int64))
+        manifest[split]["labels_sha256"] = file_sha256(path)
+    write_json(data / DATASET_MANIFEST, manifest)
+    return data
+
+
+def run(stage: str, **paths: Path) -> Result:
+    arguments = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
+    return CliRunner().invoke(main, [stage, *arguments])
+
+
+def evaluate(results: Path, reference: Path) -> Result:
+    return run("evaluate", config=results / "config.yaml", results=results, reference=reference)
+
+
+class _Layers(nn.Module):
+    """Some features of a 299×299 picture that depend on all of it."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer("projection", torch.randn(3 * 13 * 13, dim, generator=generator) / 20)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.nn.functional.avg_pool2d(x, 23).flatten(1)
+        return torch.tanh(pooled @ self.projection)[:, :, None, None]
+
+
+class _Inception(nn.Module):
+    """Called as clean-fid calls the TorchScript Inception."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.layers = _Layers(dim)
+
+    def forward(self, x: Tensor, return_features: bool = False) -> Tensor:
+        return self.layers((x - 128) / 128)
+
+
+@pytest.fixture(scope="session")
+def stand_in_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("inception") / "inception-2015-12-05.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch means to retire TorchScript
+        torch.jit.script(_Inception(24)).save(str(path))
+    return path
