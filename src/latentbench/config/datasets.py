@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from latentbench.config.base import Compute, Section
 
@@ -121,7 +121,23 @@ AnyDataset = Annotated[
 
 
 class DatasetConfig(Section):
-    """A dataset resolved: what `configure --dataset` writes and the dataset's stages read."""
+    """A dataset resolved: what `configure --dataset` writes and the dataset's stages read.
+
+    In the file `reference` stands beside `dataset`: engines tell a change of measure from one of pictures.
+    """
 
     name: str
     dataset: AnyDataset
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reference_within(cls, raw: Any) -> Any:
+        if not (isinstance(raw, dict) and isinstance(raw.get("dataset"), dict) and "reference" in raw):
+            return raw
+        rest = {key: value for key, value in raw.items() if key != "reference"}
+        return rest | {"dataset": raw["dataset"] | {"reference": raw["reference"]}}
+
+    @model_serializer(mode="wrap")
+    def _reference_beside(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        return content | {"reference": content["dataset"].pop("reference")}
