@@ -75,7 +75,8 @@ def schema() -> None:
     """Print the JSON schema of params.yaml."""
     from latentbench.config.params import Params
 
-    click.echo(json.dumps(Params.model_json_schema(), indent=2, ensure_ascii=False))
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    click.echo(json.dumps(dialect | Params.model_json_schema(), indent=2, ensure_ascii=False))
 
 
 @main.command()
