@@ -1,0 +1,33 @@
+# The workflow's table of contents. Plain `snakemake` renders every study; `snakemake STUDY` renders one.
+from snakemake.utils import min_version
+
+min_version("9.5")
+
+
+include: "workflow/rules/common.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        [report_page(study) for study in PARAMS.studies],
+
+
+include: "workflow/rules/configure.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/experiments.smk"
+include: "workflow/rules/report.smk"
+
+
+# A target named like its study.
+for study in PARAMS.studies:
+
+    rule:
+        name:
+            study
+        input:
+            report_page(study),
+        localrule: True

@@ -1,0 +1,151 @@
+"""What the rules share: validated parameters, and which files, sources and settings each stage has.
+
+Rules are written once per experiment, dataset and study, named as DVC names its stages (train@vae): what a
+stage writes depends on its settings, and a rule with wildcards could not list it file by file.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from latentbench.artifacts import layout
+from latentbench.config.load import parse_params, read_yaml
+from latentbench.errors import ConfigError
+
+# Where the environment is not activated, as in a cluster's jobs, its commands are found beside its Python.
+os.environ |= {
+    "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+}
+
+
+def checked_params():
+    """The params file with what --config lays over it; a fault ends here, in one sentence."""
+    where = ", ".join(map(str, workflow.overwrite_configfiles)) or "params.yaml"
+    try:
+        return parse_params(config, where=where)
+    except ConfigError as error:
+        raise WorkflowError(str(error)) from None
+
+
+PARAMS = checked_params()
+validate(PARAMS.model_dump(mode="json"), "../schemas/params.schema.json", set_default=False)
+
+DATASETS = {name: PARAMS.dataset(name) for name in PARAMS.datasets}
+EXPERIMENTS = {name: PARAMS.experiment(name) for name in PARAMS.experiments}
+STUDIES = {name: PARAMS.study(name) for name in PARAMS.studies}
+
+# The sources that each stage runs: the layers it may import. dvc.yaml lists the same.
+BASE = ("errors.py", "rng.py", "config", "artifacts")
+SOURCES = {
+    "configure": BASE,
+    "fetch": (*BASE, "data"),
+    "prepare": (*BASE, "data"),
+    "reference": (*BASE, "data", "models", "evaluation"),
+    "train": (*BASE, "data", "models", "training"),
+    "evaluate": (*BASE, "data", "models", "evaluation"),
+    "explore": (*BASE, "data", "models", "evaluation", "latent"),
+    "report": (*BASE, "report"),
+}
+# The report's own sources, and the arrays that exploration leaves for it.
+REPORT_PARTS = [f"report/{part}" for part in ("comparison.ipynb", "page.html", "page.lua", "style.css")]
+EXPLORED = ("samples", "reconstruction-real", "reconstruction-model", "interpolation-real", "interpolation")
+
+# The sections of its resolved config that each stage reads. dvc.yaml lists the same.
+TRAINED = ("seed", "dataset", "image_size", "channels", "model", "training", "compute")
+SETTINGS = {
+    "fetch": ("dataset",),
+    "prepare": ("dataset",),
+    "reference": ("dataset", "reference"),
+    "train": TRAINED,
+    "evaluate": (*TRAINED, "evaluation"),
+    "explore": (*TRAINED, "latent"),
+}
+
+
+def sources(stage):
+    """The Python files that a stage runs."""
+    places = [Path("src/latentbench", part) for part in SOURCES[stage]]
+    return [file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+
+
+def params_for(**names):
+    """A params file with these entries alone, so that a change elsewhere does not concern who reads it."""
+    whole = PARAMS.model_dump(mode="json")
+    sections = ("studies", "datasets", "experiments")
+    return json.dumps(
+        {section: {name: whole[section][name] for name in names[section]} for section in sections}
+    )
+
+
+def settings(stage, resolved):
+    content = resolved.model_dump(mode="json")
+    return {section: content[section] for section in SETTINGS[stage]}
+
+
+def changed_config(stage, path, resolved):
+    """The config as an input if this run changes what the stage reads of it, else nothing.
+
+    A job that depends on `configure` reruns with it, whatever was changed; and of a job whose only link to it
+    is ancient(), Snakemake no longer asks whether its own settings or sources changed.
+    """
+    try:
+        found = read_yaml(Path(path))
+    except ConfigError:
+        return [path]
+    wanted = settings(stage, resolved)
+    is_same = isinstance(found, dict) and all(found.get(key) == value for key, value in wanted.items())
+    return [] if is_same else [path]
+
+
+def gpus(compute):
+    """GPUs to reserve; `auto` takes one where there is one and waits for none."""
+    return 1 if compute.device == "cuda" else 0
+
+
+def raw_manifest(dataset):
+    return f"data/raw/{dataset}/source.json"
+
+
+def prepared_files(dataset):
+    has_attributes = DATASETS[dataset].dataset.source == "celeba"
+    kinds = ("images", "labels", "attributes") if has_attributes else ("images", "labels")
+    arrays = [f"{split}-{kind}.npy" for split in layout.SPLITS for kind in kinds]
+    return [f"data/prepared/{dataset}/{name}" for name in (*arrays, layout.DATASET_MANIFEST)]
+
+
+def reference_files(dataset):
+    extractors = DATASETS[dataset].dataset.reference.extractors
+    names = [
+        name(extractor) for extractor in extractors for name in (layout.features_name, layout.statistics_name)
+    ]
+    networks = [layout.CLASSIFIER] if "classifier" in extractors else []
+    return [f"data/reference/{dataset}/{name}" for name in (*names, *networks, layout.REFERENCE_MANIFEST)]
+
+
+def results(experiment):
+    return f"results/{EXPERIMENTS[experiment].study}/{experiment}"
+
+
+def checkpoints(experiment):
+    epochs = EXPERIMENTS[experiment].training.checkpoint_epochs
+    return [layout.checkpoint_path(Path(results(experiment)), epoch) for epoch in epochs]
+
+
+def samples(experiment):
+    epochs = EXPERIMENTS[experiment].training.checkpoint_epochs
+    return [layout.samples_path(Path(results(experiment)), epoch) for epoch in epochs]
+
+
+def result_files(experiment):
+    """What the report reads of an experiment."""
+    names = (layout.CONFIG, layout.HISTORY, layout.PROVENANCE, layout.METRICS, layout.LAST_METRICS)
+    arrays = [f"latent/{name}.npy" for name in EXPLORED]
+    return [f"{results(experiment)}/{name}" for name in (*names, *arrays, layout.EXPLORATION)]
+
+
+def report_page(study):
+    return f"report/{study}/index.html"

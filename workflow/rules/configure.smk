@@ -1,0 +1,72 @@
+# Resolve what Snakemake read, with every --config override, into one file per dataset, experiment and study.
+# update() leaves the file where it is until it is replaced: jobs whose settings stay the same may be reading it.
+
+for name in DATASETS:
+
+    rule:
+        name:
+            f"configure_dataset@{name}"
+        input:
+            sources("configure"),
+        output:
+            update(f"data/config/{name}.yaml"),
+        log:
+            f"logs/data/{name}/configure.log",
+        localrule: True
+        conda:
+            "latentbench"
+        params:
+            params=params_for(studies=(), datasets=(name,), experiments=()),
+        message:
+            f"Resolve the settings of dataset {name}."
+        shell:
+            f"printf '%s' {{params.params:q}} | "
+            f"latentbench configure --params - --dataset {name} --output data/config/{name}.yaml &> {{log}}"
+
+
+for name, experiment in EXPERIMENTS.items():
+
+    rule:
+        name:
+            f"configure_experiment@{name}"
+        input:
+            sources("configure"),
+        output:
+            update(f"{results(name)}/{layout.CONFIG}"),
+        log:
+            f"logs/{experiment.study}/{name}/configure.log",
+        localrule: True
+        conda:
+            "latentbench"
+        params:
+            params=params_for(
+                studies=(experiment.study,), datasets=(experiment.dataset,), experiments=(name,)
+            ),
+        message:
+            f"Resolve the settings of {name}."
+        shell:
+            f"printf '%s' {{params.params:q}} | "
+            f"latentbench configure --params - --experiment {name} --output {results(name)}/config.yaml &> {{log}}"
+
+
+for name, study in STUDIES.items():
+
+    rule:
+        name:
+            f"configure_study@{name}"
+        input:
+            sources("configure"),
+        output:
+            update(f"results/{name}/{layout.STUDY}"),
+        log:
+            f"logs/{name}/configure.log",
+        localrule: True
+        conda:
+            "latentbench"
+        params:
+            params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
+        message:
+            f"Resolve the settings of study {name}."
+        shell:
+            f"printf '%s' {{params.params:q}} | "
+            f"latentbench configure --params - --study {name} --output results/{name}/study.yaml &> {{log}}"

@@ -1,0 +1,77 @@
+# Once per dataset: fetch, prepare, reference.
+
+for name, dataset in DATASETS.items():
+
+    rule:
+        name:
+            f"fetch@{name}"
+        input:
+            config=changed_config("fetch", f"data/config/{name}.yaml", dataset),
+            sources=sources("fetch"),
+        output:
+            raw_manifest(name),
+        log:
+            f"logs/data/{name}/fetch.log",
+        conda:
+            "latentbench"
+        resources:
+            mem_mb=2_000,
+            runtime=720,
+        params:
+            settings=settings("fetch", dataset),
+        message:
+            f"Fetch {name}."
+        shell:
+            f"latentbench fetch --config data/config/{name}.yaml --output data/raw/{name} &> {{log}}"
+
+    rule:
+        name:
+            f"prepare@{name}"
+        input:
+            config=changed_config("prepare", f"data/config/{name}.yaml", dataset),
+            raw=raw_manifest(name),
+            sources=sources("prepare"),
+        output:
+            prepared_files(name),
+        log:
+            f"logs/data/{name}/prepare.log",
+        conda:
+            "latentbench"
+        # Decoding uses every core there is, and leaves the same bits with any number of them.
+        threads: 16
+        resources:
+            mem_mb=8_000,
+            runtime=240,
+        params:
+            settings=settings("prepare", dataset),
+        message:
+            f"Prepare {name}."
+        shell:
+            f"latentbench prepare --config data/config/{name}.yaml --raw data/raw/{name} "
+            f"--output data/prepared/{name} &> {{log}}"
+
+    rule:
+        name:
+            f"reference@{name}"
+        input:
+            config=changed_config("reference", f"data/config/{name}.yaml", dataset),
+            data=prepared_files(name),
+            sources=sources("reference"),
+        output:
+            reference_files(name),
+        log:
+            f"logs/data/{name}/reference.log",
+        conda:
+            "latentbench"
+        threads: dataset.dataset.reference.compute.threads
+        resources:
+            mem_mb=8_000,
+            runtime=240,
+            gpu=gpus(dataset.dataset.reference.compute),
+        params:
+            settings=settings("reference", dataset),
+        message:
+            f"Compute the features of the real images of {name}."
+        shell:
+            f"latentbench reference --config data/config/{name}.yaml --data data/prepared/{name} "
+            f"--output data/reference/{name} &> {{log}}"

@@ -1,0 +1,96 @@
+# Once per experiment: train, evaluate, explore.
+
+for name, experiment in EXPERIMENTS.items():
+    figure = {"category": experiment.study, "subcategory": name}
+
+    rule:
+        name:
+            f"train@{name}"
+        input:
+            config=changed_config("train", f"{results(name)}/{layout.CONFIG}", experiment),
+            data=prepared_files(experiment.dataset),
+            sources=sources("train"),
+        output:
+            checkpoints=checkpoints(name),
+            samples=report(samples(name), caption="../report/samples.rst", **figure),
+            history=f"{results(name)}/{layout.HISTORY}",
+            provenance=f"{results(name)}/{layout.PROVENANCE}",
+        log:
+            f"logs/{experiment.study}/{name}/train.log",
+        # Training takes longest: it starts before whatever else could.
+        priority: 10
+        conda:
+            "latentbench"
+        threads: experiment.compute.threads
+        resources:
+            mem_mb=8_000,
+            runtime=1_440,
+            gpu=gpus(experiment.compute),
+        params:
+            settings=settings("train", experiment),
+        message:
+            f"Train {name}; follow it in logs/{experiment.study}/{name}/train.log."
+        shell:
+            f"latentbench train --config {results(name)}/config.yaml --data data/prepared/{experiment.dataset} "
+            f"--results {results(name)} --logs logs/{experiment.study}/{name} "
+            f"--scratch scratch/{experiment.study}/{name} &> {{log}}"
+
+    rule:
+        name:
+            f"evaluate@{name}"
+        input:
+            config=changed_config("evaluate", f"{results(name)}/{layout.CONFIG}", experiment),
+            checkpoints=checkpoints(name),
+            reference=reference_files(experiment.dataset),
+            sources=sources("evaluate"),
+        output:
+            metrics=report(f"{results(name)}/{layout.METRICS}", caption="../report/metrics.rst", **figure),
+            last=f"{results(name)}/{layout.LAST_METRICS}",
+        log:
+            f"logs/{experiment.study}/{name}/evaluate.log",
+        conda:
+            "latentbench"
+        threads: experiment.compute.threads
+        resources:
+            mem_mb=8_000,
+            runtime=240,
+            gpu=gpus(experiment.compute),
+        params:
+            settings=settings("evaluate", experiment),
+        message:
+            f"Measure the checkpoints of {name}."
+        shell:
+            f"latentbench evaluate --config {results(name)}/config.yaml --results {results(name)} "
+            f"--reference data/reference/{experiment.dataset} &> {{log}}"
+
+    rule:
+        name:
+            f"explore@{name}"
+        input:
+            config=changed_config("explore", f"{results(name)}/{layout.CONFIG}", experiment),
+            checkpoint=checkpoints(name)[-1],
+            data=prepared_files(experiment.dataset),
+            sources=sources("explore"),
+        output:
+            facts=f"{results(name)}/{layout.EXPLORATION}",
+            arrays=[f"{results(name)}/latent/{array}.npy" for array in EXPLORED],
+            pictures=[
+                report(f"{results(name)}/latent/{picture}.png", caption=f"../report/{picture}.rst", **figure)
+                for picture in ("samples", "reconstruction", "interpolation")
+            ],
+        log:
+            f"logs/{experiment.study}/{name}/explore.log",
+        conda:
+            "latentbench"
+        threads: experiment.compute.threads
+        resources:
+            mem_mb=8_000,
+            runtime=240,
+            gpu=gpus(experiment.compute),
+        params:
+            settings=settings("explore", experiment),
+        message:
+            f"Explore the latent space of {name}."
+        shell:
+            f"latentbench explore --config {results(name)}/config.yaml --data data/prepared/{experiment.dataset} "
+            f"--results {results(name)} &> {{log}}"
