@@ -1,7 +1,8 @@
 """What the rules share: validated parameters, and which files, sources and settings each stage has.
 
 Rules are written once per experiment, dataset and study, named as DVC names its stages (train@vae): what a
-stage writes depends on its settings, and a rule with wildcards could not list it file by file.
+stage writes depends on its settings, and a rule with wildcards could not list it file by file. Their shell
+commands read names from params: Snakemake formats a command when the loop is long over.
 """
 
 import json

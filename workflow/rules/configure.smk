@@ -14,14 +14,16 @@ for name in DATASETS:
             f"logs/data/{name}/configure.log",
         localrule: True
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         params:
+            name=name,
             params=params_for(studies=(), datasets=(name,), experiments=()),
         message:
             f"Resolve the settings of dataset {name}."
         shell:
-            f"printf '%s' {{params.params:q}} | "
-            f"latentbench configure --params - --dataset {name} --output data/config/{name}.yaml &> {{log}}"
+            "printf '%s' {params.params:q} | "
+            "latentbench configure --params - --dataset {params.name} --output data/config/{params.name}.yaml"
+            " &> {log}"
 
 
 for name, experiment in EXPERIMENTS.items():
@@ -37,16 +39,19 @@ for name, experiment in EXPERIMENTS.items():
             f"logs/{experiment.study}/{name}/configure.log",
         localrule: True
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         params:
+            name=name,
+            study=experiment.study,
             params=params_for(
                 studies=(experiment.study,), datasets=(experiment.dataset,), experiments=(name,)
             ),
         message:
             f"Resolve the settings of {name}."
         shell:
-            f"printf '%s' {{params.params:q}} | "
-            f"latentbench configure --params - --experiment {name} --output {results(name)}/config.yaml &> {{log}}"
+            "printf '%s' {params.params:q} | "
+            "latentbench configure --params - --experiment {params.name}"
+            " --output results/{params.study}/{params.name}/config.yaml &> {log}"
 
 
 for name, study in STUDIES.items():
@@ -62,11 +67,13 @@ for name, study in STUDIES.items():
             f"logs/{name}/configure.log",
         localrule: True
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         params:
+            name=name,
             params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
         message:
             f"Resolve the settings of study {name}."
         shell:
-            f"printf '%s' {{params.params:q}} | "
-            f"latentbench configure --params - --study {name} --output results/{name}/study.yaml &> {{log}}"
+            "printf '%s' {params.params:q} | "
+            "latentbench configure --params - --study {params.name} --output results/{params.name}/study.yaml"
+            " &> {log}"

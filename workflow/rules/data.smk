@@ -13,16 +13,17 @@ for name, dataset in DATASETS.items():
         log:
             f"logs/data/{name}/fetch.log",
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         resources:
             mem_mb=2_000,
             runtime=720,
         params:
+            name=name,
             settings=settings("fetch", dataset),
         message:
             f"Fetch {name}."
         shell:
-            f"latentbench fetch --config data/config/{name}.yaml --output data/raw/{name} &> {{log}}"
+            "latentbench fetch --config data/config/{params.name}.yaml --output data/raw/{params.name} &> {log}"
 
     rule:
         name:
@@ -36,19 +37,20 @@ for name, dataset in DATASETS.items():
         log:
             f"logs/data/{name}/prepare.log",
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         # Decoding uses every core there is, and leaves the same bits with any number of them.
         threads: 16
         resources:
             mem_mb=8_000,
             runtime=240,
         params:
+            name=name,
             settings=settings("prepare", dataset),
         message:
             f"Prepare {name}."
         shell:
-            f"latentbench prepare --config data/config/{name}.yaml --raw data/raw/{name} "
-            f"--output data/prepared/{name} &> {{log}}"
+            "latentbench prepare --config data/config/{params.name}.yaml --raw data/raw/{params.name}"
+            " --output data/prepared/{params.name} &> {log}"
 
     rule:
         name:
@@ -62,16 +64,17 @@ for name, dataset in DATASETS.items():
         log:
             f"logs/data/{name}/reference.log",
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         threads: dataset.dataset.reference.compute.threads
         resources:
             mem_mb=8_000,
             runtime=240,
             gpu=gpus(dataset.dataset.reference.compute),
         params:
+            name=name,
             settings=settings("reference", dataset),
         message:
             f"Compute the features of the real images of {name}."
         shell:
-            f"latentbench reference --config data/config/{name}.yaml --data data/prepared/{name} "
-            f"--output data/reference/{name} &> {{log}}"
+            "latentbench reference --config data/config/{params.name}.yaml --data data/prepared/{params.name}"
+            " --output data/reference/{params.name} &> {log}"

@@ -20,20 +20,23 @@ for name, experiment in EXPERIMENTS.items():
         # Training takes longest: it starts before whatever else could.
         priority: 10
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         threads: experiment.compute.threads
         resources:
             mem_mb=8_000,
             runtime=1_440,
             gpu=gpus(experiment.compute),
         params:
+            name=name,
+            study=experiment.study,
+            dataset=experiment.dataset,
             settings=settings("train", experiment),
         message:
             f"Train {name}; follow it in logs/{experiment.study}/{name}/train.log."
         shell:
-            f"latentbench train --config {results(name)}/config.yaml --data data/prepared/{experiment.dataset} "
-            f"--results {results(name)} --logs logs/{experiment.study}/{name} "
-            f"--scratch scratch/{experiment.study}/{name} &> {{log}}"
+            "latentbench train --config results/{params.study}/{params.name}/config.yaml"
+            " --data data/prepared/{params.dataset} --results results/{params.study}/{params.name}"
+            " --logs logs/{params.study}/{params.name} --scratch scratch/{params.study}/{params.name} &> {log}"
 
     rule:
         name:
@@ -49,19 +52,22 @@ for name, experiment in EXPERIMENTS.items():
         log:
             f"logs/{experiment.study}/{name}/evaluate.log",
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         threads: experiment.compute.threads
         resources:
             mem_mb=8_000,
             runtime=240,
             gpu=gpus(experiment.compute),
         params:
+            name=name,
+            study=experiment.study,
+            dataset=experiment.dataset,
             settings=settings("evaluate", experiment),
         message:
             f"Measure the checkpoints of {name}."
         shell:
-            f"latentbench evaluate --config {results(name)}/config.yaml --results {results(name)} "
-            f"--reference data/reference/{experiment.dataset} &> {{log}}"
+            "latentbench evaluate --config results/{params.study}/{params.name}/config.yaml"
+            " --results results/{params.study}/{params.name} --reference data/reference/{params.dataset} &> {log}"
 
     rule:
         name:
@@ -81,16 +87,19 @@ for name, experiment in EXPERIMENTS.items():
         log:
             f"logs/{experiment.study}/{name}/explore.log",
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         threads: experiment.compute.threads
         resources:
             mem_mb=8_000,
             runtime=240,
             gpu=gpus(experiment.compute),
         params:
+            name=name,
+            study=experiment.study,
+            dataset=experiment.dataset,
             settings=settings("explore", experiment),
         message:
             f"Explore the latent space of {name}."
         shell:
-            f"latentbench explore --config {results(name)}/config.yaml --data data/prepared/{experiment.dataset} "
-            f"--results {results(name)} &> {{log}}"
+            "latentbench explore --config results/{params.study}/{params.name}/config.yaml"
+            " --data data/prepared/{params.dataset} --results results/{params.study}/{params.name} &> {log}"

@@ -16,12 +16,14 @@ for name, study in STUDIES.items():
         log:
             f"logs/{name}/report.log",
         conda:
-            "latentbench"
+            "../envs/latentbench.yaml"
         resources:
             mem_mb=2_000,
             runtime=30,
+        params:
+            name=name,
         message:
             f"Render the report of {name}."
         shell:
-            f"latentbench report --results results/{name} --template report/comparison.ipynb "
-            f"--output report/{name} &> {{log}}"
+            "latentbench report --results results/{params.name} --template report/comparison.ipynb"
+            " --output report/{params.name} &> {log}"
