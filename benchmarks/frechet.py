@@ -1,5 +1,6 @@
-"""Fréchet distance: clean-fid's against ours where the reference statistics are at hand, as when checkpoints are
-measured one after another. Same features, same threads, turn by turn in one run.
+"""Fréchet distance: clean-fid's against ours where the reference statistics are at hand.
+
+That is how checkpoints are measured one after another. Same features, same threads, turn by turn in one run.
 
 Both begin with the means and covariances. Ours has read the reference's root with them, which the reference
 stage computes once per dataset; its time is printed apart.

@@ -134,10 +134,16 @@ class _Inception(nn.Module):
         return self.layers((x - 128) / 128)
 
 
-@pytest.fixture(scope="session")
-def stand_in_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("inception") / "inception-2015-12-05.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PyTorch means to retire TorchScript
-        torch.jit.script(_Inception(24)).save(str(path))
-    return path
+@pytest.fixture
+def make_inception(tmp_path: Path) -> Callable[..., Path]:
+    """Write a TorchScript network that is called as clean-fid's is; return its path."""
+
+    def make(dim: int = 24) -> Path:
+        path = tmp_path / "inception" / "inception-2015-12-05.pt"
+        path.parent.mkdir(exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PyTorch means to retire TorchScript
+            torch.jit.script(_Inception(dim)).save(str(path))
+        return path
+
+    return make

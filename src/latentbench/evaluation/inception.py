@@ -41,7 +41,7 @@ class InceptionExtractor:
         _require_checksum(path, sha256)
         self.device = device
         try:
-            self.layers = _load_script(path, device).eval().layers
+            self.layers = _load_script(path, device).eval().get_submodule("layers")
             self.dim = self(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape[1]
         except (RuntimeError, AttributeError) as error:
             reason = str(error).strip().splitlines()[-1]

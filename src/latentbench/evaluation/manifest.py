@@ -31,7 +31,7 @@ class ExtractorManifest(BaseModel):
     protocol: str
     feature_dim: int
     sha256: str
-    floor: dict[str, float]
+    floor: dict[str, int | float]
     path: str | None = None
     task: str | None = None
     accuracy: float | None = None

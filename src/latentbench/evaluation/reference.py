@@ -119,7 +119,7 @@ class _Builder:
         statistics = moments.statistics().with_root()
         statistics.save(self.output / statistics_name(extractor.name))
 
-    def _floor(self, extractor: FeatureExtractor) -> dict[str, float]:
+    def _floor(self, extractor: FeatureExtractor) -> dict[str, int | float]:
         """What real images score that neither the network nor the statistics have seen."""
         images = self.dataset.images("test")
         features = _gathered(lambda take: extract(extractor, images, take))

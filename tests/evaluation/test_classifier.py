@@ -1,0 +1,120 @@
+"""The classifier: what it learns, and that its features depend on an image alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from latentbench.artifacts.tensors import write_tensors
+from latentbench.config.base import Compute
+from latentbench.config.datasets import Reference
+from latentbench.data.prepared import PreparedDataset
+from latentbench.errors import ArtifactError, DivergenceError
+from latentbench.evaluation.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
+from latentbench.evaluation.features import prepare_measurement
+from latentbench.evaluation.pretext import accuracy, choose_task, one_cycle, train_classifier
+from tests.evaluation.conftest import forget_classes
+
+SETTINGS = Reference(width=4, batch_size=16, epochs=6, learning_rate=1e-2)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def compute() -> None:
+    prepare_measurement(Compute(device="cpu"))
+
+
+def train(folder: Path, settings: Reference = SETTINGS) -> tuple[Classifier, float]:
+    dataset = PreparedDataset.open(folder)
+    task = choose_task(dataset)
+    network = train_classifier(dataset, task, settings, seed=0, device=CPU)
+    return network, accuracy(network, dataset, task, device=CPU)
+
+
+def test_learns_labels(prepared: Path) -> None:
+    network, share = train(prepared)
+    assert network.head.out_features == 4
+    assert share == 1
+
+
+def test_tries_rotations_where_there_are_no_classes(prepared: Path) -> None:
+    """The squares' places are each other's rotations, so that no network can do better than to guess."""
+    network, share = train(forget_classes(prepared))
+    assert network.head.out_features == 4
+    assert share == pytest.approx(0.25, abs=0.12)
+
+
+def test_learns_rotations_of_pictures_that_have_an_upright(make_prepared: Callable[..., Path]) -> None:
+    folder = make_prepared(channels=3, image_size=64, num_train=120)
+    ramp = np.linspace(0, 200, 64, dtype=np.uint8)
+    for split in ("train", "test"):
+        images = np.load(folder / f"{split}-images.npy")
+        images[:] = images % 40 + ramp[:, None, None]
+        np.save(folder / f"{split}-images.npy", images)
+    assert train(forget_classes(folder))[1] == 1
+
+
+def test_one_class_is_no_task(prepared: Path) -> None:
+    dataset = PreparedDataset.open(prepared)
+    dataset.manifest.class_names[1:] = []
+    assert choose_task(dataset).name == "rotations"
+
+
+def test_training_gives_the_same_bits_twice(prepared: Path) -> None:
+    first, second = (train(prepared)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(("image_size", "channels"), [(32, 1), (64, 3), (128, 3)])
+def test_features_ignore_the_batch(image_size: int, channels: int) -> None:
+    network = Classifier(image_size=image_size, channels=channels, width=4, num_outputs=3)
+    network.initialise(torch.Generator().manual_seed(0))
+    extractor = ClassifierExtractor(network, protocol="", device=CPU)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, image_size, image_size, channels), dtype=np.uint8)
+    images = torch.from_numpy(pixels)
+    whole = extractor(images)
+    assert whole.shape == (6, FEATURE_DIM)
+    assert whole.dtype == torch.float32
+    alone = torch.cat([extractor(image[None]) for image in images])
+    torch.testing.assert_close(alone, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_no_feature_is_dead(prepared: Path) -> None:
+    extractor = ClassifierExtractor(train(prepared)[0], protocol="", device=CPU)
+    features = extractor(torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test"))))
+    assert features.std(dim=0).min() > 1e-3
+    assert (features < 0).any()
+
+
+def test_survives_the_disk(prepared: Path, tmp_path: Path) -> None:
+    saved = ClassifierExtractor(train(prepared)[0], protocol="as told", device=CPU)
+    saved.save(tmp_path / "classifier.safetensors")
+    loaded = ClassifierExtractor.load(tmp_path / "classifier.safetensors", device=CPU)
+    images = torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test")))
+    assert loaded.protocol == "as told"
+    assert torch.equal(loaded(images), saved(images))
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "other.safetensors", {"weight": torch.zeros(2)}, {"format": 1})
+    with pytest.raises(ArtifactError, match="does not hold this classifier"):
+        ClassifierExtractor.load(tmp_path / "other.safetensors", device=CPU)
+
+
+def test_a_diverged_classifier_is_an_error(prepared: Path) -> None:
+    with pytest.raises(DivergenceError, match=r"lower reference\.learning_rate"):
+        train(prepared, SETTINGS.model_copy(update={"learning_rate": 1e38}))
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
+    rates = [one_cycle(step / 100) for step in range(101)]
+    peak = int(np.argmax(rates))
+    assert rates[0] == 0
+    assert rates[peak] == pytest.approx(1)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-12)

@@ -1,0 +1,151 @@
+"""The Inception path with a stand-in network: clean-fid's numbers, and no network loaded unchecked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import torch
+
+from latentbench.artifacts.files import file_sha256
+from latentbench.errors import DataError, DownloadError
+from latentbench.evaluation.inception import InceptionExtractor, locate_inception, resize
+
+CPU = torch.device("cpu")
+
+
+def pictures(number: int, size: int, channels: int = 3) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).integers(0, 256, (number, size, size, channels), dtype=np.uint8)
+
+
+def load(path: Path) -> InceptionExtractor:
+    return InceptionExtractor(path, sha256=file_sha256(path), device=CPU)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_resizes_as_cleanfid_does(size: int) -> None:
+    from cleanfid.resize import build_resizer
+
+    images = pictures(2, size)
+    expected = np.stack([build_resizer("clean")(image) for image in images]).transpose(0, 3, 1, 2)
+    found = resize(torch.from_numpy(images)).numpy()
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(
+        found, expected, atol=1e-4
+    )  # of 255: Pillow rounds to float32 between its axes
+    assert found.min() == 0, "clipped, as noise overshoots"
+    assert found.max() == 255
+
+
+def test_grey_images_are_repeated_over_three_channels() -> None:
+    grey = pictures(2, 32, channels=1)
+    torch.testing.assert_close(
+        resize(torch.from_numpy(grey)), resize(torch.from_numpy(np.repeat(grey, 3, axis=3)))
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
+def test_features_are_those_of_cleanfid(make_inception: Callable[..., Path]) -> None:
+    from cleanfid.inception_torchscript import InceptionV3W
+    from cleanfid.resize import build_resizer
+
+    path = make_inception(dim=2048)
+    images = pictures(3, 32)
+    resized = np.stack([build_resizer("clean")(image) for image in images]).transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        expected = InceptionV3W(str(path.parent), download=False)(torch.from_numpy(resized))
+    extractor = load(path)
+    assert extractor.dim == 2048
+    torch.testing.assert_close(extractor(torch.from_numpy(images)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_features_ignore_the_batch(
+    make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor, images = load(make_inception()), torch.from_numpy(pictures(7, 32))
+    whole = extractor(images)
+    monkeypatch.setattr("latentbench.evaluation.inception._CHUNK", 2)
+    torch.testing.assert_close(extractor(images), whole, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(extractor(images[3:4]), whole[3:4], rtol=1e-5, atol=1e-6)
+
+
+def test_another_checksum_is_refused_before_loading(
+    make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("loaded unchecked"))
+    with pytest.raises(DataError, match="has the SHA-256"):
+        InceptionExtractor(make_inception(), sha256="0" * 64, device=CPU)
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "inception.pt"
+    path.write_bytes(b"not TorchScript")
+    with pytest.raises(DataError, match=r"inception\.pt is not clean-fid's TorchScript Inception"):
+        load(path)
+
+
+def test_a_given_path_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"reference\.inception_path .* does not exist"):
+        locate_inception(str(tmp_path / "missing.pt"), sha256="0" * 64)
+
+
+class _Response:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __enter__(self) -> _Response:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def raise_for_status(self) -> None:
+        pass
+
+    def iter_content(self, chunk_size: int) -> Iterator[bytes]:
+        yield self.content
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "latentbench"
+
+
+def test_downloads_once(
+    cache: Path, make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_inception()
+    sha256 = file_sha256(network)
+    calls: list[str] = []
+
+    def get(url: str, **_: object) -> _Response:
+        calls.append(url)
+        return _Response(network.read_bytes())
+
+    monkeypatch.setattr(requests, "get", get)
+    paths = {locate_inception(None, sha256=sha256) for _ in range(2)}
+    assert paths == {cache / "inception-2015-12-05.pt"}
+    assert file_sha256(paths.pop()) == sha256
+    assert len(calls) == 1
+
+
+def test_a_download_with_another_checksum_is_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "get", lambda *_, **__: _Response(b"a captive portal"))
+    with pytest.raises(DataError, match=r"https://.* has the SHA-256"):
+        locate_inception(None, sha256="0" * 64)
+    assert list(cache.iterdir()) == []
+
+
+def test_no_network_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get(*_: object, **__: object) -> _Response:
+        raise requests.ConnectionError("Name or service not known")
+
+    monkeypatch.setattr(requests, "get", get)
+    with pytest.raises(DownloadError, match=r"cannot be downloaded \(ConnectionError\).*inception_path"):
+        locate_inception(None, sha256="0" * 64)
+    assert list(cache.iterdir()) == []

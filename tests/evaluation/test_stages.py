@@ -1,0 +1,321 @@
+"""Reference and evaluate through the command line: their files, their numbers, and one sentence per fault."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import Result
+
+from latentbench.artifacts.files import file_sha256, read_array, read_csv, read_json, write_json, write_yaml
+from latentbench.artifacts.layout import DATASET_MANIFEST, checkpoint_path
+from latentbench.artifacts.tensors import read_tensors, write_tensors
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.load import read_config
+from latentbench.data.images import to_uint8
+from latentbench.evaluation import reference as stage
+from latentbench.evaluation.checkpoints import load_checkpoint
+from latentbench.evaluation.classifier import ClassifierExtractor
+from latentbench.models.objective import draw_latents
+from latentbench.rng import torch_generator
+from tests.evaluation.conftest import EPOCHS, evaluate, forget_classes, run, write_checkpoint
+
+Make = Callable[..., Path]
+CPU = torch.device("cpu")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
+
+
+def sentence(result: Result) -> str:
+    """The one line that a user sees."""
+    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit), result.exception
+    [line] = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    return line
+
+
+def test_reference_holds_features_statistics_and_floor(prepared: Path, build_reference: Make) -> None:
+    reference = build_reference(prepared)
+    files = {"classifier.safetensors", "classifier-features.npy", "classifier-statistics.safetensors"}
+    assert set(digests(reference)) == files | {"reference.json"}
+    manifest = read_json(reference / "reference.json")
+    described = manifest["extractors"]["classifier"]
+    features = read_array(reference / "classifier-features.npy")
+    assert manifest["data_digest"] == read_json(prepared / DATASET_MANIFEST)["digest"]
+    assert (manifest["num_images"], manifest["split"]) == (120, "train")
+    assert features.shape == (120, described["feature_dim"])
+    assert features.dtype == np.float32
+    assert described["sha256"] == file_sha256(reference / "classifier.safetensors")
+    assert (described["metric"], described["kernel_metric"], described["task"]) == ("fcd", "kcd", "labels")
+    assert described["floor"]["num_images"] == 80
+
+    extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
+    images = torch.from_numpy(np.array(read_array(prepared / "train-images.npy")[60:63]))
+    np.testing.assert_allclose(extractor(images).numpy(), features[60:63], rtol=1e-4, atol=1e-5)
+
+
+def test_reference_takes_a_seeded_part_of_the_images(prepared: Path, build_reference: Make) -> None:
+    everything = read_array(build_reference(prepared) / "classifier-features.npy")
+    part = read_array(build_reference(prepared, max_images=30) / "classifier-features.npy")
+    distances = np.abs(part[:, None] - everything[None]).max(axis=2).min(axis=1)
+    assert part.shape[0] == 30
+    assert distances.max() < 1e-4, "the same network and images"
+
+
+def test_reference_of_pictures_without_classes(prepared: Path, build_reference: Make) -> None:
+    reference = build_reference(forget_classes(prepared))
+    described = read_json(reference / "reference.json")["extractors"]["classifier"]
+    assert described["task"] == "rotations"
+    assert "rotations" in described["protocol"]
+
+
+def test_reference_is_the_same_to_the_bit(prepared: Path, build_reference: Make) -> None:
+    first = digests(build_reference(prepared))
+    assert digests(build_reference(prepared)) == first
+
+
+def test_metrics_agree_with_cleanfid_on_the_same_samples(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    """The whole stage against a few lines that draw, decode and measure a checkpoint in their own way."""
+    from cleanfid.fid import frechet_distance
+
+    reference = build_reference(prepared)
+    results = make_experiment(prepared, evaluation={"num_samples": 90})
+    assert evaluate(results, reference).exit_code == 0
+    rows = read_csv(results / "metrics.csv")
+    assert [int(row["epoch"]) for row in rows] == list(EPOCHS)
+
+    config = read_config(results / "config.yaml", ExperimentConfig)
+    extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
+    real = read_array(reference / "classifier-features.npy").astype(np.float64)
+    distances = []
+    for seed_index in range(2):
+        objective = load_checkpoint(config, results, EPOCHS[-1], device=CPU)
+        latents = draw_latents(
+            90, objective.latent_dim, torch_generator(config.seed, "evaluation", seed_index)
+        )
+        drawn = extractor(to_uint8(objective.sample(latents))).double().numpy()
+        distances.append(
+            frechet_distance(
+                drawn.mean(axis=0), np.cov(drawn, rowvar=False), real.mean(axis=0), np.cov(real, rowvar=False)
+            )
+        )
+    assert float(rows[-1]["fcd"]) == pytest.approx(np.mean(distances), rel=1e-5)
+    assert float(rows[-1]["fcd_std"]) == pytest.approx(np.std(distances, ddof=1), rel=1e-3)
+
+
+def test_last_metrics_say_how_they_were_measured(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    shown = evaluate(results, reference).output
+    last, rows = read_json(results / "metrics.json"), read_csv(results / "metrics.csv")
+    assert {key: float(value) for key, value in rows[-1].items()} == {key: last[key] for key in rows[-1]}
+    assert (last["num_samples"], last["num_seeds"], last["num_reference"]) == (24, 2, 120)
+    described = read_json(reference / "reference.json")["extractors"]["classifier"]
+    assert last["protocols"]["classifier"].startswith(described["protocol"])
+    assert "3 subsets of 10 images" in last["protocols"]["classifier"]
+    assert last["floor"] == {key: described["floor"][key] for key in ("fcd", "kcd")}
+    assert last["floor"]["fcd"] < last["fcd"], "an untrained model is worse than real images"
+    [warning] = last["warnings"]
+    assert "only 24 generated images" in warning
+    assert warning in shown
+
+
+def test_inception_path_end_to_end(
+    make_prepared: Make, make_inception: Make, build_reference: Make, make_experiment: Make
+) -> None:
+    data, network = make_prepared(channels=3, num_train=60), make_inception()
+    reference = build_reference(
+        data,
+        channels=3,
+        extractors=["inception", "classifier"],
+        inception_path=str(network),
+        inception_sha256=file_sha256(network),
+    )
+    results = make_experiment(data, channels=3)
+    result = evaluate(results, reference)
+    assert result.exit_code == 0, result.output
+    row = read_csv(results / "metrics.csv")[-1]
+    assert list(row)[4:] == [
+        f"{metric}{suffix}" for metric in ("fid", "kid", "fcd", "kcd") for suffix in ("", "_std")
+    ]
+    assert all(math.isfinite(float(value)) for value in row.values())
+    assert set(read_json(results / "metrics.json")["protocols"]) == {"inception", "classifier"}
+
+    network.write_bytes(network.read_bytes() + b" ")
+    assert "has the SHA-256" in sentence(evaluate(results, reference))
+    assert not (results / "metrics.json").exists()
+
+
+def test_evaluation_ignores_the_batch_size(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference = build_reference(prepared)
+    found = []
+    for batch_size in (250, 7):
+        results = make_experiment(prepared, evaluation={"batch_size": batch_size})
+        assert evaluate(results, reference).exit_code == 0
+        found.append([float(value) for value in read_csv(results / "metrics.csv")[-1].values()])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+def test_evaluation_gives_the_same_bits_twice(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared, "vae")
+    contents = []
+    for _ in range(2):
+        assert evaluate(results, reference).exit_code == 0
+        contents.append([(results / name).read_bytes() for name in ("metrics.csv", "metrics.json")])
+    assert contents[0] == contents[1]
+
+
+def test_one_seed_has_no_spread(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+    reference = build_reference(prepared)
+    results = make_experiment(prepared, "wgan_gp", evaluation={"num_seeds": 1})
+    assert evaluate(results, reference).exit_code == 0
+    assert read_csv(results / "metrics.csv")[-1]["fcd_std"] == ""
+    assert read_json(results / "metrics.json")["fcd_std"] is None
+
+
+def test_checkpoint_of_another_config_is_refused(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    config = yaml.safe_load((results / "config.yaml").read_text())
+    config["model"]["learning_rate"] = 0.5
+    write_yaml(results / "config.yaml", config)
+    said = sentence(evaluate(results, reference))
+    assert "epoch-0001.safetensors was made with other settings" in said
+    assert "model.learning_rate was 0.0002, is now 0.5" in said
+    assert "train the experiment again" in said
+
+
+def test_what_does_not_change_a_checkpoint_may_change(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    config = yaml.safe_load((results / "config.yaml").read_text())
+    config["evaluation"]["num_samples"] = 30
+    config["training"] |= {"checkpoints": [3], "log_every": 7}
+    write_yaml(results / "config.yaml", config)
+    assert evaluate(results, reference).exit_code == 0
+    assert [row["num_samples"] for row in read_csv(results / "metrics.csv")] == ["30"]
+
+
+def test_truncated_and_missing_checkpoints_are_refused(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    path = checkpoint_path(results, EPOCHS[1])
+    path.write_bytes(path.read_bytes()[:-10])
+    assert "epoch-0003.safetensors is damaged" in sentence(evaluate(results, reference))
+    path.unlink()
+    assert "epoch-0003.safetensors is missing" in sentence(evaluate(results, reference))
+    assert not (results / "metrics.csv").exists()
+
+
+def test_checkpoint_with_other_networks_is_refused(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    path = checkpoint_path(results, EPOCHS[0])
+    weights, metadata = read_tensors(path)
+    write_tensors(path, {f"{name}.old": tensor for name, tensor in weights.items()}, metadata)
+    assert "holds other networks" in sentence(evaluate(results, reference))
+
+
+def test_diverged_checkpoint_is_an_error(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    digest = read_json(prepared / DATASET_MANIFEST)["digest"]
+    write_checkpoint(results / "config.yaml", EPOCHS[0], data_digest=digest, factor=math.nan)
+    said = sentence(evaluate(results, reference))
+    assert "epoch-0001.safetensors generates infinite or NaN pixels" in said
+
+
+def test_missing_reference_is_an_error(prepared: Path, tmp_path: Path, make_experiment: Make) -> None:
+    said = sentence(evaluate(make_experiment(prepared), tmp_path / "nowhere"))
+    assert "reference.json is missing; run the stage that writes it" in said
+
+
+def test_reference_of_other_data_is_refused(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    manifest = read_json(reference / "reference.json")
+    write_json(reference / "reference.json", manifest | {"data_digest": "0" * 64})
+    said = sentence(evaluate(results, reference))
+    assert "was trained on another preparation of squares" in said
+
+
+def test_damaged_reference_is_an_error(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    np.save(reference / "classifier-features.npy", np.zeros((5, 64), np.float32))
+    assert "has shape (5, 64)" in sentence(evaluate(results, reference))
+    build_reference(prepared, epochs=1)
+    manifest = read_json(reference / "reference.json")
+    del manifest["num_images"]
+    write_json(reference / "reference.json", manifest)
+    assert "num_images: Field required" in sentence(evaluate(results, reference))
+    build_reference(prepared)
+    manifest = read_json(reference / "reference.json")
+    manifest["extractors"]["classifier"]["sha256"] = "0" * 64
+    write_json(reference / "reference.json", manifest)
+    assert "is not the network of reference.json" in sentence(evaluate(results, reference))
+
+
+def test_too_few_images_are_an_error(make_prepared: Make, make_dataset_config: Make, tmp_path: Path) -> None:
+    data = make_prepared(num_test=1)
+    result = run("reference", config=make_dataset_config(), data=data, output=tmp_path / "reference")
+    assert "has 1 test images" in sentence(result)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_a_killed_reference_is_not_taken_for_done(
+    prepared: Path, build_reference: Make, make_dataset_config: Make, make_experiment: Make
+) -> None:
+    reference = build_reference(prepared)
+    undisturbed = digests(reference)
+    slow = make_dataset_config(epochs=100_000)
+    arguments = ["reference", "--config", slow, "--data", prepared, "--output", reference]
+    with subprocess.Popen([sys.executable, "-m", "latentbench", *map(str, arguments)]) as process:
+        deadline = time.monotonic() + 60
+        while (reference / "reference.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert "reference.json is missing" in sentence(evaluate(make_experiment(prepared), reference))
+    assert digests(build_reference(prepared)) == undisturbed
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", ["_write_features", "_floor"])
+def test_a_reference_stopped_in_between_is_not_taken_for_done(
+    prepared: Path, build_reference: Make, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    folder = build_reference(prepared)
+    undisturbed = digests(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage._Builder, moment, interrupt)
+        with pytest.raises(AssertionError):
+            build_reference(prepared)
+    assert not (folder / "reference.json").exists()
+    assert digests(build_reference(prepared)) == undisturbed
