@@ -6,6 +6,7 @@ import os
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class InceptionExtractor:
         _require_checksum(path, sha256)
         self.device = device
         try:
-            self.layers = _load_script(path, device).eval().get_submodule("layers")
+            self.layers = _load_script(path, device).eval().layers
             self.dim = self(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape[1]
         except (RuntimeError, AttributeError) as error:
             reason = str(error).strip().splitlines()[-1]
@@ -79,12 +80,11 @@ def _interpolation(size: int) -> Tensor:
     return torch.from_numpy(np.array(weights, dtype=np.float64).T.copy())
 
 
-def _load_script(path: Path, device: torch.device) -> torch.nn.Module:
+def _load_script(path: Path, device: torch.device) -> Any:
     with warnings.catch_warnings():
         # The network exists in no form but TorchScript, which PyTorch means to retire.
         warnings.simplefilter("ignore", FutureWarning)
-        network: torch.nn.Module = torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
-    return network
+        return torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
 
 
 def locate_inception(given: str | None, *, sha256: str) -> Path:
