@@ -1,0 +1,71 @@
+# `make` lists what there is. Environments are made from the locks, with hashes, when a target first needs them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LINT := .venv-lint/bin
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate
+
+# The stages run as `latentbench`, from this environment.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report test check bench sync-dvc sync-snakemake lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## Make the environment in .venv (other targets do so by themselves)
+	@echo "The environment is ready: . .venv/bin/activate"
+
+report: .venv/.ready ## Run the demo study and render report/demo/index.html
+	@$(BIN)/snakemake demo
+	@echo "The report is up to date: report/demo/index.html"
+
+test: .venv/.ready ## Run the tests
+	@$(BIN)/pytest -q
+
+check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and workflow
+	$(LINT)/ruff format --check .
+	$(LINT)/ruff check .
+	$(LINT)/mypy --python-executable $(BIN)/python
+	$(BIN)/lint-imports
+	$(LINT)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+bench: .venv/.ready ## Measure speed against common practice
+	@$(BIN)/python benchmarks/run.py
+
+sync-dvc: .venv/.ready ## After a Snakemake run: let DVC record its results as its own
+	@$(BIN)/snakemake --dry-run 2>&1 | grep -q "Nothing to be done" || \
+		{ echo "Snakemake has work to do (see snakemake --dry-run); run snakemake first."; exit 1; }
+	@$(BIN)/dvc commit --force
+	@$(BIN)/dvc status
+
+sync-snakemake: .venv/.ready ## After dvc repro or dvc checkout: let Snakemake take the results as its own
+	@$(BIN)/dvc status --quiet || { echo "DVC has work to do (see dvc status); run dvc repro first."; exit 1; }
+	@$(BIN)/snakemake --touch --forceall --quiet all
+	@$(BIN)/snakemake --dry-run --quiet rules
+
+lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
+	echo uv | $(COMPILE) - --output-file requirements/uv.lock
+	$(COMPILE) --all-extras pyproject.toml --output-file requirements/main.lock
+	$(COMPILE) requirements/lint.in --output-file requirements/lint.lock
+
+clean: ## Remove what the stages made; data/raw, the fetched files, stays
+	rm -rf results/*/ report/*/ logs scratch data/config data/prepared data/reference
+	@if [ -d data/raw ]; then echo "data/raw stays: it holds what was fetched. Remove it by hand to fetch again."; fi
+
+.venv/.ready: requirements/main.lock requirements/uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, and $(PYTHON) is not; name one: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv requirements/main.lock requirements/uv.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python .venv --editable .
+	@touch $@
+
+.venv-lint/.ready: requirements/lint.lock
+	$(PYTHON) -m venv .venv-lint
+	.venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lint.lock
+	@touch $@
