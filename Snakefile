@@ -13,7 +13,7 @@ localrules:
 
 rule all:
     input:
-        [report_page(study) for study in PARAMS.studies],
+        [target_files(study) for study in STUDIES],
 
 
 include: "workflow/rules/configure.smk"
@@ -23,11 +23,11 @@ include: "workflow/rules/report.smk"
 
 
 # A target named like its study.
-for study in PARAMS.studies:
+for study in STUDIES:
 
     rule:
         name:
             study
         input:
-            report_page(study),
+            target_files(study),
         localrule: True

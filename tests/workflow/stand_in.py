@@ -1,4 +1,4 @@
-"""Stands in for `latentbench` where the engines are tested: each stage leaves its files, at once and always alike.
+"""Stands in for `latentbench` where the engines are tested: stages leave their files at once, always alike.
 
 `configure` is the real one. The others write what they were asked for, so that a file's content changes
 exactly when something that decides it does.
@@ -40,7 +40,9 @@ def _names(stage: str, config: Section) -> list[str | Path]:
     if stage == "train":
         assert isinstance(config, ExperimentConfig)
         epochs = config.training.checkpoint_epochs
-        kept = [path(Path(), epoch) for path in (layout.checkpoint_path, layout.samples_path) for epoch in epochs]
+        kept = [
+            path(Path(), epoch) for path in (layout.checkpoint_path, layout.samples_path) for epoch in epochs
+        ]
         return [*kept, layout.HISTORY, layout.PROVENANCE]
     extractor = "classifier"
     return {

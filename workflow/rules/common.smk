@@ -23,9 +23,12 @@ os.environ |= {
 }
 
 
+PARAMS_FILES = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+
+
 def checked_params():
     """The params file with what --config lays over it; a fault ends here, in one sentence."""
-    where = ", ".join(map(str, workflow.overwrite_configfiles)) or "params.yaml"
+    where = ", ".join(PARAMS_FILES) or "params.yaml"
     try:
         return parse_params(config, where=where)
     except ConfigError as error:
@@ -87,19 +90,30 @@ def settings(stage, resolved):
     return {section: content[section] for section in SETTINGS[stage]}
 
 
+def is_current(path, content):
+    """Whether a resolved config has this content, beside what else it may have."""
+    try:
+        found = read_yaml(Path(path))
+    except ConfigError:
+        return False
+    return isinstance(found, dict) and all(found.get(key) == value for key, value in content.items())
+
+
 def changed_config(stage, path, resolved):
     """The config as an input if this run changes what the stage reads of it, else nothing.
 
     A job that depends on `configure` reruns with it, whatever was changed; and of a job whose only link to it
     is ancient(), Snakemake no longer asks whether its own settings or sources changed.
     """
-    try:
-        found = read_yaml(Path(path))
-    except ConfigError:
-        return [path]
-    wanted = settings(stage, resolved)
-    is_same = isinstance(found, dict) and all(found.get(key) == value for key, value in wanted.items())
-    return [] if is_same else [path]
+    return [] if is_current(path, settings(stage, resolved)) else [path]
+
+
+def changed_params(path, resolved):
+    """The params file as an input if the config that was resolved from it is out of date, else nothing.
+
+    Its settings tell Snakemake so too, but not of a config that DVC wrote.
+    """
+    return [] if is_current(path, resolved.model_dump(mode="json")) else PARAMS_FILES
 
 
 def gpus(compute):
@@ -150,3 +164,8 @@ def result_files(experiment):
 
 def report_page(study):
     return f"report/{study}/index.html"
+
+
+def target_files(study):
+    """A study's report, and the settings of its datasets, which no job asks for while they stay the same."""
+    return [report_page(study), *(f"data/config/{dataset}.yaml" for dataset in STUDIES[study].datasets)]

@@ -1,13 +1,14 @@
 # Resolve what Snakemake read, with every --config override, into one file per dataset, experiment and study.
-# update() leaves the file where it is until it is replaced: jobs whose settings stay the same may be reading it.
+# update() leaves the file in place until it is replaced: jobs whose settings stay the same may be reading it.
 
-for name in DATASETS:
+for name, dataset in DATASETS.items():
 
     rule:
         name:
             f"configure_dataset@{name}"
         input:
-            sources("configure"),
+            params=changed_params(f"data/config/{name}.yaml", dataset),
+            sources=sources("configure"),
         output:
             update(f"data/config/{name}.yaml"),
         log:
@@ -32,7 +33,8 @@ for name, experiment in EXPERIMENTS.items():
         name:
             f"configure_experiment@{name}"
         input:
-            sources("configure"),
+            params=changed_params(f"{results(name)}/{layout.CONFIG}", experiment),
+            sources=sources("configure"),
         output:
             update(f"{results(name)}/{layout.CONFIG}"),
         log:
@@ -60,7 +62,8 @@ for name, study in STUDIES.items():
         name:
             f"configure_study@{name}"
         input:
-            sources("configure"),
+            params=changed_params(f"results/{name}/{layout.STUDY}", study),
+            sources=sources("configure"),
         output:
             update(f"results/{name}/{layout.STUDY}"),
         log:

@@ -1,0 +1,97 @@
+"""What Snakemake runs again after a change: what the change decides, and nothing else."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import Workplace
+
+NAMES = ("vae", "dcgan", "wgan-gp")
+
+
+def each(*stages: str) -> set[str]:
+    return {f"{stage}@{name}" for stage in stages for name in NAMES}
+
+
+CONFIGURED = each("configure_experiment") | {"configure_study@tiny"}
+MEASURED = each("evaluate") | {"report@tiny"}
+EXPLORED = each("explore") | {"report@tiny"}
+TRAINED = each("train") | MEASURED | EXPLORED
+DATA = {"fetch@digits", "prepare@digits", "reference@digits"}
+EVERYTHING = CONFIGURED | {"configure_dataset@digits"} | DATA | TRAINED
+
+
+def test_nothing_runs_again_where_only_the_time_of_a_source_changed(workplace: Workplace) -> None:
+    os.utime(workplace.folder / "src/latentbench/training/train.py")
+    assert workplace.wanted() == set()
+
+
+def test_a_learning_rate_concerns_its_experiment_alone(workplace: Workplace) -> None:
+    workplace.edit("params.yaml", "objective: vae,", "objective: vae, learning_rate: 5.0e-4,")
+    concerned = {f"{stage}@vae" for stage in ("configure_experiment", "train", "evaluate", "explore")}
+    assert workplace.wanted() == concerned | {"configure_study@tiny", "report@tiny"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("num_samples: 200", "num_samples: 201", CONFIGURED | MEASURED),
+        ("num_pairs: 2", "num_pairs: 3", CONFIGURED | EXPLORED),
+        ("epochs: 1", "epochs: 2", CONFIGURED | MEASURED | {"configure_dataset@digits", "reference@digits"}),
+    ],
+)
+def test_settings_concern_the_stages_that_read_them(
+    workplace: Workplace, old: str, new: str, expected: set[str]
+) -> None:
+    workplace.edit("params.yaml", old, new)
+    assert workplace.wanted() == expected
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        ("report/tables.py", {"report@tiny"}),
+        ("config/load.py", EVERYTHING),
+    ],
+)
+def test_a_source_concerns_the_stages_that_run_it(
+    workplace: Workplace, layer: str, expected: set[str]
+) -> None:
+    workplace.edit(f"src/latentbench/{layer}", "from __future__", "# Changed.\nfrom __future__")
+    assert workplace.wanted() == expected
+
+
+def test_a_changed_source_is_seen_beside_changed_settings(workplace: Workplace) -> None:
+    workplace.edit("params.yaml", "num_samples: 200", "num_samples: 201")
+    workplace.edit("src/latentbench/training/train.py", "from __future__", "# Changed.\nfrom __future__")
+    assert workplace.wanted() == CONFIGURED | TRAINED
+
+
+def test_a_params_file_of_the_users_own_stands_alone(workplace: Workplace) -> None:
+    own = {
+        "studies": {"own": {"title": "One's own"}},
+        "datasets": {"faces": {"source": "folder", "path": "faces.zip", "image_size": 64}},
+        "experiments": {"small": {"study": "own", "dataset": "faces", "model": {"objective": "vae"}}},
+    }
+    (workplace.folder / "faces.yaml").write_text(yaml.safe_dump(own))
+    configured = {"configure_dataset@faces", "configure_experiment@small", "configure_study@own"}
+    made = {f"{stage}@faces" for stage in ("fetch", "prepare", "reference")}
+    trained = {f"{stage}@small" for stage in ("train", "evaluate", "explore")}
+    assert workplace.wanted("--configfile", "faces.yaml") == configured | made | trained | {"report@own"}
+
+
+def test_an_override_on_the_command_line_is_taken(workplace: Workplace) -> None:
+    override = "experiments={vae: {model: {learning_rate: 5e-4}}}"
+    assert "train@vae" in workplace.wanted("--config", override)
+
+
+def test_a_fault_in_the_params_is_told_in_one_sentence(workplace: Workplace) -> None:
+    workplace.edit("params.yaml", "width: 8, n_critic: 2", "width: 8, n_critics: 2")
+    result = workplace.run("snakemake", "--dry-run")
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert "experiments.wgan-gp.model.n_critics is not a known key; use 'n_critic' if that was meant." in said
+    assert "Traceback" not in said
