@@ -10,7 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from latentbench.artifacts import layout
@@ -21,18 +20,19 @@ from latentbench.errors import ConfigError
 os.environ |= {
     "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
 }
-
-
-PARAMS_FILES = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+PARAMS_FILES = [
+    path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    for path in map(Path, workflow.overwrite_configfiles)
+]
 
 
 def checked_params():
     """The params file with what --config lays over it; a fault ends here, in one sentence."""
-    where = ", ".join(PARAMS_FILES) or "params.yaml"
+    where = ", ".join(map(str, PARAMS_FILES)) or "params.yaml"
     try:
         return parse_params(config, where=where)
     except ConfigError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"Error: {error}")
 
 
 PARAMS = checked_params()
