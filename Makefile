@@ -57,7 +57,7 @@ clean: ## Remove what the stages made; data/raw, the fetched files, stays
 	@if [ -d data/raw ]; then echo "data/raw stays: it holds what was fetched. Remove it by hand to fetch again."; fi
 
 .venv/.ready: requirements/main.lock requirements/uv.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 or newer is needed, and $(PYTHON) is not; name one: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
