@@ -63,6 +63,8 @@ for name, dataset in DATASETS.items():
             reference_files(name),
         log:
             f"logs/data/{name}/reference.log",
+        # Every measurement waits for it; only training goes first.
+        priority: 5
         conda:
             "../envs/latentbench.yaml"
         threads: dataset.dataset.reference.compute.threads
