@@ -6,6 +6,9 @@ from pathlib import Path
 
 SPLITS = ("train", "test")
 
+# data/raw/DATASET. The manifest is written last.
+SOURCE_MANIFEST = "source.json"
+
 # data/prepared/DATASET. The manifest is written last: where it stands, all stands.
 DATASET_MANIFEST = "dataset.json"
 
@@ -16,6 +19,10 @@ def images_name(split: str) -> str:
 
 def labels_name(split: str) -> str:
     return f"{split}-labels.npy"
+
+
+def attributes_name(split: str) -> str:
+    return f"{split}-attributes.npy"
 
 
 # data/reference/DATASET. The manifest is written last.

@@ -1,0 +1,116 @@
+"""Pictures in a directory or a zip, by their names, without unpacking."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from latentbench.artifacts.files import file_sha256
+from latentbench.errors import DataError
+
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+
+
+class Store:
+    """The files below a directory or inside a zip, named by POSIX paths relative to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_zip = path.is_file()
+        self._zip: zipfile.ZipFile | None = None
+        self._opened_by = 0
+
+    def names(self) -> list[str]:
+        """All files in the order of their names, hidden ones left out.
+
+        Raises DataError where the zip is damaged or an entry climbs out of it.
+        """
+        names = self._zip_names() if self.is_zip else self._folder_names()
+        visible = (name for name in names if not any(_is_hidden(part) for part in PurePosixPath(name).parts))
+        return sorted(visible)
+
+    def pictures(self) -> list[str]:
+        return [name for name in self.names() if PurePosixPath(name).suffix.lower() in PICTURES]
+
+    def bytes(self, name: str) -> bytes:
+        if self.is_zip:
+            return self._opened().read(name)
+        return (self.path / name).read_bytes()
+
+    def fingerprint(self) -> str:
+        """Of a zip its bytes; of a directory the names and sizes of its files."""
+        if self.is_zip:
+            return file_sha256(self.path)
+        digest = hashlib.sha256()
+        for name in self.names():
+            digest.update(f"{name}\0{(self.path / name).stat().st_size}\n".encode())
+        return digest.hexdigest()
+
+    def _folder_names(self) -> list[str]:
+        return [
+            (Path(parent) / name).relative_to(self.path).as_posix()
+            for parent, _, names in os.walk(self.path)
+            for name in names
+        ]
+
+    def _zip_names(self) -> list[str]:
+        names = [entry.filename for entry in self._opened().infolist() if not entry.is_dir()]
+        for name in names:
+            if _climbs(name):
+                raise DataError(
+                    f"{self.path} has an entry that climbs out of its folder ({name!r}); "
+                    "do not trust this archive, get it from elsewhere."
+                )
+        return names
+
+    def _opened(self) -> zipfile.ZipFile:
+        # A forked process shares its parent's place in the file, so each opens its own.
+        if self._zip is None or self._opened_by != os.getpid():
+            try:
+                self._zip, self._opened_by = zipfile.ZipFile(self.path), os.getpid()
+            except zipfile.BadZipFile as error:
+                raise DataError(
+                    f"{self.path} is not a whole zip ({error}); it may be truncated, copy or download it again."
+                ) from None
+        return self._zip
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_zip": None}
+
+
+class PictureReader:
+    """Reads the pictures of a store by name."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def read(self, reference: str) -> Image.Image:
+        try:
+            return Image.open(io.BytesIO(self.store.bytes(reference)))
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            raise OSError(f"damaged in its zip: {error}") from None
+
+
+def open_store(path: Path, *, key: str) -> Store:
+    """The store at a path that the user gave under `key`; raises DataError where there is none."""
+    if not path.exists():
+        raise DataError(f"{key} is {str(path)!r}, which does not exist; give a directory or a zip of pictures.")
+    if path.is_file() and path.suffix.lower() != ".zip":
+        raise DataError(f"{key} is {str(path)!r}, which is neither a directory nor a .zip; give one of these.")
+    return Store(path)
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"
+
+
+def _climbs(name: str) -> bool:
+    parts = name.replace("\\", "/").split("/")
+    return ".." in parts or parts[0] == "" or parts[0].endswith(":")

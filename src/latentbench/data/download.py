@@ -1,0 +1,112 @@
+"""Official files: from a mirror if there is one, else from their hosts; checked, and resumed where cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from latentbench.artifacts.files import replacing, storage_errors
+from latentbench.artifacts.progress import say, track
+from latentbench.errors import DownloadError
+
+CHUNK = 1 << 20  # bytes
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """A file that its publisher names, with its MD5 and the addresses that it is offered at."""
+
+    name: str
+    md5: str
+    urls: Sequence[str]
+
+
+def obtain(file: OfficialFile, folder: Path, *, mirror: str | None) -> Path:
+    """The file in `folder`, whole and with the right checksum; nothing is fetched that is there.
+
+    Raises DownloadError, which tells of each attempt, where neither the mirror nor a host delivers it.
+    """
+    place = folder / file.name
+    if place.is_file() and _md5(place) == file.md5:
+        return place
+    faults = []
+    if mirror is not None and "://" not in mirror:
+        fault = _copy(file, Path(mirror).expanduser(), place)
+        if fault is None:
+            return place
+        faults.append(fault)
+    urls = [f"{mirror.rstrip('/')}/{file.name}"] if mirror is not None and "://" in mirror else []
+    for url in [*urls, *file.urls]:
+        if faults:
+            say(f"{faults[-1]}; trying {url}.")
+        fault = _download(url, file, place)
+        if fault is None:
+            return place
+        faults.append(fault)
+    raise DownloadError(
+        f"{file.name} could not be fetched ({'; '.join(faults)}); "
+        "check the network, or put the official file into a folder and give it as `mirror`."
+    )
+
+
+def _copy(file: OfficialFile, mirror: Path, place: Path) -> str | None:
+    """Take the file from anywhere below a directory; what went wrong, or None."""
+    found = next((path for path in sorted(mirror.rglob(file.name)) if path.is_file()), None)
+    if found is None:
+        return f"mirror {mirror} has no such file"
+    digest = _md5(found)
+    if digest != file.md5:
+        return f"{found} has the MD5 {digest} instead of {file.md5}"
+    with replacing(place) as partial:
+        shutil.copyfile(found, partial)
+    return None
+
+
+def _download(url: str, file: OfficialFile, place: Path) -> str | None:
+    """Go on with what an interrupted download left; what went wrong, or None."""
+    part = place.with_name(f"{place.name}.part")
+    with storage_errors(place):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _append(url, part)
+        except requests.RequestException as error:
+            return f"{url} did not deliver ({_reason(error)})"
+        digest = _md5(part)
+        if digest != file.md5:
+            part.unlink()  # going on from wrong bytes cannot come right
+            return f"{url} has the MD5 {digest} instead of {file.md5}"
+        part.replace(place)
+    return None
+
+
+def _append(url: str, part: Path) -> None:
+    size = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={size}-"} if size else {}
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # it is all there
+        response.raise_for_status()
+        goes_on = response.status_code == requests.codes.partial_content
+        left = int(response.headers.get("Content-Length", 0)) // CHUNK + 1
+        with part.open("ab" if goes_on else "wb") as output:
+            for block in track(response.iter_content(CHUNK), part.stem, total=left, unit="MiB"):
+                output.write(block)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.HTTPError):
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return type(error).__name__

@@ -1,0 +1,230 @@
+"""Decodes a dataset's pictures in parallel into uint8 arrays, in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latentbench.artifacts.files import file_sha256, read_json, replacing, storage_errors, write_array, write_json
+from latentbench.artifacts.layout import (
+    DATASET_MANIFEST,
+    SOURCE_MANIFEST,
+    SPLITS,
+    attributes_name,
+    images_name,
+    labels_name,
+)
+from latentbench.artifacts.progress import say, track
+from latentbench.config.datasets import DatasetConfig
+from latentbench.data.decode import Square, to_square
+from latentbench.data.prepared import FORMAT
+from latentbench.data.sources import SOURCES, Contents, Reader, Split
+from latentbench.errors import ArtifactError, DataError
+from latentbench.rng import numpy_generator
+
+PICTURES_PER_TASK = 64
+TASKS_AHEAD = 4  # per worker: enough to keep it busy, few enough to keep memory flat
+
+
+def prepare_dataset(config: DatasetConfig, raw: Path, output: Path, *, workers: int | None = None) -> None:
+    """Write the arrays of both splits, then dataset.json, which says that they are whole.
+
+    The arrays do not depend on the number of workers. Raises DataError, ArtifactError and StorageError.
+    """
+    contents = _open(config, raw)
+    dataset = config.dataset
+    square = Square(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
+    manifest = output / DATASET_MANIFEST
+    manifest.unlink(missing_ok=True)  # from here on the folder is not whole
+    splits, skipped = {}, []
+    for name in SPLITS:
+        split = getattr(contents, name)
+        if len(split.references) == 0:
+            raise DataError(f"Dataset {config.name!r} has no pictures for its {name} split; add some or raise test_share.")
+        work = _Work(contents.reader, split.references, square, skip=contents.skip_undecodable)
+        lost = _write_images(output / images_name(name), work, workers or usable_cores(), name)
+        kept = split.subset(np.setdiff1d(np.arange(len(split.labels)), lost)) if lost else split
+        skipped += [str(split.references[index]) for index in lost]
+        splits[name] = _write_rest(output, name, kept)
+    for reference in skipped:
+        say(f"Left out, cannot be decoded: {reference}")
+    digests = "".join(value for split in splits.values() for key, value in split.items() if key.endswith("sha256"))
+    write_json(
+        manifest,
+        {
+            "format": FORMAT,
+            "name": config.name,
+            "source": dataset.source,
+            "image_size": dataset.image_size,
+            "channels": dataset.channels,
+            "class_names": contents.class_names,
+            "attribute_names": contents.attribute_names,
+            **splits,
+            "skipped": skipped,
+            "settings": dataset.model_dump(mode="json", exclude={"reference", "path", "mirror"}),
+            "digest": hashlib.sha256(digests.encode()).hexdigest(),
+        },
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open(config: DatasetConfig, raw: Path) -> Contents:
+    fetched = read_json(raw / SOURCE_MANIFEST)
+    dataset = config.dataset
+    if fetched.get("source") != dataset.source:
+        raise ArtifactError(
+            f"{raw} holds {fetched.get('source')}, but {config.name!r} is now {dataset.source}; fetch it again."
+        )
+    contents = SOURCES[dataset.source].open(dataset, raw, fetched)
+    train = contents.train
+    most = dataset.max_train_images
+    if most is not None and most < len(train.references):
+        order = numpy_generator(dataset.seed, "training share").permutation(len(train.references))
+        contents = replace(contents, train=train.subset(np.sort(order[:most])))
+    return contents
+
+
+def _write_rest(output: Path, name: str, split: Split) -> dict[str, Any]:
+    """Labels and attributes, and the split's part of the manifest."""
+    write_array(output / labels_name(name), split.labels)
+    if split.attributes is not None:
+        write_array(output / attributes_name(name), split.attributes)
+    return {
+        "num_images": len(split.labels),
+        "images_sha256": file_sha256(output / images_name(name)),
+        "labels_sha256": file_sha256(output / labels_name(name)),
+    }
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a worker needs to know beside the numbers of its pictures."""
+
+    reader: Reader
+    references: Sequence[Any]
+    square: Square
+    skip: bool
+    path: Path = Path()
+    offset: int = 0
+
+    @property
+    def image_bytes(self) -> int:
+        return self.square.image_size**2 * self.square.channels
+
+
+def _write_images(path: Path, work: _Work, workers: int, name: str) -> list[int]:
+    """Write the array of a split; the places of the pictures left out, rising."""
+    number = len(work.references)
+    with replacing(path) as partial:
+        offset = _allocate(partial, number, work.square)
+        lost: list[int] = []
+        tasks = ((start, min(start + PICTURES_PER_TASK, number)) for start in range(0, number, PICTURES_PER_TASK))
+        with _pool(replace(work, path=partial, offset=offset), workers) as pool:
+            done = _in_flight(pool, tasks, limit=TASKS_AHEAD * workers)
+            for part in track(done, f"Preparing {name}", total=-(-number // PICTURES_PER_TASK), unit="tasks"):
+                lost += part
+        if lost:
+            _close_gaps(partial, sorted(lost), number, work.square)
+    if len(lost) == number:
+        raise DataError(f"No picture of the {name} split can be decoded; check the dataset's files.")
+    return sorted(lost)
+
+
+def _allocate(path: Path, number: int, square: Square) -> int:
+    """Make an .npy file of the right shape, its space taken; where its first image begins."""
+    shape = (number, square.image_size, square.image_size, square.channels)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        begin = file.tell()
+        if hasattr(os, "posix_fallocate"):  # a full disk is met here, before an hour of decoding
+            os.posix_fallocate(file.fileno(), 0, begin + int(np.prod(shape)))
+        else:
+            file.truncate(begin + int(np.prod(shape)))
+    return begin
+
+
+def _close_gaps(path: Path, lost: list[int], number: int, square: Square) -> None:
+    """Rewrite the array without the images that were never written, block by block."""
+    kept = np.setdiff1d(np.arange(number), lost)
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    beside = path.with_name(f"{path.name}.closed")
+    offset = _allocate(beside, len(kept), square)
+    with beside.open("r+b") as file:
+        file.seek(offset)
+        for block in np.array_split(kept, max(1, len(kept) // 1024)):
+            file.write(np.ascontiguousarray(images[block]).tobytes())
+    beside.replace(path)
+
+
+_work: _Work  # a worker's own, set when it starts
+
+
+def _begin(work: _Work) -> None:
+    global _work  # noqa: PLW0603
+    _work = work
+
+
+def _decode(task: tuple[int, int]) -> list[int]:
+    """Decode a run of pictures and write them to their place; which of them could not be."""
+    start, stop = task
+    block = np.zeros((stop - start, _work.image_bytes), np.uint8)
+    lost = []
+    for index in range(start, stop):
+        reference = _work.references[index]
+        try:
+            block[index - start] = to_square(_work.reader.read(reference), _work.square).reshape(-1)
+        except (OSError, SyntaxError, ValueError, EOFError, OverflowError) as error:
+            if not _work.skip:
+                raise DataError(
+                    f"{reference} cannot be decoded ({' '.join(str(error).split())}); "
+                    "repair or remove it, or set on_error: skip."
+                ) from None
+            lost.append(index)
+    with storage_errors(_work.path), _work.path.open("r+b") as file:
+        file.seek(_work.offset + start * _work.image_bytes)
+        file.write(block.tobytes())
+    return lost
+
+
+@contextmanager
+def _pool(work: _Work, workers: int) -> Iterator[ProcessPoolExecutor]:
+    # fork spares each worker the imports; elsewhere than on Linux it is not safe.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    context = multiprocessing.get_context(method)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(work,))
+    try:
+        yield pool
+    except BrokenProcessPool:
+        raise DataError("A process that decodes pictures was killed, perhaps for memory; run again with fewer --workers.") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_flight(
+    pool: ProcessPoolExecutor, tasks: Iterator[tuple[int, int]], *, limit: int
+) -> Iterator[list[int]]:
+    """Results as they come, with at most `limit` tasks handed out."""
+    waiting = {pool.submit(_decode, task) for task in itertools.islice(tasks, limit)}
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+            task = next(tasks, None)
+            if task is not None:
+                waiting.add(pool.submit(_decode, task))

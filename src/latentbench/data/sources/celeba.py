@@ -1,0 +1,129 @@
+"""CelebA (Liu et al., 2015): aligned faces with 40 attributes, however the user came by them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from latentbench.artifacts.progress import say
+from latentbench.config.datasets import CelebADataset
+from latentbench.data.archives import PictureReader, Store, open_store
+from latentbench.data.sources.base import Contents, Split, held_out, unlabelled
+from latentbench.data.sources.folder import open_fetched
+from latentbench.errors import DataError, DownloadError
+from latentbench.rng import numpy_generator
+
+PICTURES = "img_align_celeba"
+TABLES = ("list_attr_celeba", "list_eval_partition")
+TRAIN, TEST = 0, 2  # in the official partition; 1 is for validation and is left out
+HELD_OUT_SHARE = 0.1
+HELP = (
+    "CelebA's host limits downloads by the day; fetch img_align_celeba.zip, list_attr_celeba.txt and "
+    "list_eval_partition.txt from its site, or Kaggle's archive, by hand, and give their folder, the zip or the "
+    "unpacked folder as `path`"
+)
+
+
+class CelebASource:
+    """From `path` or a mirror directory: the official zip with its lists beside it, Kaggle's archive (its lists
+    are csv files inside), or either unpacked; else from the official host."""
+
+    def fetch(self, dataset: CelebADataset, folder: Path) -> dict[str, Any]:
+        place = dataset.path or (dataset.mirror if dataset.mirror and "://" not in dataset.mirror else None)
+        store = _find_store(Path(place).expanduser()) if place else _download(folder)
+        return {"path": str(store.path), "fingerprint": store.fingerprint()}
+
+    def open(self, dataset: CelebADataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
+        store = open_fetched(fetched)
+        pictures = {PurePosixPath(name).name: name for name in _face_names(store)}
+        names = sorted(pictures)
+        attribute_names, attributes = _read_table(store, TABLES[0])
+        _, partition = _read_table(store, TABLES[1])
+        columns = np.zeros((len(names), 0), np.uint8)
+        if attributes:
+            columns = (np.array([_row(attributes, name, TABLES[0]) for name in names]) > 0).astype(np.uint8)
+        split = Split([pictures[name] for name in names], unlabelled(len(names)), columns)
+        if partition:
+            parts = np.array([_row(partition, name, TABLES[1])[0] for name in names])
+        else:
+            say(f"There is no {TABLES[1]}: a tenth of the pictures is held out for testing.")
+            rng = numpy_generator(dataset.seed, "held out")
+            parts = np.where(held_out(split.labels, share=HELD_OUT_SHARE, rng=rng), TEST, TRAIN)
+        train, test = (split.subset(np.flatnonzero(parts == part)) for part in (TRAIN, TEST))
+        return Contents(
+            PictureReader(store),
+            train,
+            test,
+            attribute_names=attribute_names,
+            skip_undecodable=dataset.on_error == "skip",
+        )
+
+
+def _find_store(place: Path) -> Store:
+    """The zip or folder with the faces, at `place` or in it."""
+    store = open_store(place, key="path")
+    if not store.is_zip:
+        official = sorted(place.rglob(f"{PICTURES}.zip"))
+        if official and not _face_names(store):
+            store = Store(official[0])
+    if not _face_names(store):
+        raise DataError(f"{place} holds no pictures under {PICTURES}/; {HELP}.")
+    return store
+
+
+def _face_names(store: Store) -> list[str]:
+    return [name for name in store.pictures() if PICTURES in PurePosixPath(name).parts[:-1]]
+
+
+def _download(folder: Path) -> Store:
+    """From the official host by torchvision's list and gdown, checked."""
+    from torchvision.datasets import CelebA
+    from torchvision.datasets.utils import download_file_from_google_drive
+
+    wanted = {f"{PICTURES}.zip", *(f"{table}.txt" for table in TABLES)}
+    for file_id, md5, name in CelebA.file_list:
+        if name not in wanted:
+            continue
+        try:
+            download_file_from_google_drive(file_id, str(folder), name, md5)
+        except Exception as error:  # gdown and requests raise what they like
+            raise DownloadError(f"{name} could not be fetched ({type(error).__name__}); {HELP}.") from error
+    return Store(folder / f"{PICTURES}.zip")
+
+
+def _read_table(store: Store, name: str) -> tuple[list[str], dict[str, list[int]]]:
+    """Column names, and values by picture, of a list as .txt (official) or .csv (Kaggle); empty where absent."""
+    text = _find_table(store, name)
+    if text is None:
+        return [], {}
+    lines = text.splitlines()
+    if "," in lines[0]:
+        header, *rows = csv.reader(lines)
+        columns = header[1:]
+    elif lines[0].strip().isdecimal():  # the number of pictures, then the columns
+        columns, rows = lines[1].split(), [line.split() for line in lines[2:]]
+    else:
+        columns, rows = [], [line.split() for line in lines]
+    try:
+        return columns, {row[0]: [int(value) for value in row[1:]] for row in rows if row}
+    except ValueError as error:
+        raise DataError(f"{name} beside {store.path} is damaged ({error}); fetch it again.") from None
+
+
+def _find_table(store: Store, name: str) -> str | None:
+    """In the store itself, or beside it."""
+    wanted = (f"{name}.txt", f"{name}.csv")
+    inside = [entry for entry in store.names() if PurePosixPath(entry).name in wanted]
+    if inside:
+        return store.bytes(inside[0]).decode()
+    beside = [store.path.parent / entry for entry in wanted if (store.path.parent / entry).is_file()]
+    return beside[0].read_text(encoding="utf-8") if beside else None
+
+
+def _row(table: dict[str, list[int]], name: str, title: str) -> list[int]:
+    if name not in table:
+        raise DataError(f"{title} says nothing of {name}; fetch both again.")
+    return table[name]

@@ -1,0 +1,115 @@
+"""Pictures of the user's own, read where they lie."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from latentbench.artifacts.progress import say
+from latentbench.config.datasets import FolderDataset
+from latentbench.data.archives import PictureReader, Store, open_store
+from latentbench.data.sources.base import Contents, Split, held_out, unlabelled
+from latentbench.errors import DataError
+from latentbench.rng import numpy_generator
+
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")  # the first that is there
+
+
+class FolderSource:
+    """`path` holds pictures, or train/ and test/ with pictures; in each they may lie in class folders.
+
+    A single folder around everything is looked through. One without train/ and test/ has its test split held out.
+    """
+
+    def fetch(self, dataset: FolderDataset, folder: Path) -> dict[str, Any]:  # noqa: ARG002
+        store = open_store(Path(dataset.path).expanduser(), key="path")
+        if not store.pictures():
+            raise DataError(f"{dataset.path} holds no pictures (jpg, png, bmp, webp, gif or tif); check the path.")
+        return {"path": str(store.path), "fingerprint": store.fingerprint()}
+
+    def open(self, dataset: FolderDataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
+        store = open_fetched(fetched)
+        splits = _part_splits(_unwrapped(store.pictures()))
+        train_classes = _classes(splits["train"], store)
+        class_names = sorted(set(train_classes.values()), key=_natural)
+        train = _split(train_classes, class_names)
+        if "test" in splits:
+            test_classes = _classes(splits["test"], store)
+            unknown = sorted(set(test_classes.values()) - set(class_names))
+            if unknown:
+                raise DataError(f"{store.path} has test pictures of {unknown[0]!r}, but no training pictures of it.")
+            test = _split(test_classes, class_names)
+        else:
+            rng = numpy_generator(dataset.seed, "held out")
+            mask = held_out(train.labels, share=dataset.test_share, rng=rng)
+            train, test = train.subset(np.flatnonzero(~mask)), train.subset(np.flatnonzero(mask))
+        return Contents(
+            PictureReader(store), train, test, class_names, skip_undecodable=dataset.on_error == "skip"
+        )
+
+
+def open_fetched(fetched: dict[str, Any]) -> Store:
+    """The store that was fetched; raises DataError where it is no longer what it was."""
+    store = open_store(Path(fetched["path"]), key="path")
+    if store.fingerprint() != fetched["fingerprint"]:
+        raise DataError(f"{store.path} has changed since it was fetched; fetch the dataset again.")
+    return store
+
+
+def _unwrapped(names: list[str]) -> dict[str, PurePosixPath]:
+    """The path of each picture below the folders that all of them share, splits excepted."""
+    paths = {name: PurePosixPath(name) for name in names}
+    while True:
+        tops = {path.parts[0] for path in paths.values()}
+        nested = all(len(path.parts) > 1 for path in paths.values())
+        [top, *others] = sorted(tops)
+        if others or not nested or top.lower() in (*TRAIN_FOLDERS, *TEST_FOLDERS):
+            return paths
+        paths = {name: path.relative_to(top) for name, path in paths.items()}
+
+
+def _part_splits(paths: dict[str, PurePosixPath]) -> dict[str, dict[str, PurePosixPath]]:
+    """Pictures by split, their paths below it; all are for training where no folder says otherwise."""
+    by_top: dict[str, dict[str, PurePosixPath]] = defaultdict(dict)
+    for name, path in paths.items():
+        if len(path.parts) > 1:
+            by_top[path.parts[0].lower()][name] = path.relative_to(path.parts[0])
+    train = next((by_top[top] for top in TRAIN_FOLDERS if top in by_top), None)
+    if train is None:
+        return {"train": paths}
+    test = next((by_top[top] for top in TEST_FOLDERS if top in by_top), None)
+    ignored = len(paths) - len(train) - len(test or {})
+    if ignored:
+        say(f"{ignored} pictures lie outside the training and test folders and are left out.")
+    return {"train": train} | ({"test": test} if test else {})
+
+
+def _classes(paths: dict[str, PurePosixPath], store: Store) -> dict[str, str | None]:
+    """The class folder of each picture, None throughout where there are none."""
+    folders = {name: path.parts[0] if len(path.parts) > 1 else None for name, path in paths.items()}
+    beside = [name for name, folder in folders.items() if folder is None]
+    if beside and len(beside) < len(folders):
+        raise DataError(
+            f"{store.path} has pictures in class folders and pictures beside them ({beside[0]}); "
+            "move these into a class folder or away."
+        )
+    return folders
+
+
+def _split(classes: dict[str, str | None], class_names: list[Any]) -> Split:
+    names = list(classes)
+    if class_names == [None]:
+        class_names.clear()
+    if not class_names:
+        return Split(names, unlabelled(len(names)))
+    places = {name: index for index, name in enumerate(class_names)}
+    return Split(names, np.array([places[classes[name]] for name in names], dtype=np.int64))
+
+
+def _natural(name: str | None) -> tuple[int, str]:
+    """Numbers by value, then names."""
+    return (int(name), "") if name and name.isdecimal() else (0, name or "")
