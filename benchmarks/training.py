@@ -58,7 +58,8 @@ def compare(root: Path, arguments: argparse.Namespace) -> None:
     ratios = [mine / other for mine, other in zip(rates["ours"], rates["theirs"], strict=True)]
     place = "GPU" if torch.cuda.is_available() else f"{arguments.threads} threads"
     print(
-        f"training  DCGAN {arguments.image_size}×{arguments.image_size}, width {arguments.width}, batch {BATCH}, {place}: "
+        f"training  DCGAN {arguments.image_size}×{arguments.image_size}, width {arguments.width}, "
+        f"batch {BATCH}, {place}: "
         f"latentbench {ours:.2f} steps/s, PyTorch's example {theirs:.2f} steps/s, "
         f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     )
@@ -74,7 +75,9 @@ def make_pictures(root: Path, *, size: int, number: int) -> None:
     """The same smooth random pictures twice: a class folder of PNGs, and a prepared dataset."""
     rng = numpy_generator(0, "pictures")
     coarse = rng.integers(0, 256, (number, 8, 8, 3), dtype=np.uint8)
-    images = np.stack([np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BICUBIC)) for one in coarse])
+    images = np.stack(
+        [np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.BICUBIC)) for one in coarse]
+    )
     folder = root / "pictures" / "all"
     folder.mkdir(parents=True)
     for index, image in enumerate(images):

@@ -64,9 +64,7 @@ def make_prepared(tmp_path: Path) -> Callable[..., Path]:
 def make_config(tmp_path: Path) -> Callable[..., Path]:
     """Write the resolved config.yaml of an experiment on the squares; keywords lie over its sections."""
 
-    def make(
-        objective: str = "dcgan", *, image_size: int = 32, channels: int = 1, **sections: dict[str, Any]
-    ) -> Path:
+    def make(objective: str = "dcgan", *, image_size: int = 32, channels: int = 1, **sections: dict[str, Any]) -> Path:
         experiment: dict[str, Any] = {
             "study": "tiny",
             "dataset": "squares",
@@ -81,9 +79,7 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
             experiment[name] |= section
         raw = {
             "studies": {"tiny": {"title": "Tiny"}},
-            "datasets": {
-                "squares": {"source": "folder", "path": "x", "image_size": image_size, "channels": channels}
-            },
+            "datasets": {"squares": {"source": "folder", "path": "x", "image_size": image_size, "channels": channels}},
             "experiments": {objective: experiment},
         }
         path = tmp_path / "results" / "tiny" / objective / "config.yaml"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -30,10 +31,11 @@ class Stages(click.Group):
 
 
 PATH = click.Path(path_type=Path)
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def path_option(name: str, help_text: str, *, required: bool = True) -> Any:
-    return click.option(name, type=PATH, required=required, help=help_text)
+def path_option(name: str, help_text: str) -> Callable[[Command], Command]:
+    return click.option(name, type=PATH, required=True, help=help_text)
 
 
 config_option = path_option("--config", "The resolved config.yaml that `configure` wrote.")

@@ -20,7 +20,7 @@ from latentbench.rng import derive_seed, numpy_generator, torch_generator
 def test_a_failed_write_leaves_the_last_good_file(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     files.write_json(path, {"fid": 1.0})
-    with pytest.raises(RuntimeError), files.replacing(path) as partial:
+    with pytest.raises(RuntimeError), files.replacing(path) as partial:  # noqa: PT012
         partial.write_text("half")
         raise RuntimeError
     assert files.read_json(path) == {"fid": 1.0}
@@ -29,9 +29,11 @@ def test_a_failed_write_leaves_the_last_good_file(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
     # /dev/full takes no byte: what a write to a full disk meets.
-    with pytest.raises(StorageError, match="No space is left to write .*free some"), files.storage_errors(
-        tmp_path / "x"
-    ), Path("/dev/full").open("wb", buffering=0) as full:
+    with (
+        pytest.raises(StorageError, match=r"No space is left to write .*free some"),
+        files.storage_errors(tmp_path / "x"),
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
         full.write(b"0")
 
 
@@ -74,7 +76,7 @@ def test_a_truncated_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
     path = tmp_path / "epoch-0001.safetensors"
     write_tensors(path, {"weight": torch.ones(50)}, {"epoch": 1})
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ArtifactError, match="epoch-0001.safetensors is damaged"):
+    with pytest.raises(ArtifactError, match=r"epoch-0001.safetensors is damaged"):
         read_tensors(path)
 
 

@@ -44,7 +44,11 @@ def test_each_objective_has_the_optimizer_of_its_paper() -> None:
     parsed = parse_params(params, where="params.yaml")
     models = {name: parsed.experiment(name).model for name in parsed.experiments}
     assert (models["small"].learning_rate, models["small"].beta1, models["small"].beta2) == (2e-4, 0.5, 0.999)
-    assert (models["critic"].learning_rate, models["critic"].beta1, models["critic"].beta2) == (1e-4, 0.0, 0.9)
+    assert (models["critic"].learning_rate, models["critic"].beta1, models["critic"].beta2) == (
+        1e-4,
+        0.0,
+        0.9,
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +101,10 @@ def _put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_put("experiments/plain/training", {"epoch": 3}), ["experiments.plain.training.epoch", "'epochs'"]),
         (_put("experiments/plain/training", {"epochs": "ten"}), ["training.epochs", "'ten'", "integer"]),
         (_put("experiments/plain/training", {"epochs": True}), ["training.epochs", "True", "integer"]),
-        (_put("experiments/plain/training", {"epochs": 0}), ["training.epochs", "greater than or equal to 1"]),
+        (
+            _put("experiments/plain/training", {"epochs": 0}),
+            ["training.epochs", "greater than or equal to 1"],
+        ),
         (_put("experiments/plain/training", {"checkpoints": [9]}), ["epoch 9", "ends after 5"]),
         (_put("experiments/plain/model", {"objective": "gan"}), ["plain.model", "'gan'", "'dcgan'"]),
         (_put("experiments/plain/model", {"width": 8}), ["plain.model", "needs the key 'objective'"]),
@@ -112,9 +119,7 @@ def _put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_put("optimizer", {}), ["optimizer", "not a known key"]),
     ],
 )
-def test_a_fault_is_one_sentence(
-    change: Callable[[dict[str, Any]], None], words: list[str], tmp_path: Path
-) -> None:
+def test_a_fault_is_one_sentence(change: Callable[[dict[str, Any]], None], words: list[str], tmp_path: Path) -> None:
     params = copy.deepcopy(PARAMS)
     change(params)
     path = tmp_path / "params.yaml"
@@ -168,5 +173,5 @@ def test_settings_that_change_no_weight_are_not_training_settings() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no experiment 'big'.*small, plain"):
+    with pytest.raises(ConfigError, match=r"no experiment 'big'.*small, plain"):
         parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("big")

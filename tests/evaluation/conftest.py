@@ -37,9 +37,7 @@ def make_dataset_config(tmp_path: Path) -> Callable[..., Path]:
     def make(channels: int = 1, image_size: int = 32, **reference: Any) -> Path:
         dataset = {"source": "folder", "path": "x", "channels": channels, "image_size": image_size}
         settings = {"width": 4, "batch_size": 16, "compute": {"device": "cpu"}} | reference
-        config = DatasetConfig.model_validate(
-            {"name": "squares", "dataset": dataset | {"reference": settings}}
-        )
+        config = DatasetConfig.model_validate({"name": "squares", "dataset": dataset | {"reference": settings}})
         path = tmp_path / "dataset.yaml"
         write_yaml(path, config.model_dump(mode="json"))
         return path
@@ -77,17 +75,12 @@ def make_experiment(make_config: Callable[..., Path]) -> Callable[..., Path]:
 
 def write_checkpoint(config_path: Path, epoch: int, *, data_digest: str, factor: float = 1.0) -> None:
     config = read_config(config_path, ExperimentConfig)
-    objective = build_objective(
-        config.model, image_size=config.image_size, channels=config.channels, seed=epoch
-    )
+    objective = build_objective(config.model, image_size=config.image_size, channels=config.channels, seed=epoch)
     weights = {
-        name: weight * factor if weight.is_floating_point() else weight
-        for name, weight in objective.weights().items()
+        name: weight * factor if weight.is_floating_point() else weight for name, weight in objective.weights().items()
     }
     metadata = {"format": 1, "settings": config.training_settings(), "data_digest": data_digest}
-    write_tensors(
-        checkpoint_path(config_path.parent, epoch), weights, metadata | {"epoch": epoch, "step": epoch}
-    )
+    write_tensors(checkpoint_path(config_path.parent, epoch), weights, metadata | {"epoch": epoch, "step": epoch})
 
 
 def forget_classes(data: Path) -> Path:

@@ -62,9 +62,7 @@ def test_agrees_with_cleanfid(number: int) -> None:
     a, b = features(900, 64, seed=1), features(number, 64, seed=2, offset=0.1)
     expected = cleanfid_distance(a, b)
     for one, other in ((a, b), (b, a)):
-        assert frechet_distance(feature_statistics(one), feature_statistics(other)) == pytest.approx(
-            expected, rel=1e-6
-        )
+        assert frechet_distance(feature_statistics(one), feature_statistics(other)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_agrees_with_cleanfid_where_both_covariances_are_singular() -> None:
@@ -101,9 +99,7 @@ def test_root_times_its_transpose_is_the_covariance() -> None:
 
 def test_different_dimensions_are_refused() -> None:
     with pytest.raises(ValueError, match="different extractors"):
-        frechet_distance(
-            feature_statistics(features(9, 4, seed=0)), feature_statistics(features(9, 5, seed=0))
-        )
+        frechet_distance(feature_statistics(features(9, 4, seed=0)), feature_statistics(features(9, 5, seed=0)))
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])

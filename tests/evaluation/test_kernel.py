@@ -48,9 +48,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     subsets = subsets_of(60, 5, 20, seed=2), subsets_of(45, 5, 20, seed=3)
     whole = KernelDistance(real, subsets[0])(samples, subsets[1])
     monkeypatch.setattr("latentbench.evaluation.kernel._BLOCK", 7)
-    torch.testing.assert_close(
-        KernelDistance(real, subsets[0])(samples, subsets[1]), whole, rtol=1e-11, atol=1e-13
-    )
+    torch.testing.assert_close(KernelDistance(real, subsets[0])(samples, subsets[1]), whole, rtol=1e-11, atol=1e-13)
 
 
 def test_agrees_with_cleanfid_within_its_spread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,9 +104,7 @@ def test_metrics_agree_with_cleanfid_on_the_same_samples(
     distances = []
     for seed_index in range(2):
         objective = load_checkpoint(config, results, EPOCHS[-1], device=CPU)
-        latents = draw_latents(
-            90, objective.latent_dim, torch_generator(config.seed, "evaluation", seed_index)
-        )
+        latents = draw_latents(90, objective.latent_dim, torch_generator(config.seed, "evaluation", seed_index))
         drawn = extractor(to_uint8(objective.sample(latents))).double().numpy()
         distances.append(
             frechet_distance(
@@ -117,9 +115,7 @@ def test_metrics_agree_with_cleanfid_on_the_same_samples(
     assert float(rows[-1]["fcd_std"]) == pytest.approx(np.std(distances, ddof=1), rel=1e-3)
 
 
-def test_last_metrics_say_how_they_were_measured(
-    prepared: Path, build_reference: Make, make_experiment: Make
-) -> None:
+def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     shown = evaluate(results, reference).output
     last, rows = read_json(results / "metrics.json"), read_csv(results / "metrics.csv")
@@ -150,9 +146,7 @@ def test_inception_path_end_to_end(
     result = evaluate(results, reference)
     assert result.exit_code == 0, result.output
     row = read_csv(results / "metrics.csv")[-1]
-    assert list(row)[4:] == [
-        f"{metric}{suffix}" for metric in ("fid", "kid", "fcd", "kcd") for suffix in ("", "_std")
-    ]
+    assert list(row)[4:] == [f"{metric}{suffix}" for metric in ("fid", "kid", "fcd", "kcd") for suffix in ("", "_std")]
     assert all(math.isfinite(float(value)) for value in row.values())
     assert set(read_json(results / "metrics.json")["protocols"]) == {"inception", "classifier"}
 
@@ -161,9 +155,7 @@ def test_inception_path_end_to_end(
     assert not (results / "metrics.json").exists()
 
 
-def test_evaluation_ignores_the_batch_size(
-    prepared: Path, build_reference: Make, make_experiment: Make
-) -> None:
+def test_evaluation_ignores_the_batch_size(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference = build_reference(prepared)
     found = []
     for batch_size in (250, 7):
@@ -173,9 +165,7 @@ def test_evaluation_ignores_the_batch_size(
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
-def test_evaluation_gives_the_same_bits_twice(
-    prepared: Path, build_reference: Make, make_experiment: Make
-) -> None:
+def test_evaluation_gives_the_same_bits_twice(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared, "vae")
     contents = []
     for _ in range(2):
@@ -192,9 +182,7 @@ def test_one_seed_has_no_spread(prepared: Path, build_reference: Make, make_expe
     assert read_json(results / "metrics.json")["fcd_std"] is None
 
 
-def test_checkpoint_of_another_config_is_refused(
-    prepared: Path, build_reference: Make, make_experiment: Make
-) -> None:
+def test_checkpoint_of_another_config_is_refused(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     config = yaml.safe_load((results / "config.yaml").read_text())
     config["model"]["learning_rate"] = 0.5
@@ -239,9 +227,7 @@ def test_checkpoint_with_other_networks_is_refused(
     assert "holds other networks" in sentence(evaluate(results, reference))
 
 
-def test_diverged_checkpoint_is_an_error(
-    prepared: Path, build_reference: Make, make_experiment: Make
-) -> None:
+def test_diverged_checkpoint_is_an_error(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     digest = read_json(prepared / DATASET_MANIFEST)["digest"]
     write_checkpoint(results / "config.yaml", EPOCHS[0], data_digest=digest, factor=math.nan)
@@ -254,9 +240,7 @@ def test_missing_reference_is_an_error(prepared: Path, tmp_path: Path, make_expe
     assert "reference.json is missing; run the stage that writes it" in said
 
 
-def test_reference_of_other_data_is_refused(
-    prepared: Path, build_reference: Make, make_experiment: Make
-) -> None:
+def test_reference_of_other_data_is_refused(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     manifest = read_json(reference / "reference.json")
     write_json(reference / "reference.json", manifest | {"data_digest": "0" * 64})

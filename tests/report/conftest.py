@@ -43,9 +43,7 @@ def write_study(folder: Path, names: list[str]) -> None:
     objectives = {name: name.replace("-", "_") for name in names}
     params = parse_params(
         {
-            "studies": {
-                "demo": {"title": "Three models", "question": "Which is best?", "authors": ["A. Author"]}
-            },
+            "studies": {"demo": {"title": "Three models", "question": "Which is best?", "authors": ["A. Author"]}},
             "datasets": {"glyphs": {"source": "glyphs"}},
             "defaults": {"training": {"epochs": EPOCHS, "checkpoints": [1, 2, 4]}},
             "experiments": {

@@ -85,9 +85,9 @@ def test_every_section_says_what_is_missing(make_study, tmp_path):
     page = (tmp_path / "report" / "index.html").read_text()
     sections = dict(zip(SECTIONS, re.split(r"<h2", page)[1:], strict=True))
     for name, section in sections.items():
-        assert re.search(
-            r"There is no [^.]+(\.[a-z]+)? of vae, dcgan and wgan-gp yet", section.replace("\n", " ")
-        ), name
+        assert re.search(r"There is no [^.]+(\.[a-z]+)? of vae, dcgan and wgan-gp yet", section.replace("\n", " ")), (
+            name
+        )
     assert "<svg" not in page
 
 
@@ -102,9 +102,7 @@ def test_failing_cell_is_one_sentence_and_leaves_the_earlier_report(make_study, 
     command = [sys.executable, "-m", "latentbench", "report", *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
-    assert re.search(
-        r"comparison\.ipynb, cell \d, failed with ValueError: no such metric; correct", ran.stderr
-    )
+    assert re.search(r"comparison\.ipynb, cell \d, failed with ValueError: no such metric; correct", ran.stderr)
     assert "Traceback" not in ran.stderr
     assert [path.name for path in output.iterdir()] == ["index.html"]
     assert (output / "index.html").read_text() == "earlier"

@@ -45,9 +45,7 @@ def test_a_model_keeps_its_colour_in_every_figure(make_study):
 
 
 def test_more_models_than_colours_differ_by_marker():
-    assert len({(colour_of(index), marker_of(index)) for index in range(2 * len(COLOURS))}) == 2 * len(
-        COLOURS
-    )
+    assert len({(colour_of(index), marker_of(index)) for index in range(2 * len(COLOURS))}) == 2 * len(COLOURS)
 
 
 def test_same_figure_same_bytes_and_nothing_to_fetch(make_study):
@@ -81,9 +79,7 @@ def test_what_is_missing_is_said_and_the_rest_is_drawn(make_study, draw, pattern
         path.unlink()
     without = draw(open_study(folder))
     assert without.figure is None
-    assert without.notes == [
-        f"There is no {pattern} of vae, dcgan and wgan-gp yet; `latentbench {stage}` writes it."
-    ]
+    assert without.notes == [f"There is no {pattern} of vae, dcgan and wgan-gp yet; `latentbench {stage}` writes it."]
 
 
 def test_experiment_whose_folder_is_gone_is_named_everywhere(make_study):

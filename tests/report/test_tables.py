@@ -15,9 +15,7 @@ def cells(markdown: str, model: str) -> list[str]:
 
 
 def column(markdown: str, title: str) -> dict[str, str]:
-    header, _, *rows = (
-        [cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()
-    )
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines())
     place = next(place for place, name in enumerate(header) if name.startswith(title))
     return {row[0]: row[place] for row in rows}
 

@@ -10,9 +10,7 @@ from latentbench.report.results import open_study
 
 
 def headline(make_study, **scores) -> str:
-    return words.headline(
-        open_study(make_study({name.replace("_", "-"): score for name, score in scores.items()}))
-    )
+    return words.headline(open_study(make_study({name.replace("_", "-"): score for name, score in scores.items()})))
 
 
 @pytest.mark.parametrize(("vae", "dcgan", "winner"), [(10.0, 20.0, "vae"), (20.0, 10.0, "dcgan")])
@@ -82,15 +80,11 @@ def test_reconstruction_says_by_what_way(make_study):
     text = words.reconstruction_ways(open_study(make_study()))
     assert "vae: by encoding, MSE 0.0120" in text
     assert "means over 5 images in [0, 1]" in text
-    assert (
-        "dcgan: by inversion (200 steps of Adam on the latent, from the nearest of 512 random ones)" in text
-    )
+    assert "dcgan: by inversion (200 steps of Adam on the latent, from the nearest of 512 random ones)" in text
 
 
 def test_quantities_read_as_written():
-    plain = [
-        text.replace("\N{NO-BREAK SPACE}", " ") for text in (duration(48.2), duration(185), duration(7620))
-    ]
+    plain = [text.replace("\N{NO-BREAK SPACE}", " ") for text in (duration(48.2), duration(185), duration(7620))]
     assert plain == ["48 s", "3 min 05 s", "2 h 07 min"]
     assert duration(59.7).startswith("1\N{NO-BREAK SPACE}min")
     assert [count(n).replace("\N{NO-BREAK SPACE}", " ") for n in (930, 12_300, 1_210_000)] == [

@@ -89,9 +89,7 @@ def test_a_run_leaves_what_is_promised(objective: str, make_config: Make, make_p
 
 
 @pytest.mark.parametrize("objective", MODELS)
-def test_twice_is_the_same_and_another_seed_is_not(
-    objective: str, make_config: Make, make_prepared: Make
-) -> None:
+def test_twice_is_the_same_and_another_seed_is_not(objective: str, make_config: Make, make_prepared: Make) -> None:
     config, data = make_config(objective), make_prepared()
     for place in ("-1", "-2"):
         assert _train(config, data, place).exit_code == 0
@@ -107,7 +105,12 @@ def test_twice_is_the_same_and_another_seed_is_not(
 
 # Long enough to be killed at any moment, short enough to be waited for.
 SLOW: dict[str, Any] = {"training": {"epochs": 30, "checkpoints": [1, 9, 20]}}
-RUN = "import latentbench.training.train as t; t.SECONDS_BETWEEN_STATES = 0.02; from latentbench.cli import main; main()"
+RUN = """
+from latentbench.cli import main
+from latentbench.training import train
+train.SECONDS_BETWEEN_STATES = 0.02
+main()
+"""
 
 
 def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
@@ -197,9 +200,7 @@ def test_a_state_of_other_settings_is_refused_until_restart(
     assert _digests(config.parent) == _digests(config.parent.with_name("dcgan-fresh"))
 
 
-def test_a_truncated_state_is_refused(
-    make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_truncated_state_is_refused(make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     config, data = make_config("dcgan"), make_prepared()
     _interrupt(config, data, monkeypatch)
     state = config.parents[3] / "scratch" / "state.safetensors"

@@ -40,9 +40,7 @@ def _names(stage: str, config: Section) -> list[str | Path]:
     if stage == "train":
         assert isinstance(config, ExperimentConfig)
         epochs = config.training.checkpoint_epochs
-        kept = [
-            path(Path(), epoch) for path in (layout.checkpoint_path, layout.samples_path) for epoch in epochs
-        ]
+        kept = [path(Path(), epoch) for path in (layout.checkpoint_path, layout.samples_path) for epoch in epochs]
         return [*kept, layout.HISTORY, layout.PROVENANCE]
     extractor = "classifier"
     return {

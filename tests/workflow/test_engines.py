@@ -50,9 +50,7 @@ def tables() -> Tables:
     kept = [
         node
         for node in ast.parse((ROOT / "workflow/rules/common.smk").read_text()).body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Name)
-        and node.targets[0].id in names
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in names
     ]
     values: dict[str, Any] = {}
     exec(compile(ast.Module(kept, []), "common.smk", "exec"), values)
@@ -66,9 +64,7 @@ def in_snakemake(finished: Workplace) -> dict[str, Stage]:
     rows = finished.run("snakemake", "--detailed-summary").stdout.splitlines()
     for row in csv.DictReader(rows, delimiter="\t", quoting=csv.QUOTE_NONE):
         inputs, sources = sorted_out(row["input-file(s)"].split(","))
-        command = re.sub(r"^printf .* \| | &> .*$", "", row["shellcmd"]).replace(
-            "--params -", "--params params.yaml"
-        )
+        command = re.sub(r"^printf .* \| | &> .*$", "", row["shellcmd"]).replace("--params -", "--params params.yaml")
         stage = stages.setdefault(row["rule"], Stage(command, inputs, sources=sources))
         stage.outputs.add(row["output_file"])
     return stages
@@ -90,9 +86,7 @@ def dvc_stage(locked: dict[str, Any]) -> Stage:
     return Stage(locked["cmd"], inputs | configs, {out["path"] for out in locked["outs"]}, sources)
 
 
-def test_both_engines_have_the_same_stages_and_commands(
-    in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]
-) -> None:
+def test_both_engines_have_the_same_stages_and_commands(in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]) -> None:
     assert {name: stage.command for name, stage in in_snakemake.items()} == {
         name: locked["cmd"] for name, locked in in_dvc.items()
     }

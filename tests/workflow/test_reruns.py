@@ -57,9 +57,7 @@ def test_settings_concern_the_stages_that_read_them(
         ("config/load.py", EVERYTHING),
     ],
 )
-def test_a_source_concerns_the_stages_that_run_it(
-    workplace: Workplace, layer: str, expected: set[str]
-) -> None:
+def test_a_source_concerns_the_stages_that_run_it(workplace: Workplace, layer: str, expected: set[str]) -> None:
     workplace.edit(f"src/latentbench/{layer}", "from __future__", "# Changed.\nfrom __future__")
     assert workplace.wanted() == expected
 

@@ -114,11 +114,12 @@ def read_array(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
     import numpy as np
 
     try:
-        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
     except (ValueError, EOFError, OSError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+    return array
 
 
 def file_sha256(path: Path) -> str:

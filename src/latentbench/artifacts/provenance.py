@@ -36,9 +36,7 @@ def peak_memory_mb() -> float:
 
 def _git(*arguments: str) -> str | None:
     try:
-        result = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip()

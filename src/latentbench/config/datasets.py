@@ -82,7 +82,8 @@ class FolderDataset(Dataset):
 
 class DownloadedDataset(Dataset):
     mirror: str | None = Field(
-        default=None, description="A directory or URL with the official files, tried before the official hosts."
+        default=None,
+        description="A directory or URL with the official files, tried before the official hosts.",
     )
 
 

@@ -37,7 +37,10 @@ class VAEModel(Model):
 class GANModel(Model):
     latent_dim: int = Field(default=128, ge=1, le=1024)
     ema_decay: float = Field(
-        default=0.999, ge=0, lt=1, description="Of the generator's averaged weights, per generator step; 0 is off."
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Of the generator's averaged weights, per generator step; 0 is off.",
     )
 
 
@@ -68,7 +71,7 @@ class Training(Section):
     epochs: int = Field(default=20, ge=1, description="Passes over the training split, counted in real images seen.")
     checkpoints: list[Annotated[int, Field(ge=1)]] | None = Field(
         default=None,
-        description="Epochs after which a checkpoint is kept and measured; the last is always. Null is four in even steps.",
+        description="Epochs after which a checkpoint is kept and measured; the last is always. Null is four, evenly.",
     )
     batch_size: int = Field(default=64, ge=2)
     flip: bool = Field(default=False, description="Mirror half of the training images left to right.")

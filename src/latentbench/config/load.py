@@ -103,7 +103,7 @@ def _numbers_from_text(raw: Any, errors: list[ErrorDetails]) -> bool:
         *parents, key = error["loc"]
         holder = _walk(raw, parents)
         if isinstance(holder, dict | list) and _get(holder, key) == value:
-            holder[key] = number  # type: ignore[index, call-overload]
+            holder[key] = number  # type: ignore[index]
             changed = True
     return changed
 
@@ -127,18 +127,29 @@ def _get(holder: Any, key: int | str) -> Any:
 def _sentence(kind: type[BaseModel], errors: list[ErrorDetails], where: str) -> str:
     error = errors[0]
     more = f" ({len(errors) - 1} more like this.)" if len(errors) > 1 else ""
-    key = ".".join(str(part) for part in _keys(kind, error)) or "the file"
+    key = ".".join(str(part) for part in _keys(error)) or "the file"
     return f"{where}: {key} {_complaint(kind, error)}.{more}"
 
 
-def _keys(kind: type[BaseModel], error: ErrorDetails) -> list[int | str]:
+def _keys(error: ErrorDetails) -> list[int | str]:
     """The location without what pydantic adds to it: `[key]` and the tags of unions."""
     parts = [part for part in error["loc"] if part != "[key]"]
-    tags = {"glyphs", "folder", "mnist", "fashion_mnist", "emnist", "cifar10", "celeba", "vae", "dcgan", "wgan_gp"}
+    tags = {
+        "glyphs",
+        "folder",
+        "mnist",
+        "fashion_mnist",
+        "emnist",
+        "cifar10",
+        "celeba",
+        "vae",
+        "dcgan",
+        "wgan_gp",
+    }
     # A tag stands right after the key of its union: datasets.NAME.TAG.… or …model.TAG.…
     kept: list[int | str] = []
     for index, part in enumerate(parts):
-        after_dataset = index == 2 and parts[0] == "datasets" or index == 1 and parts[0] == "dataset"
+        after_dataset = (index == 2 and parts[0] == "datasets") or (index == 1 and parts[0] == "dataset")
         after_model = index > 0 and parts[index - 1] == "model"
         if part in tags and (after_dataset or after_model):
             continue
@@ -146,7 +157,7 @@ def _keys(kind: type[BaseModel], error: ErrorDetails) -> list[int | str]:
     return kept
 
 
-def _complaint(kind: type[BaseModel], error: ErrorDetails) -> str:
+def _complaint(kind: type[BaseModel], error: ErrorDetails) -> str:  # noqa: PLR0911
     value = error["input"]
     shown = repr(value) if len(repr(value)) < 60 else type(value).__name__
     context = error.get("ctx", {})

@@ -17,7 +17,7 @@ class Study(Section):
 
     title: str = Field(min_length=1)
     question: str = ""
-    authors: list[str] = []
+    authors: list[str] = Field(default=[])
 
 
 class StudyConfig(Study):
@@ -42,9 +42,7 @@ class Params(Section):
         dataset = self.datasets[experiment.dataset]
         settings = experiment.model_dump()
         settings["training"]["checkpoints"] = experiment.training.checkpoint_epochs
-        return ExperimentConfig(
-            name=name, image_size=dataset.image_size, channels=dataset.channels, **settings
-        )
+        return ExperimentConfig(name=name, image_size=dataset.image_size, channels=dataset.channels, **settings)
 
     def dataset(self, name: str) -> DatasetConfig:
         return DatasetConfig(name=name, dataset=_named(self.datasets, "dataset", name))

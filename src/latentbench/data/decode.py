@@ -32,30 +32,37 @@ def to_square(picture: Image.Image, square: Square) -> Array:
     Raises what Pillow raises where the picture is damaged: OSError, SyntaxError, ValueError and their like.
     """
     width = picture.size[0]
-    _draft(picture, square)
-    shrunk = picture.size[0] / width  # 1, or what the JPEG decoder was asked to halve
-    picture = ImageOps.exif_transpose(picture)
-    picture = _in_mode(picture, square.mode)
-    side = min(picture.size) if square.crop is None else min(*picture.size, round(square.crop * shrunk))
-    left, top = ((extent - side) // 2 for extent in picture.size)
-    box: tuple[int, int, int, int] | None = (left, top, left + side, top + side)
+    if not square.pad:
+        _draft(picture, square)
+    shrunk = 1 / round(width / picture.size[0])  # 1/2 of 251 pixels is 126: the last one is half empty
+    picture = _in_mode(ImageOps.exif_transpose(picture), square.mode)
+    box = _central_box(picture.size, None if square.crop is None else square.crop * shrunk, shrunk)
     if square.pad:
-        picture = ImageOps.expand(picture.crop(box), border=max(1, round(square.pad * shrunk)), fill=0)
-        box = None
+        left, top, right, bottom = (int(edge) for edge in box)
+        picture = ImageOps.expand(picture.crop((left, top, right, bottom)), border=square.pad, fill=0)
+        box = (0, 0, *picture.size)
     size = (square.image_size, square.image_size)
-    if picture.size != size:
+    if box != (0, 0, *size):
         picture = picture.resize(size, Image.Resampling.LANCZOS, box=box)
     return np.asarray(picture).reshape(*size, square.channels)
 
 
+def _central_box(size: tuple[int, int], crop: float | None, shrunk: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the central square, which begins at a whole pixel of the full picture."""
+    side = min(*size, *(() if crop is None else (crop,)))
+    left, top = (math.floor((extent - side) / 2 / shrunk) * shrunk for extent in size)
+    return left, top, left + side, top + side
+
+
 def _draft(picture: Image.Image, square: Square) -> None:
-    """Have a JPEG decoded at a half, a quarter or an eighth where that is still larger than the square wanted.
+    """Have a JPEG decoded at half its size where that is still larger than the square wanted.
 
     The decoder drops the high frequencies of each block, which resizing would average away: the result differs by
-    under one level of 255 in the mean and comes at twice the speed. Other formats take no notice.
+    under one level of 255 in the mean and comes at twice the speed. A quarter or an eighth would differ by several
+    levels, so they are not asked for. Other formats take no notice.
     """
-    side = min(*picture.size, square.crop or picture.size[0]) + 2 * square.pad
-    needed = [math.ceil(extent * square.image_size / side) for extent in picture.size]
+    side = min(*picture.size, square.crop or picture.size[0])
+    needed = [max(math.ceil(extent * square.image_size / side), extent // 2) for extent in picture.size]
     picture.draft(square.mode, (needed[0], needed[1]))
 
 

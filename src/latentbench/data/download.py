@@ -106,7 +106,7 @@ def _md5(path: Path) -> str:
 
 def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.HTTPError):
-        return f"HTTP {error.response.status_code}"
+        return f"HTTP {error.response.status_code if error.response is not None else 'error'}"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return type(error).__name__

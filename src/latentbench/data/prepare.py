@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from latentbench.artifacts.files import file_sha256, read_json, replacing, storage_errors, write_array, write_json
+from latentbench.artifacts.files import (
+    file_sha256,
+    read_json,
+    replacing,
+    storage_errors,
+    write_array,
+    write_json,
+)
 from latentbench.artifacts.layout import (
     DATASET_MANIFEST,
     SOURCE_MANIFEST,
@@ -52,7 +59,9 @@ def prepare_dataset(config: DatasetConfig, raw: Path, output: Path, *, workers: 
     for name in SPLITS:
         split = getattr(contents, name)
         if len(split.references) == 0:
-            raise DataError(f"Dataset {config.name!r} has no pictures for its {name} split; add some or raise test_share.")
+            raise DataError(
+                f"Dataset {config.name!r} has no pictures for its {name} split; add some or raise test_share."
+            )
         work = _Work(contents.reader, split.references, square, skip=contents.skip_undecodable)
         lost = _write_images(output / images_name(name), work, workers or usable_cores(), name)
         kept = split.subset(np.setdiff1d(np.arange(len(split.labels)), lost)) if lost else split
@@ -211,14 +220,14 @@ def _pool(work: _Work, workers: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BrokenProcessPool:
-        raise DataError("A process that decodes pictures was killed, perhaps for memory; run again with fewer --workers.") from None
+        raise DataError(
+            "A process that decodes pictures was killed, perhaps for memory; run again with fewer --workers."
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_flight(
-    pool: ProcessPoolExecutor, tasks: Iterator[tuple[int, int]], *, limit: int
-) -> Iterator[list[int]]:
+def _in_flight(pool: ProcessPoolExecutor, tasks: Iterator[tuple[int, int]], *, limit: int) -> Iterator[list[int]]:
     """Results as they come, with at most `limit` tasks handed out."""
     waiting = {pool.submit(_decode, task) for task in itertools.islice(tasks, limit)}
     while waiting:

@@ -40,9 +40,7 @@ def load_checkpoint(
             f"{path} was trained on another preparation of {config.dataset} than it is now compared with; "
             "train the experiment again, or build the reference from the data it was trained on."
         )
-    objective = build_objective(
-        config.model, image_size=config.image_size, channels=config.channels, seed=config.seed
-    )
+    objective = build_objective(config.model, image_size=config.image_size, channels=config.channels, seed=config.seed)
     try:
         objective.load_weights(weights)
     except (KeyError, RuntimeError):

@@ -36,9 +36,7 @@ class Classifier(nn.Module):
             *_convolution(2 * width, 4 * width, stride=2),
         )
         # Normalised but not clipped: no feature is dead, and their covariance is well conditioned.
-        self.embedding = nn.Sequential(
-            nn.Linear(4 * width, FEATURE_DIM, bias=False), nn.BatchNorm1d(FEATURE_DIM)
-        )
+        self.embedding = nn.Sequential(nn.Linear(4 * width, FEATURE_DIM, bias=False), nn.BatchNorm1d(FEATURE_DIM))
         self.head = nn.Linear(FEATURE_DIM, num_outputs)
         self.settings = {
             "image_size": image_size, "channels": channels, "width": width, "num_outputs": num_outputs,

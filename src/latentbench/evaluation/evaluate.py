@@ -49,9 +49,7 @@ def evaluate_experiment(config: ExperimentConfig, results: Path, reference: Path
 class _Evaluator:
     """What is loaded once and serves every checkpoint."""
 
-    def __init__(
-        self, config: ExperimentConfig, results: Path, reference: Path, device: torch.device
-    ) -> None:
+    def __init__(self, config: ExperimentConfig, results: Path, reference: Path, device: torch.device) -> None:
         self.config = config
         self.settings = config.evaluation
         self.results = results

@@ -20,9 +20,7 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     changes the distance itself.
     """
     if a.dim != b.dim:
-        raise ValueError(
-            f"the statistics have {a.dim} and {b.dim} dimensions; they are of different extractors"
-        )
+        raise ValueError(f"the statistics have {a.dim} and {b.dim} dimensions; they are of different extractors")
     if a.root is None:
         a, b = b, a
     root = a.root if a.root is not None else a.with_root().root

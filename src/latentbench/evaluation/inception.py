@@ -84,7 +84,7 @@ def _load_script(path: Path, device: torch.device) -> Any:
     with warnings.catch_warnings():
         # The network exists in no form but TorchScript, which PyTorch means to retire.
         warnings.simplefilter("ignore", FutureWarning)
-        return torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
+        return torch.jit.load(path, map_location=device)
 
 
 def locate_inception(given: str | None, *, sha256: str) -> Path:
@@ -95,9 +95,7 @@ def locate_inception(given: str | None, *, sha256: str) -> Path:
     if given is not None:
         path = Path(given).expanduser()
         if not path.is_file():
-            raise DataError(
-                f"reference.inception_path is {given}, which does not exist; correct it or use null."
-            )
+            raise DataError(f"reference.inception_path is {given}, which does not exist; correct it or use null.")
         return path
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = cache / "latentbench" / URL.rpartition("/")[2]

@@ -59,9 +59,7 @@ class ReferenceManifest(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise ArtifactError(
-                f"{path} is damaged ({where}: {first['msg']}); build the reference again."
-            ) from None
+            raise ArtifactError(f"{path} is damaged ({where}: {first['msg']}); build the reference again.") from None
 
     def write(self, folder: Path) -> None:
         write_json(folder / REFERENCE_MANIFEST, self.model_dump(exclude_none=True))

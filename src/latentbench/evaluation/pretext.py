@@ -65,7 +65,7 @@ def train_classifier(
     for step, (images, labels) in enumerate(track(batches, "classifier", total=len(batches), unit="steps")):
         inputs, targets = task.examples(to_model(images.to(device)), labels.to(device))
         loss = functional.cross_entropy(network(inputs), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.learning_rate = settings.learning_rate * one_cycle(step / len(batches))
         optimizer.step()
     if not math.isfinite(loss.item()):

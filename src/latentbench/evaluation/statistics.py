@@ -55,9 +55,7 @@ class Statistics:
         """Raises ArtifactError where the file is missing, damaged or of another format."""
         tensors, metadata = read_tensors(path)
         if metadata.get("format") != FORMAT or not {"mean", "covariance"} <= tensors.keys():
-            raise ArtifactError(
-                f"{path} does not hold feature statistics; delete it and run its stage again."
-            )
+            raise ArtifactError(f"{path} does not hold feature statistics; delete it and run its stage again.")
         return cls(metadata["count"], **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 

@@ -59,7 +59,12 @@ def explore_experiment(config: ExperimentConfig, data: Path, results: Path) -> N
 
     write_json(
         results / EXPLORATION,
-        {"epoch": epoch, "seed": config.seed, "method": explorer.method, "interpolation": settings.interpolation}
+        {
+            "epoch": epoch,
+            "seed": config.seed,
+            "method": explorer.method,
+            "interpolation": settings.interpolation,
+        }
         | explorer.effort()
         | {"num_images": len(reals)}
         | reconstruction_error(reals, models),

@@ -43,12 +43,13 @@ def nearest_samples(
     """For each image, the one of `starts` random latents whose sample has the smallest squared error."""
     candidates = draw_latents(starts, objective.latent_dim, generator)
     errors = [
-        torch.cdist(images.flatten(1), objective.sample(batch).flatten(1))
-        for batch in candidates.split(batch_size)
+        torch.cdist(images.flatten(1), objective.sample(batch).flatten(1)) for batch in candidates.split(batch_size)
     ]
-    return candidates[torch.cat(errors, dim=1).argmin(dim=1)]
+    nearest: Tensor = candidates[torch.cat(errors, dim=1).argmin(dim=1)]
+    return nearest
 
 
 def on_sphere(latents: Tensor) -> Tensor:
     """Each latent scaled to length √latent_dim."""
-    return latents / latents.norm(dim=1, keepdim=True) * latents.shape[1] ** 0.5
+    scaled: Tensor = latents / latents.norm(dim=1, keepdim=True) * latents.shape[1] ** 0.5
+    return scaled

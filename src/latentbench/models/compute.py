@@ -19,7 +19,7 @@ def prepare_compute(compute: Compute) -> torch.device:
     # Of the two calls that refuse nondeterministic kernels, the one that does not import the compiler (5 s).
     torch.set_deterministic_debug_mode("error")
     # Deterministic mode also fills fresh memory with NaN, to find reads of it; that is for debugging.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if compute.device == "cpu" or (compute.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():

@@ -37,7 +37,10 @@ class GAN(Objective):
         config = self.base_config
         for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
             self.optimizers[name] = Adam(
-                network.parameters(), learning_rate=config.learning_rate, beta1=config.beta1, beta2=config.beta2
+                network.parameters(),
+                learning_rate=config.learning_rate,
+                beta1=config.beta1,
+                beta2=config.beta2,
             )
 
     def networks(self) -> dict[str, nn.Module]:

@@ -35,9 +35,8 @@ def initialise(network: nn.Module, scheme: str, generator: torch.Generator) -> N
             nn.init.zeros_(module.bias)
 
 
-def _fan_in(module: nn.Module) -> float:
+def _fan_in(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
     """Inputs that one output adds up. A transposed convolution of stride s reaches 1/s² of its kernel."""
-    weight = module.weight
     if isinstance(module, nn.ConvTranspose2d):
-        return weight.shape[0] * weight[0, 0].numel() / (module.stride[0] * module.stride[1])
-    return weight[0].numel()
+        return module.weight.numel() / module.weight.shape[1] / (module.stride[0] * module.stride[1])
+    return module.weight.numel() / module.weight.shape[0]

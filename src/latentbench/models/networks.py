@@ -7,6 +7,7 @@ All follow DCGAN (Radford et al., 2016): strided convolutions of kernel 4 that h
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from torch import nn
 
@@ -27,7 +28,7 @@ def upsampling_network(latent_dim: int, *, image_size: int, channels: int, width
         nn.BatchNorm2d(widths[0]),
         nn.ReLU(inplace=True),
     ]
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in pairwise(widths):
         layers += [
             nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
@@ -45,7 +46,7 @@ def downsampling_network(
         nn.Conv2d(channels, widths[0], 4, stride=2, padding=1),
         nn.LeakyReLU(0.2, inplace=True),
     ]
-    for below, above in zip(widths[:-1], widths[1:], strict=True):
+    for below, above in pairwise(widths):
         layers.append(nn.Conv2d(below, above, 4, stride=2, padding=1, bias=not batch_norm))
         if batch_norm:
             layers.append(nn.BatchNorm2d(above))
@@ -58,5 +59,3 @@ def downsampling_network(
 
 def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
-
-

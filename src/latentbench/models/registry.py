@@ -23,5 +23,3 @@ def build_objective(model: AnyModel, *, image_size: int, channels: int, seed: in
         model, image_size=image_size, channels=channels, generator=generator
     )
     return objective.to(memory_format=torch.channels_last)
-
-

@@ -70,7 +70,12 @@ class VAE(Objective):
 
         loss.backward()
         self.optimizers["autoencoder"].step()
-        return {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": kl.detach(), "mse": mse}
+        return {
+            "loss": loss.detach(),
+            "reconstruction": reconstruction.detach(),
+            "kl": kl.detach(),
+            "mse": mse,
+        }
 
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.encoder, "decoder": self.decoder}

@@ -19,7 +19,8 @@ def gradient_penalty(
     share = torch.rand(len(real), 1, 1, 1, generator=generator, device=real.device)
     points = torch.lerp(fake, real, share).requires_grad_()
     [gradients] = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return (gradients.flatten(1).norm(dim=1) - 1).square().mean()
+    penalty: Tensor = (gradients.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty
 
 
 class WGANGP(GAN):

@@ -31,9 +31,7 @@ def build_report(results: Path, template: Path, output: Path) -> None:
     parts = [template, *(template.parent / name for name in ("page.html", "page.lua", "style.css"))]
     for part in parts:
         if not part.is_file():
-            raise ArtifactError(
-                f"{part} is missing; give the notebook in the project's report folder as --template."
-            )
+            raise ArtifactError(f"{part} is missing; give the notebook in the project's report folder as --template.")
     say(f"Rendering the report of {study.config.name}: {len(study.experiments)} experiments")
     notebook = _normalised(_execute(template, results, output))
     page = _render(notebook, template.parent)
@@ -65,8 +63,7 @@ def _execute(template: Path, results: Path, output: Path) -> Any:
         except PapermillExecutionError as error:
             reason = f"{error.ename}: {error.evalue.rstrip('.')}"
             raise ArtifactError(
-                f"{template}, cell {error.exec_count}, failed with {reason}; "
-                "correct the notebook or what it reads."
+                f"{template}, cell {error.exec_count}, failed with {reason}; correct the notebook or what it reads."
             ) from None
 
 
@@ -91,9 +88,7 @@ def _own_kernel() -> Iterator[None]:
         kernel = home / "kernels" / _KERNEL / "kernel.json"
         kernel.parent.mkdir(parents=True)
         kernel.write_text(json.dumps(spec), encoding="utf-8")
-        with _environment(
-            JUPYTER_PATH=folder, JUPYTER_RUNTIME_DIR=str(home / "runtime"), JUPYTER_PLATFORM_DIRS="1"
-        ):
+        with _environment(JUPYTER_PATH=folder, JUPYTER_RUNTIME_DIR=str(home / "runtime"), JUPYTER_PLATFORM_DIRS="1"):
             yield
 
 
@@ -151,9 +146,7 @@ def _render(notebook: str, sources: Path) -> str:
         f"--css={sources / 'style.css'}",
         f"--lua-filter={sources / 'page.lua'}",
     ]
-    rendered = subprocess.run(
-        command, input=notebook, capture_output=True, text=True, encoding="utf-8", check=False
-    )
+    rendered = subprocess.run(command, input=notebook, capture_output=True, text=True, encoding="utf-8", check=False)
     if rendered.returncode != 0:
         reason = " ".join(rendered.stderr.split())
         raise ArtifactError(f"pandoc could not render the report ({reason}); check the files in {sources}.")

@@ -42,9 +42,7 @@ def metric_curves(study: Study) -> Drawing:
         for axes, label in zip(grid[-1], ("epoch", _time_label(measured)), strict=True):
             axes.set_xlabel(label)
     names = ", ".join(dict.fromkeys(metric.name for _, metric, _ in rows))
-    described = (
-        f"Curves of {names} of {len(measured)} models, against epoch on the left, training time on the right."
-    )
+    described = f"Curves of {names} of {len(measured)} models, against epoch on the left, training time on the right."
     return Drawing(figure, described, notes)
 
 

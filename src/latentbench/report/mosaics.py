@@ -62,9 +62,7 @@ def reconstructions(study: Study) -> Drawing:
     present, notes = study.having(
         "latent/reconstruction-*.npy",
         "explore",
-        lambda e: (
-            e.images("reconstruction-real") is not None and e.images("reconstruction-model") is not None
-        ),
+        lambda e: e.images("reconstruction-real") is not None and e.images("reconstruction-model") is not None,
     )
     if not present:
         return Drawing(None, notes=notes)
@@ -140,9 +138,7 @@ def _join(strips: Sequence[Images], *, gap: float) -> Images:
     return np.concatenate(parts[1:], axis=1)
 
 
-def _rows_figure(
-    rows: Sequence[Row], *, block: int | None = None, header: tuple[str, str] | None = None
-) -> Figure:
+def _rows_figure(rows: Sequence[Row], *, block: int | None = None, header: tuple[str, str] | None = None) -> Figure:
     """Labelled strips under one another; a wider gap after every `block` rows."""
     width = WIDTH - _LABEL_WIDTH
     heights = [width * row.strip.shape[0] / row.strip.shape[1] for row in rows]

@@ -78,11 +78,7 @@ class Experiment:
     @property
     def floor(self) -> Mapping[str, float]:
         """Metrics of real images that no model saw, against the same reference."""
-        return {
-            key: value
-            for key, value in ((self.metrics or {}).get("floor") or {}).items()
-            if value is not None
-        }
+        return {key: value for key, value in ((self.metrics or {}).get("floor") or {}).items() if value is not None}
 
     @property
     def loss_terms(self) -> list[str]:
@@ -118,9 +114,7 @@ class Study:
             groups.setdefault(experiment.dataset, []).append(experiment)
         return groups
 
-    def having(
-        self, what: str, stage: str, found: Callable[[Experiment], Any]
-    ) -> tuple[list[Experiment], list[str]]:
+    def having(self, what: str, stage: str, found: Callable[[Experiment], Any]) -> tuple[list[Experiment], list[str]]:
         """The experiments for which `found` is true, and a sentence on those for which it is not."""
         present = [experiment for experiment in self.experiments if found(experiment)]
         missing = [experiment.name for experiment in self.experiments if experiment not in present]
@@ -135,19 +129,14 @@ def open_study(folder: Path) -> Study:
     Raises ArtifactError where there is nothing to compare or a file is damaged.
     """
     if not (folder / layout.STUDY).is_file():
-        raise ArtifactError(
-            f"{folder / layout.STUDY} is missing; write it with `latentbench configure --study`."
-        )
+        raise ArtifactError(f"{folder / layout.STUDY} is missing; write it with `latentbench configure --study`.")
     config = read_config(folder / layout.STUDY, StudyConfig)
     if not config.experiments:
         raise ArtifactError(
-            f"{folder / layout.STUDY} lists no experiments; "
-            f"give one in params.yaml the key `study: {config.name}`."
+            f"{folder / layout.STUDY} lists no experiments; give one in params.yaml the key `study: {config.name}`."
         )
     if not any((folder / name).is_dir() for name in config.experiments):
-        raise ArtifactError(
-            f"{folder} has no results of {', '.join(config.experiments)}; train an experiment first."
-        )
+        raise ArtifactError(f"{folder} has no results of {', '.join(config.experiments)}; train an experiment first.")
     experiments = (_read_experiment(folder / name, index) for index, name in enumerate(config.experiments))
     return Study(config, tuple(experiments))
 
@@ -162,9 +151,7 @@ def _read_experiment(folder: Path, index: int) -> Experiment:
         folder=folder,
         settings=read_yaml(folder / layout.CONFIG) if (folder / layout.CONFIG).is_file() else None,
         history=tuple(history),
-        checkpoints=tuple(
-            Checkpoint(int(row["epoch"]), seconds.get(row["epoch"]), _scores(row)) for row in rows
-        ),
+        checkpoints=tuple(Checkpoint(int(row["epoch"]), seconds.get(row["epoch"]), _scores(row)) for row in rows),
         metrics=_read_optional(folder / layout.LAST_METRICS),
         provenance=_read_optional(folder / layout.PROVENANCE),
         exploration=_read_optional(folder / layout.EXPLORATION),

@@ -73,10 +73,7 @@ def _columns(study: Study) -> list[Column]:
         Column(f"Training{NBSP}↓", _of_provenance("seconds"), -1, lambda value, _: duration(value)),
         Column(f"Images/s{NBSP}↑", _of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
         Column(f"Memory (MB){NBSP}↓", _of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
-        *(
-            Column(f"{metric.name}{NBSP}↓", _measured(metric.key), -1, metric=metric.key)
-            for metric in study.metrics
-        ),
+        *(Column(f"{metric.name}{NBSP}↓", _measured(metric.key), -1, metric=metric.key) for metric in study.metrics),
         Column(f"MSE{NBSP}↓", _explored("mse"), -1),
         Column(f"PSNR (dB){NBSP}↑", _explored("psnr"), 1, lambda value, _: f"{value:.1f}"),
     ]
@@ -142,9 +139,7 @@ def _compared(values: Mapping[str, Mapping[str, str]], *, code: bool) -> tuple[s
     header = ["", *values]
     return (
         pipe_table(header, differing, texts=len(header)) if differing else None,
-        pipe_table(["", "All models" if len(values) > 1 else header[-1]], shared, texts=2)
-        if shared
-        else None,
+        pipe_table(["", "All models" if len(values) > 1 else header[-1]], shared, texts=2) if shared else None,
     )
 
 

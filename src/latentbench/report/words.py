@@ -53,13 +53,9 @@ def protocol(study: Study) -> str:
     if not measured:
         return ""
     sentences = [_sample_sizes(measured)]
-    protocols = {
-        (key, str(text)) for metrics in measured for key, text in (metrics.get("protocols") or {}).items()
-    }
+    protocols = {(key, str(text)) for metrics in measured for key, text in (metrics.get("protocols") or {}).items()}
     for extractor, text in sorted(protocols):
-        names = listed(
-            [f"{metric.name}" for metric in study.metrics if metric.extractor == extractor] or [extractor]
-        )
+        names = listed([f"{metric.name}" for metric in study.metrics if metric.extractor == extractor] or [extractor])
         sentences.append(f"{names}: {text.strip().rstrip('.')}.")
     sentences.append(
         "The spread (±) is the standard deviation over sampling seeds; each model was trained once, "
@@ -69,9 +65,7 @@ def protocol(study: Study) -> str:
 
 
 def summary_caption(study: Study) -> str:
-    names = listed(
-        [f"{metric.name}, the {metric.long_name}" for metric in study.metrics] or ["no metric yet"]
-    )
+    names = listed([f"{metric.name}, the {metric.long_name}" for metric in study.metrics] or ["no metric yet"])
     return f"Each model after its last epoch; the best of each column in bold. {names[0].upper()}{names[1:]}."
 
 
@@ -79,9 +73,7 @@ def reconstruction_ways(study: Study) -> str:
     """By what way, and with what error, each model reconstructs real images."""
     explored = [e for e in study.experiments if e.exploration]
     sizes = {int(number) for e in explored if (number := (e.exploration or {}).get("num_images"))}
-    scope = (
-        [f"The errors are means over {listed(sorted(map(str, sizes)))} images in [0, 1]."] if sizes else []
-    )
+    scope = [f"The errors are means over {listed(sorted(map(str, sizes)))} images in [0, 1]."] if sizes else []
     return " ".join([*map(_reconstruction_way, explored), *scope])
 
 
@@ -141,13 +133,9 @@ def _other_metrics(study: Study, experiments: Sequence[Experiment]) -> list[str]
         if other[0].experiment is ranking[0].experiment:
             agree.append(metric.name)
         else:
-            sentences.append(
-                f"By {metric.name}, {other[0].name} comes first instead ({_written(other[0].score)})."
-            )
+            sentences.append(f"By {metric.name}, {other[0].name} comes first instead ({_written(other[0].score)}).")
     if agree:
-        sentences.insert(
-            0, f"{listed(agree)} {'agrees' if len(agree) == 1 else 'agree'}: {ranking[0].name} is lowest."
-        )
+        sentences.insert(0, f"{listed(agree)} {'agrees' if len(agree) == 1 else 'agree'}: {ranking[0].name} is lowest.")
     return sentences
 
 
@@ -160,9 +148,7 @@ def _equal_time(study: Study, experiments: Sequence[Experiment]) -> list[str]:
     budget, fastest = min(totals)
     reached = []
     for r in ranking:
-        in_time = [
-            c for c in r.experiment.checkpoints if (c.seconds or 0) <= budget and metric.key in c.scores
-        ]
+        in_time = [c for c in r.experiment.checkpoints if (c.seconds or 0) <= budget and metric.key in c.scores]
         if in_time:
             reached.append(Ranked(r.experiment, in_time[-1].scores[metric.key]))
     if len(reached) < 2:
@@ -175,11 +161,7 @@ def _equal_time(study: Study, experiments: Sequence[Experiment]) -> list[str]:
 
 
 def _reconstruction(experiments: Sequence[Experiment]) -> list[str]:
-    errors = [
-        (e.exploration["mse"], e)
-        for e in experiments
-        if e.exploration and e.exploration.get("mse") is not None
-    ]
+    errors = [(e.exploration["mse"], e) for e in experiments if e.exploration and e.exploration.get("mse") is not None]
     if len(errors) < 2:
         return []
     error, best = min(errors, key=lambda pair: pair[0])
@@ -205,9 +187,7 @@ def _reconstruction_way(experiment: Experiment) -> str:
 
 def _warnings(study: Study) -> list[str]:
     return [
-        f"**Mind** ({e.name}): {text}"
-        for e in study.experiments
-        for text in (e.metrics or {}).get("warnings") or []
+        f"**Mind** ({e.name}): {text}" for e in study.experiments for text in (e.metrics or {}).get("warnings") or []
     ]
 
 

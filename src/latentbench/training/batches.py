@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from latentbench.artifacts.layout import images_name
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
@@ -34,7 +37,7 @@ class Batches:
         self.seed = seed
         self.device = device
         self.steps_per_epoch = len(images) // batch_size
-        self._images = self._place(images)
+        self._images = self._place(dataset.folder / images_name("train"))
         self._order = torch.empty(0)
         self._order_epoch = -1
 
@@ -52,13 +55,14 @@ class Batches:
             images = torch.where(mirrored, images.flip(3), images)
         return images
 
-    def _place(self, images: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+    def _place(self, path: Path) -> Tensor:
+        # Copy-on-write: torch wants memory that it could write, and nothing ever does.
+        images = torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             if images.nbytes < free / 2:
-                return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-        # Copy-on-write: torch wants memory that it could write, and nothing ever does.
-        return torch.from_numpy(np.load(images.filename, mmap_mode="c", allow_pickle=False))  # type: ignore[attr-defined]
+                return images.to(self.device)
+        return images
 
 
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:

@@ -52,9 +52,7 @@ def save_state(
     write_tensors(scratch / STATE, tensors, metadata)
 
 
-def load_state(
-    scratch: Path, identity: dict[str, Any], objective: Objective, means: RunningMeans
-) -> Progress | None:
+def load_state(scratch: Path, identity: dict[str, Any], objective: Objective, means: RunningMeans) -> Progress | None:
     """Put everything back where it was; None where there is no state.
 
     Raises ArtifactError where the state is damaged or belongs to a run with other settings, data or code.

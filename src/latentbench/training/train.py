@@ -141,9 +141,7 @@ class _Run:
                 "seconds": last["seconds"],
                 "images_per_second": last["images"] / last["seconds"],
                 "peak_memory_mb": last["peak_memory_mb"],
-                "parameters": {
-                    name: count_parameters(network) for name, network in self.objective.networks().items()
-                },
+                "parameters": {name: count_parameters(network) for name, network in self.objective.networks().items()},
             },
         )
         discard_state(self.folders.scratch)

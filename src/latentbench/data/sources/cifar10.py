@@ -30,14 +30,16 @@ class CIFAR10Source:
 
     def open(self, dataset: CIFAR10Dataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
         members = _read_members(folder / ARCHIVE.name)
-        splits, images = [], []
+        splits: list[Split] = []
+        images: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
         for names in BATCHES.values():
             records = np.concatenate([_records(members, name) for name in names])
-            start = sum(map(len, images))
+            start = sum(len(planes) for planes in images)
             splits.append(Split(range(start, start + len(records)), records[:, 0].astype(np.int64)))
             images.append(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         class_names = members["batches.meta.txt"].decode().split()
-        return Contents(ArrayReader(np.concatenate(images)), *splits, class_names=class_names)
+        train, test = splits
+        return Contents(ArrayReader(np.concatenate(images)), train, test, class_names)
 
 
 def _read_members(path: Path) -> dict[str, bytes]:

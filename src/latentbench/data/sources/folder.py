@@ -35,11 +35,11 @@ class FolderSource:
         store = open_fetched(fetched)
         splits = _part_splits(_unwrapped(store.pictures()))
         train_classes = _classes(splits["train"], store)
-        class_names = sorted(set(train_classes.values()), key=_natural)
+        class_names = sorted(set(train_classes.values()) - {""}, key=_natural)
         train = _split(train_classes, class_names)
         if "test" in splits:
             test_classes = _classes(splits["test"], store)
-            unknown = sorted(set(test_classes.values()) - set(class_names))
+            unknown = sorted(set(test_classes.values()) - set(train_classes.values()))
             if unknown:
                 raise DataError(f"{store.path} has test pictures of {unknown[0]!r}, but no training pictures of it.")
             test = _split(test_classes, class_names)
@@ -47,9 +47,7 @@ class FolderSource:
             rng = numpy_generator(dataset.seed, "held out")
             mask = held_out(train.labels, share=dataset.test_share, rng=rng)
             train, test = train.subset(np.flatnonzero(~mask)), train.subset(np.flatnonzero(mask))
-        return Contents(
-            PictureReader(store), train, test, class_names, skip_undecodable=dataset.on_error == "skip"
-        )
+        return Contents(PictureReader(store), train, test, class_names, skip_undecodable=dataset.on_error == "skip")
 
 
 def open_fetched(fetched: dict[str, Any]) -> Store:
@@ -88,10 +86,10 @@ def _part_splits(paths: dict[str, PurePosixPath]) -> dict[str, dict[str, PurePos
     return {"train": train} | ({"test": test} if test else {})
 
 
-def _classes(paths: dict[str, PurePosixPath], store: Store) -> dict[str, str | None]:
-    """The class folder of each picture, None throughout where there are none."""
-    folders = {name: path.parts[0] if len(path.parts) > 1 else None for name, path in paths.items()}
-    beside = [name for name, folder in folders.items() if folder is None]
+def _classes(paths: dict[str, PurePosixPath], store: Store) -> dict[str, str]:
+    """The class folder of each picture, empty throughout where there are none."""
+    folders = {name: path.parts[0] if len(path.parts) > 1 else "" for name, path in paths.items()}
+    beside = [name for name, folder in folders.items() if not folder]
     if beside and len(beside) < len(folders):
         raise DataError(
             f"{store.path} has pictures in class folders and pictures beside them ({beside[0]}); "
@@ -100,16 +98,14 @@ def _classes(paths: dict[str, PurePosixPath], store: Store) -> dict[str, str | N
     return folders
 
 
-def _split(classes: dict[str, str | None], class_names: list[Any]) -> Split:
+def _split(classes: dict[str, str], class_names: list[str]) -> Split:
     names = list(classes)
-    if class_names == [None]:
-        class_names.clear()
     if not class_names:
         return Split(names, unlabelled(len(names)))
     places = {name: index for index, name in enumerate(class_names)}
     return Split(names, np.array([places[classes[name]] for name in names], dtype=np.int64))
 
 
-def _natural(name: str | None) -> tuple[int, str]:
+def _natural(name: str) -> tuple[int, str]:
     """Numbers by value, then names."""
-    return (int(name), "") if name and name.isdecimal() else (0, name or "")
+    return (int(name), "") if name.isdecimal() else (0, name)

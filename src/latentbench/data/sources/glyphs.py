@@ -61,12 +61,8 @@ def draw_glyph(digit: str, *, image_size: int, rng: np.random.Generator) -> Imag
     font = ImageFont.truetype(str(font_path(FONTS[rng.integers(len(FONTS))])), int(side * rng.uniform(0.62, 0.82)))
     canvas = Image.new("L", (side, side))
     stroke = int(rng.integers(0, side // 21 + 1))
-    ImageDraw.Draw(canvas).text(
-        (side / 2, side / 2), digit, fill=255, font=font, anchor="mm", stroke_width=stroke
-    )
-    canvas = canvas.transform(
-        canvas.size, Image.Transform.AFFINE, _affine(side, rng), Image.Resampling.BICUBIC
-    )
+    ImageDraw.Draw(canvas).text((side / 2, side / 2), digit, fill=255, font=font, anchor="mm", stroke_width=stroke)
+    canvas = canvas.transform(canvas.size, Image.Transform.AFFINE, _affine(side, rng), Image.Resampling.BICUBIC)
     small = canvas.resize((image_size, image_size), Image.Resampling.LANCZOS)
     levels = np.asarray(small, dtype=np.float64) * rng.uniform(0.8, 1.0) + rng.normal(0, 5, (image_size, image_size))
     return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))

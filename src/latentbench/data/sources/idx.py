@@ -115,4 +115,5 @@ def _contents(
         Split(range(start, start + len(values)), values.astype(np.int64))
         for start, values in zip((0, begin), labels, strict=True)
     ]
-    return Contents(ArrayReader(np.concatenate(images)), *splits, class_names=class_names)
+    train, test = splits
+    return Contents(ArrayReader(np.concatenate(images)), train, test, class_names)
