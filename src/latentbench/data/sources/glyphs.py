@@ -58,9 +58,9 @@ class GlyphReader:
 def draw_glyph(digit: str, *, image_size: int, rng: np.random.Generator) -> Image.Image:
     """A light digit on black, grey: random font, size, stroke, rotation, shear, shift, brightness and noise."""
     side = image_size * DETAIL
-    font = ImageFont.truetype(str(font_path(FONTS[rng.integers(len(FONTS))])), int(side * rng.uniform(0.62, 0.82)))
+    font = ImageFont.truetype(str(font_path(FONTS[rng.integers(len(FONTS))])), int(side * rng.uniform(0.68, 0.82)))
     canvas = Image.new("L", (side, side))
-    stroke = int(rng.integers(0, side // 21 + 1))
+    stroke = int(rng.integers(0, side // 42 + 1))
     ImageDraw.Draw(canvas).text((side / 2, side / 2), digit, fill=255, font=font, anchor="mm", stroke_width=stroke)
     canvas = canvas.transform(canvas.size, Image.Transform.AFFINE, _affine(side, rng), Image.Resampling.BICUBIC)
     small = canvas.resize((image_size, image_size), Image.Resampling.LANCZOS)
@@ -78,9 +78,9 @@ def font_path(font: str) -> Path:
 
 def _affine(side: int, rng: np.random.Generator) -> tuple[float, ...]:
     """Pillow's six coefficients, from output to input, of a rotation, a shear and a shift about the centre."""
-    angle = math.radians(rng.uniform(-12, 12))
-    shear = rng.uniform(-0.2, 0.2)
-    shift = rng.uniform(-0.06, 0.06, 2) * side
+    angle = math.radians(rng.uniform(-8, 8))
+    shear = rng.uniform(-0.12, 0.12)
+    shift = rng.uniform(-0.04, 0.04, 2) * side
     rotation = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     matrix = rotation @ np.array([[1, shear], [0, 1]])
     centre = np.array([side / 2, side / 2])
