@@ -77,11 +77,11 @@ def test_a_study_knows_its_experiments_in_their_order() -> None:
 def test_a_number_that_came_as_text_is_a_number(text: str) -> None:
     params = copy.deepcopy(PARAMS)
     params["experiments"]["plain"]["model"]["learning_rate"] = text
-    params["experiments"]["plain"]["training"] = {"epochs": "7"}
+    params["experiments"]["plain"]["training"] = {"epochs": "7", "flip": "true"}
     params["experiments"]["plain"]["model"]["decoder_std"] = "0.5"
     config = parse_params(params, where="params.yaml").experiment("plain")
     assert config.model.learning_rate == 2e-4
-    assert config.training.epochs == 7
+    assert (config.training.epochs, config.training.flip) == (7, True)
     assert config.model.decoder_std == 0.5  # type: ignore[union-attr]
 
 

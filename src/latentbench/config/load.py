@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,11 @@ from latentbench.errors import ConfigError
 
 SectionT = TypeVar("SectionT", bound=Section)
 
-_NUMBERS = {"int_type": int, "float_type": float}
+_FROM_TEXT: dict[str, Callable[[str], int | float | bool]] = {
+    "int_type": int,
+    "float_type": float,
+    "bool_type": {"true": True, "false": False}.__getitem__,
+}
 
 
 def read_yaml(path: Path, *, text: str | None = None) -> Any:
@@ -64,8 +69,8 @@ def parse(kind: type[SectionT], raw: Any, *, where: str) -> SectionT:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        # `2e-4` is text to YAML 1.1, and Snakemake's --config gives nested numbers as text.
-        if _numbers_from_text(raw, error.errors()):
+        # `2e-4` is text to YAML 1.1, and Snakemake's --config gives nested values as text.
+        if _values_from_text(raw, error.errors()):
             return parse(kind, raw, where=where)
         raise ConfigError(_sentence(kind, error.errors(), where)) from None
 
@@ -89,21 +94,21 @@ def _merged(below: Any, above: Any) -> Any:
     return merged | {key: value for key, value in above.items() if key not in below}
 
 
-def _numbers_from_text(raw: Any, errors: list[ErrorDetails]) -> bool:
-    """Replace, in place, text that reads as the number a key wants; say whether anything changed."""
+def _values_from_text(raw: Any, errors: list[ErrorDetails]) -> bool:
+    """Replace, in place, text that reads as the number or truth that a key wants; say whether anything changed."""
     changed = False
     for error in errors:
-        kind, value = _NUMBERS.get(error["type"]), error["input"]
-        if kind is None or not isinstance(value, str):
+        convert, value = _FROM_TEXT.get(error["type"]), error["input"]
+        if convert is None or not isinstance(value, str):
             continue
         try:
-            number = kind(value)
-        except ValueError:
+            converted = convert(value)
+        except (ValueError, KeyError):
             continue
         *parents, key = error["loc"]
         holder = _walk(raw, parents)
         if isinstance(holder, dict | list) and _get(holder, key) == value:
-            holder[key] = number  # type: ignore[index]
+            holder[key] = converted  # type: ignore[index]
             changed = True
     return changed
 
