@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from latentbench.config.experiments import WGANGPModel
+from latentbench.models.second_order import CheapSecondDerivatives
 from latentbench.models.gan import GAN
 from latentbench.models.objective import Terms
 
@@ -18,7 +19,9 @@ def gradient_penalty(
     """E[(‖∇ critic(x̂)‖₂ - 1)²] at x̂ uniform on the lines between real and fake (Gulrajani et al., 2017, eq. 3)."""
     share = torch.rand(len(real), 1, 1, 1, generator=generator, device=real.device)
     points = torch.lerp(fake, real, share).requires_grad_()
-    [gradients] = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    with CheapSecondDerivatives():
+        scores = critic(points)
+    [gradients] = torch.autograd.grad(scores.sum(), points, create_graph=True)
     penalty: Tensor = (gradients.flatten(1).norm(dim=1) - 1).square().mean()
     return penalty
 
