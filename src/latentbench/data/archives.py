@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-from PIL import Image
 
 from latentbench.artifacts.files import file_sha256
 from latentbench.errors import DataError
@@ -91,9 +88,9 @@ class PictureReader:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def read(self, reference: str) -> Image.Image:
+    def read(self, reference: str) -> bytes:
         try:
-            return Image.open(io.BytesIO(self.store.bytes(reference)))
+            return self.store.bytes(reference)
         except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
             raise OSError(f"damaged in its zip: {error}") from None
 

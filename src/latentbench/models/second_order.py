@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
 from torch.overrides import TorchFunctionMode
 
 
@@ -41,9 +42,7 @@ class CheapSecondDerivatives(TorchFunctionMode):
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, images: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
-    ) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(images, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv2d(images, weight, None, stride, padding)
@@ -63,5 +62,5 @@ class _Convolution(torch.autograd.Function):
             of_images = F.conv_transpose2d(gradients, weight, None, ctx.stride, ctx.padding, tuple(left))
         # The first of the two passes is after the gradient of the input alone, and is the one that builds a graph.
         if ctx.needs_input_grad[1] and not torch.is_grad_enabled():
-            of_weight = torch.nn.grad.conv2d_weight(images, weight.shape, gradients, ctx.stride, ctx.padding)
+            of_weight = conv2d_weight(images, weight.shape, gradients, ctx.stride, ctx.padding)
         return of_images, of_weight, None, None

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from latentbench.config.experiments import WGANGPModel
-from latentbench.models.second_order import CheapSecondDerivatives
 from latentbench.models.gan import GAN
 from latentbench.models.objective import Terms
+from latentbench.models.second_order import CheapSecondDerivatives
 
 
 def gradient_penalty(

@@ -12,10 +12,10 @@ from PIL import Image
 
 
 class Reader(Protocol):
-    """Opens one picture at a time, in a worker process: it must pickle, and open files only when first asked."""
+    """Reads one picture at a time, in a worker process: it must pickle, and open files only when first asked."""
 
-    def read(self, reference: Any) -> Image.Image:
-        """The picture that a reference of this source stands for, not necessarily decoded yet."""
+    def read(self, reference: Any) -> Image.Image | bytes:
+        """The picture that a reference of this source stands for, or the bytes of its file."""
         ...
 
 

@@ -1,0 +1,67 @@
+"""Decoding against Pillow, whose pictures the faster decoder must give bit for bit."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from latentbench.data.decode import Square, to_square
+from latentbench.rng import numpy_generator
+
+
+def photograph(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
+    coarse = numpy_generator(0, "photograph").integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+def file_of(picture: Image.Image, kind: str = "jpeg", **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (90, 71), (128, 128), (251, 133), (131, 250)])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0, "quality": 95}, {"progressive": True}])
+@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("RGB", 1), ("L", 3), ("L", 1)])
+def test_a_jpeg_is_decoded_as_pillow_does(
+    size: tuple[int, int], options: dict[str, object], mode: str, channels: int
+) -> None:
+    data = file_of(photograph(size, mode), **options)
+    square = Square(64, channels, crop=None, pad=0)
+    expected = Image.open(io.BytesIO(data))
+    shrunk = 0.5 if min(size) >= 128 else 1.0
+    expected.draft("L" if channels == 1 else "RGB", tuple(int(side * shrunk) for side in size))
+    side = min(size) * shrunk
+    left, top = (int((extent - min(size)) / 2) * shrunk for extent in size)
+    pixels = expected.convert(square.mode).resize(
+        (64, 64), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+    )
+    np.testing.assert_array_equal(to_square(data, square), np.asarray(pixels).reshape(64, 64, channels))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_is_turned_as_the_camera_was_held(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = file_of(photograph((60, 40)), exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    left, top = ((extent - 40) // 2 for extent in upright.size)
+    expected = upright.crop((left, top, left + 40, top + 40))
+    found = to_square(data, Square(40, 3, crop=None, pad=0))
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_rare_kinds_are_left_to_pillow() -> None:
+    data = file_of(photograph((64, 64), "CMYK"))
+    expected = Image.open(io.BytesIO(data)).convert("RGB")
+    np.testing.assert_array_equal(to_square(data, Square(64, 3, crop=None, pad=0)), np.asarray(expected))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_a_truncated_jpeg_is_refused(share: float) -> None:
+    data = file_of(photograph((250, 250)))
+    with pytest.raises(OSError, match=r"(?i)truncated"):
+        to_square(data[: int(len(data) * share)], Square(64, 3, crop=148, pad=0))
