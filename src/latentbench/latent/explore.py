@@ -45,15 +45,15 @@ def explore_experiment(config: ExperimentConfig, data: Path, results: Path) -> N
 
     say(f"{config.name}: reconstructing and interpolating by {explorer.method}.")
     settings = config.latent
-    reals = explorer.choose(settings.num_reconstructions, "reconstruction")
+    reals = explorer.choose(explorer.num_reconstructions, "reconstruction")
     models = explorer.decode(explorer.codes(reals, "reconstruction"))
     write_array(folder / "reconstruction-real.npy", reals)
     write_array(folder / "reconstruction-model.npy", models)
     write_png(folder / "reconstruction.png", mosaic(np.concatenate([reals, models]), columns=len(reals)))
 
-    ends = explorer.choose(2 * settings.num_pairs, "interpolation")
+    ends = explorer.choose(2 * explorer.num_pairs, "interpolation")
     paths = explorer.paths(ends)
-    write_array(folder / "interpolation-real.npy", ends.reshape(settings.num_pairs, 2, *ends.shape[1:]))
+    write_array(folder / "interpolation-real.npy", ends.reshape(explorer.num_pairs, 2, *ends.shape[1:]))
     write_array(folder / "interpolation.npy", paths)
     write_png(folder / "interpolation.png", _with_ends(paths, ends))
 
@@ -90,9 +90,16 @@ class _Explorer:
         self.seed = config.seed
         self.objective = objective
         self.images = dataset.images("test")
-        self.place = dataset.folder
         self.device = device
         self.method = "encoding" if isinstance(objective, Encodes) else "inversion"
+        # A small dataset is explored as far as it goes, rather than refused once the training is over.
+        number = len(self.images)
+        if number < 2:
+            raise DataError(f"{dataset.folder} has {number} test images, but a path needs two ends; raise test_share.")
+        self.num_reconstructions = min(self.settings.num_reconstructions, number)
+        self.num_pairs = min(self.settings.num_pairs, number // 2)
+        if self.num_reconstructions < self.settings.num_reconstructions or self.num_pairs < self.settings.num_pairs:
+            say(f"There are {number} test images: fewer are reconstructed or joined by paths than was asked for.")
 
     def sample(self) -> Images:
         generator = torch_generator(STUDY_STREAM_SEED, "study samples")
@@ -102,11 +109,6 @@ class _Explorer:
 
     def choose(self, number: int, purpose: str) -> Images:
         """Real test images: the same for all models of a study."""
-        if number > len(self.images):
-            raise DataError(
-                f"{self.place} has {len(self.images)} test images, but {number} are asked for; "
-                "lower latent.num_reconstructions or latent.num_pairs."
-            )
         order = numpy_generator(STUDY_STREAM_SEED, purpose).permutation(len(self.images))
         return np.asarray(self.images[np.sort(order[:number])])
 
