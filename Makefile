@@ -33,8 +33,8 @@ check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and 
 	$(LINT)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-bench: .venv/.ready ## Measure speed against common practice
-	@$(BIN)/python benchmarks/run.py
+bench: .venv/.ready ## Measure speed against common practice (PICTURES=faces.zip: on your own)
+	@$(BIN)/python benchmarks/run.py $(if $(PICTURES),--pictures "$(PICTURES)")
 
 sync-dvc: .venv/.ready ## After a Snakemake run: let DVC record its results as its own
 	@$(BIN)/snakemake --dry-run 2>&1 | grep -q "Nothing to be done" || \

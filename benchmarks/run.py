@@ -1,7 +1,8 @@
-"""Runs every benchmark. Words after a name go to it: run.py prepare --path faces.zip."""
+"""Runs every benchmark, or one by name; each file takes words of its own when run by itself."""
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,17 @@ BENCHMARKS = ("prepare", "training", "frechet")
 
 
 def main() -> None:
-    names = [name for name in sys.argv[1:2] if name in BENCHMARKS] or list(BENCHMARKS)
-    words = sys.argv[2:] if len(names) == 1 else []
-    for name in names:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument("--pictures", help="a zip or folder of JPEGs for `prepare`; default: made here")
+    arguments = parser.parse_args()
+    for name in arguments.names or BENCHMARKS:
+        words = ["--path", arguments.pictures] if name == "prepare" and arguments.pictures else []
         script = Path(__file__).with_name(f"{name}.py")
-        # Progress goes to standard error; the rows are on standard output.
-        subprocess.run([sys.executable, str(script), *words], check=True, stderr=subprocess.DEVNULL)
+        # The rows are on standard output; standard error has progress, of interest where something failed.
+        result = subprocess.run([sys.executable, str(script), *words], check=False, stderr=subprocess.PIPE, text=True)
+        if result.returncode != 0:
+            sys.exit(f"benchmarks/{name}.py failed.\n{result.stderr}")
 
 
 if __name__ == "__main__":
