@@ -26,19 +26,19 @@ def file_of(picture: Image.Image, kind: str = "jpeg", **options: object) -> byte
 @pytest.mark.parametrize("size", [(64, 64), (90, 71), (128, 128), (251, 133), (131, 250)])
 @pytest.mark.parametrize("options", [{}, {"subsampling": 0, "quality": 95}, {"progressive": True}])
 @pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("RGB", 1), ("L", 3), ("L", 1)])
+@pytest.mark.parametrize("crop", [None, 70, 130])
 def test_a_jpeg_is_decoded_as_pillow_does(
-    size: tuple[int, int], options: dict[str, object], mode: str, channels: int
+    size: tuple[int, int], options: dict[str, object], mode: str, channels: int, crop: int | None
 ) -> None:
     data = file_of(photograph(size, mode), **options)
-    square = Square(64, channels, crop=None, pad=0)
+    square = Square(64, channels, crop=crop, pad=0)
     expected = Image.open(io.BytesIO(data))
-    shrunk = 0.5 if min(size) >= 128 else 1.0
+    side = min(*size, crop or size[0])
+    shrunk = 0.5 if side >= 128 else 1.0
     expected.draft("L" if channels == 1 else "RGB", tuple(int(side * shrunk) for side in size))
-    side = min(size) * shrunk
-    left, top = (int((extent - min(size)) / 2) * shrunk for extent in size)
-    pixels = expected.convert(square.mode).resize(
-        (64, 64), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
-    )
+    left, top = (int((extent - side) / 2) * shrunk for extent in size)
+    box = (left, top, left + side * shrunk, top + side * shrunk)
+    pixels = expected.convert(square.mode).resize((64, 64), Image.Resampling.BICUBIC, box=box)
     np.testing.assert_array_equal(to_square(data, square), np.asarray(pixels).reshape(64, 64, channels))
 
 

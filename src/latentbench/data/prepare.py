@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,18 +54,25 @@ def prepare_dataset(config: DatasetConfig, raw: Path, output: Path, *, workers: 
     square = Square(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
     manifest = output / DATASET_MANIFEST
     manifest.unlink(missing_ok=True)  # from here on the folder is not whole
-    splits, skipped = {}, []
-    for name in SPLITS:
-        split = getattr(contents, name)
+    parts = {name: getattr(contents, name) for name in SPLITS}
+    for name, split in parts.items():
         if len(split.references) == 0:
             raise DataError(
                 f"Dataset {config.name!r} has no pictures for its {name} split; add some or raise test_share."
             )
-        work = _Work(contents.reader, split.references, square, skip=contents.skip_undecodable)
-        lost = _write_images(output / images_name(name), work, workers or usable_cores(), name)
-        kept = split.subset(np.setdiff1d(np.arange(len(split.labels)), lost)) if lost else split
-        skipped += [str(split.references[index]) for index in lost]
-        splits[name] = _write_rest(output, name, kept)
+    work = _Work(
+        contents.reader,
+        {name: split.references for name, split in parts.items()},
+        square,
+        skip=contents.skip_undecodable,
+    )
+    splits, skipped = {}, []
+    with _Workers(work, workers or usable_cores()) as pool:
+        for name, split in parts.items():
+            lost = _write_images(output / images_name(name), pool, name)
+            kept = split.subset(np.setdiff1d(np.arange(len(split.labels)), lost)) if lost else split
+            skipped += [str(split.references[index]) for index in lost]
+            splits[name] = _write_rest(output, name, kept)
     for reference in skipped:
         say(f"Left out, cannot be decoded: {reference}")
     digests = "".join(value for split in splits.values() for key, value in split.items() if key.endswith("sha256"))
@@ -121,38 +127,23 @@ def _write_rest(output: Path, name: str, split: Split) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a worker needs to know beside the numbers of its pictures."""
-
-    reader: Reader
-    references: Sequence[Any]
-    square: Square
-    skip: bool
-    path: Path = Path()
-    offset: int = 0
-
-    @property
-    def image_bytes(self) -> int:
-        return self.square.image_size**2 * self.square.channels
-
-
-def _write_images(path: Path, work: _Work, workers: int, name: str) -> list[int]:
+def _write_images(path: Path, pool: _Workers, name: str) -> list[int]:
     """Write the array of a split; the places of the pictures left out, rising."""
-    number = len(work.references)
+    square = pool.work.square
+    number = len(pool.work.references[name])
     with replacing(path) as partial:
-        offset = _allocate(partial, number, work.square)
-        lost: list[int] = []
-        tasks = ((start, min(start + PICTURES_PER_TASK, number)) for start in range(0, number, PICTURES_PER_TASK))
-        with _pool(replace(work, path=partial, offset=offset), workers) as pool:
-            done = _in_flight(pool, tasks, limit=TASKS_AHEAD * workers)
-            for part in track(done, f"Preparing {name}", total=-(-number // PICTURES_PER_TASK), unit="tasks"):
-                lost += part
+        offset = _allocate(partial, number, square)
+        tasks = (
+            _Task(name, start, min(start + PICTURES_PER_TASK, number), partial, offset)
+            for start in range(0, number, PICTURES_PER_TASK)
+        )
+        total = -(-number // PICTURES_PER_TASK)
+        lost = sorted(itertools.chain(*track(pool.run(tasks), f"Preparing {name}", total=total, unit="tasks")))
         if lost:
-            _close_gaps(partial, sorted(lost), number, work.square)
+            _close_gaps(partial, lost, number, square)
     if len(lost) == number:
         raise DataError(f"No picture of the {name} split can be decoded; check the dataset's files.")
-    return sorted(lost)
+    return lost
 
 
 def _allocate(path: Path, number: int, square: Square) -> int:
@@ -181,6 +172,58 @@ def _close_gaps(path: Path, lost: list[int], number: int, square: Square) -> Non
     beside.replace(path)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a worker knows from its start."""
+
+    reader: Reader
+    references: dict[str, Sequence[Any]]  # by split
+    square: Square
+    skip: bool
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A run of a split's pictures, and where in the file they go."""
+
+    split: str
+    start: int
+    stop: int
+    path: Path
+    offset: int
+
+
+class _Workers:
+    """Processes that decode, with so few tasks handed out at a time that memory stays flat."""
+
+    def __init__(self, work: _Work, number: int) -> None:
+        self.work = work
+        self.tasks_ahead = TASKS_AHEAD * number
+        # fork spares each worker the imports; elsewhere than on Linux it is not safe.
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._pool = ProcessPoolExecutor(number, mp_context=context, initializer=_begin, initargs=(work,))
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, tasks: Iterator[_Task]) -> Iterator[list[int]]:
+        """Which pictures of each task could not be decoded, as the tasks come to their end."""
+        try:
+            waiting = {self._pool.submit(_decode, task) for task in itertools.islice(tasks, self.tasks_ahead)}
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                    waiting |= {self._pool.submit(_decode, task) for task in itertools.islice(tasks, 1)}
+        except BrokenProcessPool:
+            raise DataError(
+                "A process that decodes pictures was killed, perhaps for memory; run again with fewer --workers."
+            ) from None
+
+
 _work: _Work  # a worker's own, set when it starts
 
 
@@ -189,15 +232,15 @@ def _begin(work: _Work) -> None:
     _work = work
 
 
-def _decode(task: tuple[int, int]) -> list[int]:
+def _decode(task: _Task) -> list[int]:
     """Decode a run of pictures and write them to their place; which of them could not be."""
-    start, stop = task
-    block = np.zeros((stop - start, _work.image_bytes), np.uint8)
+    square = _work.square
+    block = np.zeros((task.stop - task.start, square.image_size, square.image_size, square.channels), np.uint8)
     lost = []
-    for index in range(start, stop):
-        reference = _work.references[index]
+    for index in range(task.start, task.stop):
+        reference = _work.references[task.split][index]
         try:
-            block[index - start] = to_square(_work.reader.read(reference), _work.square).reshape(-1)
+            block[index - task.start] = to_square(_work.reader.read(reference), square)
         except (OSError, SyntaxError, ValueError, EOFError, OverflowError) as error:
             if not _work.skip:
                 raise DataError(
@@ -205,35 +248,7 @@ def _decode(task: tuple[int, int]) -> list[int]:
                     "repair or remove it, or set on_error: skip."
                 ) from None
             lost.append(index)
-    with storage_errors(_work.path), _work.path.open("r+b") as file:
-        file.seek(_work.offset + start * _work.image_bytes)
-        file.write(block.tobytes())
+    with storage_errors(task.path), task.path.open("r+b") as file:
+        file.seek(task.offset + task.start * block[0].nbytes)
+        file.write(block.data)
     return lost
-
-
-@contextmanager
-def _pool(work: _Work, workers: int) -> Iterator[ProcessPoolExecutor]:
-    # fork spares each worker the imports; elsewhere than on Linux it is not safe.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    context = multiprocessing.get_context(method)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(work,))
-    try:
-        yield pool
-    except BrokenProcessPool:
-        raise DataError(
-            "A process that decodes pictures was killed, perhaps for memory; run again with fewer --workers."
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _in_flight(pool: ProcessPoolExecutor, tasks: Iterator[tuple[int, int]], *, limit: int) -> Iterator[list[int]]:
-    """Results as they come, with at most `limit` tasks handed out."""
-    waiting = {pool.submit(_decode, task) for task in itertools.islice(tasks, limit)}
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield future.result()
-            task = next(tasks, None)
-            if task is not None:
-                waiting.add(pool.submit(_decode, task))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latentbench.artifacts.progress import say
 from latentbench.config.datasets import CelebADataset
-from latentbench.data.archives import PictureReader, Store, open_store
+from latentbench.data.archives import PictureReader, Store, open_store, parts_of
 from latentbench.data.sources.base import Contents, Split, held_out, unlabelled
 from latentbench.data.sources.folder import open_fetched
 from latentbench.errors import DataError, DownloadError
@@ -38,7 +38,7 @@ class CelebASource:
 
     def open(self, dataset: CelebADataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
         store = open_fetched(fetched)
-        pictures = {PurePosixPath(name).name: name for name in _face_names(store)}
+        pictures = {parts_of(name)[-1]: name for name in _face_names(store)}
         names = sorted(pictures)
         attribute_names, attributes = _read_table(store, TABLES[0])
         _, partition = _read_table(store, TABLES[1])
@@ -75,7 +75,7 @@ def _find_store(place: Path) -> Store:
 
 
 def _face_names(store: Store) -> list[str]:
-    return [name for name in store.pictures() if PICTURES in PurePosixPath(name).parts[:-1]]
+    return [name for name in store.pictures() if PICTURES in parts_of(name)[:-1]]
 
 
 def _download(folder: Path) -> Store:
@@ -116,7 +116,7 @@ def _read_table(store: Store, name: str) -> tuple[list[str], dict[str, list[int]
 def _find_table(store: Store, name: str) -> str | None:
     """In the store itself, or beside it."""
     wanted = (f"{name}.txt", f"{name}.csv")
-    inside = [entry for entry in store.names() if PurePosixPath(entry).name in wanted]
+    inside = [entry for entry in store.names() if parts_of(entry)[-1] in wanted]
     if inside:
         return store.bytes(inside[0]).decode()
     beside = [store.path.parent / entry for entry in wanted if (store.path.parent / entry).is_file()]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latentbench.artifacts.progress import say
 from latentbench.config.datasets import FolderDataset
-from latentbench.data.archives import PictureReader, Store, open_store
+from latentbench.data.archives import PictureReader, Store, open_store, parts_of
 from latentbench.data.sources.base import Contents, Split, held_out, unlabelled
 from latentbench.errors import DataError
 from latentbench.rng import numpy_generator
+
+Parts = tuple[str, ...]  # of a path: its folders, and its file
 
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")  # the first that is there
@@ -58,24 +60,24 @@ def open_fetched(fetched: dict[str, Any]) -> Store:
     return store
 
 
-def _unwrapped(names: list[str]) -> dict[str, PurePosixPath]:
+def _unwrapped(names: list[str]) -> dict[str, Parts]:
     """The path of each picture below the folders that all of them share, splits excepted."""
-    paths = {name: PurePosixPath(name) for name in names}
+    paths = {name: parts_of(name) for name in names}
     while True:
-        tops = {path.parts[0] for path in paths.values()}
-        nested = all(len(path.parts) > 1 for path in paths.values())
+        tops = {path[0] for path in paths.values()}
+        nested = all(len(path) > 1 for path in paths.values())
         [top, *others] = sorted(tops)
         if others or not nested or top.lower() in (*TRAIN_FOLDERS, *TEST_FOLDERS):
             return paths
-        paths = {name: path.relative_to(top) for name, path in paths.items()}
+        paths = {name: path[1:] for name, path in paths.items()}
 
 
-def _part_splits(paths: dict[str, PurePosixPath]) -> dict[str, dict[str, PurePosixPath]]:
+def _part_splits(paths: dict[str, Parts]) -> dict[str, dict[str, Parts]]:
     """Pictures by split, their paths below it; all are for training where no folder says otherwise."""
-    by_top: dict[str, dict[str, PurePosixPath]] = defaultdict(dict)
+    by_top: dict[str, dict[str, Parts]] = defaultdict(dict)
     for name, path in paths.items():
-        if len(path.parts) > 1:
-            by_top[path.parts[0].lower()][name] = path.relative_to(path.parts[0])
+        if len(path) > 1:
+            by_top[path[0].lower()][name] = path[1:]
     train = next((by_top[top] for top in TRAIN_FOLDERS if top in by_top), None)
     if train is None:
         return {"train": paths}
@@ -86,9 +88,9 @@ def _part_splits(paths: dict[str, PurePosixPath]) -> dict[str, dict[str, PurePos
     return {"train": train} | ({"test": test} if test else {})
 
 
-def _classes(paths: dict[str, PurePosixPath], store: Store) -> dict[str, str]:
+def _classes(paths: dict[str, Parts], store: Store) -> dict[str, str]:
     """The class folder of each picture, empty throughout where there are none."""
-    folders = {name: path.parts[0] if len(path.parts) > 1 else "" for name, path in paths.items()}
+    folders = {name: path[0] if len(path) > 1 else "" for name, path in paths.items()}
     beside = [name for name, folder in folders.items() if not folder]
     if beside and len(beside) < len(folders):
         raise DataError(
