@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from latentbench.artifacts.files import file_sha256
 from latentbench.errors import DataError
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
@@ -41,12 +40,14 @@ class Store:
         return (self.path / name).read_bytes()
 
     def fingerprint(self) -> str:
-        """Of a zip its bytes; of a directory the names and sizes of its files."""
-        if self.is_zip:
-            return file_sha256(self.path)
+        """Of a zip the names, sizes and checksums in its table; of a directory the names and sizes of its files."""
         digest = hashlib.sha256()
-        for name in self.names():
-            digest.update(f"{name}\0{(self.path / name).stat().st_size}\n".encode())
+        if self.is_zip:
+            for entry in self._opened().infolist():
+                digest.update(f"{entry.filename}\0{entry.file_size}\0{entry.CRC}\n".encode())
+        else:
+            for name in self.names():
+                digest.update(f"{name}\0{(self.path / name).stat().st_size}\n".encode())
         return digest.hexdigest()
 
     def _folder_names(self) -> list[str]:
@@ -67,14 +68,16 @@ class Store:
         return names
 
     def _opened(self) -> zipfile.ZipFile:
-        # A forked process shares its parent's place in the file, so each opens its own.
-        if self._zip is None or self._opened_by != os.getpid():
+        if self._zip is None:
             try:
                 self._zip, self._opened_by = zipfile.ZipFile(self.path), os.getpid()
             except zipfile.BadZipFile as error:
                 raise DataError(
                     f"{self.path} is not a whole zip ({error}); it may be truncated, copy or download it again."
                 ) from None
+        elif self._opened_by != os.getpid():
+            # A forked process shares its parent's place in the file, so it opens its own; the table is the same.
+            self._zip.fp, self._opened_by = self.path.open("rb"), os.getpid()
         return self._zip
 
     def __getstate__(self) -> dict[str, Any]:

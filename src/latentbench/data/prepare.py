@@ -40,7 +40,7 @@ from latentbench.data.sources import SOURCES, Contents, Reader, Split
 from latentbench.errors import ArtifactError, DataError
 from latentbench.rng import numpy_generator
 
-PICTURES_PER_TASK = 64
+PICTURES_PER_TASK = 128
 TASKS_AHEAD = 4  # per worker: enough to keep it busy, few enough to keep memory flat
 
 
