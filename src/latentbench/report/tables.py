@@ -24,7 +24,7 @@ class Column:
     title: str
     value: Callable[[Experiment], Score | None]
     better: int
-    written: Callable[[float, int], str] = lambda value, places: f"{value:,.{places}f}"
+    written: Callable[[float, int], str] = lambda value, places: f"{value:,.{places}f}".replace("-", "\N{MINUS SIGN}")
     metric: str = ""
 
 

@@ -58,7 +58,7 @@ def protocol(study: Study) -> str:
         names = listed([f"{metric.name}" for metric in study.metrics if metric.extractor == extractor] or [extractor])
         sentences.append(f"{names}: {text.strip().rstrip('.')}.")
     sentences.append(
-        "The spread (±) is the standard deviation over sampling seeds; each model was trained once, "
+        "Elsewhere ± is the standard deviation over sampling seeds; each model was trained once, "
         "so differences between repeated trainings are not in it."
     )
     return " ".join(sentences)
