@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,13 +66,15 @@ def prepare_dataset(config: DatasetConfig, raw: Path, output: Path, *, workers: 
         square,
         skip=contents.skip_undecodable,
     )
-    splits, skipped = {}, []
-    with _Workers(work, workers or usable_cores()) as pool:
+    rest, skipped = {}, []
+    # A split's checksums are taken in a thread, while the workers decode the next.
+    with _Workers(work, workers or usable_cores()) as pool, ThreadPoolExecutor(1) as beside:
         for name, split in parts.items():
             lost = _write_images(output / images_name(name), pool, name)
             kept = split.subset(np.setdiff1d(np.arange(len(split.labels)), lost)) if lost else split
             skipped += [str(split.references[index]) for index in lost]
-            splits[name] = _write_rest(output, name, kept)
+            rest[name] = beside.submit(_write_rest, output, name, kept)
+    splits = {name: written.result() for name, written in rest.items()}
     for reference in skipped:
         say(f"Left out, cannot be decoded: {reference}")
     digests = "".join(value for split in splits.values() for key, value in split.items() if key.endswith("sha256"))
