@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ from latentbench.data.sources import SOURCES, Contents, Reader, Split
 from latentbench.errors import ArtifactError, DataError
 from latentbench.rng import numpy_generator
 
-PICTURES_PER_TASK = 128
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+PICTURES_PER_TASK = 64
 TASKS_AHEAD = 4  # per worker: enough to keep it busy, few enough to keep memory flat
 
 
@@ -66,15 +69,18 @@ def prepare_dataset(config: DatasetConfig, raw: Path, output: Path, *, workers: 
         square,
         skip=contents.skip_undecodable,
     )
-    rest, skipped = {}, []
-    # A split's checksums are taken in a thread, while the workers decode the next.
-    with _Workers(work, workers or usable_cores()) as pool, ThreadPoolExecutor(1) as beside:
-        for name, split in parts.items():
-            lost = _write_images(output / images_name(name), pool, name)
-            kept = split.subset(np.setdiff1d(np.arange(len(split.labels)), lost)) if lost else split
-            skipped += [str(split.references[index]) for index in lost]
-            rest[name] = beside.submit(_write_rest, output, name, kept)
-    splits = {name: written.result() for name, written in rest.items()}
+    files = {name: _SplitFiles(output, name, split, square) for name, split in parts.items()}
+    # Both splits are one stream of tasks, so that no worker waits between them; what is left to do for a split
+    # that has come to its end is done in a thread, while the workers decode the next.
+    with ExitStack() as open_files, _Workers(work, workers or usable_cores()) as pool, ThreadPoolExecutor(1) as beside:
+        tasks = [task for split in files.values() for task in split.begin(open_files)]
+        closing = {}
+        for task, lost in track(pool.run(iter(tasks)), "Preparing", total=len(tasks), unit="tasks"):
+            split = files[task.split]
+            if split.take(lost):
+                closing[task.split] = beside.submit(split.close)
+        splits = {name: closing[name].result() for name in SPLITS}
+    skipped = [str(parts[name].references[index]) for name in SPLITS for index in sorted(files[name].lost)]
     for reference in skipped:
         say(f"Left out, cannot be decoded: {reference}")
     digests = "".join(value for split in splits.values() for key, value in split.items() if key.endswith("sha256"))
@@ -117,35 +123,54 @@ def _open(config: DatasetConfig, raw: Path) -> Contents:
     return contents
 
 
-def _write_rest(output: Path, name: str, split: Split) -> dict[str, Any]:
-    """Labels and attributes, and the split's part of the manifest."""
-    write_array(output / labels_name(name), split.labels)
-    if split.attributes is not None:
-        write_array(output / attributes_name(name), split.attributes)
-    return {
-        "num_images": len(split.labels),
-        "images_sha256": file_sha256(output / images_name(name)),
-        "labels_sha256": file_sha256(output / labels_name(name)),
-    }
+class _SplitFiles:
+    """The arrays of one split, from the space taken for its images to its part of the manifest."""
 
+    def __init__(self, output: Path, name: str, split: Split, square: Square) -> None:
+        self.output = output
+        self.name = name
+        self.split = split
+        self.square = square
+        self.number = len(split.references)
+        self.unfinished = -(-self.number // PICTURES_PER_TASK)
+        self.lost: list[int] = []
+        self._images = ExitStack()
+        self._partial = Path()
 
-def _write_images(path: Path, pool: _Workers, name: str) -> list[int]:
-    """Write the array of a split; the places of the pictures left out, rising."""
-    square = pool.work.square
-    number = len(pool.work.references[name])
-    with replacing(path) as partial:
-        offset = _allocate(partial, number, square)
-        tasks = (
-            _Task(name, start, min(start + PICTURES_PER_TASK, number), partial, offset)
-            for start in range(0, number, PICTURES_PER_TASK)
-        )
-        total = -(-number // PICTURES_PER_TASK)
-        lost = sorted(itertools.chain(*track(pool.run(tasks), f"Preparing {name}", total=total, unit="tasks")))
-        if lost:
-            _close_gaps(partial, lost, number, square)
-    if len(lost) == number:
-        raise DataError(f"No picture of the {name} split can be decoded; check the dataset's files.")
-    return lost
+    def begin(self, open_files: ExitStack) -> list[_Task]:
+        """Take the images' space, given up again by `open_files` unless `close` is reached; the tasks that fill it."""
+        open_files.push(self._images.__exit__)
+        self._partial = self._images.enter_context(replacing(self.output / images_name(self.name)))
+        offset = _allocate(self._partial, self.number, self.square)
+        return [
+            _Task(self.name, start, min(start + PICTURES_PER_TASK, self.number), self._partial, offset)
+            for start in range(0, self.number, PICTURES_PER_TASK)
+        ]
+
+    def take(self, lost: list[int]) -> bool:
+        """Note which pictures of a finished task could not be decoded; whether that was the last task."""
+        self.lost += lost
+        self.unfinished -= 1
+        return self.unfinished == 0
+
+    def close(self) -> dict[str, Any]:
+        """Put the images in their place and write what goes with them; the split's part of the manifest."""
+        if len(self.lost) == self.number:
+            raise DataError(f"No picture of the {self.name} split can be decoded; check the dataset's files.")
+        kept = self.split
+        if self.lost:
+            rows = np.delete(np.arange(self.number), self.lost)
+            _close_gaps(self._partial, rows, self.square)
+            kept = kept.subset(rows)
+        self._images.close()
+        write_array(self.output / labels_name(self.name), kept.labels)
+        if kept.attributes is not None:
+            write_array(self.output / attributes_name(self.name), kept.attributes)
+        return {
+            "num_images": len(kept.labels),
+            "images_sha256": file_sha256(self.output / images_name(self.name)),
+            "labels_sha256": file_sha256(self.output / labels_name(self.name)),
+        }
 
 
 def _allocate(path: Path, number: int, square: Square) -> int:
@@ -161,15 +186,14 @@ def _allocate(path: Path, number: int, square: Square) -> int:
     return begin
 
 
-def _close_gaps(path: Path, lost: list[int], number: int, square: Square) -> None:
-    """Rewrite the array without the images that were never written, block by block."""
-    kept = np.setdiff1d(np.arange(number), lost)
+def _close_gaps(path: Path, rows: Rows, square: Square) -> None:
+    """Rewrite the array with these images alone, block by block; the others were never written."""
     images = np.load(path, mmap_mode="r", allow_pickle=False)
     beside = path.with_name(f"{path.name}.closed")
-    offset = _allocate(beside, len(kept), square)
+    offset = _allocate(beside, len(rows), square)
     with beside.open("r+b") as file:
         file.seek(offset)
-        for block in np.array_split(kept, max(1, len(kept) // 1024)):
+        for block in np.array_split(rows, max(1, len(rows) // 1024)):
             file.write(np.ascontiguousarray(images[block]).tobytes())
     beside.replace(path)
 
@@ -211,15 +235,17 @@ class _Workers:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, tasks: Iterator[_Task]) -> Iterator[list[int]]:
-        """Which pictures of each task could not be decoded, as the tasks come to their end."""
+    def run(self, tasks: Iterator[_Task]) -> Iterator[tuple[_Task, list[int]]]:
+        """Each task as it comes to its end, and which of its pictures could not be decoded."""
+        waiting = {}
         try:
-            waiting = {self._pool.submit(_decode, task) for task in itertools.islice(tasks, self.tasks_ahead)}
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                    waiting |= {self._pool.submit(_decode, task) for task in itertools.islice(tasks, 1)}
+            while True:
+                for task in itertools.islice(tasks, self.tasks_ahead - len(waiting)):
+                    waiting[self._pool.submit(_decode, task)] = task
+                if not waiting:
+                    return
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
         except BrokenProcessPool:
             raise DataError(
                 "A process that decodes pictures was killed, perhaps for memory; run again with fewer --workers."
