@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,24 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"0")
+
+
+def test_what_the_system_refuses_a_checkpoint_is_an_oserror(tmp_path: Path) -> None:
+    # A limit on the size of files, in a process of its own, stands in for a full disk.
+    script = """
+import resource, signal, sys, pathlib, torch
+from latentbench.artifacts.tensors import write_tensors
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_tensors(pathlib.Path(sys.argv[1]), {"weight": torch.zeros(1000)}, {})
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+    path = tmp_path / "state.safetensors"
+    result = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [str(errno.EFBIG), str(path)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_line_reports_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

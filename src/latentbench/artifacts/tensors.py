@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +20,20 @@ _KEY = "latentbench"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> None:
-    """The same tensors and metadata give the same bytes."""
+    """The same tensors and metadata give the same bytes. Raises StorageError where the disk is full or refuses."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     detached = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     with replacing(path) as partial:
-        save_file(detached, partial, metadata={_KEY: json.dumps(metadata, sort_keys=True)})
+        try:
+            save_file(detached, partial, metadata={_KEY: json.dumps(metadata, sort_keys=True)})
+        except SafetensorError as error:
+            # It reports what the system said as text: "… (os error 28)".
+            told = re.search(r"os error (\d+)", str(error))
+            if told is None:
+                raise
+            raise OSError(int(told[1]), os.strerror(int(told[1])), str(path)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

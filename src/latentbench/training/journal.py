@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,26 @@ class Journal:
             if step == 0:
                 for events in folder.glob("events.out.tfevents.*"):
                     events.unlink()
-        self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)
+            threading.excepthook = _left_to_caller
+            self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)
+        self._folder = folder
 
     def scalars(self, values: dict[str, float | None], *, step: int) -> None:
-        for name, value in values.items():
-            if value is not None:
-                self._writer.add_scalar(name, value, step)
+        with storage_errors(self._folder):
+            for name, value in values.items():
+                if value is not None:
+                    self._writer.add_scalar(name, value, step)
 
     def picture(self, name: str, picture: Images, *, step: int) -> None:
-        self._writer.add_image(name, picture, step, dataformats="HWC")
+        with storage_errors(self._folder):
+            self._writer.add_image(name, picture, step, dataformats="HWC")
 
     def close(self) -> None:
-        self._writer.close()
+        with storage_errors(self._folder):
+            self._writer.close()
+
+
+def _left_to_caller(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread, and raises what that met again at the next call: once is enough."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
