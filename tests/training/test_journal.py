@@ -23,8 +23,12 @@ def test_a_full_disk_is_said_once_and_without_a_traceback(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(RecordWriter, "write", no_space)
-    with pytest.raises(StorageError, match=r"No space is left to write .*logs; free some"):
+
+    def write_until_it_fails() -> None:
         for step in range(500):
             journal.scalars({"loss/critic": 1.0}, step=step)
             time.sleep(0.01)
+
+    with pytest.raises(StorageError, match=r"No space is left to write .*logs; free some"):
+        write_until_it_fails()
     assert "Traceback" not in capfd.readouterr().err

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -237,7 +237,7 @@ class _Workers:
 
     def run(self, tasks: Iterator[_Task]) -> Iterator[tuple[_Task, list[int]]]:
         """Each task as it comes to its end, and which of its pictures could not be decoded."""
-        waiting = {}
+        waiting: dict[Future[list[int]], _Task] = {}
         try:
             while True:
                 for task in itertools.islice(tasks, self.tasks_ahead - len(waiting)):
