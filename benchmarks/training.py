@@ -28,8 +28,9 @@ from latentbench.artifacts.files import file_sha256, read_csv, write_array, writ
 from latentbench.artifacts.layout import DATASET_MANIFEST, HISTORY, images_name, labels_name
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import parse_params, read_config
+from latentbench.config.models import DCGANModel
 from latentbench.models.initialisation import initialise
-from latentbench.models.networks import downsampling_network, upsampling_network
+from latentbench.models.networks import Decoder, Encoder, Shape
 from latentbench.rng import numpy_generator, torch_generator
 
 BATCH = 64
@@ -135,8 +136,9 @@ def example_loop(pictures: Path, *, image_size: int, width: int) -> Any:
     from torchvision import datasets, transforms
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    generator = upsampling_network(LATENT_DIM, image_size=image_size, channels=3, width=width)
-    discriminator = downsampling_network(1, image_size=image_size, channels=3, width=width, batch_norm=True)
+    model, shape = DCGANModel(objective="dcgan", latent_dim=LATENT_DIM, width=width), Shape(image_size, channels=3)
+    generator = nn.Sequential(*Decoder(model, shape).layers, nn.Tanh())
+    discriminator = nn.Sequential(*Encoder(1, model, shape, batch_norm=True).layers, nn.Flatten(0))
     for network in (generator, discriminator):
         initialise(network, "dcgan", torch_generator(0, "weights"))
         network.to(device)

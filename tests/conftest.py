@@ -14,7 +14,7 @@ from latentbench.artifacts.layout import DATASET_MANIFEST, SPLITS, images_name, 
 from latentbench.config.load import parse_params
 from latentbench.rng import numpy_generator
 
-MODELS = ("vae", "dcgan", "wgan_gp")
+MODELS = ("autoencoder", "vae", "dcgan", "cgan", "wgan_gp")
 
 
 @pytest.fixture

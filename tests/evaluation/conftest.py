@@ -20,6 +20,9 @@ from latentbench.cli import main
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
+from latentbench.data.labels import LabelKinds
+from latentbench.data.prepared import PreparedDataset
+from latentbench.models.networks import Shape
 from latentbench.models.registry import build_objective
 
 EPOCHS = (1, 3)
@@ -65,21 +68,23 @@ def make_experiment(make_config: Callable[..., Path]) -> Callable[..., Path]:
 
     def make(data: Path, objective: str = "dcgan", channels: int = 1, **sections: Any) -> Path:
         path = make_config(objective, channels=channels, **sections)
-        digest = read_json(data / DATASET_MANIFEST)["digest"]
         for epoch in EPOCHS:
-            write_checkpoint(path, epoch, data_digest=digest)
+            write_checkpoint(path, epoch, data=data)
         return path.parent
 
     return make
 
 
-def write_checkpoint(config_path: Path, epoch: int, *, data_digest: str, factor: float = 1.0) -> None:
+def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float = 1.0) -> None:
     config = read_config(config_path, ExperimentConfig)
-    objective = build_objective(config.model, image_size=config.image_size, channels=config.channels, seed=epoch)
+    labels = LabelKinds.of(PreparedDataset.open(data), config.model.condition)
+    shape = Shape(config.image_size, config.channels, num_labels=len(labels.names))
+    objective = build_objective(config.model, shape, seed=epoch)
     weights = {
         name: weight * factor if weight.is_floating_point() else weight for name, weight in objective.weights().items()
     }
-    metadata = {"format": 1, "settings": config.training_settings(), "data_digest": data_digest}
+    metadata = {"format": 1, "settings": config.training_settings(), "labels": vars(labels)}
+    metadata["data_digest"] = read_json(data / DATASET_MANIFEST)["digest"]
     write_tensors(checkpoint_path(config_path.parent, epoch), weights, metadata | {"epoch": epoch, "step": epoch})
 
 

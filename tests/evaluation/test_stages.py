@@ -103,9 +103,11 @@ def test_metrics_agree_with_cleanfid_on_the_same_samples(
     real = read_array(reference / "classifier-features.npy").astype(np.float64)
     distances = []
     for seed_index in range(2):
-        objective = load_checkpoint(config, results, EPOCHS[-1], device=CPU)
-        latents = draw_latents(90, objective.latent_dim, torch_generator(config.seed, "evaluation", seed_index))
-        drawn = extractor(to_uint8(objective.sample(latents))).double().numpy()
+        trained = load_checkpoint(config, results, EPOCHS[-1], device=CPU)
+        generator = torch_generator(config.seed, "evaluation", seed_index)
+        latents = draw_latents(90, trained.objective.latent_dim, generator)
+        labels = trained.labels.draw(90, generator)
+        drawn = extractor(to_uint8(trained.objective.sample(latents, labels))).double().numpy()
         distances.append(
             frechet_distance(
                 drawn.mean(axis=0), np.cov(drawn, rowvar=False), real.mean(axis=0), np.cov(real, rowvar=False)
@@ -229,8 +231,7 @@ def test_checkpoint_with_other_networks_is_refused(
 
 def test_diverged_checkpoint_is_an_error(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
-    digest = read_json(prepared / DATASET_MANIFEST)["digest"]
-    write_checkpoint(results / "config.yaml", EPOCHS[0], data_digest=digest, factor=math.nan)
+    write_checkpoint(results / "config.yaml", EPOCHS[0], data=prepared, factor=math.nan)
     said = sentence(evaluate(results, reference))
     assert "epoch-0001.safetensors generates infinite or NaN pixels" in said
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from latentbench.artifacts.files import file_sha256, read_json
 from latentbench.cli import main
+from latentbench.config.experiments import Latent
 from latentbench.latent.explore import reconstruction_error
 from latentbench.latent.interpolation import interpolate
 from latentbench.latent.inversion import invert, nearest_samples, on_sphere
@@ -22,6 +23,7 @@ from latentbench.rng import torch_generator
 from tests.conftest import MODELS
 
 Make = Callable[..., Path]
+NO_LABELS = torch.zeros(50, 0)
 
 
 @pytest.mark.parametrize("kind", ["spherical", "linear"])
@@ -59,13 +61,13 @@ class _Linear(Objective):
 
     def make_optimizers(self) -> None: ...
 
-    def step(self, images: Tensor, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         raise NotImplementedError
 
     def networks(self) -> dict[str, nn.Module]:
         return {"matrix": self.matrix}
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
         return self.matrix(latents).reshape(-1, 1, 4, 4)
 
 
@@ -74,10 +76,9 @@ def test_inversion_finds_the_latent_that_made_an_image() -> None:
     truth = on_sphere(torch.randn(5, 4, generator=torch_generator(0, "truth")))
     found = invert(
         objective,
-        objective.sample(truth).clone(),
-        starts=64,
-        steps=400,
-        learning_rate=0.05,
+        objective.sample(truth, NO_LABELS[:5]).clone(),
+        NO_LABELS[:5],
+        Latent(inversion_starts=64, inversion_steps=400, inversion_learning_rate=0.05),
         generator=torch_generator(0, "starts"),
     )
     torch.testing.assert_close(found, truth, atol=1e-2, rtol=0)
@@ -86,9 +87,11 @@ def test_inversion_finds_the_latent_that_made_an_image() -> None:
 def test_the_start_is_the_nearest_sample() -> None:
     objective = _Linear()
     images = torch.randn(3, 1, 4, 4, generator=torch_generator(0, "images"))
-    starts = nearest_samples(objective, images, starts=50, generator=torch_generator(0, "s"), batch_size=7)
+    starts = nearest_samples(
+        objective, images, NO_LABELS[:3], starts=50, generator=torch_generator(0, "s"), batch_size=7
+    )
     candidates = torch.randn(50, 4, generator=torch_generator(0, "s"))
-    errors = (objective.sample(candidates)[None] - images[:, None]).square().sum(dim=(2, 3, 4))
+    errors = (objective.sample(candidates, NO_LABELS)[None] - images[:, None]).square().sum(dim=(2, 3, 4))
     assert torch.equal(starts, candidates[errors.argmin(dim=1)])
 
 
@@ -121,7 +124,7 @@ def test_explore_leaves_what_is_promised(objective: str, make_config: Make, make
         "interpolation": (2, 4, 32, 32, 1),
     }
     told = read_json(results / "latent" / "explore.json")
-    assert told["method"] == ("encoding" if objective == "vae" else "inversion")
+    assert told["method"] == ("encoding" if objective in ("autoencoder", "vae") else "inversion")
     assert (told["epoch"], told["num_images"]) == (3, 3)
     reals, models = (np.load(results / "latent" / f"reconstruction-{name}.npy") for name in ("real", "model"))
     assert told["mse"] == pytest.approx(reconstruction_error(reals, models)["mse"])

@@ -7,17 +7,30 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from latentbench.config.experiments import DCGANModel, VAEModel, WGANGPModel
+from latentbench.config.models import DCGANModel, VAEModel, WGANGPModel
 from latentbench.models.adam import Adam
+from latentbench.models.adversarial import calls_real, discriminator_loss, generator_loss
 from latentbench.models.averaging import update_average
 from latentbench.models.dcgan import DCGAN
+from latentbench.models.likelihoods import (
+    SMALLEST_VARIANCE,
+    ContinuousBernoulli,
+    Gaussian,
+    bits_per_dimension,
+    gaussian_nll,
+    log_bernoulli_constant,
+)
+from latentbench.models.networks import Shape
 from latentbench.models.registry import build_objective
-from latentbench.models.vae import SMALLEST_VARIANCE, VAE, gaussian_kl, gaussian_nll
+from latentbench.models.vae import VAE, gaussian_kl
 from latentbench.models.wgan_gp import WGANGP, gradient_penalty
 from latentbench.rng import torch_generator
+
+NO_LABELS = torch.zeros(8, 0)
 
 
 def _images(number: int = 8, size: int = 32, channels: int = 1) -> torch.Tensor:
@@ -49,16 +62,95 @@ def test_the_optimal_variance_is_that_of_maximum_likelihood() -> None:
         gaussian_nll(squared_error, mse * factor, dimensions=dimensions).mean() for factor in (0.99, 1.0, 1.01)
     ]
     assert likelihoods[1] < min(likelihoods[0], likelihoods[2])
-    model = VAE(VAEModel(objective="vae", width=4), image_size=32, channels=1, generator=torch_generator(0, "w"))
-    assert model._variance(mse) == mse
-    assert model._variance(torch.tensor(0.0)).item() == pytest.approx(SMALLEST_VARIANCE)
+    assert Gaussian(None)._variance(squared_error, dimensions) == mse
+    assert Gaussian(None)._variance(torch.zeros(3), dimensions).item() == pytest.approx(SMALLEST_VARIANCE)
+
+
+def test_the_continuous_bernoulli_is_the_density_that_torch_has() -> None:
+    outputs = torch.cat([torch.linspace(-6, 6, 49), torch.tensor([0.0, 1e-3, -1e-3, 0.049, 0.051])])
+    levels = torch.rand(len(outputs), generator=torch_generator(0, "levels"))
+    theirs = TorchContinuousBernoulli(logits=2 * outputs.double(), lims=(0.4999, 0.5001))
+    images = 2 * levels.view(-1, 1, 1, 1) - 1
+    nll = ContinuousBernoulli().nll(outputs.view(-1, 1, 1, 1), images)
+    # A density over [-1, 1] is half of that over [0, 1].
+    torch.testing.assert_close(nll.double(), math.log(2) - theirs.log_prob(levels.double()), rtol=1e-4, atol=1e-5)
+    mean = ContinuousBernoulli().mean(outputs)
+    torch.testing.assert_close(mean.double(), 2 * theirs.mean - 1, rtol=1e-4, atol=1e-4)
+
+
+def test_densities_integrate_to_one() -> None:
+    grid = torch.linspace(-1, 1, 4001)
+    for output in (-3.0, 0.0, 0.02, 1.5):
+        outputs = torch.full((len(grid), 1, 1, 1), output)
+        density = (-ContinuousBernoulli().nll(outputs, grid.view(-1, 1, 1, 1))).exp()
+        assert torch.trapezoid(density, grid).item() == pytest.approx(1, abs=1e-3)
+    assert log_bernoulli_constant(torch.zeros(())).item() == pytest.approx(math.log(2))
+
+
+def test_bits_per_dimension_of_a_known_decoder() -> None:
+    # A uniform density over [-1, 1] knows nothing of the 255 steps between 256 levels.
+    nll = torch.tensor(30 * math.log(2))
+    assert bits_per_dimension(nll, dimensions=30).item() == pytest.approx(math.log2(255))
+    # A normal density whose standard deviation is a step between levels.
+    step = 2 / 255
+    nll = gaussian_nll(torch.tensor(0.0), torch.tensor(step**2), dimensions=30)
+    assert bits_per_dimension(nll, dimensions=30).item() == pytest.approx(0.5 * math.log2(2 * math.pi), abs=1e-5)
+
+
+REAL, FAKE = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([-3.0, 0.25, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "discriminator", "generator"),
+    [
+        # By hand: -log σ(s) = log(1 + e⁻ˢ).
+        (
+            "non_saturating",
+            sum(math.log1p(math.exp(-s)) for s in REAL.tolist()) / 3
+            + sum(math.log1p(math.exp(s)) for s in FAKE.tolist()) / 3,
+            sum(math.log1p(math.exp(-s)) for s in FAKE.tolist()) / 3,
+        ),
+        (
+            "minimax",
+            sum(math.log1p(math.exp(-s)) for s in REAL.tolist()) / 3
+            + sum(math.log1p(math.exp(s)) for s in FAKE.tolist()) / 3,
+            sum(math.log(1 - 1 / (1 + math.exp(-s))) for s in FAKE.tolist()) / 3,
+        ),
+        ("hinge", (0 + 2 + 0.5) / 3 + (0 + 1.25 + 2) / 3, -(-3 + 0.25 + 1) / 3),
+        ("least_squares", 0.5 * (1 + 4 + 0.25) / 3 + 0.5 * (9 + 0.0625 + 1) / 3, 0.5 * (16 + 0.5625 + 0) / 3),
+    ],
+)
+def test_losses_at_known_scores(loss: str, discriminator: float, generator: float) -> None:
+    assert discriminator_loss(loss, real=REAL, fake=FAKE).item() == pytest.approx(discriminator, rel=1e-6)
+    assert generator_loss(loss, FAKE).item() == pytest.approx(generator, rel=1e-6)
+
+
+def test_smoothing_moves_the_target_of_real_images_alone() -> None:
+    expected = binary_cross_entropy_with_logits(REAL, torch.full((3,), 0.9)) + binary_cross_entropy_with_logits(
+        FAKE, torch.zeros(3)
+    )
+    found = discriminator_loss("non_saturating", real=REAL, fake=FAKE, smoothing=0.1)
+    torch.testing.assert_close(found, expected)
+    found = discriminator_loss("least_squares", real=torch.full((3,), 0.9), fake=torch.zeros(3), smoothing=0.1)
+    assert found.item() == pytest.approx(0)
+
+
+def test_a_score_says_real_on_its_target_s_side() -> None:
+    assert calls_real("non_saturating", REAL).tolist() == [True, False, True]
+    assert calls_real("least_squares", torch.tensor([0.4, 0.6])).tolist() == [False, True]
+
+
+def test_the_kl_s_weight_warms_up() -> None:
+    config = VAEModel(objective="vae", width=4, kl_weight=2.0, kl_warmup_steps=4)
+    model = VAE(config, Shape(32, 1), generator=torch_generator(0, "w"))
+    assert [model.kl_weight(step) for step in range(6)] == [0, 0.5, 1, 1.5, 2, 2]
 
 
 def test_vae_terms_add_up_to_the_bound() -> None:
     config = VAEModel(objective="vae", width=4, kl_weight=2.5, decoder_std=0.7)
-    objective = build_objective(config, image_size=32, channels=1, seed=0).train()
+    objective = build_objective(config, Shape(32, 1), seed=0).train()
     objective.make_optimizers()
-    step = objective.step(_images(), step=0, generator=torch_generator(0, "step"))
+    step = objective.step(_images(), NO_LABELS, step=0, generator=torch_generator(0, "step"))
     terms = {name: value.item() for name, value in step.items()}
     assert terms["loss"] == pytest.approx(terms["reconstruction"] + 2.5 * terms["kl"], rel=1e-6)
     constant = 0.5 * 1024 * math.log(2 * math.pi * 0.49)
@@ -80,33 +172,33 @@ def test_the_penalty_of_a_linear_critic_is_known(slope: float) -> None:
 
 def test_dcgan_scores_are_those_of_binary_cross_entropy() -> None:
     config = DCGANModel(objective="dcgan", width=4, latent_dim=5)
-    objective = build_objective(config, image_size=32, channels=1, seed=0).train()
+    objective = build_objective(config, Shape(32, 1), seed=0).train()
     assert isinstance(objective, DCGAN)
     images, generator = _images(), torch_generator(0, "step")
     with torch.no_grad():
-        fakes = objective.generate(len(images), torch_generator(0, "step"))
-        real, fake = objective.score(images), objective.score(fakes)
+        fakes = objective.generate(NO_LABELS, torch_generator(0, "step"))
+        real, fake = objective.score(images, NO_LABELS), objective.score(fakes, NO_LABELS)
         expected = binary_cross_entropy_with_logits(real, torch.ones(8)) + binary_cross_entropy_with_logits(
             fake, torch.zeros(8)
         )
-        generator_loss = objective.generator_loss(fake)
-    assert generator_loss.item() == pytest.approx(binary_cross_entropy_with_logits(fake, torch.ones(8)).item())
+        loss = objective.generator_loss(fake)
+    assert loss.item() == pytest.approx(binary_cross_entropy_with_logits(fake, torch.ones(8)).item())
     objective.make_optimizers()
-    terms = objective.step(images, step=0, generator=generator)
+    terms = objective.step(images, NO_LABELS, step=0, generator=generator)
     assert terms["discriminator_loss"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert terms["accuracy_real"].item() == pytest.approx((real > 0).float().mean().item())
 
 
 def test_the_critic_is_trained_n_critic_times_as_often_as_the_generator() -> None:
     config = WGANGPModel(objective="wgan_gp", width=4, latent_dim=5, n_critic=3)
-    objective = build_objective(config, image_size=32, channels=1, seed=0).train()
+    objective = build_objective(config, Shape(32, 1), seed=0).train()
     assert isinstance(objective, WGANGP)
     objective.make_optimizers()
     turns = []
     for step in range(7):
         before = [parameter.clone() for parameter in objective.generator.parameters()]
         critic = [parameter.clone() for parameter in objective.discriminator.parameters()]
-        terms = objective.step(_images(), step=step, generator=torch_generator(0, "step", step))
+        terms = objective.step(_images(), NO_LABELS, step=step, generator=torch_generator(0, "step", step))
         moved = any(
             not torch.equal(old, new) for old, new in zip(before, objective.generator.parameters(), strict=True)
         )
@@ -118,6 +210,18 @@ def test_the_critic_is_trained_n_critic_times_as_often_as_the_generator() -> Non
     assert turns == [False, False, True, False, False, True, False]
 
 
+def test_the_generator_can_take_several_steps_at_each_turn() -> None:
+    config = DCGANModel(objective="dcgan", width=4, latent_dim=5, n_generator=3, discriminator_learning_rate=1e-3)
+    objective = build_objective(config, Shape(32, 1), seed=0).train()
+    objective.make_optimizers()
+    for step in range(2):
+        objective.step(_images(), NO_LABELS, step=step, generator=torch_generator(0, "step", step))
+    assert objective.optimizers["generator"].steps[0].item() == 6
+    assert objective.optimizers["discriminator"].steps[0].item() == 2
+    assert objective.optimizers["generator"].learning_rate == 2e-4
+    assert objective.optimizers["discriminator"].learning_rate == 1e-3
+
+
 def test_adam_steps_as_torch_optim_does() -> None:
     networks = [nn.Linear(6, 3), nn.Linear(6, 3)]
     networks[1].load_state_dict(networks[0].state_dict())
@@ -127,7 +231,8 @@ def test_adam_steps_as_torch_optim_does() -> None:
         inputs = torch.randn(4, 6, generator=torch_generator(0, "adam", step))
         for network in networks:
             network(inputs).square().sum().backward()
-        ours.step()
+        norm = torch.stack([parameter.grad.norm() for parameter in networks[0].parameters()]).norm()
+        torch.testing.assert_close(ours.step(), norm)
         theirs.step()
         theirs.zero_grad()
     for mine, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):

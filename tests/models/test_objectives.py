@@ -1,100 +1,157 @@
-"""What every entry of the registry keeps to."""
+"""What every entry of the registry keeps to, whatever its networks."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrize
 
-from latentbench.config.experiments import DCGANModel, GANModel, VAEModel, WGANGPModel
-from latentbench.models.networks import count_parameters, downsampling_network, upsampling_network
+from latentbench.config.load import parse_params
+from latentbench.config.models import AnyModel
+from latentbench.errors import ConfigError
+from latentbench.models.gan import GAN
+from latentbench.models.initialisation import initialise
+from latentbench.models.networks import Decoder, Encoder, Shape, count_parameters
 from latentbench.models.objective import Discriminates, Encodes, Objective, draw_latents
 from latentbench.models.registry import OBJECTIVES, build_objective
 from latentbench.rng import torch_generator
 
-CONFIGS = {
-    "vae": VAEModel(objective="vae", latent_dim=5, width=4),
-    "dcgan": DCGANModel(objective="dcgan", latent_dim=5, width=4),
-    "wgan_gp": WGANGPModel(objective="wgan_gp", latent_dim=5, width=4, n_critic=2),
+# Architecture variants by the settings that make them.
+CONVOLUTIONAL = {"network": "convolutional"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "convolutional": CONVOLUTIONAL,
+    "deeper": CONVOLUTIONAL | {"layers_per_stage": 2},
+    "residual": {"network": "residual"},
+    "dilated": CONVOLUTIONAL | {"layers_per_stage": 2, "dilation": 2},
+    "residual dilated": {"network": "residual", "layers_per_stage": 2, "dilation": 2},
+    "attention": CONVOLUTIONAL | {"attention": 8},
+    "spectral norm": CONVOLUTIONAL | {"spectral_norm": True},
+    "fully connected": {"network": "fully_connected", "hidden": [12, 8]},
 }
+CLASSES = 3
+SHAPE = Shape(32, 1)
 
 
-def _build(name: str, *, image_size: int = 32, channels: int = 1, seed: int = 0) -> Objective:
-    objective = build_objective(CONFIGS[name], image_size=image_size, channels=channels, seed=seed)
+def _config(objective: str, image_size: int = 32, **settings: Any) -> AnyModel:
+    """As a user writes it."""
+    model = {"objective": objective, "latent_dim": 5, "width": 4, "label_dim": 3, **settings}
+    if objective == "wgan_gp":
+        model = {"n_critic": 2} | ({"gp_weight": 0.0} if settings.get("spectral_norm") else {}) | model
+    raw = {
+        "studies": {"s": {"title": "t"}},
+        "datasets": {"d": {"source": "folder", "path": "x", "image_size": image_size}},
+        "experiments": {"e": {"study": "s", "dataset": "d", "model": model}},
+    }
+    return parse_params(raw, where="params.yaml").experiment("e").model
+
+
+def _build(config: AnyModel, *, image_size: int = 32, channels: int = 1, seed: int = 0) -> Objective:
+    shape = Shape(image_size, channels, num_labels=CLASSES if config.condition else 0)
+    objective = build_objective(config, shape, seed=seed)
     objective.make_optimizers()
     return objective.train()
 
 
-def _train(objective: Objective, *, start: int = 0, stop: int = 4, image_size: int = 32, channels: int = 1) -> None:
+def _labels(config: AnyModel, number: int) -> torch.Tensor:
+    return torch.eye(CLASSES)[torch.arange(number) % CLASSES] if config.condition else torch.zeros(number, 0)
+
+
+def _train(
+    objective: Objective, config: AnyModel, *, start: int = 0, stop: int = 4, image_size: int = 32, channels: int = 1
+) -> None:
     for step in range(start, stop):
         generator = torch_generator(0, "step", step)
         images = torch.rand(6, image_size, image_size, channels, generator=generator).permute(0, 3, 1, 2) * 2 - 1
-        terms = objective.step(images, step=step, generator=generator)
+        terms = objective.step(images, _labels(config, 6), step=step, generator=generator)
         assert set(terms) <= set(objective.terms)
         assert all(torch.isfinite(value) and not value.requires_grad for value in terms.values())
 
 
-def test_the_whole_registry_is_walked() -> None:
-    assert set(CONFIGS) == set(OBJECTIVES)
-
-
-@pytest.mark.parametrize("image_size", [32, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("image_size", [32, 64, 128])
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_it_learns_samples_and_loads(name: str, channels: int, image_size: int) -> None:
-    objective = _build(name, image_size=image_size, channels=channels)
-    _train(objective, stop=2, image_size=image_size, channels=channels)
-    loaded = _build(name, image_size=image_size, channels=channels, seed=1)
+def test_it_learns_resumes_samples_and_loads(name: str, variant: str, image_size: int, channels: int) -> None:
+    """Five steps; the same five with a kill after the third; a checkpoint and back."""
+    size = {"image_size": image_size, "channels": channels}
+    config = _config(name, image_size, **VARIANTS[variant])
+    objective = _build(config, **size)
+    _train(objective, config, stop=3, **size)
+    state = {key: tensor.clone() for key, tensor in objective.training_state().items()}
+    _train(objective, config, start=3, stop=5, **size)
+
+    resumed = _build(config, seed=9, **size)
+    resumed.load_training_state(state)
+    _train(resumed, config, start=3, stop=5, **size)
+    expected, found = objective.training_state(), resumed.training_state()
+    assert set(expected) == set(found)
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in found.items())
+
+    loaded = _build(config, seed=1, **size)
     loaded.load_weights({key: tensor.clone() for key, tensor in objective.weights().items()})
-    latents = draw_latents(3, objective.latent_dim, torch_generator(0, "latents"))
-    images = objective.eval().sample(latents)
+    latents, labels = draw_latents(3, objective.latent_dim, torch_generator(0, "latents")), _labels(config, 3)
+    images = objective.eval().sample(latents, labels)
     assert images.shape == (3, channels, image_size, image_size)
     assert images.abs().max() <= 1
-    assert torch.equal(loaded.sample(latents), images)
+    assert torch.equal(loaded.sample(latents, labels), images)
     if isinstance(loaded, Encodes):
-        assert loaded.encode(images).shape == (3, objective.latent_dim)
+        assert loaded.encode(images, labels).shape == (3, objective.latent_dim)
     if isinstance(loaded, Discriminates):
-        assert loaded.discriminate(images).shape == (3,)
+        assert loaded.discriminate(images, labels).shape == (3,)
+
+
+@pytest.mark.parametrize("network", ["convolutional", "residual", "fully_connected"])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_labels_reach_every_network(name: str, network: str) -> None:
+    config = _config(name, network=network, condition="class")
+    objective = _build(config)
+    _train(objective, config, stop=2)
+    objective.eval()
+    latents = draw_latents(1, objective.latent_dim, torch_generator(0, "latents")).expand(CLASSES, -1)
+    images = objective.sample(latents, torch.eye(CLASSES))
+    assert not torch.allclose(images[0], images[1])
+    same = images[:1].expand(CLASSES, -1, -1, -1)
+    if isinstance(objective, Encodes):
+        codes = objective.encode(same, torch.eye(CLASSES))
+        assert not torch.allclose(codes[0], codes[1])
+    if isinstance(objective, Discriminates):
+        assert len(objective.discriminate(same, torch.eye(CLASSES)).unique()) == CLASSES
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_a_resumed_state_gives_the_same_bits(name: str) -> None:
-    undisturbed = _build(name)
-    _train(undisturbed, stop=7)
-    first = _build(name)
-    _train(first, stop=3)
-    second = _build(name, seed=9)
-    second.load_training_state({key: tensor.clone() for key, tensor in first.training_state().items()})
-    _train(second, start=3, stop=7)
-    expected = undisturbed.training_state()
-    assert set(expected) == set(second.training_state())
-    assert all(torch.equal(tensor, expected[key]) for key, tensor in second.training_state().items())
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_first_weights_depend_on_the_seed_alone(name: str) -> None:
+@pytest.mark.parametrize("settings", [{}, {"spectral_norm": True}, {"initialisation": "default"}])
+def test_first_weights_depend_on_the_seed_alone(name: str, settings: dict[str, Any]) -> None:
+    config = _config(name, **settings)
     torch.manual_seed(1)
-    one = _build(name).state_dict()
+    one = _build(config).state_dict()
     torch.manual_seed(2)
-    same, other = _build(name).state_dict(), _build(name, seed=1).state_dict()
+    same, other = _build(config).state_dict(), _build(config, seed=1).state_dict()
     assert all(torch.equal(tensor, one[key]) for key, tensor in same.items())
     assert any(not torch.equal(tensor, one[key]) for key, tensor in other.items())
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_sample_does_not_depend_on_its_batch(name: str) -> None:
-    objective = _build(name)
-    _train(objective)
+    config = _config(name)
+    objective = _build(config)
+    _train(objective, config)
     objective.eval()
-    latents = draw_latents(9, objective.latent_dim, torch_generator(0, "latents"))
-    whole = objective.sample(latents)
-    parts = torch.cat([objective.sample(part) for part in latents.split(2)])
-    torch.testing.assert_close(whole, parts, rtol=0, atol=1e-5)
+    latents, labels = draw_latents(9, objective.latent_dim, torch_generator(0, "latents")), _labels(config, 9)
+    whole = objective.sample(latents, labels)
+    parts = [objective.sample(*part) for part in zip(latents.split(2), labels.split(2), strict=True)]
+    torch.testing.assert_close(whole, torch.cat(parts), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES if isinstance(CONFIGS[name], GANModel)])
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_gan_is_sampled_from_its_averaged_weights(name: str) -> None:
-    objective = _build(name)
-    _train(objective)
+    config = _config(name)
+    objective = _build(config)
+    if not isinstance(objective, GAN):
+        return
+    _train(objective, config)
     weights = objective.weights()
     state = objective.state_dict()
     keys = [key for key in weights if key.startswith("generator.")]
@@ -105,17 +162,113 @@ def test_a_gan_is_sampled_from_its_averaged_weights(name: str) -> None:
 
 def test_the_networks_are_dcgans_of_the_paper() -> None:
     """Figure 1 of Radford et al.: 100 latents, 4×4×1024, then 512, 256, 128 and 3 channels at 64×64."""
-    generator = upsampling_network(100, image_size=64, channels=3, width=128)
+    shape = Shape(64, 3)
+    generator = Decoder(_config("dcgan", 64, latent_dim=100, width=128), shape)
     by_hand = 100 * 16 * 1024 + 16 * (1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + 3
     batch_norms = 2 * (1024 + 512 + 256 + 128)
     assert count_parameters(generator) == by_hand + batch_norms
-    discriminator = downsampling_network(1, image_size=64, channels=3, width=64, batch_norm=True)
+    discriminator = Encoder(1, _config("dcgan", 64, width=64), shape, batch_norm=True)
     by_hand = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 1
     assert count_parameters(discriminator) == by_hand + 2 * (128 + 256 + 512)
 
 
-def test_a_critic_scores_each_image_by_itself() -> None:
-    critic = downsampling_network(1, image_size=32, channels=1, width=4, batch_norm=False).train()
+def test_the_critic_is_dcgan_s_without_batch_norm() -> None:
+    """Gulrajani et al., section 4: biases stand where batch norm's shifts did."""
+    critic = build_objective(_config("wgan_gp", 64, width=64), Shape(64, 3), seed=0).networks()["discriminator"]
+    by_hand = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 128 + 256 + 512 + 1
+    assert count_parameters(critic) == by_hand
+
+
+def test_a_cgan_puts_the_label_beside_latent_and_pixels() -> None:
+    """Mirza & Osindero, section 3.2, with one embedding on either side."""
+    config = _config("cgan", latent_dim=100, label_dim=10, hidden=[40, 20])
+    networks = build_objective(config, Shape(32, 1, num_labels=7), seed=0).networks()
+    assert count_parameters(networks["generator"]) == (
+        7 * 10 + (100 + 10) * 20 + 2 * 20 + 20 * 40 + 2 * 40 + 40 * 1024 + 1024
+    )
+    assert count_parameters(networks["discriminator"]) == 7 * 10 + (1024 + 10) * 40 + 40 + 40 * 20 + 20 + 20 + 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"network": "residual"}, {"attention": 8, "layers_per_stage": 2}])
+def test_a_critic_scores_each_image_by_itself(settings: dict[str, Any]) -> None:
+    critic = Encoder(1, _config("wgan_gp", **settings), SHAPE, batch_norm=False).train()
     images = torch.randn(4, 1, 32, 32, generator=torch_generator(0, "images"))
-    alone = torch.cat([critic(image[None]) for image in images])
-    torch.testing.assert_close(critic(images), alone, rtol=1e-5, atol=1e-5)
+    alone = torch.cat([critic(image[None], torch.zeros(1, 0)) for image in images])
+    torch.testing.assert_close(critic(images, torch.zeros(4, 0)), alone, rtol=1e-5, atol=1e-5)
+
+
+def test_variants_are_different_networks() -> None:
+    def layers(network: nn.Module) -> str:
+        leaves = [module for module in network.modules() if not list(module.children())]
+        return "\n".join(map(str, leaves))
+
+    drawn = {name: layers(_build(_config("wgan_gp", **settings))) for name, settings in VARIANTS.items()}
+    assert len(set(drawn.values())) == len(drawn)
+    assert "dilation=(2, 2)" in drawn["dilated"]
+    assert "dilation=(2, 2)" in drawn["residual dilated"]
+
+
+def test_attention_begins_as_the_network_without_it_and_then_looks_elsewhere() -> None:
+    config = _config("dcgan", attention=8)
+    objective = _build(config)
+    [attention, *_] = [
+        module for module in objective.discriminator.modules() if type(module).__name__ == "SelfAttention"
+    ]
+    images = torch.randn(2, 8, 8, 8, generator=torch_generator(0, "maps"))
+    assert torch.equal(attention(images), images)
+    with torch.no_grad():
+        attention.gain.fill_(1.0)
+        moved = images.clone()
+        moved[0, :, 0, 0] += 1
+        assert (attention(moved) - attention(images))[0, :, 7, 7].abs().max() > 0
+
+
+def test_a_spectral_norm_is_one() -> None:
+    config = _config("wgan_gp", spectral_norm=True)
+    objective = _build(config)
+    _train(objective, config, stop=20)
+    weights = [
+        module.weight.flatten(1)
+        for module in objective.discriminator.modules()
+        if parametrize.is_parametrized(module, "weight")
+    ]
+    assert len(weights) == 4
+    for weight in weights:
+        assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "std"),
+    [("dcgan", 0.02), ("xavier", (2 / (300 + 200)) ** 0.5), ("kaiming", (2 / 300) ** 0.5), ("default", 900**-0.5)],
+)
+def test_first_weights_are_spread_as_said(scheme: str, std: float) -> None:
+    layer = nn.Linear(300, 200)
+    initialise(layer, scheme, torch_generator(0, "w"))
+    assert layer.weight.std().item() == pytest.approx(std, rel=0.02)
+    assert (layer.bias.abs().max().item() > 0) == (scheme == "default")
+
+
+def test_orthogonal_weights_are() -> None:
+    layer = nn.Linear(30, 20)
+    initialise(layer, "orthogonal", torch_generator(0, "w"))
+    torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(20), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("objective", "settings", "said"),
+    [
+        ("dcgan", {"network": "fully_connected", "attention": 8}, "a fully connected network has no place for"),
+        ("vae", {"dilation": 2}, "set layers_per_stage: 2 or more"),
+        ("dcgan", {"attention": 32}, "feature maps have sides 16, 8, 4; choose one of them"),
+        ("wgan_gp", {"spectral_norm": True, "gp_weight": 10.0}, "bound the critic's slope twice"),
+        ("dcgan", {"n_critic": 2, "n_generator": 2}, "leave one of them at 1"),
+        ("dcgan", {"loss": "hinge", "label_smoothing": 0.1}, "the hinge loss has no target to smooth"),
+        ("vae", {"likelihood": "bernoulli", "decoder_std": 0.5}, "drop one of the two"),
+        ("cgan", {"condition": None}, "experiments.e.model.condition"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_reason(objective: str, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=r"params\.yaml: experiments\.e\.model") as error:
+        _config(objective, **settings)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)

@@ -31,6 +31,8 @@ def test_values_and_derivatives_are_those_of_pytorch(side: int, activation: nn.M
         activation,
         nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False),
         activation,
+        nn.Conv2d(4, 4, 3, padding=2, dilation=2),
+        activation,
         nn.Conv2d(4, 2, 1, groups=2),  # left to PyTorch
         nn.Flatten(),
         nn.LazyLinear(1),

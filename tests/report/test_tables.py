@@ -76,7 +76,7 @@ def test_experiments_on_two_datasets_are_not_ranked_together(make_study):
 def test_settings_that_differ_stand_apart(make_study):
     differing, shared = tables.settings(open_study(make_study()))
     assert cells(differing.markdown, "`model.objective`")[1:] == ["vae", "dcgan", "wgan_gp"]
-    assert cells(differing.markdown, "`model.n_critic`")[1:] == ["–", "–", "5"]
+    assert cells(differing.markdown, "`model.n_critic`")[1:] == ["–", "1", "5"]
     assert cells(shared.markdown, "`training.checkpoints`")[1:] == ["1, 2, 4"]
     assert "`training.epochs`" not in differing.markdown
 

@@ -244,22 +244,27 @@ def test_data_of_another_shape_is_said(make_config: Make, make_prepared: Make) -
 
 def test_an_epoch_shows_each_image_once(make_prepared: Make) -> None:
     dataset = PreparedDataset.open(make_prepared())
-    batches = Batches(dataset, batch_size=8, flip=False, seed=0, device=CPU)
+    batches = Batches(dataset, condition="class", batch_size=8, flip=False, seed=0, device=CPU)
     generator = torch.Generator()
     for epoch in range(2):
-        seen = torch.cat([batches.batch(epoch * 5 + step, generator) for step in range(5)])
+        seen = torch.cat([batches.batch(epoch * 5 + step, generator)[0] for step in range(5)])
         expected = to_model(torch.from_numpy(np.array(dataset.images("train"))))
         key = torch.arange(1024.0).reshape(1, 1, 32, 32)
         assert torch.equal((seen * key).sum(dim=(1, 2, 3)).sort()[0], (expected * key).sum(dim=(1, 2, 3)).sort()[0])
-    first, second = (batches.batch(step, generator) for step in (0, 5))
+    (first, labels), (second, _) = (batches.batch(step, generator) for step in (0, 5))
     assert not torch.equal(first, second)
+    # The bright quarter of a square tells its class.
+    quarters = first.unflatten(3, (2, 16)).unflatten(2, (2, 16)).mean(dim=(1, 3, 5)).flatten(1)
+    assert torch.equal(quarters.argmax(dim=1), labels.argmax(dim=1))
+    assert torch.equal(labels.sum(dim=1), torch.ones(8))
 
 
 def test_mirroring_turns_about_half_of_the_images(make_prepared: Make) -> None:
     dataset = PreparedDataset.open(make_prepared(num_train=400))
     generator = torch.Generator().manual_seed(0)
     plain, mirrored = (
-        Batches(dataset, batch_size=400, flip=flip, seed=0, device=CPU).batch(0, generator) for flip in (False, True)
+        Batches(dataset, condition=None, batch_size=400, flip=flip, seed=0, device=CPU).batch(0, generator)[0]
+        for flip in (False, True)
     )
     same = (plain == mirrored).all(dim=(1, 2, 3))
     turned = (plain.flip(3) == mirrored).all(dim=(1, 2, 3))

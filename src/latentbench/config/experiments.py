@@ -8,63 +8,7 @@ from pydantic import Field, model_validator
 
 from latentbench.config.base import Compute, Name, Section
 from latentbench.config.datasets import Channels, ImageSize
-
-
-class Model(Section):
-    """What every objective has in common. Defaults are those of the objective's paper."""
-
-    width: int = Field(default=64, ge=4, description="Channels at the largest resolution; doubles as it halves.")
-    learning_rate: float = Field(gt=0, description="Adam's step size.")
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-
-
-class VAEModel(Model):
-    """Variational autoencoder (Kingma & Welling, 2014) with a Gaussian likelihood."""
-
-    objective: Literal["vae"]
-    latent_dim: int = Field(default=64, ge=1, le=1024)
-    kl_weight: float = Field(default=1.0, ge=0, description="β of Higgins et al. (2017); 1 is the ELBO.")
-    decoder_std: float | None = Field(
-        default=None,
-        gt=0,
-        description="Standard deviation of the likelihood, where images are in [-1, 1]; "
-        "null is its maximum-likelihood value (Rybkin et al., 2021).",
-    )
-    learning_rate: float = Field(default=1e-3, gt=0)
-
-
-class GANModel(Model):
-    latent_dim: int = Field(default=128, ge=1, le=1024)
-    ema_decay: float = Field(
-        default=0.999,
-        ge=0,
-        lt=1,
-        description="Of the generator's averaged weights, per generator step; 0 is off.",
-    )
-
-
-class DCGANModel(GANModel):
-    """Radford et al. (2016): non-saturating loss, batch norm in both networks."""
-
-    objective: Literal["dcgan"]
-    latent_dim: int = Field(default=100, ge=1, le=1024)
-    learning_rate: float = Field(default=2e-4, gt=0)
-    beta1: float = Field(default=0.5, ge=0, lt=1)
-
-
-class WGANGPModel(GANModel):
-    """Gulrajani et al. (2017): Wasserstein critic with a gradient penalty."""
-
-    objective: Literal["wgan_gp"]
-    learning_rate: float = Field(default=1e-4, gt=0)
-    beta1: float = Field(default=0.0, ge=0, lt=1)
-    beta2: float = Field(default=0.9, ge=0, lt=1)
-    n_critic: int = Field(default=5, ge=1, description="Critic steps per generator step.")
-    gp_weight: float = Field(default=10.0, ge=0, description="λ of equation 3.")
-
-
-AnyModel = Annotated[VAEModel | DCGANModel | WGANGPModel, Field(discriminator="objective")]
+from latentbench.config.models import AnyModel
 
 
 class Training(Section):

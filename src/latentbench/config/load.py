@@ -55,6 +55,10 @@ def parse_params(raw: Any, *, where: str) -> Params:
                     f"{'studies' if key == 'study' else 'datasets'} "
                     f"({', '.join(section) or 'none there'}); add it or correct the name."
                 )
+        try:
+            experiment.model.require_size(params.datasets[experiment.dataset].image_size)
+        except ValueError as error:
+            raise ConfigError(f"{where}: experiments.{name}.model {error}.") from None
     return params
 
 
@@ -147,8 +151,10 @@ def _keys(error: ErrorDetails) -> list[int | str]:
         "emnist",
         "cifar10",
         "celeba",
+        "autoencoder",
         "vae",
         "dcgan",
+        "cgan",
         "wgan_gp",
     }
     # A tag stands right after the key of its union: datasets.NAME.TAG.… or …model.TAG.…

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from latentbench.artifacts.files import read_array, read_json
-from latentbench.artifacts.layout import DATASET_MANIFEST, images_name, labels_name
+from latentbench.artifacts.layout import DATASET_MANIFEST, attributes_name, images_name, labels_name
 from latentbench.errors import ArtifactError
 
 FORMAT = 1
@@ -85,6 +85,10 @@ class PreparedDataset:
 
     def labels(self, split: str) -> np.ndarray[Any, np.dtype[np.int64]]:
         return read_array(self.folder / labels_name(split))
+
+    def attributes(self, split: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """0 or 1, (number, attributes), in the order of `attribute_names`."""
+        return read_array(self.folder / attributes_name(split))
 
     def _check(self, split: str) -> None:
         manifest = self.manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,9 +10,19 @@ import torch
 from latentbench.artifacts.layout import checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, require_same_settings
 from latentbench.config.experiments import ExperimentConfig
+from latentbench.data.labels import LabelKinds
 from latentbench.errors import ArtifactError
+from latentbench.models.networks import Shape
 from latentbench.models.objective import Objective
 from latentbench.models.registry import build_objective
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An objective in inference mode, and the labels that its training data had."""
+
+    objective: Objective
+    labels: LabelKinds
 
 
 def load_checkpoint(
@@ -21,8 +32,8 @@ def load_checkpoint(
     *,
     device: torch.device,
     data_digest: str | None = None,
-) -> Objective:
-    """The objective as it was after `epoch`, in inference mode, on `device`.
+) -> Trained:
+    """The objective as it was after `epoch`, on `device`.
 
     Raises ArtifactError where the checkpoint is missing or damaged, was trained with other settings than the
     config's, or on another prepared dataset than that of `data_digest`, where one is given.
@@ -40,11 +51,13 @@ def load_checkpoint(
             f"{path} was trained on another preparation of {config.dataset} than it is now compared with; "
             "train the experiment again, or build the reference from the data it was trained on."
         )
-    objective = build_objective(config.model, image_size=config.image_size, channels=config.channels, seed=config.seed)
     try:
+        labels = LabelKinds(**metadata["labels"])
+        shape = Shape(config.image_size, config.channels, num_labels=len(labels.names))
+        objective = build_objective(config.model, shape, seed=config.seed)
         objective.load_weights(weights)
-    except (KeyError, RuntimeError):
+    except (KeyError, TypeError, RuntimeError):
         raise ArtifactError(
             f"{path} holds other networks than this version builds; train the experiment again."
         ) from None
-    return objective.to(device)
+    return Trained(objective.to(device), labels)

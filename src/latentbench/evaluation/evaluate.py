@@ -16,11 +16,11 @@ from latentbench.artifacts.progress import say, track
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.images import to_uint8
 from latentbench.errors import DivergenceError
-from latentbench.evaluation.checkpoints import load_checkpoint
+from latentbench.evaluation.checkpoints import Trained, load_checkpoint
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor, prepare_measurement, require_finite
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.models.objective import Objective, draw_latents
+from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
 
 Features = dict[str, Tensor]
@@ -72,11 +72,11 @@ class _Evaluator:
 
     def measure(self, epoch: int) -> Row:
         """A checkpoint's row of metrics.csv. All checkpoints decode the same latents."""
-        objective = self._load(epoch)
+        trained = self._load(epoch)
         frechet: dict[str, list[float]] = {name: [] for name in self.extractors}
         kernel: dict[str, list[Tensor]] = {name: [] for name in self.extractors}
         for seed_index in range(self.settings.num_seeds):
-            features = self._features(objective, epoch, seed_index)
+            features = self._features(trained, epoch, seed_index)
             for name, distances in self.distances.items():
                 frechet[name].append(distances.frechet(features[name]))
                 kernel[name].append(
@@ -117,30 +117,33 @@ class _Evaluator:
             floor |= {key: value for key, value in described.floor.items() if key != "num_images"}
         return {"protocols": protocols, "floor": floor}
 
-    def _load(self, epoch: int) -> Objective:
+    def _load(self, epoch: int) -> Trained:
         return load_checkpoint(
             self.config, self.results, epoch, device=self.device, data_digest=self.reference.data_digest
         )
 
-    def _features(self, objective: Objective, epoch: int, seed_index: int) -> Features:
+    def _features(self, trained: Trained, epoch: int, seed_index: int) -> Features:
         """Of one seed's samples, (num_samples, dim) by extractor."""
         batches: dict[str, list[Tensor]] = {name: [] for name in self.extractors}
-        for images in self._samples(objective, epoch, seed_index):
+        for images in self._samples(trained, epoch, seed_index):
             for name, extractor in self.extractors.items():
                 features = extractor(images)
                 require_finite(features, extractor)
                 batches[name].append(features)
         return {name: torch.cat(parts) for name, parts in batches.items()}
 
-    def _samples(self, objective: Objective, epoch: int, seed_index: int) -> Iterator[Tensor]:
+    def _samples(self, trained: Trained, epoch: int, seed_index: int) -> Iterator[Tensor]:
         """Batches of uint8 images (batch, height, width, channel): 8 bits, as a user would save them."""
         generator = torch_generator(self.config.seed, "evaluation", seed_index)
-        # Drawn at once, on the CPU: neither the batch size nor the device changes a latent.
-        latents = draw_latents(self.settings.num_samples, objective.latent_dim, generator)
-        batches = torch.split(latents, self.settings.batch_size)
+        # Drawn at once, on the CPU: neither the batch size nor the device changes a latent. Labels are as frequent
+        # as in the training data, which the samples are compared with.
+        latents = draw_latents(self.settings.num_samples, trained.objective.latent_dim, generator)
+        labels = trained.labels.draw(self.settings.num_samples, generator)
+        inputs = zip(*(torch.split(drawn, self.settings.batch_size) for drawn in (latents, labels)), strict=True)
         what = f"{self.config.name}, epoch {epoch}, seed {seed_index + 1} of {self.settings.num_seeds}"
-        for batch in track(batches, what, unit="batches"):
-            images = objective.sample(batch.to(self.device))
+        total = -(-self.settings.num_samples // self.settings.batch_size)
+        for latent, label in track(inputs, what, total=total, unit="batches"):
+            images = trained.objective.sample(latent.to(self.device), label.to(self.device))
             if not bool(torch.isfinite(images).all()):
                 raise DivergenceError(
                     f"{checkpoint_path(self.results, epoch)} generates infinite or NaN pixels: its training "

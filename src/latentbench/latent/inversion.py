@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from latentbench.config.experiments import Latent
 from latentbench.models.adam import Adam
 from latentbench.models.objective import Objective, draw_latents, frozen
 
@@ -12,40 +13,50 @@ from latentbench.models.objective import Objective, draw_latents, frozen
 def invert(
     objective: Objective,
     images: Tensor,
+    labels: Tensor,
+    settings: Latent,
     *,
-    starts: int,
-    steps: int,
-    learning_rate: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Latents (batch, latent_dim) whose decoded images are close to `images` in squared error.
+    """Latents (batch, latent_dim) that, decoded with `labels`, are close to `images` in squared error.
 
-    Begins, for each image, at the nearest of `starts` random samples, and follows Adam from there (Creswell &
+    Begins, for each image, at the nearest of `inversion_starts` random samples, and follows Adam from there (Creswell &
     Bharath, 2018). A latent is kept on the sphere of radius √latent_dim, where N(0, I) has its mass: off it a
     generator can copy pixels with latents that it would never be given.
     """
-    latents = nearest_samples(objective, images, starts=starts, generator=generator)
+    latents = nearest_samples(objective, images, labels, starts=settings.inversion_starts, generator=generator)
     latents = on_sphere(latents).requires_grad_()
-    optimizer = Adam([latents], learning_rate=learning_rate)  # type: ignore[list-item]
+    optimizer = Adam([latents], learning_rate=settings.inversion_learning_rate)  # type: ignore[list-item]
     with frozen(objective):
-        for step in range(steps):
+        for step in range(settings.inversion_steps):
             # Each image has its own latent, so the sum over images does not couple them.
-            (objective.decode(on_sphere(latents)) - images).square().mean(dim=(1, 2, 3)).sum().backward()
-            optimizer.learning_rate = learning_rate * (1 - step / steps)
+            (objective.decode(on_sphere(latents), labels) - images).square().mean(dim=(1, 2, 3)).sum().backward()
+            optimizer.learning_rate = settings.inversion_learning_rate * (1 - step / settings.inversion_steps)
             optimizer.step()
     return on_sphere(latents).detach()
 
 
 @torch.no_grad()
 def nearest_samples(
-    objective: Objective, images: Tensor, *, starts: int, generator: torch.Generator, batch_size: int = 256
+    objective: Objective,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    starts: int,
+    generator: torch.Generator,
+    batch_size: int = 256,
 ) -> Tensor:
-    """For each image, the one of `starts` random latents whose sample has the smallest squared error."""
+    """For each image, the one of `starts` random latents whose sample, of its label, has the smallest squared error."""
     candidates = draw_latents(starts, objective.latent_dim, generator)
-    errors = [
-        torch.cdist(images.flatten(1), objective.sample(batch).flatten(1)) for batch in candidates.split(batch_size)
-    ]
-    nearest: Tensor = candidates[torch.cat(errors, dim=1).argmin(dim=1)]
+    nearest = torch.empty(len(images), objective.latent_dim, device=images.device)
+    # `unique` takes no vectors of no entries, which are all alike.
+    for label in labels.unique(dim=0) if labels.shape[1] else labels[:1]:
+        alike = (labels == label).all(dim=1)
+        errors = [
+            torch.cdist(images[alike].flatten(1), objective.sample(batch, label.expand(len(batch), -1)).flatten(1))
+            for batch in candidates.split(batch_size)
+        ]
+        nearest[alike] = candidates[torch.cat(errors, dim=1).argmin(dim=1)]
     return nearest
 
 

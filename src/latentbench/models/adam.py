@@ -35,11 +35,12 @@ class Adam:
         self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Move the parameters against their gradients, then forget these."""
+    def step(self) -> Tensor:
+        """Move the parameters against their gradients, then forget these; the norm that all of them had together."""
         gradients = [parameter.grad for parameter in self.parameters]
         if any(gradient is None for gradient in gradients):
             raise RuntimeError("a parameter took no part in the loss")
+        norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()  # type: ignore[arg-type]
         adam(
             list(self.parameters),
             gradients,  # type: ignore[arg-type]
@@ -58,6 +59,7 @@ class Adam:
         )
         for parameter in self.parameters:
             parameter.grad = None
+        return norm
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next step depends on beside parameters and gradients."""

@@ -1,38 +1,50 @@
-"""DCGAN: the non-saturating game between convolutional networks with batch norm."""
+"""The game between a generator and a discriminator, with batch norm in both where they are convolutional."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
+from latentbench.config.models import CGANModel, DCGANModel
+from latentbench.models.adversarial import calls_real, discriminator_loss, generator_loss
 from latentbench.models.gan import GAN
+from latentbench.models.networks import Shape
 from latentbench.models.objective import Terms
 
 
 class DCGAN(GAN):
-    """Radford et al. (2016) with the non-saturating loss of Goodfellow et al. (2014), section 3."""
+    """Goodfellow et al. (2014), algorithm 1, with the networks of Radford et al. (2016) unless others are named.
 
-    terms = ("discriminator_loss", "generator_loss", "accuracy_real", "accuracy_fake")
+    With labels it is the game of Mirza & Osindero (2014), equation 2.
+    """
+
+    terms = (
+        "discriminator_loss",
+        "generator_loss",
+        "accuracy_real",
+        "accuracy_fake",
+        "discriminator_gradient",
+        "generator_gradient",
+    )
     batch_norm = True
-    scheme = "dcgan"
 
-    def step(self, images: Tensor, *, step: int, generator: torch.Generator) -> Terms:
-        fakes = self.generate(len(images), generator)
+    def __init__(self, config: DCGANModel | CGANModel, shape: Shape, *, generator: torch.Generator) -> None:
+        super().__init__(config, shape, generator=generator)
+        self.config = config
 
-        # Real and fake go through apart, so that batch norm sees each by itself. -log D = softplus(-score).
-        real_scores = self.score(images)
-        fake_scores = self.score(fakes.detach())
-        discriminator_loss = softplus(-real_scores).mean() + softplus(fake_scores).mean()
-        self.update_discriminator(discriminator_loss)
-
-        generator_loss = self.update_generator(fakes, updates=step)
+    def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
+        kind = self.config.loss
+        fakes = self.generate(labels, generator)
+        # Real and fake go through apart, so that batch norm sees each by itself.
+        real, fake = self.score(images, labels), self.score(fakes.detach(), labels)
+        loss = discriminator_loss(kind, real=real, fake=fake, smoothing=self.config.label_smoothing)
+        gradient = self.update_discriminator(loss)
         return {
-            "discriminator_loss": discriminator_loss.detach(),
-            "generator_loss": generator_loss,
-            "accuracy_real": (real_scores.detach() > 0).float().mean(),
-            "accuracy_fake": (fake_scores.detach() < 0).float().mean(),
-        }
+            "discriminator_loss": loss.detach(),
+            "accuracy_real": calls_real(kind, real.detach()).float().mean(),
+            "accuracy_fake": 1 - calls_real(kind, fake.detach()).float().mean(),
+            "discriminator_gradient": gradient,
+        } | self.update_generator(labels, step=step, generator=generator, images=fakes)
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
-        return softplus(-fake_scores).mean()
+        return generator_loss(self.config.loss, fake_scores)

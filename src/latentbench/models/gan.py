@@ -1,4 +1,4 @@
-"""What the adversarial objectives share: a generator with averaged weights, a discriminator, their optimizers."""
+"""What the adversarial objectives share: a generator with averaged weights, a discriminator, and whose turn it is."""
 
 from __future__ import annotations
 
@@ -7,38 +7,46 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from latentbench.config.experiments import GANModel
+from latentbench.config.models import GANModel
 from latentbench.models.adam import Adam
 from latentbench.models.averaging import update_average
-from latentbench.models.initialisation import initialise
-from latentbench.models.networks import downsampling_network, upsampling_network
-from latentbench.models.objective import Objective, draw_latents, frozen
+from latentbench.models.initialisation import bound_spectrum, initialise
+from latentbench.models.networks import Decoder, Encoder, Shape
+from latentbench.models.objective import Objective, Terms, draw_latents, frozen
 
 
 class GAN(Objective):
-    """Subclasses say how the discriminator learns and how the generator is scored."""
+    """Subclasses say how the discriminator learns and how the generator is scored.
 
-    # Whether the discriminator has batch norm, and how weights begin.
+    Each step is one of the discriminator; the generator takes none, one or several after it.
+    """
+
+    # Whether the discriminator has batch norm, where it is convolutional.
     batch_norm: bool
-    scheme: str
 
-    def __init__(self, config: GANModel, *, image_size: int, channels: int, generator: torch.Generator) -> None:
+    def __init__(self, config: GANModel, shape: Shape, *, generator: torch.Generator) -> None:
         super().__init__()
         self.base_config = config
         self.latent_dim = config.latent_dim
-        shape = {"image_size": image_size, "channels": channels, "width": config.width}
-        self.generator = upsampling_network(config.latent_dim, **shape)
-        self.discriminator = downsampling_network(1, **shape, batch_norm=self.batch_norm)
-        initialise(self.generator, self.scheme, generator)
-        initialise(self.discriminator, self.scheme, generator)
+        self.generator = Decoder(config, shape)
+        batch_norm = self.batch_norm and config.network != "fully_connected" and not config.spectral_norm
+        self.discriminator = Encoder(1, config, shape, batch_norm=batch_norm)
+        initialise(self.generator, config.initialisation, generator)
+        initialise(self.discriminator, config.initialisation, generator)
+        if config.spectral_norm:
+            bound_spectrum(self.discriminator, generator)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False).eval()
 
     def make_optimizers(self) -> None:
         config = self.base_config
-        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+        learning_rates = {
+            "generator": config.learning_rate,
+            "discriminator": config.discriminator_learning_rate or config.learning_rate,
+        }
+        for name, learning_rate in learning_rates.items():
             self.optimizers[name] = Adam(
-                network.parameters(),
-                learning_rate=config.learning_rate,
+                getattr(self, name).parameters(),
+                learning_rate=learning_rate,
                 beta1=config.beta1,
                 beta2=config.beta2,
             )
@@ -50,12 +58,12 @@ class GAN(Objective):
         # Not the discriminator: compiled code cannot be differentiated twice, as a gradient penalty is.
         return [self.generator]
 
-    def decode(self, latents: Tensor) -> Tensor:
-        images: Tensor = self.averaged(latents)
+    def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
+        images: Tensor = self.averaged(latents, labels).tanh()
         return images
 
-    def discriminate(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.discriminator(images)
+    def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
+        scores: Tensor = self.discriminator(images, labels).flatten()
         return scores
 
     def train(self, mode: bool = True) -> GAN:
@@ -64,29 +72,45 @@ class GAN(Objective):
         self.averaged.eval()
         return self
 
-    def generate(self, number: int, generator: torch.Generator) -> Tensor:
-        """Fresh images of the generator in training, float32."""
+    def generate(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Fresh images of the generator in training, float32, one per label."""
         with self.autocast():
-            images: Tensor = self.generator(draw_latents(number, self.latent_dim, generator))
-        return images.float()
+            images: Tensor = self.generator(draw_latents(len(labels), self.latent_dim, generator), labels)
+        return images.float().tanh()
 
-    def score(self, images: Tensor) -> Tensor:
+    def score(self, images: Tensor, labels: Tensor) -> Tensor:
         with self.autocast():
-            scores: Tensor = self.discriminator(images)
+            scores: Tensor = self.discriminator(images, labels).flatten()
         return scores.float()
 
-    def update_discriminator(self, loss: Tensor) -> None:
+    def update_discriminator(self, loss: Tensor) -> Tensor:
+        """Step along the gradient, whose norm is returned."""
         loss.backward()
-        self.optimizers["discriminator"].step()
+        return self.optimizers["discriminator"].step()
 
-    def update_generator(self, images: Tensor, *, updates: int) -> Tensor:
-        """Make the generator's `images` more real to the discriminator; `updates` were made before this one."""
-        with frozen(self.discriminator):
-            loss = self.generator_loss(self.score(images))
-            loss.backward()
-        self.optimizers["generator"].step()
-        update_average(self.averaged, self.generator, decay=self.base_config.ema_decay, updates=updates)
-        return loss.detach()
+    def update_generator(
+        self, labels: Tensor, *, step: int, generator: torch.Generator, images: Tensor | None = None
+    ) -> Terms:
+        """The generator's turn after the discriminator's `step`, if it has one.
+
+        `images` are the generator's own of this step, where they can serve it too. Returns the terms of its last
+        update, none where it had no turn.
+        """
+        config = self.base_config
+        turns, remainder = divmod(step + 1, config.n_critic)
+        if remainder:
+            return {}
+        terms: Terms = {}
+        for update in range((turns - 1) * config.n_generator, turns * config.n_generator):
+            fakes = self.generate(labels, generator) if images is None else images
+            images = None
+            with frozen(self.discriminator):
+                loss = self.generator_loss(self.score(fakes, labels))
+                loss.backward()
+            gradient = self.optimizers["generator"].step()
+            update_average(self.averaged, self.generator, decay=config.ema_decay, updates=update)
+            terms = {"generator_loss": loss.detach(), "generator_gradient": gradient}
+        return terms
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
         raise NotImplementedError

@@ -18,7 +18,8 @@ Terms = dict[str, Tensor]
 class Objective(nn.Module, ABC):
     """What is minimised, with the networks and optimizers that it takes.
 
-    A new objective is a subclass in a file of its own and an entry in `registry.OBJECTIVES`.
+    A new objective is a subclass in a file of its own and an entry in `registry.OBJECTIVES`. Labels are float: of a
+    class one 1 among zeros, of attributes a 1 for each that is there. Without a condition num_labels is 0.
     """
 
     latent_dim: int
@@ -35,8 +36,8 @@ class Objective(nn.Module, ABC):
         """Fill `optimizers`; to be called once the networks are on their device."""
 
     @abstractmethod
-    def step(self, images: Tensor, *, step: int, generator: torch.Generator) -> Terms:
-        """Learn from real images (batch, channel, height, width) in [-1, 1].
+    def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
+        """Learn from real images (batch, channel, height, width) in [-1, 1] and their labels (batch, num_labels).
 
         `step` counts from 0; all randomness comes from `generator`, on the images' device. Returns the loss
         terms of this step as detached scalars, without waiting for the device.
@@ -47,13 +48,13 @@ class Objective(nn.Module, ABC):
         """The networks that a checkpoint holds, by name."""
 
     @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
-        """Images in [-1, 1] of latents (batch, latent_dim); differentiable."""
+    def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images in [-1, 1] of latents (batch, latent_dim) and labels (batch, num_labels); differentiable."""
 
     @torch.no_grad()
-    def sample(self, latents: Tensor) -> Tensor:
-        """Images (batch, channel, height, width) in [-1, 1] of latents drawn from N(0, I)."""
-        return self.decode(latents)
+    def sample(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Images (batch, channel, height, width) in [-1, 1] of latents drawn from N(0, I), as labels ask."""
+        return self.decode(latents, labels)
 
     def weights(self) -> dict[str, Tensor]:
         """What a checkpoint holds: the tensors of `networks`."""
@@ -108,8 +109,8 @@ class Objective(nn.Module, ABC):
 class Encodes(Protocol):
     """An objective that maps images to codes."""
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Codes (batch, latent_dim) of images in [-1, 1]."""
+    def encode(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Codes (batch, latent_dim) of images in [-1, 1] with labels (batch, num_labels)."""
         ...
 
 
@@ -117,8 +118,8 @@ class Encodes(Protocol):
 class Discriminates(Protocol):
     """An objective that tells real images from generated ones."""
 
-    def discriminate(self, images: Tensor) -> Tensor:
-        """Scores (batch,) of images in [-1, 1]; the higher, the more real."""
+    def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Scores (batch,) of images in [-1, 1] with labels (batch, num_labels); the higher, the more real."""
         ...
 
 

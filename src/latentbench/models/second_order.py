@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 from torch.overrides import TorchFunctionMode
 
+Pair = tuple[int, int]
+
 
 class CheapSecondDerivatives(TorchFunctionMode):
     """What is computed within has a gradient with respect to its input that is cheap to differentiate.
@@ -31,8 +33,8 @@ class CheapSecondDerivatives(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.conv2d and not kwargs:
             images, weight, bias, stride, padding, dilation, groups = args
-            if (dilation, groups) == ((1, 1), 1) and not isinstance(padding, str):
-                outputs = _Convolution.apply(images, weight, stride, padding)
+            if groups == 1 and not isinstance(padding, str):
+                outputs = _Convolution.apply(images, weight, stride, padding, dilation)
                 return outputs if bias is None else outputs + bias.view(-1, 1, 1)
         if func is F.leaky_relu and len(args) == 1:
             [inputs] = args
@@ -42,10 +44,10 @@ class CheapSecondDerivatives(TorchFunctionMode):
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
         ctx.save_for_backward(images, weight)
-        ctx.stride, ctx.padding = stride, padding
-        return F.conv2d(images, weight, None, stride, padding)
+        ctx.stride, ctx.padding, ctx.dilation = stride, padding, dilation
+        return F.conv2d(images, weight, None, stride, padding, dilation)
 
     @staticmethod
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -54,13 +56,17 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             # Rows and columns at the end that the stride stepped over.
             left = [
-                size - ((steps - 1) * stride - 2 * padding + kernel)
-                for size, steps, stride, padding, kernel in zip(
-                    images.shape[2:], gradients.shape[2:], ctx.stride, ctx.padding, weight.shape[2:], strict=True
-                )
+                images.shape[2 + axis]
+                - (gradients.shape[2 + axis] - 1) * ctx.stride[axis]
+                + 2 * ctx.padding[axis]
+                - ctx.dilation[axis] * (weight.shape[2 + axis] - 1)
+                - 1
+                for axis in (0, 1)
             ]
-            of_images = F.conv_transpose2d(gradients, weight, None, ctx.stride, ctx.padding, tuple(left))
+            of_images = F.conv_transpose2d(
+                gradients, weight, None, ctx.stride, ctx.padding, tuple(left), 1, ctx.dilation
+            )
         # The first of the two passes is after the gradient of the input alone, and is the one that builds a graph.
         if ctx.needs_input_grad[1] and not torch.is_grad_enabled():
-            of_weight = conv2d_weight(images, weight.shape, gradients, ctx.stride, ctx.padding)
-        return of_images, of_weight, None, None
+            of_weight = conv2d_weight(images, weight.shape, gradients, ctx.stride, ctx.padding, ctx.dilation)
+        return of_images, of_weight, None, None, None

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from latentbench.config.experiments import WGANGPModel
+from latentbench.config.models import WGANGPModel
 from latentbench.models.gan import GAN
+from latentbench.models.networks import Shape
 from latentbench.models.objective import Terms
 from latentbench.models.second_order import CheapSecondDerivatives
 
@@ -27,36 +28,39 @@ def gradient_penalty(
 
 
 class WGANGP(GAN):
-    """Gulrajani et al. (2017), algorithm 1. Each step is one of the critic; every n_critic-th also the generator's."""
+    """Gulrajani et al. (2017), algorithm 1."""
 
-    terms = ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss")
+    terms = (
+        "critic_loss",
+        "wasserstein",
+        "gradient_penalty",
+        "generator_loss",
+        "critic_gradient",
+        "generator_gradient",
+    )
     batch_norm = False  # the penalty is of each image by itself (section 4, "No critic batch normalization")
-    scheme = "kaiming"
 
-    def __init__(self, config: WGANGPModel, *, image_size: int, channels: int, generator: torch.Generator) -> None:
-        super().__init__(config, image_size=image_size, channels=channels, generator=generator)
+    def __init__(self, config: WGANGPModel, shape: Shape, *, generator: torch.Generator) -> None:
+        super().__init__(config, shape, generator=generator)
         self.config = config
 
-    def step(self, images: Tensor, *, step: int, generator: torch.Generator) -> Terms:
+    def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
         with torch.no_grad():
-            fakes = self.generate(len(images), generator)
-        real_scores, fake_scores = self.score(torch.cat([images, fakes])).chunk(2)
-        wasserstein = real_scores.mean() - fake_scores.mean()
+            fakes = self.generate(labels, generator)
+        real, fake = self.score(torch.cat([images, fakes]), torch.cat([labels, labels])).chunk(2)
+        wasserstein = real.mean() - fake.mean()
         # In float32: the penalty is differentiated twice.
-        penalty = gradient_penalty(self.discriminator, real=images, fake=fakes, generator=generator)
-        critic_loss = -wasserstein + self.config.gp_weight * penalty
-        self.update_discriminator(critic_loss)
-
-        terms = {
-            "critic_loss": critic_loss.detach(),
+        penalty = gradient_penalty(
+            lambda points: self.discriminate(points, labels), real=images, fake=fakes, generator=generator
+        )
+        loss = -wasserstein + self.config.gp_weight * penalty
+        gradient = self.update_discriminator(loss)
+        return {
+            "critic_loss": loss.detach(),
             "wasserstein": wasserstein.detach(),
             "gradient_penalty": penalty.detach(),
-        }
-        updates, remainder = divmod(step + 1, self.config.n_critic)
-        if remainder == 0:
-            fakes = self.generate(len(images), generator)
-            terms["generator_loss"] = self.update_generator(fakes, updates=updates - 1)
-        return terms
+            "critic_gradient": gradient,
+        } | self.update_generator(labels, step=step, generator=generator)
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
         return -fake_scores.mean()

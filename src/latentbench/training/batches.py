@@ -10,6 +10,7 @@ from torch import Tensor
 
 from latentbench.artifacts.layout import images_name
 from latentbench.data.images import to_model
+from latentbench.data.labels import Condition, label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
 from latentbench.rng import numpy_generator, torch_generator
@@ -24,7 +25,14 @@ class Batches:
     """
 
     def __init__(
-        self, dataset: PreparedDataset, *, batch_size: int, flip: bool, seed: int, device: torch.device
+        self,
+        dataset: PreparedDataset,
+        *,
+        condition: Condition,
+        batch_size: int,
+        flip: bool,
+        seed: int,
+        device: torch.device,
     ) -> None:
         images = dataset.images("train")
         if len(images) < batch_size:
@@ -38,11 +46,15 @@ class Batches:
         self.device = device
         self.steps_per_epoch = len(images) // batch_size
         self._images = self._place(dataset.folder / images_name("train"))
+        self._labels = torch.from_numpy(label_vectors(dataset, "train", condition)).to(self._images.device)
         self._order = torch.empty(0)
         self._order_epoch = -1
 
-    def batch(self, step: int, generator: torch.Generator) -> Tensor:
-        """The images of a step, counted from 0 over all epochs: float (batch, channel, height, width) in [-1, 1]."""
+    def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The images and labels of a step, counted from 0 over all epochs.
+
+        Float (batch, channel, height, width) in [-1, 1] and (batch, num_labels) of 0 and 1.
+        """
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._order_epoch:
             order = numpy_generator(self.seed, "order", epoch).permutation(len(self._images))
@@ -53,7 +65,8 @@ class Batches:
         if self.flip:
             mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=self.device) < 0.5
             images = torch.where(mirrored, images.flip(3), images)
-        return images
+        labels = self._labels[chosen].to(self.device, torch.float32, non_blocking=True)
+        return images, labels
 
     def _place(self, path: Path) -> Tensor:
         # Copy-on-write: torch wants memory that it could write, and nothing ever does.

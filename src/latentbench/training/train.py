@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from latentbench.artifacts.files import replacing, write_json
 from latentbench.artifacts.layout import HISTORY, PROVENANCE, checkpoint_path, samples_path
@@ -17,11 +18,12 @@ from latentbench.artifacts.provenance import describe_environment
 from latentbench.artifacts.tensors import write_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.images import to_uint8
+from latentbench.data.labels import LabelKinds
 from latentbench.data.mosaic import Images, mosaic, write_png
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DivergenceError
 from latentbench.models.compute import prepare_compute, resolve_precision
-from latentbench.models.networks import count_parameters
+from latentbench.models.networks import Shape, count_parameters
 from latentbench.models.objective import Objective, draw_latents
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
@@ -33,7 +35,7 @@ from latentbench.training.state import Progress, discard_state, load_state, run_
 # The state is saved at the end of each epoch, and this often within one.
 SECONDS_BETWEEN_STATES = 30.0
 CHECKPOINT_FORMAT = 1
-GRID = 8  # columns and rows of the mosaic of fixed latents
+GRID = 8  # rows of the mosaic of fixed latents, and columns where nothing is asked for
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,14 @@ class _Run:
         self.device = device
         training = config.training
         self.batches = Batches(
-            dataset, batch_size=training.batch_size, flip=training.flip, seed=config.seed, device=device
+            dataset,
+            condition=config.model.condition,
+            batch_size=training.batch_size,
+            flip=training.flip,
+            seed=config.seed,
+            device=device,
         )
+        self.labels = LabelKinds.of(dataset, config.model.condition)
         self.last_step = training.epochs * self.batches.steps_per_epoch
         self.objective = self._build_objective()
         self.data_digest = dataset.manifest.digest
@@ -79,9 +87,7 @@ class _Run:
         self.epoch_means = RunningMeans(self.objective.terms, device)
         self.point_means = RunningMeans(self.objective.terms, device)
         self.progress = Progress()
-        self.fixed_latents = draw_latents(
-            GRID * GRID, self.objective.latent_dim, torch_generator(config.seed, "fixed latents")
-        ).to(device)
+        self.fixed_latents, self.fixed_labels = (tensor.to(device) for tensor in self._fixed_inputs())
 
     @property
     def is_done(self) -> bool:
@@ -103,8 +109,8 @@ class _Run:
         clock = saved = time.perf_counter()
         for step in track(range(self.progress.step, self.last_step), self.config.name, unit="steps"):
             generator = step_generator(self.config.seed, step, self.device)
-            images = self.batches.batch(step, generator)
-            terms = self.objective.step(images, step=step, generator=generator)
+            images, labels = self.batches.batch(step, generator)
+            terms = self.objective.step(images, labels, step=step, generator=generator)
             self.epoch_means.add(terms)
             self.point_means.add(terms)
             self.progress.step = step + 1
@@ -148,9 +154,8 @@ class _Run:
 
     def _build_objective(self) -> Objective:
         config = self.config
-        objective = build_objective(
-            config.model, image_size=config.image_size, channels=config.channels, seed=config.seed
-        ).to(self.device)
+        shape = Shape(config.image_size, config.channels, num_labels=len(self.labels.names))
+        objective = build_objective(config.model, shape, seed=config.seed).to(self.device)
         objective.precision = resolve_precision(config.training.precision, self.device)
         objective.make_optimizers()
         if config.training.compile:
@@ -202,6 +207,7 @@ class _Run:
             "data_digest": self.data_digest,
             "epoch": epoch,
             "step": self.progress.step,
+            "labels": vars(self.labels),
         }
         write_tensors(checkpoint_path(kept, epoch), self.objective.weights(), metadata)
         write_png(samples_path(kept, epoch), picture)
@@ -215,9 +221,19 @@ class _Run:
 
     def _fixed_grid(self) -> Images:
         self.objective.eval()
-        images = to_uint8(self.objective.sample(self.fixed_latents)).cpu().numpy()
+        images = to_uint8(self.objective.sample(self.fixed_latents, self.fixed_labels)).cpu().numpy()
         self.objective.train()
-        return mosaic(images, columns=GRID)
+        return mosaic(images, columns=len(images) // GRID)
+
+    def _fixed_inputs(self) -> tuple[Tensor, Tensor]:
+        """Latents and labels of the mosaic: a column per kind of label, with the same latent all along a row."""
+        latents = draw_latents(
+            GRID * GRID, self.objective.latent_dim, torch_generator(self.config.seed, "fixed latents")
+        )
+        if not self.labels.names:
+            return latents, self.labels.cycle(len(latents))
+        columns = len(self.labels)
+        return latents[:GRID].repeat_interleave(columns, dim=0), self.labels.cycle(GRID * columns)
 
     def _check_finite(self, values: dict[str, float | None]) -> None:
         for name, value in values.items():
