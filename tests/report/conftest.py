@@ -69,7 +69,19 @@ def write_training(folder: Path, *, seconds: float) -> None:
         | {term: (place + 1) * 10 / epoch for place, term in enumerate(TERMS[folder.name])}
         for epoch in range(1, EPOCHS + 1)
     ]
+    signs = ["mode collapse: samples are alike; posterior collapse: no unit", "mode collapse: still", "", ""]
+    trouble = [{"trouble": sign if folder.name == "vae" else ""} for sign in signs]
+    rows = [row | sign for row, sign in zip(rows, trouble, strict=True)]
     write_csv(folder / "history.csv", rows, columns=list(rows[0]))
+    layer = {"network": "encoder", "kernel": "4×4", "stride": "2×2", "padding": "1×1", "dilation": "1×1"}
+    layers = [
+        layer | {"layer": "0", "kind": "Conv2d", "output": "8×16×16", "parameters": 1_360, "multiply_adds": 34_816},
+        layer | {"layer": "1", "kind": "ReLU", "output": "8×16×16", "parameters": 0, "multiply_adds": 0},
+        layer
+        | {"network": "decoder", "layer": "0", "kind": "Linear", "output": "64", "parameters": 640}
+        | {"multiply_adds": 640},
+    ]
+    write_csv(folder / "architecture.csv", layers, columns=list(layers[0]))
     record: dict[str, Any] = {
         "command": f"latentbench train --config results/demo/{folder.name}/config.yaml",
         "commit": "0123456789abcdef0123456789abcdef01234567",

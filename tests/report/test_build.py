@@ -16,8 +16,8 @@ from latentbench.report.build import build_report
 
 TEMPLATE = Path(__file__).parents[2] / "report" / "comparison.ipynb"
 SECTIONS = [
-    "Result", "Quality over training", "Losses", "Samples",
-    "Reconstructions", "Interpolations", "Settings", "Provenance",
+    "Result", "Quality over training", "Training", "Samples",
+    "Reconstructions", "Interpolations", "Networks", "Settings", "Provenance",
 ]  # fmt: skip
 
 
@@ -49,9 +49,9 @@ def check_notebook(text: str) -> None:
     captions = re.findall(r"\*\*((?:Figure|Table) \d)\.\*\*", text)
     assert captions == [
         "Table 1", "Figure 1", "Figure 2", "Figure 3", "Figure 4", "Figure 5",
-        "Table 2", "Table 3", "Table 4", "Table 5",
+        "Table 2", "Table 3", "Table 4", "Table 5", "Table 6", "Table 7", "Table 8",
     ][: len(captions)]  # fmt: skip
-    assert len(captions) >= 9
+    assert len(captions) >= 12
 
 
 def check_page(page: str) -> None:

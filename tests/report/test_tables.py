@@ -89,3 +89,14 @@ def test_provenance_is_shared_unless_it_differs(make_study):
     assert "Another \\| processor" in differing.markdown
     assert cells(shared.markdown, "Commit")[1] == "`0123456789ab`"
     assert cells(shared.markdown, "Data digest")[1] == "`feedfacecafebeef`"
+
+
+def test_layers_are_listed_and_added_up(make_study):
+    (name, table), *_ = tables.architectures(open_study(make_study()))
+    assert name == "vae"
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.markdown.splitlines()]
+    assert lines[2] == ["encoder", "Conv2d", "4×4", "2×2", "1×1", "8×16×16", "1,360", "34,816"]
+    assert lines[3][:2] == ["", "ReLU"]
+    assert lines[3][-2:] == ["", ""]
+    assert lines[4][0] == "decoder"
+    assert lines[-1][-2:] == ["2,000", "35,456"]

@@ -83,6 +83,15 @@ def test_reconstruction_says_by_what_way(make_study):
     assert "dcgan: by inversion (200 steps of Adam on the latent, from the nearest of 512 random ones)" in text
 
 
+def test_trouble_is_told_by_model_and_epochs(make_study):
+    text = words.troubles(open_study(make_study()))
+    assert text == (
+        "**vae** showed signs of mode collapse in epochs 1 to 2 of 4. "
+        "**vae** showed signs of posterior collapse in epoch 1 of 4."
+    )
+    assert words.troubles(open_study(make_study({"dcgan": (1.0, 0.1)}))).startswith("No epoch showed signs of mode")
+
+
 def test_quantities_read_as_written():
     plain = [text.replace("\N{NO-BREAK SPACE}", " ") for text in (duration(48.2), duration(185), duration(7620))]
     assert plain == ["48 s", "3 min 05 s", "2 h 07 min"]

@@ -157,7 +157,8 @@ def samples(experiment):
 
 def result_files(experiment):
     """What the report reads of an experiment."""
-    names = (layout.CONFIG, layout.HISTORY, layout.PROVENANCE, layout.METRICS, layout.LAST_METRICS)
+    trained = (layout.ARCHITECTURE, layout.HISTORY, layout.PROVENANCE)
+    names = (layout.CONFIG, *trained, layout.METRICS, layout.LAST_METRICS)
     arrays = [f"latent/{name}.npy" for name in EXPLORED]
     return [f"{results(experiment)}/{name}" for name in (*names, *arrays, layout.EXPLORATION)]
 

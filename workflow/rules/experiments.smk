@@ -13,6 +13,12 @@ for name, experiment in EXPERIMENTS.items():
         output:
             checkpoints=checkpoints(name),
             samples=report(samples(name), caption="../report/samples.rst", **figure),
+            evolution=report(
+                [f"{results(name)}/{picture}" for picture in layout.EVOLUTION],
+                caption="../report/evolution.rst",
+                **figure,
+            ),
+            architecture=f"{results(name)}/{layout.ARCHITECTURE}",
             history=f"{results(name)}/{layout.HISTORY}",
             provenance=f"{results(name)}/{layout.PROVENANCE}",
         log:

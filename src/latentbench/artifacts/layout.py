@@ -41,7 +41,10 @@ def statistics_name(extractor: str) -> str:
 # results/STUDY/EXPERIMENT
 CONFIG = "config.yaml"
 HISTORY = "history.csv"
+TROUBLE = "trouble"  # the one column of history.csv that holds words
+ARCHITECTURE = "architecture.csv"
 PROVENANCE = "provenance.json"
+EVOLUTION = ("samples/evolution.gif", "samples/evolution.webp")
 METRICS = "metrics.csv"
 LAST_METRICS = "metrics.json"
 EXPLORATION = "latent/explore.json"

@@ -68,3 +68,6 @@ class Autoencoder(EncoderDecoder):
         loss = (images - outputs.tanh()).square().sum(dim=(1, 2, 3)).mean()
         gradient = self.minimise(loss)
         return {"loss": loss.detach(), "mse": loss.detach() / images[0].numel(), "gradient": gradient}
+
+    def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:  # noqa: ARG002
+        return {"mse": (images - self.decode(self.encode(images, labels), labels)).square().mean()}

@@ -9,7 +9,7 @@ from latentbench.config.models import CGANModel, DCGANModel
 from latentbench.models.adversarial import calls_real, discriminator_loss, generator_loss
 from latentbench.models.gan import GAN
 from latentbench.models.networks import Shape
-from latentbench.models.objective import Terms
+from latentbench.models.objective import Terms, draw_latents
 
 
 class DCGAN(GAN):
@@ -45,6 +45,11 @@ class DCGAN(GAN):
             "accuracy_fake": 1 - calls_real(kind, fake.detach()).float().mean(),
             "discriminator_gradient": gradient,
         } | self.update_generator(labels, step=step, generator=generator, images=fakes)
+
+    def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
+        fakes = self.decode(draw_latents(len(images), self.latent_dim, generator), labels)
+        real, fake = (calls_real(self.config.loss, self.discriminate(each, labels)) for each in (images, fakes))
+        return {"accuracy_real": real.float().mean(), "accuracy_fake": 1 - fake.float().mean()}
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
         return generator_loss(self.config.loss, fake_scores)

@@ -43,6 +43,10 @@ class Objective(nn.Module, ABC):
         terms of this step as detached scalars, without waiting for the device.
         """
 
+    def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:  # noqa: ARG002
+        """Terms of images that are looked at, not learned from; in inference mode, without gradients."""
+        return {}
+
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
         """The networks that a checkpoint holds, by name."""

@@ -36,26 +36,26 @@ class VAE(EncoderDecoder):
         self.likelihood: Likelihood = Gaussian(config.decoder_std) if is_gaussian else ContinuousBernoulli()
 
     def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
+        terms = self._bound(images, labels, generator)
+        loss = terms["reconstruction"] + self.kl_weight(step) * terms["kl"]
+        gradient = self.minimise(loss)
+        return {"loss": loss.detach(), "gradient": gradient} | {name: term.detach() for name, term in terms.items()}
+
+    def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
+        return self._bound(images, labels, generator)
+
+    def _bound(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Terms:
+        """The two terms of the evidence lower bound, by one draw of each code, and what follows from them."""
         with self.autocast():
             mean, log_variance = self.encoder(images, labels).float().chunk(2, dim=1)
             noise = draw_latents(len(images), self.latent_dim, generator)
             outputs = self.decoder(mean + noise * (0.5 * log_variance).exp(), labels).float()
-
         reconstruction = self.likelihood.nll(outputs, images).mean()
         kl = gaussian_kl(mean, log_variance).mean()
-        loss = reconstruction + self.kl_weight(step) * kl
-        gradient = self.minimise(loss)
         with torch.no_grad():
-            bound = (reconstruction + kl).detach()
             mse = (images - self.likelihood.mean(outputs)).square().mean()
-        return {
-            "loss": loss.detach(),
-            "reconstruction": reconstruction.detach(),
-            "kl": kl.detach(),
-            "mse": mse,
-            "bits_per_dimension": bits_per_dimension(bound, dimensions=images[0].numel()),
-            "gradient": gradient,
-        }
+            bits = bits_per_dimension(reconstruction + kl, dimensions=images[0].numel())
+        return {"reconstruction": reconstruction, "kl": kl, "mse": mse, "bits_per_dimension": bits}
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
         return self.likelihood.mean(self.decoder(latents, labels))

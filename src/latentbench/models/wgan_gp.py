@@ -10,7 +10,7 @@ from torch import Tensor
 from latentbench.config.models import WGANGPModel
 from latentbench.models.gan import GAN
 from latentbench.models.networks import Shape
-from latentbench.models.objective import Terms
+from latentbench.models.objective import Terms, draw_latents
 from latentbench.models.second_order import CheapSecondDerivatives
 
 
@@ -61,6 +61,11 @@ class WGANGP(GAN):
             "gradient_penalty": penalty.detach(),
             "critic_gradient": gradient,
         } | self.update_generator(labels, step=step, generator=generator)
+
+    def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
+        """Falls behind the training images' estimate where the critic knows these by heart."""
+        fakes = self.decode(draw_latents(len(images), self.latent_dim, generator), labels)
+        return {"wasserstein": self.discriminate(images, labels).mean() - self.discriminate(fakes, labels).mean()}
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
         return -fake_scores.mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.report.quantities import listed
 
-# What history.csv counts; every other column is a term of the loss.
-_COUNTS = {"epoch", "step", "images", "seconds", "images_per_second", "peak_memory_mb"}
+# What history.csv counts or watches; every other column is a term of the loss.
+_NO_LOSS = {"epoch", "step", "images", "seconds", "images_per_second", "peak_memory_mb", "diversity", "active_units"}
+_NO_LOSS |= {"bits_per_dimension", "gradient"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Experiment:
     folder: Path
     settings: Mapping[str, Any] | None
     history: tuple[Mapping[str, float], ...]
+    troubles: Mapping[int, str]
+    layers: Sequence[Mapping[str, str]]
     checkpoints: tuple[Checkpoint, ...]
     metrics: Mapping[str, Any] | None
     provenance: Mapping[str, Any] | None
@@ -82,7 +85,11 @@ class Experiment:
 
     @property
     def loss_terms(self) -> list[str]:
-        return [column for column in self.history[0] if column not in _COUNTS] if self.history else []
+        def is_loss(column: str) -> bool:
+            watched = column.startswith(("train_", "test_", "learning_rate/")) or column.endswith("_gradient")
+            return column not in _NO_LOSS and not watched
+
+        return [column for column in self.history[0] if is_loss(column)] if self.history else []
 
     def score(self, metric: str) -> Score | None:
         """Of the last checkpoint; None where it was not measured or is not a number."""
@@ -151,6 +158,8 @@ def _read_experiment(folder: Path, index: int) -> Experiment:
         folder=folder,
         settings=read_yaml(folder / layout.CONFIG) if (folder / layout.CONFIG).is_file() else None,
         history=tuple(history),
+        troubles=_read_troubles(folder / layout.HISTORY),
+        layers=read_csv(folder / layout.ARCHITECTURE) if (folder / layout.ARCHITECTURE).is_file() else [],
         checkpoints=tuple(Checkpoint(int(row["epoch"]), seconds.get(row["epoch"]), _scores(row)) for row in rows),
         metrics=_read_optional(folder / layout.LAST_METRICS),
         provenance=_read_optional(folder / layout.PROVENANCE),
@@ -167,10 +176,19 @@ def _read_numbers(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     try:
-        rows = [{key: float(value or "nan") for key, value in row.items()} for row in read_csv(path)]
+        rows = [
+            {key: float(value or "nan") for key, value in row.items() if key != layout.TROUBLE}
+            for row in read_csv(path)
+        ]
         return sorted(rows, key=lambda row: row["epoch"])
     except (TypeError, ValueError, KeyError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+
+
+def _read_troubles(path: Path) -> dict[int, str]:
+    """The signs of trouble that training named, by epoch."""
+    rows = read_csv(path) if path.is_file() else []
+    return {int(row["epoch"]): row[layout.TROUBLE] for row in rows if row.get(layout.TROUBLE)}
 
 
 def _scores(row: Mapping[str, float]) -> dict[str, Score]:

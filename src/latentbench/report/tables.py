@@ -44,6 +44,27 @@ def summary(study: Study) -> Table:
     return Table(pipe_table(header, rows, texts=1 + (len(groups) > 1)), notes)
 
 
+def architectures(study: Study) -> list[tuple[str, Table]]:
+    """Each experiment's networks, a row per layer, for one image; last, what is missing."""
+    present, notes = study.having("architecture.csv", "train", lambda e: e.layers)
+    missing = [("others", Table(None, notes))] if notes else []
+    return [*((experiment.name, _layers(experiment)) for experiment in present), *missing]
+
+
+def _layers(experiment: Experiment) -> Table:
+    rows: list[list[str]] = []
+    before = ""
+    for layer in experiment.layers:
+        shown = [layer["kind"], *(layer[key] for key in ("kernel", "stride", "padding", "output"))]
+        counts = [f"{int(layer[key]):,}" if int(layer[key]) else "" for key in ("parameters", "multiply_adds")]
+        rows.append([layer["network"] if layer["network"] != before else "", *shown, *counts])
+        before = layer["network"]
+    total = [sum(int(layer[key]) for layer in experiment.layers) for key in ("parameters", "multiply_adds")]
+    rows.append(["*all*", *[""] * 5, *(f"{number:,}" for number in total)])
+    header = ["Network", "Layer", "Kernel", "Stride", "Padding", "Output", "Parameters", "Multiply-adds"]
+    return Table(pipe_table(header, rows, texts=6))
+
+
 def settings(study: Study) -> tuple[Table, Table]:
     """Settings that differ between the experiments, and those that all share."""
     present, notes = study.having("config.yaml", "configure", lambda e: e.settings)

@@ -69,12 +69,47 @@ def summary_caption(study: Study) -> str:
     return f"Each model after its last epoch; the best of each column in bold. {names[0].upper()}{names[1:]}."
 
 
+def troubles(study: Study) -> str:
+    """The signs of trouble that training named, by model and epochs."""
+    told = []
+    for experiment in study.experiments:
+        epochs: dict[str, list[int]] = {}
+        for epoch, signs in experiment.troubles.items():
+            for sign in signs.split("; "):
+                epochs.setdefault(sign.partition(":")[0], []).append(epoch)
+        told += [
+            f"**{experiment.name}** showed signs of {_with_article(kind)} in {_epochs(seen)} of "
+            f"{len(experiment.history)}."
+            for kind, seen in epochs.items()
+        ]
+    if told:
+        return " ".join(told)
+    looked = [experiment for experiment in study.experiments if experiment.history]
+    return "No epoch showed signs of mode collapse, a saturated discriminator or posterior collapse." * bool(looked)
+
+
 def reconstruction_ways(study: Study) -> str:
     """By what way, and with what error, each model reconstructs real images."""
     explored = [e for e in study.experiments if e.exploration]
     sizes = {int(number) for e in explored if (number := (e.exploration or {}).get("num_images"))}
     scope = [f"The errors are means over {listed(sorted(map(str, sizes)))} images in [0, 1]."] if sizes else []
     return " ".join([*map(_reconstruction_way, explored), *scope])
+
+
+def _with_article(kind: str) -> str:
+    return f"a {kind}" if kind.startswith("saturated") else kind
+
+
+def _epochs(numbers: Sequence[int]) -> str:
+    """Runs of epochs: epoch 3; epochs 1 to 4 and 7."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return f"epoch{'s' * (len(numbers) > 1)} {listed(parts)}"
 
 
 def _winner(study: Study, experiments: Sequence[Experiment]) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import write_csv
+from latentbench.artifacts.layout import TROUBLE
 from latentbench.artifacts.provenance import peak_memory_mb
 
 Row = dict[str, Any]
@@ -52,4 +53,7 @@ def device_memory_mb(device: torch.device) -> float:
 
 
 def write_history(path: Path, rows: list[Row], terms: Sequence[str]) -> None:
-    write_csv(path, rows, columns=[*CLOCK_COLUMNS, *terms])
+    """The clock, the terms of training, what was watched beside it, and last what is wrong in words."""
+    known = (*CLOCK_COLUMNS, *terms, TROUBLE)
+    watched = sorted(rows[0].keys() - set(known))
+    write_csv(path, rows, columns=[*CLOCK_COLUMNS, *terms, *watched, TROUBLE])

@@ -11,8 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import replacing, write_json
-from latentbench.artifacts.layout import HISTORY, PROVENANCE, checkpoint_path, samples_path
+from latentbench.artifacts.files import replacing, write_csv, write_json
+from latentbench.artifacts.layout import (
+    ARCHITECTURE,
+    EVOLUTION,
+    HISTORY,
+    PROVENANCE,
+    TROUBLE,
+    checkpoint_path,
+    samples_path,
+)
 from latentbench.artifacts.progress import say, track
 from latentbench.artifacts.provenance import describe_environment
 from latentbench.artifacts.tensors import write_tensors
@@ -27,14 +35,19 @@ from latentbench.models.networks import Shape, count_parameters
 from latentbench.models.objective import Objective, draw_latents
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
+from latentbench.training.architecture import COLUMNS as ARCHITECTURE_COLUMNS
+from latentbench.training.architecture import describe_networks
 from latentbench.training.batches import Batches, step_generator
+from latentbench.training.evolution import write_evolution
 from latentbench.training.history import RunningMeans, device_memory_mb, write_history
 from latentbench.training.journal import Journal
+from latentbench.training.monitor import Monitor, Values, troubles
 from latentbench.training.state import Progress, discard_state, load_state, run_identity, save_state
 
 # The state is saved at the end of each epoch, and this often within one.
 SECONDS_BETWEEN_STATES = 30.0
 CHECKPOINT_FORMAT = 1
+FRAMES = "frames"  # in scratch: every epoch's mosaic
 GRID = 8  # rows of the mosaic of fixed latents, and columns where nothing is asked for
 
 
@@ -80,6 +93,7 @@ class _Run:
             device=device,
         )
         self.labels = LabelKinds.of(dataset, config.model.condition)
+        self.shape = Shape(config.image_size, config.channels, num_labels=len(self.labels.names))
         self.last_step = training.epochs * self.batches.steps_per_epoch
         self.objective = self._build_objective()
         self.data_digest = dataset.manifest.digest
@@ -87,6 +101,9 @@ class _Run:
         self.epoch_means = RunningMeans(self.objective.terms, device)
         self.point_means = RunningMeans(self.objective.terms, device)
         self.progress = Progress()
+        self.monitor = Monitor(
+            dataset, config.model.condition, seed=config.seed, num_samples=GRID * GRID, device=device
+        )
         self.fixed_latents, self.fixed_labels = (tensor.to(device) for tensor in self._fixed_inputs())
 
     @property
@@ -134,6 +151,12 @@ class _Run:
     def finish(self) -> None:
         """Write what describes the whole run; only then let go of the state."""
         write_history(self.folders.results / HISTORY, self.progress.rows, self.objective.terms)
+        frames = [
+            (row["epoch"], samples_path(self.folders.scratch / FRAMES, row["epoch"])) for row in self.progress.rows
+        ]
+        layers = describe_networks(self.objective, self.shape)
+        write_csv(self.folders.results / ARCHITECTURE, layers, columns=ARCHITECTURE_COLUMNS)
+        write_evolution(frames, [self.folders.results / name for name in EVOLUTION])
         last = self.progress.rows[-1]
         write_json(
             self.folders.results / PROVENANCE,
@@ -154,8 +177,7 @@ class _Run:
 
     def _build_objective(self) -> Objective:
         config = self.config
-        shape = Shape(config.image_size, config.channels, num_labels=len(self.labels.names))
-        objective = build_objective(config.model, shape, seed=config.seed).to(self.device)
+        objective = build_objective(config.model, self.shape, seed=config.seed).to(self.device)
         objective.precision = resolve_precision(config.training.precision, self.device)
         objective.make_optimizers()
         if config.training.compile:
@@ -172,6 +194,9 @@ class _Run:
         values = self.epoch_means.read()
         self._check_finite(values)
         self.epoch_means.reset()
+        self.objective.eval()
+        samples = to_uint8(self.objective.sample(self.fixed_latents, self.fixed_labels)).cpu().numpy()
+        reconstructions = self.monitor.reconstructions(self.objective)
 
         progress = self.progress
         epoch = progress.step // self.batches.steps_per_epoch
@@ -187,16 +212,30 @@ class _Run:
             "images_per_second": rate,
             "peak_memory_mb": progress.peak_memory_mb,
         }
-        progress.rows.append(clock | values)
+        seen = self.monitor.look(self.objective, samples, epoch=epoch)
+        self.objective.train()
+        signs = troubles(values | seen, latent_dim=self.objective.latent_dim)
+        progress.rows.append(clock | values | seen | self._learning_rates() | {TROUBLE: "; ".join(signs)})
         write_history(self.folders.results / HISTORY, progress.rows, self.objective.terms)
 
-        picture = self._fixed_grid()
+        picture = mosaic(samples, columns=len(samples) // GRID)
+        write_png(samples_path(self.folders.scratch / FRAMES, epoch), picture)
         journal.picture("samples", picture, step=progress.step)
-        journal.scalars({"speed/images_per_second": rate}, step=progress.step)
+        if reconstructions is not None:
+            journal.picture("reconstructions", reconstructions, step=progress.step)
+        told: Values = {f"epoch/{name}": value for name, value in seen.items()}
+        told |= {"speed/images_per_second": rate, "speed/peak_memory_mb": progress.peak_memory_mb}
+        told |= self._learning_rates()
+        journal.scalars(told, step=progress.step)
         if epoch in self.config.training.checkpoint_epochs:
             self._keep(epoch, picture)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
         say(f"Epoch {epoch} of {self.config.training.epochs}: {shown}; {rate:,.0f} images/s.")
+        for sign in signs:
+            say(f"{self.config.name}, epoch {epoch}: {sign}.")
+
+    def _learning_rates(self) -> dict[str, float]:
+        return {f"learning_rate/{name}": adam.learning_rate for name, adam in self.objective.optimizers.items()}
 
     def _keep(self, epoch: int, picture: Images) -> None:
         """A checkpoint and its samples, in scratch for a resumed run and in the results for everyone."""
@@ -218,12 +257,6 @@ class _Run:
         place = self.folders.results / kept.relative_to(self.folders.scratch / "results")
         with replacing(place) as partial:
             shutil.copyfile(kept, partial)
-
-    def _fixed_grid(self) -> Images:
-        self.objective.eval()
-        images = to_uint8(self.objective.sample(self.fixed_latents, self.fixed_labels)).cpu().numpy()
-        self.objective.train()
-        return mosaic(images, columns=len(images) // GRID)
 
     def _fixed_inputs(self) -> tuple[Tensor, Tensor]:
         """Latents and labels of the mosaic: a column per kind of label, with the same latent all along a row."""

@@ -1,0 +1,112 @@
+"""What a careful person would watch while a model trains: both splits, diversity, and signs of trouble in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.artifacts.layout import SPLITS
+from latentbench.data.images import to_model, to_uint8
+from latentbench.data.labels import Condition, label_vectors
+from latentbench.data.mosaic import Images, mosaic
+from latentbench.data.prepared import PreparedDataset
+from latentbench.models.objective import Encodes, Objective
+from latentbench.rng import numpy_generator, torch_generator
+
+MOST_IMAGES = 1_000  # of each split, the same at every look
+BATCH_SIZE = 250
+NUM_SHOWN = 8  # reconstructions in a picture
+
+# A unit carries something where its code varies by more than this over images (Burda et al., 2016, section 5).
+ACTIVE_VARIANCE = 0.01
+
+LOW_DIVERSITY = 0.3
+NEVER_WRONG = 0.99
+FEW_UNITS = 0.1
+
+Values = dict[str, float | None]
+
+
+class Monitor:
+    """Looks at an objective from outside its training: no weight and no random draw of training depends on it."""
+
+    def __init__(
+        self, dataset: PreparedDataset, condition: Condition, *, seed: int, num_samples: int, device: torch.device
+    ) -> None:
+        self._seed = seed
+        self._device = device
+        self._splits = {split: self._choose(dataset, split, condition) for split in SPLITS}
+        self._real_distance = _mean_distance(to_model(self._splits["test"][0][:num_samples]))
+
+    @torch.no_grad()
+    def look(self, objective: Objective, samples: Images, *, epoch: int) -> Values:
+        """Terms of both splits, diversity and active units; the objective is to be in inference mode.
+
+        `samples` are generated, uint8 (number, height, width, channel).
+        """
+        values: Values = {
+            f"{split}_{name}": value
+            for split in SPLITS
+            for name, value in self._validate(objective, split, epoch).items()
+        }
+        generated = _mean_distance(to_model(torch.from_numpy(samples).to(self._device)))
+        values["diversity"] = generated / self._real_distance if self._real_distance > 0 else None
+        if isinstance(objective, Encodes):
+            codes = torch.cat([objective.encode(*batch) for batch in self._batches("test")])
+            values["active_units"] = float((codes.var(dim=0) > ACTIVE_VARIANCE).sum())
+        return values
+
+    @torch.no_grad()
+    def reconstructions(self, objective: Objective) -> Images | None:
+        """Test images above what the objective makes of them; None where it cannot encode."""
+        if not isinstance(objective, Encodes):
+            return None
+        images, labels = (tensor[:NUM_SHOWN] for tensor in self._splits["test"])
+        models = to_uint8(objective.sample(objective.encode(to_model(images), labels), labels))
+        return mosaic(torch.cat([images, models]).cpu().numpy(), columns=len(images))
+
+    @torch.no_grad()
+    def _validate(self, objective: Objective, split: str, epoch: int) -> dict[str, float]:
+        generator = torch_generator(self._seed, "validation", epoch, self._device)
+        totals: dict[str, Tensor] = {}
+        number = len(self._splits[split][0])
+        for images, labels in self._batches(split):
+            share = len(images) / number
+            for name, value in objective.validate(images, labels, generator=generator).items():
+                totals[name] = totals.get(name, torch.zeros((), device=self._device)) + share * value
+        return {name: total.item() for name, total in totals.items()}
+
+    def _choose(self, dataset: PreparedDataset, split: str, condition: Condition) -> tuple[Tensor, Tensor]:
+        """Images as uint8 and labels as float, on the device."""
+        images = dataset.images(split)
+        rows = np.sort(numpy_generator(self._seed, f"monitored {split}").permutation(len(images))[:MOST_IMAGES])
+        labels = torch.from_numpy(label_vectors(dataset, split, condition)[rows])
+        return torch.from_numpy(np.array(images[rows])).to(self._device), labels.to(self._device, torch.float32)
+
+    def _batches(self, split: str) -> list[tuple[Tensor, Tensor]]:
+        parts = (tensor.split(BATCH_SIZE) for tensor in self._splits[split])
+        return [(to_model(images), labels) for images, labels in zip(*parts, strict=True)]
+
+
+def troubles(values: Values, *, latent_dim: int) -> list[str]:
+    """What is going wrong by an epoch's values, a sentence for each sign."""
+    found = []
+    diversity = values.get("diversity")
+    if diversity is not None and diversity < LOW_DIVERSITY:
+        found.append(f"mode collapse: samples differ from each other by {diversity:.0%} of what real images differ by")
+    accuracies = [values.get(f"accuracy_{kind}") for kind in ("real", "fake")]
+    if all(accuracy is not None and accuracy >= NEVER_WRONG for accuracy in accuracies):
+        found.append("saturated discriminator: it is hardly ever wrong, and the generator learns little from it")
+    units = values.get("active_units")
+    if units is not None and units < FEW_UNITS * latent_dim:
+        found.append(f"posterior collapse: {units:.0f} of {latent_dim} latent units carry anything of the image")
+    return found
+
+
+def _mean_distance(images: Tensor) -> float:
+    """The mean Euclidean distance between two of the images."""
+    number = len(images)
+    if number < 2:
+        return 0.0
+    return float(torch.cdist(images.flatten(1), images.flatten(1)).sum() / (number * (number - 1)))
