@@ -22,10 +22,12 @@ from latentbench.artifacts.layout import DATASET_MANIFEST, checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
-from latentbench.data.images import to_uint8
+from latentbench.data.images import to_model, to_uint8
+from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation import reference as stage
 from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.classifier import ClassifierExtractor
+from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
 from tests.evaluation.conftest import EPOCHS, evaluate, forget_classes, run, write_checkpoint
@@ -304,3 +306,44 @@ def test_a_reference_stopped_in_between_is_not_taken_for_done(
             build_reference(prepared)
     assert not (folder / "reference.json").exists()
     assert digests(build_reference(prepared)) == undisturbed
+
+
+def test_the_class_asked_for_is_recognised_where_there_is_one(
+    prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generator that answers with a real image, but for the first class with one of the second."""
+    reference = build_reference(prepared)
+    dataset = PreparedDataset.open(prepared)
+    labels = dataset.labels("test")
+    first = [int(np.flatnonzero(labels == label)[0]) for label in range(len(dataset.manifest.class_names))]
+    first[0] = first[1]
+    images = to_model(torch.from_numpy(np.array(dataset.images("test")[np.array(first)])))
+    extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
+    right = extractor.predict(extractor(to_uint8(images))) == torch.arange(len(first))
+
+    assert not right.all()
+    results = make_experiment(prepared, model={"condition": "class"}, evaluation={"num_samples": 90})
+    monkeypatch.setattr(GAN, "decode", lambda self, latents, labels: images[labels.argmax(dim=1)])
+    assert evaluate(results, reference).exit_code == 0
+    told = read_json(results / "metrics.json")
+    asked = [
+        load_checkpoint(read_config(results / "config.yaml", ExperimentConfig), results, EPOCHS[-1], device=CPU)
+        .labels.draw(90, _after_latents(0, seed_index, dim=6))
+        .argmax(dim=1)
+        for seed_index in range(2)
+    ]
+    expected = np.mean([right[classes].float().mean().item() for classes in asked])
+    assert told["label_accuracy"] == pytest.approx(expected)
+    assert "label_accuracy" not in read_json(_unconditional(make_experiment, prepared, reference) / "metrics.json")
+
+
+def _after_latents(seed: int, seed_index: int, *, dim: int) -> torch.Generator:
+    generator = torch_generator(seed, "evaluation", seed_index)
+    draw_latents(90, dim, generator)
+    return generator
+
+
+def _unconditional(make_experiment: Make, prepared: Path, reference: Path) -> Path:
+    results = make_experiment(prepared, "vae")
+    assert evaluate(results, reference).exit_code == 0
+    return results

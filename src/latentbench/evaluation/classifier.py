@@ -56,7 +56,11 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, num_outputs)."""
-        logits: Tensor = self.head(functional.silu(self.features(images)))
+        return self.classify(self.features(images))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (batch, num_outputs) of features (batch, FEATURE_DIM)."""
+        logits: Tensor = self.head(functional.silu(features))
         return logits
 
 
@@ -75,6 +79,11 @@ class ClassifierExtractor:
     def __call__(self, images: Tensor) -> Tensor:
         features: Tensor = self.network.features(to_model(images.to(self.device)))
         return features
+
+    @torch.inference_mode()
+    def predict(self, features: Tensor) -> Tensor:
+        """The class (batch,) that the network gives each image, by its features."""
+        return self.network.classify(features).argmax(dim=1)
 
     def save(self, path: Path) -> None:
         metadata = {"format": FORMAT, "protocol": self.protocol, "settings": self.network.settings}

@@ -17,9 +17,10 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.images import to_uint8
 from latentbench.errors import DivergenceError
 from latentbench.evaluation.checkpoints import Trained, load_checkpoint
+from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor, prepare_measurement, require_finite
-from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
 
@@ -75,8 +76,11 @@ class _Evaluator:
         trained = self._load(epoch)
         frechet: dict[str, list[float]] = {name: [] for name in self.extractors}
         kernel: dict[str, list[Tensor]] = {name: [] for name in self.extractors}
+        recognised: list[float] = []
         for seed_index in range(self.settings.num_seeds):
-            features = self._features(trained, epoch, seed_index)
+            latents, labels = self._inputs(trained, seed_index)
+            features = self._features(trained, latents, labels, epoch)
+            recognised += self._recognised(features, labels)
             for name, distances in self.distances.items():
                 frechet[name].append(distances.frechet(features[name]))
                 kernel[name].append(
@@ -91,6 +95,8 @@ class _Evaluator:
         for name, described in self.reference.extractors.items():
             row |= mean_and_std(described.metric, np.array(frechet[name]))
             row |= mean_and_std(described.kernel_metric, torch.cat(kernel[name]).cpu().numpy())
+        if recognised:
+            row |= mean_and_std(LABEL_ACCURACY, np.array(recognised))
         return row
 
     def warnings(self) -> list[str]:
@@ -122,27 +128,33 @@ class _Evaluator:
             self.config, self.results, epoch, device=self.device, data_digest=self.reference.data_digest
         )
 
-    def _features(self, trained: Trained, epoch: int, seed_index: int) -> Features:
-        """Of one seed's samples, (num_samples, dim) by extractor."""
+    def _inputs(self, trained: Trained, seed_index: int) -> tuple[Tensor, Tensor]:
+        """One seed's latents (num_samples, latent_dim) and labels (num_samples, num_labels).
+
+        Drawn at once, on the CPU: neither the batch size nor the device changes one. Labels are as frequent as in
+        the training data, which the samples are compared with.
+        """
+        generator = torch_generator(self.config.seed, "evaluation", seed_index)
+        latents = draw_latents(self.settings.num_samples, trained.objective.latent_dim, generator)
+        return latents, trained.labels.draw(self.settings.num_samples, generator)
+
+    def _features(self, trained: Trained, latents: Tensor, labels: Tensor, epoch: int) -> Features:
+        """Of the samples, (num_samples, dim) by extractor."""
         batches: dict[str, list[Tensor]] = {name: [] for name in self.extractors}
-        for images in self._samples(trained, epoch, seed_index):
+        for images in self._samples(trained, latents, labels, epoch):
             for name, extractor in self.extractors.items():
                 features = extractor(images)
                 require_finite(features, extractor)
                 batches[name].append(features)
         return {name: torch.cat(parts) for name, parts in batches.items()}
 
-    def _samples(self, trained: Trained, epoch: int, seed_index: int) -> Iterator[Tensor]:
+    def _samples(self, trained: Trained, latents: Tensor, labels: Tensor, epoch: int) -> Iterator[Tensor]:
         """Batches of uint8 images (batch, height, width, channel): 8 bits, as a user would save them."""
-        generator = torch_generator(self.config.seed, "evaluation", seed_index)
-        # Drawn at once, on the CPU: neither the batch size nor the device changes a latent. Labels are as frequent
-        # as in the training data, which the samples are compared with.
-        latents = draw_latents(self.settings.num_samples, trained.objective.latent_dim, generator)
-        labels = trained.labels.draw(self.settings.num_samples, generator)
-        inputs = zip(*(torch.split(drawn, self.settings.batch_size) for drawn in (latents, labels)), strict=True)
-        what = f"{self.config.name}, epoch {epoch}, seed {seed_index + 1} of {self.settings.num_seeds}"
-        total = -(-self.settings.num_samples // self.settings.batch_size)
-        for latent, label in track(inputs, what, total=total, unit="batches"):
+        size = self.settings.batch_size
+        inputs = zip(latents.split(size), labels.split(size), strict=True)
+        for latent, label in track(
+            inputs, f"{self.config.name}, epoch {epoch}", total=-(-len(latents) // size), unit="batches"
+        ):
             images = trained.objective.sample(latent.to(self.device), label.to(self.device))
             if not bool(torch.isfinite(images).all()):
                 raise DivergenceError(
@@ -150,6 +162,17 @@ class _Evaluator:
                     "diverged; train the experiment again with a lower learning rate."
                 )
             yield to_uint8(images)
+
+    def _recognised(self, features: Features, labels: Tensor) -> list[float]:
+        """The share of samples that the classifier gives the class that was asked for, where both know classes."""
+        classifier = self.extractors.get("classifier")
+        asked_by_class = self.config.model.condition == "class"
+        if not isinstance(classifier, ClassifierExtractor) or not asked_by_class:
+            return []
+        if self.reference.extractors["classifier"].task != "labels":
+            return []
+        predicted = classifier.predict(features["classifier"]).cpu()
+        return [float((predicted == labels.argmax(dim=1)).float().mean())]
 
 
 def mean_and_std(metric: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> Mapping[str, float | None]:

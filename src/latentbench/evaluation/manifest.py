@@ -17,6 +17,8 @@ from latentbench.evaluation.inception import InceptionExtractor, locate_inceptio
 
 FORMAT = 1
 
+# The share of samples that the classifier gives the class that was asked for.
+LABEL_ACCURACY = "label_accuracy"
 # Extractor to its Fréchet distance and its kernel distance.
 METRICS = {"classifier": ("fcd", "kcd"), "inception": ("fid", "kid")}
 

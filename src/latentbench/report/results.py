@@ -41,6 +41,10 @@ METRICS = (
 )
 
 
+# Of conditional models: the share of samples that the classifier gives the class that was asked for.
+LABEL_ACCURACY = "label_accuracy"
+
+
 @dataclass(frozen=True)
 class Score:
     """A metric's mean over the sampling seeds and its standard deviation, None where there was one seed."""
@@ -193,8 +197,8 @@ def _read_troubles(path: Path) -> dict[int, str]:
 
 def _scores(row: Mapping[str, float]) -> dict[str, Score]:
     scores = {}
-    for metric in METRICS:
-        if metric.key in row:
-            std = row.get(f"{metric.key}_std", math.nan)
-            scores[metric.key] = Score(row[metric.key], std if math.isfinite(std) else None)
+    for key in (*(metric.key for metric in METRICS), LABEL_ACCURACY):
+        if key in row:
+            std = row.get(f"{key}_std", math.nan)
+            scores[key] = Score(row[key], std if math.isfinite(std) else None)
     return scores

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentbench.report.quantities import NBSP, count, decimals, duration
-from latentbench.report.results import Experiment, Score, Study
+from latentbench.report.results import LABEL_ACCURACY, Experiment, Score, Study
 from latentbench.report.show import Table
 
 ABSENT = "–"
@@ -95,6 +95,7 @@ def _columns(study: Study) -> list[Column]:
         Column(f"Images/s{NBSP}↑", _of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
         Column(f"Memory (MB){NBSP}↓", _of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
         *(Column(f"{metric.name}{NBSP}↓", _measured(metric.key), -1, metric=metric.key) for metric in study.metrics),
+        Column(f"Class asked{NBSP}↑", _measured(LABEL_ACCURACY), 1),
         Column(f"MSE{NBSP}↓", _explored("mse"), -1),
         Column(f"PSNR (dB){NBSP}↑", _explored("psnr"), 1, lambda value, _: f"{value:.1f}"),
     ]
