@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from latentbench.cli import main
 from latentbench.config.experiments import ExperimentConfig
-from latentbench.config.load import parse_params, read_config
+from latentbench.config.load import parse_params, read_config, read_params
 from latentbench.errors import ConfigError
 
 PARAMS: dict[str, Any] = {
@@ -175,3 +175,16 @@ def test_settings_that_change_no_weight_are_not_training_settings() -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"no experiment 'big'.*small, plain"):
         parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("big")
+
+
+def test_anchors_make_a_series_of_experiments() -> None:
+    text = """
+studies: {s: {title: t}}
+datasets: {glyphs: {source: glyphs}}
+experiments:
+  dcgan-0: &dcgan {study: s, dataset: glyphs, model: {objective: dcgan, learning_rate: 2e-4}}
+  dcgan-1: {<<: *dcgan, seed: 1}
+"""
+    params = read_params(Path("-"), text=text)
+    first, second = (params.experiment(name).model_dump(exclude={"name"}) for name in ("dcgan-0", "dcgan-1"))
+    assert second == first | {"seed": 1}

@@ -125,6 +125,15 @@ class Study:
             groups.setdefault(experiment.dataset, []).append(experiment)
         return groups
 
+    def repeats(self) -> list[tuple[Experiment, ...]]:
+        """Experiments that differ in their seed alone, two or more together."""
+        alike: dict[str, list[Experiment]] = {}
+        for experiment in self.experiments:
+            if experiment.settings:
+                same = {key: value for key, value in experiment.settings.items() if key not in ("name", "seed")}
+                alike.setdefault(repr(sorted(same.items())), []).append(experiment)
+        return [tuple(members) for members in alike.values() if len(members) > 1]
+
     def having(self, what: str, stage: str, found: Callable[[Experiment], Any]) -> tuple[list[Experiment], list[str]]:
         """The experiments for which `found` is true, and a sentence on those for which it is not."""
         present = [experiment for experiment in self.experiments if found(experiment)]

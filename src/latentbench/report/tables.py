@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +37,10 @@ def summary(study: Study) -> Table:
     header = ["Model", *(column.title for column in columns)]
     rows: list[list[str]] = []
     for dataset, experiments in groups.items():
-        labels = [e.name for e in experiments] + ["*real images*"] * any(e.floor for e in experiments)
-        cells = [_cells(column, experiments)[: len(labels)] for column in columns]
+        repeats = [members for members in study.repeats() if members[0] in experiments]
+        labels = [e.name for e in experiments] + [_repeats_name(members) for members in repeats]
+        labels += ["*real images*"] * any(e.floor for e in experiments)
+        cells = [_cells(column, experiments, repeats)[: len(labels)] for column in columns]
         rows += [[*[dataset] * (len(groups) > 1), *row] for row in zip(labels, *cells, strict=True)]
     if len(groups) > 1:
         header.insert(0, "Dataset")
@@ -122,8 +126,25 @@ def _finite(value: Any) -> Score | None:
     return Score(float(value)) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _cells(column: Column, experiments: Sequence[Experiment]) -> list[str]:
-    """One column: a cell per experiment, then that of the real images.
+def _repeats_name(members: Sequence[Experiment]) -> str:
+    """What the names of repeats have in common, and how many they are."""
+    letters = itertools.takewhile(lambda each: len(set(each)) == 1, zip(*(m.name for m in members), strict=False))
+    common = "".join(first for first, *_ in letters).rstrip("-_0123456789")
+    return f"*{common or members[0].name}, {len(members)} trainings*"
+
+
+def _over_trainings(column: Column, members: Sequence[Experiment]) -> Score | None:
+    """The mean over repeats and its standard deviation; None unless all of them have the quantity."""
+    means = [score.mean for member in members if (score := column.value(member)) is not None]
+    if len(means) < len(members):
+        return None
+    return Score(statistics.mean(means), statistics.stdev(means))
+
+
+def _cells(
+    column: Column, experiments: Sequence[Experiment], repeats: Sequence[Sequence[Experiment]] = ()
+) -> list[str]:
+    """One column: a cell per experiment, one per set of repeats, then that of the real images.
 
     Every cell that reads like the best is bold, if there is anything to beat.
     """
@@ -132,8 +153,9 @@ def _cells(column: Column, experiments: Sequence[Experiment]) -> list[str]:
     places = decimals(score.mean for score in found)
     floor = next((e.floor[column.metric] for e in experiments if column.metric in e.floor), None)
     real = "" if floor is None else column.written(floor, places)
+    together = [_over_trainings(column, members) for members in repeats]
     if not found:
-        return [*[ABSENT] * len(scores), real]
+        return [*[ABSENT] * (len(scores) + len(together)), real]
     best = column.written(max(found, key=lambda score: column.better * score.mean).mean, places)
     cells = []
     for score in scores:
@@ -144,6 +166,12 @@ def _cells(column: Column, experiments: Sequence[Experiment]) -> list[str]:
         is_best = column.better != 0 and len(found) > 1 and text == best
         spread = "" if score.std is None else f" ± {score.std:.{places}f}"
         cells.append(f"**{text}**{spread}" if is_best else f"{text}{spread}")
+    for score in together:
+        if score is None:
+            cells.append(ABSENT)
+        else:
+            spread = f" ± {column.written(score.std, places)}" if score.std else ""
+            cells.append(column.written(score.mean, places) + spread)
     return [*cells, real]
 
 

@@ -57,10 +57,16 @@ def protocol(study: Study) -> str:
     for extractor, text in sorted(protocols):
         names = listed([f"{metric.name}" for metric in study.metrics if metric.extractor == extractor] or [extractor])
         sentences.append(f"{names}: {text.strip().rstrip('.')}.")
-    sentences.append(
-        "Elsewhere ± is the standard deviation over sampling seeds; each model was trained once, "
-        "so differences between repeated trainings are not in it."
-    )
+    if study.repeats():
+        sentences.append(
+            "In the rows of several trainings ± is the standard deviation over these, which differ in their seed "
+            "alone; elsewhere it is over sampling seeds."
+        )
+    else:
+        sentences.append(
+            "Elsewhere ± is the standard deviation over sampling seeds; each model was trained once, "
+            "so differences between repeated trainings are not in it."
+        )
     return " ".join(sentences)
 
 
