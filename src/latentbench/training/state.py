@@ -81,7 +81,7 @@ def _code_digest() -> str:
     """Of the source that decides a training step's bits."""
     root = Path(latentbench.__file__).parent
     digest = hashlib.sha256((root / "rng.py").read_bytes())
-    for layer in ("data/images.py", "models", "training"):
+    for layer in ("data/images.py", "data/labels.py", "models", "training"):
         place = root / layer
         for source in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(source.read_bytes())
