@@ -19,7 +19,7 @@ from latentbench.report.quantities import listed
 
 # What history.csv counts or watches; every other column is a term of the loss.
 _NO_LOSS = {"epoch", "step", "images", "seconds", "images_per_second", "peak_memory_mb", "diversity", "active_units"}
-_NO_LOSS |= {"bits_per_dimension", "gradient"}
+_NO_LOSS |= {"mse", "bits_per_dimension", "gradient"}
 
 
 @dataclass(frozen=True)

@@ -58,18 +58,20 @@ def describe_networks(objective: Objective, shape: Shape) -> list[dict[str, Any]
                     **{key: _size(module, attribute) for key, attribute in _GEOMETRY.items()},
                     "output": "×".join(map(str, layer.output_size[1:])),
                     "parameters": own,
-                    "multiply_adds": _multiply_adds(layer) if layer.is_leaf_layer else 0,
+                    "multiply_adds": _multiply_adds(layer),
                 }
             )
     return rows
 
 
 def _multiply_adds(layer: Any) -> int:
-    """torchinfo's, but that a transposed convolution of stride s has 1/s² of its kernel meet each output."""
+    """torchinfo's of what multiplies by a matrix; of a transposed convolution's stride s, 1/s² of the kernel meets
+    each output."""
     module = layer.module
-    if isinstance(module, nn.ConvTranspose2d):
-        return int(layer.macs) // (module.stride[0] * module.stride[1])
-    return int(layer.macs)
+    if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        return 0
+    shared = module.stride[0] * module.stride[1] if isinstance(module, nn.ConvTranspose2d) else 1
+    return int(layer.macs) // shared
 
 
 _GEOMETRY = {"kernel": "kernel_size", "stride": "stride", "padding": "padding", "dilation": "dilation"}
