@@ -160,6 +160,18 @@ def test_a_gan_is_sampled_from_its_averaged_weights(name: str) -> None:
     assert any(not torch.equal(weights[key], state[key]) for key in keys)
 
 
+def test_a_discriminator_with_batch_norm_is_asked_as_it_was_trained() -> None:
+    config = _config("dcgan")
+    objective = _build(config)
+    _train(objective, config)
+    images, labels = torch.randn(6, 1, 32, 32, generator=torch_generator(0, "images")), torch.zeros(6, 0)
+    before = {key: tensor.clone() for key, tensor in objective.state_dict().items()}
+    scores = objective.eval().discriminate(images, labels)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in objective.state_dict().items())
+    assert not torch.allclose(scores, objective.discriminator(images, labels).flatten())
+    assert torch.equal(scores, objective.train().discriminator(images, labels).flatten())
+
+
 def test_the_networks_are_dcgans_of_the_paper() -> None:
     """Figure 1 of Radford et al.: 100 latents, 4×4×1024, then 512, 256, 128 and 3 channels at 64×64."""
     shape = Shape(64, 3)

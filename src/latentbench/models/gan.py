@@ -12,7 +12,7 @@ from latentbench.models.adam import Adam
 from latentbench.models.averaging import update_average
 from latentbench.models.initialisation import bound_spectrum, initialise
 from latentbench.models.networks import Decoder, Encoder, Shape
-from latentbench.models.objective import Objective, Terms, draw_latents, frozen
+from latentbench.models.objective import Objective, Terms, draw_latents, frozen, own_statistics
 
 
 class GAN(Objective):
@@ -63,7 +63,10 @@ class GAN(Objective):
         return images
 
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
-        scores: Tensor = self.discriminator(images, labels).flatten()
+        """Scores as in training: where there is batch norm, by the statistics of this batch, which should hold
+        either real or generated images. Running statistics mix both, and fit neither."""
+        with own_statistics(self.discriminator):
+            scores: Tensor = self.discriminator(images, labels).flatten()
         return scores
 
     def train(self, mode: bool = True) -> GAN:

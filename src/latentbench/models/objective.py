@@ -137,6 +137,20 @@ def frozen(network: nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
+@contextmanager
+def own_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norm takes each batch's own statistics, and remembers none."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    before = [(norm.training, norm.track_running_stats) for norm in norms]
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm, (training, tracks) in zip(norms, before, strict=True):
+            norm.training, norm.track_running_stats = training, tracks
+
+
 def draw_latents(number: int, latent_dim: int, generator: torch.Generator) -> Tensor:
     """(number, latent_dim) from N(0, I), on the generator's device."""
     return torch.randn(number, latent_dim, generator=generator, device=generator.device)

@@ -51,7 +51,7 @@ class WGANGP(GAN):
         wasserstein = real.mean() - fake.mean()
         # In float32: the penalty is differentiated twice.
         penalty = gradient_penalty(
-            lambda points: self.discriminate(points, labels), real=images, fake=fakes, generator=generator
+            lambda points: self.discriminator(points, labels), real=images, fake=fakes, generator=generator
         )
         loss = -wasserstein + self.config.gp_weight * penalty
         gradient = self.update_discriminator(loss)
