@@ -87,6 +87,10 @@ def test_trouble_is_named_where_it_is(values: dict[str, float | None], named: li
     assert [sentence.partition(":")[0] for sentence in found] == named
 
 
+def test_a_model_without_a_prior_cannot_miss_its_modes() -> None:
+    assert troubles({"diversity": 0.1}, latent_dim=64, has_prior=False) == []
+
+
 def test_the_animation_plays_every_epoch(tmp_path: Path) -> None:
     frames = []
     for epoch in (1, 2, 3):

@@ -89,11 +89,11 @@ class Monitor:
         return [(to_model(images), labels) for images, labels in zip(*parts, strict=True)]
 
 
-def troubles(values: Values, *, latent_dim: int) -> list[str]:
+def troubles(values: Values, *, latent_dim: int, has_prior: bool = True) -> list[str]:
     """What is going wrong by an epoch's values, a sentence for each sign."""
     found = []
     diversity = values.get("diversity")
-    if diversity is not None and diversity < LOW_DIVERSITY:
+    if has_prior and diversity is not None and diversity < LOW_DIVERSITY:
         found.append(f"mode collapse: samples differ from each other by {diversity:.0%} of what real images differ by")
     accuracies = [values.get(f"accuracy_{kind}") for kind in ("real", "fake")]
     if all(accuracy is not None and accuracy >= NEVER_WRONG for accuracy in accuracies):

@@ -214,7 +214,7 @@ class _Run:
         }
         seen = self.monitor.look(self.objective, samples, epoch=epoch)
         self.objective.train()
-        signs = troubles(values | seen, latent_dim=self.objective.latent_dim)
+        signs = troubles(values | seen, latent_dim=self.objective.latent_dim, has_prior=self.objective.has_prior)
         progress.rows.append(clock | values | seen | self._learning_rates() | {TROUBLE: "; ".join(signs)})
         write_history(self.folders.results / HISTORY, progress.rows, self.objective.terms)
 
