@@ -16,6 +16,7 @@ from latentbench.rng import numpy_generator, torch_generator
 
 MOST_IMAGES = 1_000  # of each split, the same at every look
 BATCH_SIZE = 250
+MOST_COMPARED = 250  # real images whose distances from each other are taken
 NUM_SHOWN = 8  # reconstructions in a picture
 
 # A unit carries something where its code varies by more than this over images (Burda et al., 2016, section 5).
@@ -31,26 +32,26 @@ Values = dict[str, float | None]
 class Monitor:
     """Looks at an objective from outside its training: no weight and no random draw of training depends on it."""
 
-    def __init__(
-        self, dataset: PreparedDataset, condition: Condition, *, seed: int, num_samples: int, device: torch.device
-    ) -> None:
+    def __init__(self, dataset: PreparedDataset, condition: Condition, *, seed: int, device: torch.device) -> None:
         self._seed = seed
         self._device = device
         self._splits = {split: self._choose(dataset, split, condition) for split in SPLITS}
-        self._real_distance = _mean_distance(to_model(self._splits["test"][0][:num_samples]))
+        images, labels = (tensor[:MOST_COMPARED] for tensor in self._splits["test"])
+        self._real_distance = _mean_distance(to_model(images), labels)
 
     @torch.no_grad()
-    def look(self, objective: Objective, samples: Images, *, epoch: int) -> Values:
+    def look(self, objective: Objective, samples: Images, labels: Tensor, *, epoch: int) -> Values:
         """Terms of both splits, diversity and active units; the objective is to be in inference mode.
 
-        `samples` are generated, uint8 (number, height, width, channel).
+        `samples` are generated, uint8 (number, height, width, channel), as `labels` (number, num_labels) asked. How
+        far they are from each other is compared with how far real images are; where there are labels, with the same.
         """
         values: Values = {
             f"{split}_{name}": value
             for split in SPLITS
             for name, value in self._validate(objective, split, epoch).items()
         }
-        generated = _mean_distance(to_model(torch.from_numpy(samples).to(self._device)))
+        generated = _mean_distance(to_model(torch.from_numpy(samples).to(self._device)), labels)
         values["diversity"] = generated / self._real_distance if self._real_distance > 0 else None
         if isinstance(objective, Encodes):
             codes = torch.cat([objective.encode(*batch) for batch in self._batches("test")])
@@ -80,7 +81,7 @@ class Monitor:
     def _choose(self, dataset: PreparedDataset, split: str, condition: Condition) -> tuple[Tensor, Tensor]:
         """Images as uint8 and labels as float, on the device."""
         images = dataset.images(split)
-        rows = np.sort(numpy_generator(self._seed, f"monitored {split}").permutation(len(images))[:MOST_IMAGES])
+        rows = numpy_generator(self._seed, f"monitored {split}").permutation(len(images))[:MOST_IMAGES]
         labels = torch.from_numpy(label_vectors(dataset, split, condition)[rows])
         return torch.from_numpy(np.array(images[rows])).to(self._device), labels.to(self._device, torch.float32)
 
@@ -104,9 +105,9 @@ def troubles(values: Values, *, latent_dim: int, has_prior: bool = True) -> list
     return found
 
 
-def _mean_distance(images: Tensor) -> float:
-    """The mean Euclidean distance between two of the images."""
-    number = len(images)
-    if number < 2:
+def _mean_distance(images: Tensor, labels: Tensor) -> float:
+    """The mean Euclidean distance between two images of the same label; without labels, between any two."""
+    alike = (labels[:, None] == labels[None]).all(dim=2).fill_diagonal_(False)
+    if not bool(alike.any()):
         return 0.0
-    return float(torch.cdist(images.flatten(1), images.flatten(1)).sum() / (number * (number - 1)))
+    return float(torch.cdist(images.flatten(1), images.flatten(1))[alike].mean())

@@ -101,9 +101,7 @@ class _Run:
         self.epoch_means = RunningMeans(self.objective.terms, device)
         self.point_means = RunningMeans(self.objective.terms, device)
         self.progress = Progress()
-        self.monitor = Monitor(
-            dataset, config.model.condition, seed=config.seed, num_samples=GRID * GRID, device=device
-        )
+        self.monitor = Monitor(dataset, config.model.condition, seed=config.seed, device=device)
         self.fixed_latents, self.fixed_labels = (tensor.to(device) for tensor in self._fixed_inputs())
 
     @property
@@ -212,7 +210,7 @@ class _Run:
             "images_per_second": rate,
             "peak_memory_mb": progress.peak_memory_mb,
         }
-        seen = self.monitor.look(self.objective, samples, epoch=epoch)
+        seen = self.monitor.look(self.objective, samples, self.fixed_labels, epoch=epoch)
         self.objective.train()
         signs = troubles(values | seen, latent_dim=self.objective.latent_dim, has_prior=self.objective.has_prior)
         progress.rows.append(clock | values | seen | self._learning_rates() | {TROUBLE: "; ".join(signs)})
