@@ -14,6 +14,7 @@ from latentbench.config.models import AnyModel
 from latentbench.errors import ConfigError
 from latentbench.models.gan import GAN
 from latentbench.models.initialisation import initialise
+from latentbench.models.layers import LabelEmbedding
 from latentbench.models.networks import Decoder, Encoder, Shape, count_parameters
 from latentbench.models.objective import Discriminates, Encodes, Objective, draw_latents
 from latentbench.models.registry import OBJECTIVES, build_objective
@@ -109,6 +110,10 @@ def test_labels_reach_every_network(name: str, network: str) -> None:
     config = _config(name, network=network, condition="class")
     objective = _build(config)
     _train(objective, config, stop=2)
+    with torch.no_grad():  # a decoder's begin faint
+        for module in objective.modules():
+            if isinstance(module, LabelEmbedding):
+                module.weight /= module.scale
     objective.eval()
     latents = draw_latents(1, objective.latent_dim, torch_generator(0, "latents")).expand(CLASSES, -1)
     images = objective.sample(latents, torch.eye(CLASSES))

@@ -195,15 +195,10 @@ class DCGANModel(DiscriminatorModel):
 
 
 class CGANModel(DiscriminatorModel):
-    """Mirza & Osindero (2014): class labels, embedded, beside the latent and beside the image.
-
-    Fully connected, its generator soon ignores the latent where nothing holds the discriminator back. The paper has
-    dropout and maxout for that; a spectral norm does it here, without a further draw of random numbers.
-    """
+    """Mirza & Osindero (2014): class labels, embedded, beside the latent and beside the image."""
 
     objective: Literal["cgan"]
     network: Network = "fully_connected"
-    spectral_norm: bool = True
     initialisation: Initialisation = "default"
     condition: Condition = "class"
 

@@ -25,12 +25,12 @@ def initialise(network: nn.Module, scheme: str, generator: torch.Generator) -> N
     `kaiming`: weights from N(0, 2/fan_in) (He et al., 2015, equation 10).
     `orthogonal`: rows or columns of weights are orthonormal (Saxe et al., 2014).
     `default`: weights and biases as PyTorch draws them, uniform within 1/√fan_in.
-    Elsewhere than said biases begin at 0 and batch norm's scale at 1. Whatever the scheme, labels' embeddings are
-    from N(0, 1), and so are the planes made of them: they stand beside latents and pixels, and should count as much.
+    Elsewhere than said biases begin at 0 and batch norm's scale at 1. Labels' embeddings have a scale of their own,
+    whatever the scheme, and a plane made of one has the same.
     """
     for module in network.modules():
         if isinstance(module, LabelEmbedding):
-            nn.init.normal_(module.weight, generator=generator)
+            nn.init.normal_(module.weight, 0.0, module.scale, generator=generator)
         elif isinstance(module, LabelPlane):
             nn.init.normal_(module.weight, 0.0, module.in_features**-0.5, generator=generator)
             nn.init.zeros_(module.bias)

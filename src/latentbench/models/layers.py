@@ -84,10 +84,14 @@ class SelfAttention(nn.Module):
 
 
 class LabelEmbedding(nn.Module):
-    """A row per label: of a class its embedding, of several attributes the sum of theirs."""
+    """A row per label: of a class its embedding, of several attributes the sum of theirs.
 
-    def __init__(self, num_labels: int, label_dim: int) -> None:
+    `scale` is the standard deviation that its entries begin with.
+    """
+
+    def __init__(self, num_labels: int, label_dim: int, *, scale: float) -> None:
         super().__init__()
+        self.scale = scale
         self.weight = nn.Parameter(torch.empty(num_labels, label_dim))
 
     def forward(self, labels: Tensor) -> Tensor:

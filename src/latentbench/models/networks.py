@@ -42,7 +42,8 @@ class Decoder(nn.Module):
 
     def __init__(self, config: Model, shape: Shape) -> None:
         super().__init__()
-        self.embedding = _embedding(config, shape)
+        # Fainter than the latent: beside a label as loud, generators are soon done with one image per label.
+        self.embedding = _embedding(config, shape, scale=0.1)
         inputs = config.latent_dim + (config.label_dim if self.embedding is not None else 0)
         stack = _fully_connected_up if config.network == "fully_connected" else _convolutional_up
         self.layers = stack(inputs, config, shape)
@@ -63,7 +64,7 @@ class Encoder(nn.Module):
 
     def __init__(self, outputs: int, config: Model, shape: Shape, *, batch_norm: bool) -> None:
         super().__init__()
-        self.embedding = _embedding(config, shape)
+        self.embedding = _embedding(config, shape, scale=1.0)
         self.plane: LabelPlane | None = None
         self.is_flat = config.network == "fully_connected"
         if self.is_flat:
@@ -96,8 +97,8 @@ def stage_widths(image_size: int, width: int) -> list[int]:
     return [width * 2**stage for stage in range(len(feature_sides(image_size)))]
 
 
-def _embedding(config: Model, shape: Shape) -> LabelEmbedding | None:
-    return LabelEmbedding(shape.num_labels, config.label_dim) if shape.num_labels else None
+def _embedding(config: Model, shape: Shape, *, scale: float) -> LabelEmbedding | None:
+    return LabelEmbedding(shape.num_labels, config.label_dim, scale=scale) if shape.num_labels else None
 
 
 def _convolutional_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
