@@ -4,7 +4,7 @@ The other side is what a user would pick instead, written after the loop of PyTo
 folder, decoded and resized by torchvision in two DataLoader workers, binary cross-entropy, torch.optim.Adam, real
 and fake passed through the discriminator one after the other, the generator's step through a discriminator that
 collects gradients too. Both sides train the same networks on the same pictures at the same batch size with the
-same threads, turn by turn in one run.
+same threads, turn by turn, each turn in a process of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="timed steps per turn")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--turn-of", choices=RATES, help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.turn_of:
+        print(RATES[arguments.turn_of](arguments.root, arguments))
+        return
     with tempfile.TemporaryDirectory() as folder:
         compare(Path(folder), arguments)
 
@@ -52,9 +57,9 @@ def main() -> None:
 def compare(root: Path, arguments: argparse.Namespace) -> None:
     make_pictures(root, size=arguments.image_size, number=BATCH * arguments.steps)
     rates: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for turn in range(arguments.turns):
-        rates["ours"].append(our_rate(root, arguments, turn))
-        rates["theirs"].append(their_rate(root, arguments))
+    for _ in range(arguments.turns):
+        for side, measured in rates.items():
+            measured.append(rate_of_turn(root, arguments, side))
     ours, theirs = (statistics.median(rates[side]) for side in ("ours", "theirs"))
     ratios = [mine / other for mine, other in zip(rates["ours"], rates["theirs"], strict=True)]
     place = "GPU" if torch.cuda.is_available() else f"{arguments.threads} threads"
@@ -70,6 +75,15 @@ def compare(root: Path, arguments: argparse.Namespace) -> None:
         f"start     seconds before the first step: latentbench {ours:.1f} s, PyTorch's example {theirs:.1f} s, "
         f"ratio {theirs / ours:.2f}"
     )
+
+
+def rate_of_turn(root: Path, arguments: argparse.Namespace, side: str) -> float:
+    """Steps per second of one side in a fresh process, so that neither finds the other's settings."""
+    command = [sys.executable, __file__, "--turn-of", side, "--root", str(root)]
+    for name in ("image_size", "width", "steps", "threads"):
+        command += ["--" + name.replace("_", "-"), str(getattr(arguments, name))]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[-1])
 
 
 def make_pictures(root: Path, *, size: int, number: int) -> None:
@@ -112,23 +126,26 @@ def our_config(root: Path, arguments: argparse.Namespace) -> Path:
     return path
 
 
-def our_rate(root: Path, arguments: argparse.Namespace, turn: int) -> float:
+def our_rate(root: Path, arguments: argparse.Namespace) -> float:
     """Steps per second in the second epoch of a whole training run: the first warms up."""
     from latentbench.training.train import Folders, train_experiment
 
-    place = root / f"turn-{turn}"
-    folders = Folders(root / "prepared", place / "results", place / "logs", place / "scratch")
-    train_experiment(read_config(our_config(root, arguments), ExperimentConfig), folders)
-    return float(read_csv(folders.results / HISTORY)[1]["images_per_second"]) / BATCH
+    with tempfile.TemporaryDirectory(dir=root) as name:
+        place = Path(name)
+        folders = Folders(root / "prepared", place / "results", place / "logs", place / "scratch")
+        train_experiment(read_config(our_config(root, arguments), ExperimentConfig), folders)
+        return float(read_csv(folders.results / HISTORY)[1]["images_per_second"]) / BATCH
 
 
 def their_rate(root: Path, arguments: argparse.Namespace) -> float:
     """Steps per second in the second epoch of the example's loop."""
     torch.set_num_threads(arguments.threads)
-    torch.set_deterministic_debug_mode("default")
     epochs = example_loop(root / "pictures", image_size=arguments.image_size, width=arguments.width)
     next(epochs)
     return next(epochs)
+
+
+RATES = {"ours": our_rate, "theirs": their_rate}
 
 
 def example_loop(pictures: Path, *, image_size: int, width: int) -> Any:
