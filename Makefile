@@ -33,8 +33,8 @@ check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and 
 	$(LINT)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-bench: .venv/.ready ## Measure speed against common practice (PICTURES=faces.zip: on your own)
-	@$(BIN)/python benchmarks/run.py $(if $(PICTURES),--pictures "$(PICTURES)")
+bench: .venv/.ready .peers/.ready ## Measure speed against common practice (PICTURES=faces.zip: on your own)
+	@PYTHONPATH=$(CURDIR)/.peers $(BIN)/python benchmarks/run.py $(if $(PICTURES),--pictures "$(PICTURES)")
 
 sync-dvc: .venv/.ready ## After a Snakemake run: let DVC record its results as its own
 	@$(BIN)/snakemake --dry-run 2>&1 | grep -q "Nothing to be done" || \
@@ -51,6 +51,7 @@ lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/main.lock
 	$(COMPILE) requirements/lint.in --output-file requirements/lint.lock
+	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
 clean: ## Remove what the stages made; data/raw, the fetched files, stays
 	rm -rf results/*/ report/*/ logs scratch data/config data/prepared data/reference
@@ -68,4 +69,11 @@ clean: ## Remove what the stages made; data/raw, the fetched files, stays
 .venv-lint/.ready: requirements/lint.lock
 	$(PYTHON) -m venv .venv-lint
 	.venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lint.lock
+	@touch $@
+
+# What is measured against lies beside the environment, not in it.
+.peers/.ready: requirements/bench.lock .venv/.ready
+	rm -rf .peers
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --require-hashes --python .venv --target .peers \
+		--requirement requirements/bench.lock
 	@touch $@

@@ -8,7 +8,6 @@ maps, more layers per stage, dilation, self-attention; or fully connected layers
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.models import SMALLEST, Model, feature_sides
-from latentbench.models.layers import LabelEmbedding, LabelPlane, ResidualBlock, SelfAttention, same_size_convolution
+from latentbench.models.blocks import BLOCKS, Blocks
+from latentbench.models.layers import LabelEmbedding, LabelPlane, SelfAttention
 
 LEAK = 0.2  # slope of the leaky ReLU below zero (Radford et al., 2016, section 3)
 
@@ -102,90 +102,42 @@ def _embedding(config: Model, shape: Shape, *, scale: float) -> LabelEmbedding |
 
 
 def _convolutional_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
-    is_residual = config.network == "residual"
+    blocks = BLOCKS[config.network](config, nn.ReLU, batch_norm=True)
     sides = feature_sides(shape.image_size)[::-1]
     widths = stage_widths(shape.image_size, config.width)[::-1]
-    activation = partial(nn.ReLU, inplace=not is_residual)
-    stage = partial(_same_size, config, activation=activation, batch_norm=True)
-
+    beginning = blocks.begin(widths[0], batch_norm=True)
     layers: list[nn.Module] = [
-        nn.Linear(inputs, widths[0] * SMALLEST**2, bias=is_residual),
+        nn.Linear(inputs, widths[0] * SMALLEST**2, bias=not beginning),  # batch norm would take a bias away
         nn.Unflatten(1, (widths[0], SMALLEST, SMALLEST)),
+        *beginning,
+        *_further(blocks, widths[0], sides[0]),
     ]
-    if not is_residual:
-        layers += [nn.BatchNorm2d(widths[0]), activation()]
-    layers += stage(widths[0], sides[0])
     for below, above, side in zip(widths, widths[1:], sides[1:], strict=False):
-        if is_residual:
-            dilation = _dilation(config, side)
-            layers.append(
-                ResidualBlock(below, above, activation=activation, batch_norm=True, dilation=dilation, resample="up")
-            )
-        else:
-            layers += [
-                nn.ConvTranspose2d(below, above, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(above),
-                activation(),
-            ]
-        layers += stage(above, side)
-    if is_residual:
-        layers += [nn.BatchNorm2d(widths[-1]), activation()]
+        layers += [*blocks.up(below, above, side), *_further(blocks, above, side)]
+    layers += blocks.end(widths[-1])
     return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], shape.channels, 4, stride=2, padding=1))
 
 
 def _convolutional_down(inputs: int, outputs: int, config: Model, shape: Shape, *, batch_norm: bool) -> nn.Sequential:
-    is_residual = config.network == "residual"
+    blocks = BLOCKS[config.network](config, partial(nn.LeakyReLU, LEAK), batch_norm=batch_norm)
     sides = feature_sides(shape.image_size)
     widths = stage_widths(shape.image_size, config.width)
-    activation = partial(nn.LeakyReLU, LEAK, inplace=not is_residual)
-    stage = partial(_same_size, config, activation=activation, batch_norm=batch_norm)
-
-    layers: list[nn.Module] = [nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1)]
-    if not is_residual:
-        layers.append(activation())
-    layers += stage(widths[0], sides[0])
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1),
+        *blocks.begin(widths[0], batch_norm=False),
+        *_further(blocks, widths[0], sides[0]),
+    ]
     for below, above, side in zip(widths, widths[1:], sides[1:], strict=False):
-        if is_residual:
-            # The convolutions of a block that halves see the larger side.
-            dilation = _dilation(config, 2 * side)
-            layers.append(
-                ResidualBlock(
-                    below, above, activation=activation, batch_norm=batch_norm, dilation=dilation, resample="down"
-                )
-            )
-        else:
-            layers.append(nn.Conv2d(below, above, 4, stride=2, padding=1, bias=not batch_norm))
-            layers += [nn.BatchNorm2d(above)] if batch_norm else []
-            layers.append(activation())
-        layers += stage(above, side)
-    if is_residual:
-        layers += [nn.BatchNorm2d(widths[-1])] if batch_norm else []
-        layers.append(activation())
+        layers += [*blocks.down(below, above, side), *_further(blocks, above, side)]
+    layers += blocks.end(widths[-1])
     return nn.Sequential(*layers, nn.Flatten(1), nn.Linear(widths[-1] * SMALLEST**2, outputs))
 
 
-def _same_size(
-    config: Model, width: int, side: int, *, activation: Callable[[], nn.Module], batch_norm: bool
-) -> list[nn.Module]:
-    """What a stage has beside the layer that made its size: further layers, then self-attention."""
-    dilation = _dilation(config, side)
-    layers: list[nn.Module] = []
-    for _ in range(config.layers_per_stage - 1):
-        if config.network == "residual":
-            block = ResidualBlock(width, width, activation=activation, batch_norm=batch_norm, dilation=dilation)
-            layers.append(block)
-        else:
-            layers.append(same_size_convolution(width, width, dilation=dilation, bias=not batch_norm))
-            layers += [nn.BatchNorm2d(width)] if batch_norm else []
-            layers.append(activation())
-    if config.attention == side:
-        layers.append(SelfAttention(width))
-    return layers
-
-
-def _dilation(config: Model, side: int) -> int:
-    """Where a feature map is small, dilated taps would fall outside it."""
-    return config.dilation if side >= 4 * config.dilation else 1
+def _further(blocks: Blocks, width: int, side: int) -> list[nn.Module]:
+    """What a stage has beside the layer that made its size: more of the same size, then self-attention."""
+    config = blocks.config
+    layers = [layer for _ in range(config.layers_per_stage - 1) for layer in blocks.same(width, side)]
+    return [*layers, SelfAttention(width)] if config.attention == side else layers
 
 
 def _fully_connected_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
