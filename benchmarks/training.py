@@ -55,7 +55,12 @@ ROWS = {
         {"objective": "dcgan", "latent_dim": 100, "width": 64}, 64, 3, 12, "PyTorch's example", peers.pytorch_example
     ),
     "vae": Row(
-        {"objective": "vae", "latent_dim": 16, "width": 32, "decoder_std": 1.0}, 32, 1, 100, "pythae", peers.pythae_trainer
+        {"objective": "vae", "latent_dim": 16, "width": 32, "decoder_std": 1.0},
+        32,
+        1,
+        100,
+        "pythae",
+        peers.pythae_trainer,
     ),
     "wgan-gp": Row({"objective": "wgan_gp", "width": 64}, 32, 3, 20, "mimicry", peers.mimicry_trainer),
 }
