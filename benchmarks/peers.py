@@ -23,7 +23,7 @@ from latentbench.models.initialisation import initialise
 from latentbench.models.networks import Decoder, Encoder, Shape
 from latentbench.rng import torch_generator
 
-WORKERS = 2  # of the DataLoaders that decode pictures
+WORKERS = 2  # of the DataLoaders that decode pictures, as both GANs' examples have them
 
 
 def pytorch_example(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
@@ -62,8 +62,33 @@ def pytorch_example(pictures: Path, config: ExperimentConfig) -> Iterator[float]
 
 
 def pythae_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
-    """pythae's BaseTrainer on its VAE, as its documentation trains: pictures as one array of floats in memory."""
+    """pythae's BaseTrainer on its VAE, over a folder of pictures as its README shows it: an ImageFolder.
+
+    Without workers, its default: on few cores they make it slower.
+    """
+    from pythae.data.datasets import DatasetOutput
+
+    class Pictures(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        dataset = picture_folder(pictures, config)
+
+        def __len__(self) -> int:
+            return len(self.dataset)
+
+        def __getitem__(self, index: int) -> Any:
+            return DatasetOutput(data=self.dataset[index][0])
+
+    yield from pythae_rates(Pictures(), config)
+
+
+def pythae_trainer_on_arrays(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
+    """The same, over an array of floats in memory, for data that fit there decoded."""
     from pythae.data.datasets import BaseDataset
+
+    images = torch.stack([image for image, _ in picture_folder(pictures, config)])
+    yield from pythae_rates(BaseDataset(images, torch.zeros(len(images))), config)
+
+
+def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -71,24 +96,24 @@ def pythae_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
     from pythae.trainers.training_callbacks import TrainingCallback
 
     shape, latent_dim = shape_of(config), config.model.latent_dim
-    encoder_layers = Encoder(2 * latent_dim, config.model, shape, batch_norm=True).layers
-    decoder_layers = Decoder(config.model, shape).layers
-    for layers in (encoder_layers, decoder_layers):
-        initialise(layers, config.model.initialisation, torch_generator(0, "weights"))
+    encoder = Encoder(2 * latent_dim, config.model, shape, batch_norm=True)
+    decoder = Decoder(config.model, shape)
+    for network in (encoder, decoder):
+        initialise(network, config.model.initialisation, torch_generator(0, "weights"))
 
     class TheEncoder(BaseEncoder):
         def __init__(self) -> None:
             super().__init__()
-            self.layers = encoder_layers
+            self.layers = encoder.layers
 
         def forward(self, images: Tensor) -> Any:
-            mean, log_variance = self.layers(images).chunk(2, dim=1)
+            mean, log_variance = self.layers(images.flatten(1) if encoder.is_flat else images).chunk(2, dim=1)
             return ModelOutput(embedding=mean, log_covariance=log_variance)
 
     class TheDecoder(BaseDecoder):
         def __init__(self) -> None:
             super().__init__()
-            self.layers = decoder_layers
+            self.layers = decoder.layers
 
         def forward(self, latents: Tensor) -> Any:
             return ModelOutput(reconstruction=self.layers(latents).tanh())
@@ -106,7 +131,6 @@ def pythae_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
         def on_epoch_end(self, training_config: Any, **_: Any) -> None:  # noqa: ARG002
             rates.append(self.count / (time.perf_counter() - self.start))
 
-    images = torch.cat([images for images, _ in picture_loader(pictures, config, workers=0)])
     input_dim = (shape.channels, shape.image_size, shape.image_size)
     vae = VAE(VAEConfig(input_dim=input_dim, latent_dim=latent_dim), TheEncoder(), TheDecoder())
     with tempfile.TemporaryDirectory() as folder:
@@ -116,9 +140,8 @@ def pythae_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
             per_device_train_batch_size=config.training.batch_size,
             learning_rate=config.model.learning_rate,
         )
-        dataset = BaseDataset(images, torch.zeros(len(images)))
         BaseTrainer(vae, dataset, training_config=settings, callbacks=[Clock()]).train()
-    yield from rates
+    return rates
 
 
 def mimicry_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
@@ -200,13 +223,21 @@ def adam(network: nn.Module, config: ExperimentConfig) -> torch.optim.Adam:
     return torch.optim.Adam(network.parameters(), lr=model.learning_rate, betas=(model.beta1, model.beta2))
 
 
-def picture_loader(pictures: Path, config: ExperimentConfig, *, workers: int = WORKERS) -> Any:
-    """ImageFolder behind a DataLoader: decoded, resized, cropped and moved to [-1, 1] each time they are asked for."""
+def picture_folder(pictures: Path, config: ExperimentConfig) -> Any:
+    """torchvision's ImageFolder: decoded, resized, cropped and moved to [-1, 1] each time that they are asked for."""
     from torchvision import datasets, transforms
 
     steps: list[Any] = [transforms.Resize(config.image_size), transforms.CenterCrop(config.image_size)]
     steps += [transforms.Grayscale()] if config.channels == 1 else []
     steps += [transforms.ToTensor(), transforms.Normalize(*np.full((2, config.channels), 0.5).tolist())]
-    dataset = datasets.ImageFolder(str(pictures), transform=transforms.Compose(steps))
-    batch = config.training.batch_size
-    return torch.utils.data.DataLoader(dataset, batch_size=batch, shuffle=True, num_workers=workers, drop_last=True)
+    return datasets.ImageFolder(str(pictures), transform=transforms.Compose(steps))
+
+
+def picture_loader(pictures: Path, config: ExperimentConfig) -> Any:
+    return torch.utils.data.DataLoader(
+        picture_folder(pictures, config),
+        batch_size=config.training.batch_size,
+        shuffle=True,
+        num_workers=WORKERS,
+        drop_last=True,
+    )

@@ -47,22 +47,21 @@ class Row:
 
     def __str__(self) -> str:
         colour = "colour" if self.channels == 3 else "grey"
-        return f"{self.image_size}×{self.image_size} {colour}, width {self.model['width']}, batch {BATCH}"
+        network = f"width {self.model['width']}" if "width" in self.model else "fully connected"
+        return f"{self.image_size}×{self.image_size} {colour}, {network}, batch {BATCH}"
 
 
+DCGAN = {"objective": "dcgan", "latent_dim": 100, "width": 64}
+VAE = {"objective": "vae", "latent_dim": 16, "decoder_std": 1.0}
+CONVOLUTIONAL = VAE | {"width": 32}
+FULLY_CONNECTED = VAE | {"network": "fully_connected"}
+WGAN_GP = {"objective": "wgan_gp", "width": 64}
 ROWS = {
-    "dcgan": Row(
-        {"objective": "dcgan", "latent_dim": 100, "width": 64}, 64, 3, 12, "PyTorch's example", peers.pytorch_example
-    ),
-    "vae": Row(
-        {"objective": "vae", "latent_dim": 16, "width": 32, "decoder_std": 1.0},
-        32,
-        1,
-        100,
-        "pythae",
-        peers.pythae_trainer,
-    ),
-    "wgan-gp": Row({"objective": "wgan_gp", "width": 64}, 32, 3, 20, "mimicry", peers.mimicry_trainer),
+    "dcgan": Row(DCGAN, 64, 3, 12, "PyTorch's example", peers.pytorch_example),
+    "vae": Row(CONVOLUTIONAL, 32, 1, 100, "pythae", peers.pythae_trainer),
+    "vae-arrays": Row(CONVOLUTIONAL, 32, 1, 100, "pythae on arrays in memory", peers.pythae_trainer_on_arrays),
+    "vae-fc": Row(FULLY_CONNECTED, 32, 1, 200, "pythae", peers.pythae_trainer),
+    "wgan-gp": Row(WGAN_GP, 32, 3, 20, "mimicry", peers.mimicry_trainer),
 }
 
 
