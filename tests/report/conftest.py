@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 
 from latentbench.artifacts.files import write_array, write_csv, write_json, write_yaml
-from latentbench.config.load import parse_params
+from latentbench.config.load import parse_params, read_yaml
 
 EPOCHS = 4
 TERMS = {
     "vae": ("loss", "reconstruction", "kl"),
     "dcgan": ("discriminator_loss", "generator_loss", "accuracy_real"),
     "wgan-gp": ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss"),
+}
+WATCHED = {
+    "vae": ("gradient", "train_bits_per_dimension", "test_bits_per_dimension", "train_mse", "test_mse"),
+    "dcgan": ("generator_gradient", "train_accuracy_real", "test_accuracy_real", "test_accuracy_fake"),
+    "wgan-gp": ("critic_gradient", "train_wasserstein", "test_wasserstein"),
 }
 SCORES = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)}
 
@@ -62,11 +67,18 @@ def write_study(folder: Path, names: list[str]) -> None:
         write_yaml(folder / name / "config.yaml", params.experiment(name).model_dump(mode="json"))
 
 
+def make_repeats(folder: Path, first: str, *others: str) -> None:
+    """Give the other experiments the settings of the first, with seeds of their own."""
+    settings = read_yaml(folder / first / "config.yaml")
+    for seed, name in enumerate(others, start=1):
+        write_yaml(folder / name / "config.yaml", settings | {"name": name, "seed": seed})
+
+
 def write_training(folder: Path, *, seconds: float) -> None:
     rows = [
         {"epoch": epoch, "step": 100 * epoch, "images": 6400 * epoch, "seconds": seconds * epoch}
         | {"images_per_second": 6400 / seconds, "peak_memory_mb": 900.0}
-        | {term: (place + 1) * 10 / epoch for place, term in enumerate(TERMS[folder.name])}
+        | {term: (place + 1) * 10 / epoch for place, term in enumerate(TERMS[folder.name] + WATCHED[folder.name])}
         for epoch in range(1, EPOCHS + 1)
     ]
     signs = ["mode collapse: samples are alike; posterior collapse: no unit", "mode collapse: still", "", ""]

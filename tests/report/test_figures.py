@@ -7,10 +7,14 @@ import shutil
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from latentbench.report import figures, mosaics
 from latentbench.report.results import open_study
 from latentbench.report.style import COLOURS, colour_of, marker_of, to_svg
+from tests.report.conftest import make_repeats
+
+HISTORIES = (figures.loss_curves, figures.split_curves, figures.gradient_curves)
 
 
 def test_labels_are_moved_apart_as_little_as_needed():
@@ -38,7 +42,7 @@ def test_colour_images_keep_their_channels():
 
 def test_a_model_keeps_its_colour_in_every_figure(make_study):
     study = open_study(make_study())
-    drawings = (figures.metric_curves, figures.loss_curves, mosaics.samples, mosaics.interpolations)
+    drawings = (figures.metric_curves, *HISTORIES, mosaics.samples, mosaics.interpolations)
     for draw in drawings:
         svg = to_svg(draw(study).figure)
         assert [colour for colour in COLOURS if colour in svg] == list(COLOURS[:3])
@@ -62,7 +66,7 @@ def test_same_figure_same_bytes_and_nothing_to_fetch(make_study):
     ("draw", "pattern", "stage"),
     [
         (figures.metric_curves, "metrics.csv", "evaluate"),
-        (figures.loss_curves, "history.csv", "train"),
+        *((draw, "history.csv", "train") for draw in HISTORIES),
         (mosaics.samples, "latent/samples.npy", "explore"),
         (mosaics.reconstructions, "latent/reconstruction-*.npy", "explore"),
         (mosaics.interpolations, "latent/interpolation*.npy", "explore"),
@@ -108,4 +112,31 @@ def test_loss_term_that_ends_early_is_labelled_where_it_ends(make_study):
     history = folder / "dcgan" / "history.csv"
     *rows, last = history.read_text().splitlines()
     history.write_text("\n".join([*rows, last.rpartition(",")[0] + ","]) + "\n")
-    assert "accuracy real" in to_svg(figures.loss_curves(open_study(folder)).figure)
+    assert "generated" in words_of(figures.split_curves(open_study(folder)))
+
+
+def test_each_history_draws_its_own_columns(make_study):
+    study = open_study(make_study())
+    losses, splits, gradients = (words_of(draw(study)) for draw in HISTORIES)
+    assert {"reconstruction", "kl", "discriminator", "critic", "gradient penalty"} <= losses
+    assert {"bits per dimension", "accuracy", "wasserstein", "training", "test", "generated"} <= splits
+    assert {"all weights", "generator", "critic"} <= gradients
+    assert not losses & {"accuracy real", "accuracy", "gradient", "mse"}
+    assert "mse" not in splits  # of a VAE the bound is shown
+
+
+def test_repeats_are_drawn_as_one_line(make_study):
+    folder = make_study()
+    make_repeats(folder, "dcgan", "wgan-gp")
+    study = open_study(folder)
+    assert {"vae", "dcgan", "real images"} <= words_of(figures.metric_curves(study))
+    assert "wgan-gp" not in words_of(figures.metric_curves(study))
+    _, repeats = study.contenders(study.experiments)
+    assert [checkpoint.epoch for checkpoint in repeats.checkpoints] == [1, 2, 4]
+    assert repeats.checkpoints[-1].scores["fcd"].mean == pytest.approx(16.0)
+    assert repeats.checkpoints[-1].scores["fcd"].std == pytest.approx(4 * 2**0.5)
+    assert repeats.checkpoints[-1].seconds == pytest.approx(100.0)
+
+
+def words_of(drawing) -> set[str]:
+    return {text.get_text() for text in drawing.figure.findobj(Text)}

@@ -7,6 +7,7 @@ import pytest
 from latentbench.report import words
 from latentbench.report.quantities import count, decimals, duration
 from latentbench.report.results import open_study
+from tests.report.conftest import make_repeats
 
 
 def headline(make_study, **scores) -> str:
@@ -32,6 +33,16 @@ def test_difference_within_the_spread_has_no_winner(make_study):
 
 def test_spread_decides_not_the_difference_alone(make_study):
     assert "comes closest" in headline(make_study, vae=(10.0, 0.1), dcgan=(10.5, 0.1))
+
+
+def test_repeats_are_ranked_as_one(make_study):
+    folder = make_study({"vae": (30.0, 0.1), "dcgan": (20.0, 0.1), "wgan-gp": (21.0, 0.1)})
+    make_repeats(folder, "dcgan", "wgan-gp")
+    text = words.headline(open_study(folder))
+    # 20 and 21: mean 20.5, standard deviation 0.707; twice √(0.707² + 0.1²) = 1.43.
+    assert text.startswith("**dcgan** comes closest to the real images: its FCD of 20.5 ± 0.7 over 2 trainings is 9.5")
+    assert "exceeds the spread over the trainings and the sampling seeds (1.4," in text
+    assert "wgan" not in text
 
 
 def test_one_set_of_samples_has_no_spread_to_compare_with(make_study):

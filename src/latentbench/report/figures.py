@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from latentbench.report.results import Experiment, Metric, Score, Study
+from latentbench.report.results import Contender, Experiment, Metric, Score, Study
 from latentbench.report.show import Drawing
 from latentbench.report.style import MUTED, WIDTH, colour_of, house_style, marker_of
 
@@ -24,7 +25,7 @@ def metric_curves(study: Study) -> Drawing:
     """Every metric against epoch and against training time, one row per metric and dataset."""
     measured, notes = study.having("metrics.csv", "evaluate", lambda e: e.checkpoints)
     rows = [
-        (dataset, metric, [e for e in experiments if e.score(metric.key)])
+        (dataset, metric, [c for c in study.contenders(experiments) if c.score(metric.key)])
         for dataset, experiments in study.by_dataset().items()
         for metric in study.metrics
         if any(e.score(metric.key) for e in experiments)
@@ -35,33 +36,81 @@ def metric_curves(study: Study) -> Drawing:
         layout = ConstrainedLayoutEngine(wspace=0.05, hspace=0.06)
         figure = Figure(figsize=(WIDTH, 0.3 + _ROW_HEIGHT * len(rows)), layout=layout)
         grid = figure.subplots(len(rows), 2, sharey="row", squeeze=False)
-        for (dataset, metric, experiments), (by_epoch, by_time) in zip(rows, grid, strict=True):
-            _metric_row(by_epoch, by_time, metric, experiments)
+        for (dataset, metric, contenders), (by_epoch, by_time) in zip(rows, grid, strict=True):
+            _metric_row(by_epoch, by_time, metric, contenders)
             where = f", {dataset}" if len(study.by_dataset()) > 1 else ""
             by_epoch.set_title(f"{metric.name}{where}")
         for axes, label in zip(grid[-1], ("epoch", _time_label(measured)), strict=True):
             axes.set_xlabel(label)
     names = ", ".join(dict.fromkeys(metric.name for _, metric, _ in rows))
-    described = f"Curves of {names} of {len(measured)} models, against epoch on the left, training time on the right."
+    number = len(study.contenders(measured))
+    described = f"Curves of {names} of {number} models, against epoch on the left, training time on the right."
     return Drawing(figure, described, notes)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A column of history.csv and what is written at its end."""
+
+    column: str
+    label: str
 
 
 def loss_curves(study: Study) -> Drawing:
     """Every term of each model's loss, a panel per model: their scales cannot be compared."""
+    return _history_panels(study, "Loss terms", _loss_lines)
+
+
+def split_curves(study: Study) -> Drawing:
+    """The same quantity on training and on test images, a panel per model."""
+    return _history_panels(study, "Quantities on both splits", _split_lines)
+
+
+def gradient_curves(study: Study) -> Drawing:
+    """The norm of each network's gradient, a panel per model."""
+    return _history_panels(study, "Gradient norms", _gradient_lines)
+
+
+def _loss_lines(experiment: Experiment) -> tuple[str, list[Line]]:
+    return "", [Line(term, term.removesuffix("_loss").replace("_", " ")) for term in experiment.loss_terms]
+
+
+def _split_lines(experiment: Experiment) -> tuple[str, list[Line]]:
+    """Of a discriminator its accuracy, of a critic its estimate, else the bound or the error."""
+    columns = experiment.history[0]
+    if "test_accuracy_real" in columns:
+        generated = [Line("test_accuracy_fake", "generated")] if "test_accuracy_fake" in columns else []
+        return "accuracy", [Line("train_accuracy_real", "training"), Line("test_accuracy_real", "test"), *generated]
+    for name in ("wasserstein", "bits_per_dimension", "mse"):
+        if f"test_{name}" in columns:
+            return name.replace("_", " "), [Line(f"train_{name}", "training"), Line(f"test_{name}", "test")]
+    return "", []
+
+
+def _gradient_lines(experiment: Experiment) -> tuple[str, list[Line]]:
+    columns = [column for column in experiment.history[0] if column.endswith("gradient")]
+    return "", [Line(column, column.removesuffix("gradient").rstrip("_") or "all weights") for column in columns]
+
+
+def _history_panels(study: Study, what: str, choose: Callable[[Experiment], tuple[str, list[Line]]]) -> Drawing:
+    """Lines of history.csv against the epoch, a panel per model; `choose` also says what they measure, if not all the
+    same does."""
     trained, notes = study.having("history.csv", "train", lambda e: e.history)
-    if not trained:
+    panels = [(experiment, *choose(experiment)) for experiment in trained]
+    panels = [panel for panel in panels if panel[2]]
+    if not panels:
         return Drawing(None, notes=notes)
-    columns = min(3, len(trained))
-    rows = math.ceil(len(trained) / columns)
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
     with house_style():
         layout = ConstrainedLayoutEngine(wspace=0.08)
         figure = Figure(figsize=(WIDTH, 0.3 + _ROW_HEIGHT * rows), layout=layout)
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for experiment, axes in zip(trained, panels, strict=False):
-            _loss_panel(axes, experiment)
-        for axes in panels[len(trained) :]:
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for (experiment, quantity, lines), axes in zip(panels, grid, strict=False):
+            _history_panel(axes, experiment, quantity, lines)
+        for axes in grid[len(panels) :]:
             axes.set_axis_off()
-    return Drawing(figure, f"Loss terms against epoch, a panel for each of {len(trained)} models.", notes)
+    return Drawing(figure, f"{what} against epoch, a panel for each of {len(panels)} models.", notes)
 
 
 def spread_apart(places: Sequence[float], distance: float) -> list[float]:
@@ -82,26 +131,26 @@ def spread_apart(places: Sequence[float], distance: float) -> list[float]:
     return [float(place) for place in result]
 
 
-def _metric_row(by_epoch: Axes, by_time: Axes, metric: Metric, experiments: Sequence[Experiment]) -> None:
-    seconds_per_unit, _ = _time_unit(experiments)
+def _metric_row(by_epoch: Axes, by_time: Axes, metric: Metric, contenders: Sequence[Contender]) -> None:
+    seconds_per_unit, _ = _time_unit(contenders)
     ends = []
-    for experiment in experiments:
-        colour = colour_of(experiment.index)
-        scores = [checkpoint.scores[metric.key] for checkpoint in experiment.checkpoints]
-        epochs = [float(checkpoint.epoch) for checkpoint in experiment.checkpoints]
-        times = [(checkpoint.seconds or math.nan) / seconds_per_unit for checkpoint in experiment.checkpoints]
+    for contender in contenders:
+        colour = colour_of(contender.index)
+        scores = [checkpoint.scores[metric.key] for checkpoint in contender.checkpoints]
+        epochs = [float(checkpoint.epoch) for checkpoint in contender.checkpoints]
+        times = [(checkpoint.seconds or math.nan) / seconds_per_unit for checkpoint in contender.checkpoints]
         for axes, places in ((by_epoch, epochs), (by_time, times)):
-            _curve(axes, places, scores, experiment.index)
-        ends.append((experiment.name, colour, times[-1], scores[-1].mean))
+            _curve(axes, places, scores, contender.index)
+        ends.append((contender.name, colour, times[-1], scores[-1].mean))
     for axes in (by_epoch, by_time):
         axes.set_xlim(left=0)
     by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
-    floors = [e.floor[metric.key] for e in experiments if metric.key in e.floor][:1]
+    floors = [e.floor[metric.key] for c in contenders for e in c.members if metric.key in e.floor][:1]
     for floor in floors:
         for axes in (by_epoch, by_time):
             axes.axhline(floor, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         ends.append(("real images", MUTED, by_time.get_xlim()[1], floor))
-    _scale_y(by_time, [c.scores[metric.key].mean for e in experiments for c in e.checkpoints] + floors)
+    _scale_y(by_time, [c.scores[metric.key].mean for contender in contenders for c in contender.checkpoints] + floors)
     _label_ends(by_time, ends)
 
 
@@ -111,19 +160,20 @@ def _curve(axes: Axes, places: Sequence[float], scores: Sequence[Score], index: 
     axes.errorbar(places, means, yerr=spreads, color=colour, marker=marker_of(index), elinewidth=1)
 
 
-def _loss_panel(axes: Axes, experiment: Experiment) -> None:
+def _history_panel(axes: Axes, experiment: Experiment, quantity: str, lines: Sequence[Line]) -> None:
     epochs = [row["epoch"] for row in experiment.history]
     ends = []
-    for term, dashes in zip(experiment.loss_terms, _DASHES * 3, strict=False):
-        values = [row[term] for row in experiment.history]
+    for line, dashes in zip(lines, _DASHES * 3, strict=False):
+        values = [row[line.column] for row in experiment.history]
         axes.plot(epochs, values, color=colour_of(experiment.index), linestyle=dashes)
         finite = [point for point in zip(epochs, values, strict=True) if math.isfinite(point[1])]
         if finite:
-            ends.append((term.removesuffix("_loss").replace("_", " "), MUTED, *finite[-1]))
+            ends.append((line.label, MUTED, *finite[-1]))
     axes.set_title(experiment.name, color=colour_of(experiment.index))
     axes.set_xlabel("epoch")
+    axes.set_ylabel(quantity)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    _scale_y(axes, [row[term] for row in experiment.history for term in experiment.loss_terms])
+    _scale_y(axes, [row[line.column] for row in experiment.history for line in lines])
     _label_ends(axes, ends, size=7)
 
 
@@ -172,7 +222,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[str, str, float, float]], *, si
         )
 
 
-def _time_unit(experiments: Sequence[Experiment]) -> tuple[float, str]:
+def _time_unit(experiments: Sequence[Experiment | Contender]) -> tuple[float, str]:
     longest = max((c.seconds or 0 for e in experiments for c in e.checkpoints), default=0)
     return next(
         (unit, name)

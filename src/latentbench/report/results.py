@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,20 +92,61 @@ class Experiment:
     @property
     def loss_terms(self) -> list[str]:
         def is_loss(column: str) -> bool:
-            watched = column.startswith(("train_", "test_", "learning_rate/")) or column.endswith("_gradient")
-            return column not in _NO_LOSS and not watched
+            watched = column.startswith(("train_", "test_", "accuracy_", "learning_rate/"))
+            return column not in _NO_LOSS and not watched and not column.endswith("_gradient")
 
         return [column for column in self.history[0] if is_loss(column)] if self.history else []
 
     def score(self, metric: str) -> Score | None:
         """Of the last checkpoint; None where it was not measured or is not a number."""
-        found = self.checkpoints[-1].scores.get(metric) if self.checkpoints else None
-        return found if found is not None and math.isfinite(found.mean) else None
+        return _last_score(self.checkpoints, metric)
 
     def images(self, name: str) -> np.ndarray[Any, Any] | None:
         """uint8 array latent/NAME.npy of images (..., height, width, channel), if it was written."""
         path = self.folder / "latent" / f"{name}.npy"
         return read_array(path) if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What is ranked and drawn as one: an experiment, or the mean over its repeats.
+
+    Scores of repeats have the standard deviation over the trainings, those of one training that over sampling seeds.
+    """
+
+    members: tuple[Experiment, ...]
+
+    @property
+    def name(self) -> str:
+        """What the names of repeats have in common."""
+        if len(self.members) == 1:
+            return self.members[0].name
+        names = [member.name for member in self.members]
+        same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+        common = "".join(letters[0] for letters in same)
+        return common.rstrip("-_0123456789") or names[0]
+
+    @property
+    def index(self) -> int:
+        return self.members[0].index
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Those that all members have."""
+        if len(self.members) == 1:
+            return self.members[0].checkpoints
+        by_epoch = [{checkpoint.epoch: checkpoint for checkpoint in member.checkpoints} for member in self.members]
+        common = [epoch for epoch in by_epoch[0] if all(epoch in each for each in by_epoch)]
+        return tuple(_mean_checkpoint([each[epoch] for each in by_epoch]) for epoch in common)
+
+    def score(self, metric: str) -> Score | None:
+        return _last_score(self.checkpoints, metric)
+
+    @property
+    def reconstruction_error(self) -> float | None:
+        found = [(member.exploration or {}).get("mse") for member in self.members]
+        errors = [float(error) for error in found if error is not None]
+        return statistics.mean(errors) if len(errors) == len(found) else None
 
 
 @dataclass(frozen=True)
@@ -134,6 +177,12 @@ class Study:
                 alike.setdefault(repr(sorted(same.items())), []).append(experiment)
         return [tuple(members) for members in alike.values() if len(members) > 1]
 
+    def contenders(self, experiments: Sequence[Experiment]) -> list[Contender]:
+        """The experiments, repeats together where the first of them stands."""
+        together = {members[0].name: members for members in self.repeats()}
+        others = {member.name for members in together.values() for member in members[1:]}
+        return [Contender(together.get(e.name, (e,))) for e in experiments if e.name not in others]
+
     def having(self, what: str, stage: str, found: Callable[[Experiment], Any]) -> tuple[list[Experiment], list[str]]:
         """The experiments for which `found` is true, and a sentence on those for which it is not."""
         present = [experiment for experiment in self.experiments if found(experiment)]
@@ -141,6 +190,12 @@ class Study:
         if not missing:
             return present, []
         return present, [f"There is no {what} of {listed(missing)} yet; `latentbench {stage}` writes it."]
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Over two or more trainings, with the standard deviation over them."""
+    means = [score.mean for score in scores]
+    return Score(statistics.mean(means), statistics.stdev(means))
 
 
 def open_study(folder: Path) -> Study:
@@ -159,6 +214,19 @@ def open_study(folder: Path) -> Study:
         raise ArtifactError(f"{folder} has no results of {', '.join(config.experiments)}; train an experiment first.")
     experiments = (_read_experiment(folder / name, index) for index, name in enumerate(config.experiments))
     return Study(config, tuple(experiments))
+
+
+def _last_score(checkpoints: Sequence[Checkpoint], metric: str) -> Score | None:
+    found = checkpoints[-1].scores.get(metric) if checkpoints else None
+    return found if found is not None and math.isfinite(found.mean) else None
+
+
+def _mean_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """The same epoch of several trainings."""
+    seconds = [checkpoint.seconds for checkpoint in checkpoints if checkpoint.seconds is not None]
+    common = [key for key in checkpoints[0].scores if all(key in checkpoint.scores for checkpoint in checkpoints)]
+    scores = {key: mean_score([checkpoint.scores[key] for checkpoint in checkpoints]) for key in common}
+    return Checkpoint(checkpoints[0].epoch, statistics.mean(seconds) if seconds else None, scores)
 
 
 def _read_experiment(folder: Path, index: int) -> Experiment:

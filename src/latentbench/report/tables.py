@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from latentbench.report.quantities import NBSP, count, decimals, duration
-from latentbench.report.results import LABEL_ACCURACY, Experiment, Score, Study
+from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Score, Study, mean_score
 from latentbench.report.show import Table
 
 ABSENT = "–"
@@ -37,8 +35,8 @@ def summary(study: Study) -> Table:
     header = ["Model", *(column.title for column in columns)]
     rows: list[list[str]] = []
     for dataset, experiments in groups.items():
-        repeats = [members for members in study.repeats() if members[0] in experiments]
-        labels = [e.name for e in experiments] + [_repeats_name(members) for members in repeats]
+        repeats = [contender for contender in study.contenders(experiments) if len(contender.members) > 1]
+        labels = [e.name for e in experiments] + [f"*{r.name}, {len(r.members)} trainings*" for r in repeats]
         labels += ["*real images*"] * any(e.floor for e in experiments)
         cells = [_cells(column, experiments, repeats)[: len(labels)] for column in columns]
         rows += [[*[dataset] * (len(groups) > 1), *row] for row in zip(labels, *cells, strict=True)]
@@ -126,24 +124,13 @@ def _finite(value: Any) -> Score | None:
     return Score(float(value)) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _repeats_name(members: Sequence[Experiment]) -> str:
-    """What the names of repeats have in common, and how many they are."""
-    letters = itertools.takewhile(lambda each: len(set(each)) == 1, zip(*(m.name for m in members), strict=False))
-    common = "".join(first for first, *_ in letters).rstrip("-_0123456789")
-    return f"*{common or members[0].name}, {len(members)} trainings*"
-
-
-def _over_trainings(column: Column, members: Sequence[Experiment]) -> Score | None:
+def _over_trainings(column: Column, repeats: Contender) -> Score | None:
     """The mean over repeats and its standard deviation; None unless all of them have the quantity."""
-    means = [score.mean for member in members if (score := column.value(member)) is not None]
-    if len(means) < len(members):
-        return None
-    return Score(statistics.mean(means), statistics.stdev(means))
+    scores = [score for member in repeats.members if (score := column.value(member)) is not None]
+    return mean_score(scores) if len(scores) == len(repeats.members) else None
 
 
-def _cells(
-    column: Column, experiments: Sequence[Experiment], repeats: Sequence[Sequence[Experiment]] = ()
-) -> list[str]:
+def _cells(column: Column, experiments: Sequence[Experiment], repeats: Sequence[Contender] = ()) -> list[str]:
     """One column: a cell per experiment, one per set of repeats, then that of the real images.
 
     Every cell that reads like the best is bold, if there is anything to beat.
@@ -153,7 +140,7 @@ def _cells(
     places = decimals(score.mean for score in found)
     floor = next((e.floor[column.metric] for e in experiments if column.metric in e.floor), None)
     real = "" if floor is None else column.written(floor, places)
-    together = [_over_trainings(column, members) for members in repeats]
+    together = [_over_trainings(column, each) for each in repeats]
     if not found:
         return [*[ABSENT] * (len(scores) + len(together)), real]
     best = column.written(max(found, key=lambda score: column.better * score.mean).mean, places)

@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentbench.report.quantities import NBSP, decimals, duration, listed
-from latentbench.report.results import Experiment, Metric, Score, Study
+from latentbench.report.results import Contender, Experiment, Metric, Score, Study
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """An experiment and the score that ranks it."""
+    """A contender and the score that ranks it."""
 
-    experiment: Experiment
+    contender: Contender
     score: Score
 
     @property
     def name(self) -> str:
-        return self.experiment.name
+        return self.contender.name
+
+    @property
+    def trainings(self) -> int:
+        return len(self.contender.members)
 
 
 def title(study: Study) -> str:
@@ -37,11 +41,12 @@ def headline(study: Study) -> str:
     paragraphs = []
     for dataset, experiments in groups.items():
         opening = f"On **{dataset}**: " if len(groups) > 1 else ""
-        paragraphs.append(opening + _winner(study, experiments))
+        contenders = study.contenders(experiments)
+        paragraphs.append(opening + _winner(study, contenders))
         further = [
-            *_other_metrics(study, experiments),
-            *_equal_time(study, experiments),
-            *_reconstruction(experiments),
+            *_other_metrics(study, contenders),
+            *_equal_time(study, contenders),
+            *_reconstruction(contenders),
         ]
         paragraphs += [" ".join(further)] if further else []
     return "\n\n".join([*paragraphs, *_warnings(study)])
@@ -59,8 +64,8 @@ def protocol(study: Study) -> str:
         sentences.append(f"{names}: {text.strip().rstrip('.')}.")
     if study.repeats():
         sentences.append(
-            "In the rows of several trainings ± is the standard deviation over these, which differ in their seed "
-            "alone; elsewhere it is over sampling seeds."
+            "Trainings that differ in their seed alone are ranked as one, by their mean; there ± is the standard "
+            "deviation over them, elsewhere over sampling seeds."
         )
     else:
         sentences.append(
@@ -118,14 +123,14 @@ def _epochs(numbers: Sequence[int]) -> str:
     return f"epoch{'s' * (len(numbers) > 1)} {listed(parts)}"
 
 
-def _winner(study: Study, experiments: Sequence[Experiment]) -> str:
-    metric, ranking = _primary(study, experiments)
+def _winner(study: Study, contenders: Sequence[Contender]) -> str:
+    metric, ranking = _primary(study, contenders)
     if metric is None or not ranking:
         return "No model has been measured yet, so there is no best one; `latentbench evaluate` measures."
     best = ranking[0]
     if len(ranking) == 1:
         return (
-            f"Only **{best.name}** has been measured ({metric.name} {_written(best.score)}): "
+            f"Only **{best.name}** has been measured ({metric.name} {_written(best)}): "
             "there is nothing to compare it with."
         )
     spread = _spread(best.score, ranking[1].score)
@@ -134,7 +139,7 @@ def _winner(study: Study, experiments: Sequence[Experiment]) -> str:
     if ranking[1].score.mean - best.score.mean <= spread:
         return _tie(metric, ranking)
     return (
-        f"{_lead(metric, ranking)}. This exceeds the spread over the sampling seeds "
+        f"{_lead(metric, ranking)}. This exceeds the spread over {_sources(ranking[:2])} "
         f"({_difference(spread, best.score)}, twice the standard deviation of the difference)."
     )
 
@@ -144,69 +149,75 @@ def _lead(metric: Metric, ranking: Sequence[Ranked]) -> str:
     gap = second.score.mean - best.score.mean
     share = f" ({100 * gap / second.score.mean:.0f}{NBSP}%)" if second.score.mean > 0 else ""
     return (
-        f"**{best.name}** comes closest to the real images: its {metric.name} of {_written(best.score)} is "
+        f"**{best.name}** comes closest to the real images: its {metric.name} of {_written(best)} is "
         f"{_difference(gap, best.score)}{share} below that of {second.name}, the next best "
-        f"({_written(second.score)})"
+        f"({_written(second)})"
     )
 
 
 def _tie(metric: Metric, ranking: Sequence[Ranked]) -> str:
     best = ranking[0]
     tied = [r for r in ranking if _within(best.score, r.score)]
-    scores = listed([f"**{r.name}** ({_written(r.score)})" for r in tied])
+    scores = listed([f"**{r.name}** ({_written(r)})" for r in tied])
     gap = tied[-1].score.mean - best.score.mean
     return (
         f"By {metric.name}, {scores} cannot be told apart: they differ by {_difference(gap, best.score)}, "
-        "which is within the spread over the sampling seeds (twice the standard deviation of the difference)."
+        f"which is within the spread over {_sources(tied)} (twice the standard deviation of the difference)."
     )
 
 
-def _other_metrics(study: Study, experiments: Sequence[Experiment]) -> list[str]:
+def _sources(ranking: Sequence[Ranked]) -> str:
+    """What the standard deviations are over."""
+    kinds = {ranked.trainings > 1 for ranked in ranking}
+    return listed(["the trainings"] * (True in kinds) + ["the sampling seeds"] * (False in kinds))
+
+
+def _other_metrics(study: Study, contenders: Sequence[Contender]) -> list[str]:
     """Whether the remaining metrics name the same best model."""
-    primary, ranking = _primary(study, experiments)
+    primary, ranking = _primary(study, contenders)
     if len(ranking) < 2:
         return []
     agree, sentences = [], []
     for metric in study.metrics:
-        other = _ranking(metric, experiments)
+        other = _ranking(metric, contenders)
         if metric is primary or len(other) < 2:
             continue
-        if other[0].experiment is ranking[0].experiment:
+        if other[0].contender is ranking[0].contender:
             agree.append(metric.name)
         else:
-            sentences.append(f"By {metric.name}, {other[0].name} comes first instead ({_written(other[0].score)}).")
+            sentences.append(f"By {metric.name}, {other[0].name} comes first instead ({_written(other[0])}).")
     if agree:
         sentences.insert(0, f"{listed(agree)} {'agrees' if len(agree) == 1 else 'agree'}: {ranking[0].name} is lowest.")
     return sentences
 
 
-def _equal_time(study: Study, experiments: Sequence[Experiment]) -> list[str]:
+def _equal_time(study: Study, contenders: Sequence[Contender]) -> list[str]:
     """The best model within the training time of the fastest, by the checkpoints that each had by then."""
-    metric, ranking = _primary(study, experiments)
-    totals = [(r.experiment.checkpoints[-1].seconds or math.nan, r.name) for r in ranking]
+    metric, ranking = _primary(study, contenders)
+    totals = [(r.contender.checkpoints[-1].seconds or math.nan, r.name) for r in ranking]
     if metric is None or len(ranking) < 2 or any(math.isnan(seconds) for seconds, _ in totals):
         return []
     budget, fastest = min(totals)
     reached = []
     for r in ranking:
-        in_time = [c for c in r.experiment.checkpoints if (c.seconds or 0) <= budget and metric.key in c.scores]
+        in_time = [c for c in r.contender.checkpoints if (c.seconds or 0) <= budget and metric.key in c.scores]
         if in_time:
-            reached.append(Ranked(r.experiment, in_time[-1].scores[metric.key]))
+            reached.append(Ranked(r.contender, in_time[-1].scores[metric.key]))
     if len(reached) < 2:
         return []
     best = min(reached, key=lambda r: r.score.mean)
     return [
         f"Within the training time of the fastest ({fastest}, {duration(budget)}), "
-        f"the lowest {metric.name} at a checkpoint is that of {best.name} ({_written(best.score)})."
+        f"the lowest {metric.name} at a checkpoint is that of {best.name} ({_written(best)})."
     ]
 
 
-def _reconstruction(experiments: Sequence[Experiment]) -> list[str]:
-    errors = [(e.exploration["mse"], e) for e in experiments if e.exploration and e.exploration.get("mse") is not None]
+def _reconstruction(contenders: Sequence[Contender]) -> list[str]:
+    errors = [(error, c) for c in contenders if (error := c.reconstruction_error) is not None]
     if len(errors) < 2:
         return []
     error, best = min(errors, key=lambda pair: pair[0])
-    way = best.exploration.get("method", "") if best.exploration else ""
+    way = (best.members[0].exploration or {}).get("method", "")
     return [f"Real test images are reconstructed best by {best.name} (by {way}, MSE {_digits(error)})."]
 
 
@@ -245,14 +256,14 @@ def _sample_sizes(measured: Sequence[dict[str, Any] | Any]) -> str:
     )
 
 
-def _primary(study: Study, experiments: Sequence[Experiment]) -> tuple[Metric | None, list[Ranked]]:
-    """The metric that most of the experiments were measured by, and their ranking by it."""
-    metric = max(study.metrics, key=lambda m: len(_ranking(m, experiments)), default=None)
-    return metric, _ranking(metric, experiments) if metric else []
+def _primary(study: Study, contenders: Sequence[Contender]) -> tuple[Metric | None, list[Ranked]]:
+    """The metric that most of the contenders were measured by, and their ranking by it."""
+    metric = max(study.metrics, key=lambda m: len(_ranking(m, contenders)), default=None)
+    return metric, _ranking(metric, contenders) if metric else []
 
 
-def _ranking(metric: Metric, experiments: Sequence[Experiment]) -> list[Ranked]:
-    found = [Ranked(e, score) for e in experiments if (score := e.score(metric.key)) is not None]
+def _ranking(metric: Metric, contenders: Sequence[Contender]) -> list[Ranked]:
+    found = [Ranked(c, score) for c in contenders if (score := c.score(metric.key)) is not None]
     return sorted(found, key=lambda r: r.score.mean)
 
 
@@ -268,9 +279,11 @@ def _within(one: Score, other: Score) -> bool:
     return spread is not None and abs(one.mean - other.mean) <= spread
 
 
-def _written(score: Score) -> str:
+def _written(ranked: Ranked) -> str:
+    score = ranked.score
     places = decimals([score.mean])
-    return f"{score.mean:,.{places}f}" + ("" if score.std is None else f" ± {score.std:.{places}f}")
+    spread = "" if score.std is None else f" ± {score.std:.{places}f}"
+    return f"{score.mean:,.{places}f}{spread}" + f" over {ranked.trainings} trainings" * (ranked.trainings > 1)
 
 
 def _difference(value: float, score: Score) -> str:
