@@ -135,6 +135,14 @@ def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference
     assert warning in shown
 
 
+def test_samples_of_a_model_without_a_prior_are_marked(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared, "autoencoder")
+    assert "not trained to do" in evaluate(results, reference).output
+    assert "not trained to do" in read_json(results / "metrics.json")["warnings"][0]
+
+
 def test_inception_path_end_to_end(
     make_prepared: Make, make_inception: Make, build_reference: Make, make_experiment: Make
 ) -> None:

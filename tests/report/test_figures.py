@@ -119,10 +119,10 @@ def test_each_history_draws_its_own_columns(make_study):
     study = open_study(make_study())
     losses, splits, gradients = (words_of(draw(study)) for draw in HISTORIES)
     assert {"reconstruction", "kl", "discriminator", "critic", "gradient penalty"} <= losses
-    assert {"bits per dimension", "accuracy", "wasserstein", "training", "test", "generated"} <= splits
+    assert {"bits per dimension", "accuracy", "Wasserstein", "training", "test", "generated"} <= splits
     assert {"all weights", "generator", "critic"} <= gradients
     assert not losses & {"accuracy real", "accuracy", "gradient", "mse"}
-    assert "mse" not in splits  # of a VAE the bound is shown
+    assert "MSE" not in splits  # of a VAE the bound is shown
 
 
 def test_repeats_are_drawn_as_one_line(make_study):
@@ -136,6 +136,23 @@ def test_repeats_are_drawn_as_one_line(make_study):
     assert repeats.checkpoints[-1].scores["fcd"].mean == pytest.approx(16.0)
     assert repeats.checkpoints[-1].scores["fcd"].std == pytest.approx(4 * 2**0.5)
     assert repeats.checkpoints[-1].seconds == pytest.approx(100.0)
+
+
+def test_long_names_fit_beside_and_over_their_images(make_study):
+    folder = make_study()
+    long = "a-conditional-dcgan-with-a-name-as-long-as-this"
+    (folder / "vae").rename(folder / long)
+    for path in (folder / "study.yaml", folder / long / "config.yaml"):
+        path.write_text(path.read_text().replace("vae\n", f"{long}\n"))
+    study = open_study(folder)
+    for draw in (mosaics.samples, mosaics.reconstructions, mosaics.interpolations):
+        figure = draw(study).figure
+        figure.draw_without_rendering()
+        [*names] = (text for text in figure.findobj(Text) if text.get_text() == long)
+        assert names
+        extents = [name.get_window_extent() for name in names]
+        assert all(extent.x0 >= 0 and extent.x1 <= figure.bbox.x1 for extent in extents)
+        assert all(extent.width <= 0.36 * figure.bbox.width for extent in extents)
 
 
 def words_of(drawing) -> set[str]:

@@ -59,7 +59,7 @@ class _Evaluator:
         self.extractors: dict[str, FeatureExtractor] = {}
         self.distances: dict[str, Distances] = {}
         # A checkpoint that cannot be measured should say so before the reference is read.
-        self._load(config.training.checkpoint_epochs[0])
+        self.has_prior = self._load(config.training.checkpoint_epochs[0]).objective.has_prior
         for name in self.reference.extractors:
             self.extractors[name] = self.reference.load_extractor(name, reference, device=device)
             self.distances[name] = Distances.open(
@@ -100,15 +100,20 @@ class _Evaluator:
         return row
 
     def warnings(self) -> list[str]:
-        """What makes a Fréchet distance less than it seems."""
+        """What makes a distance less than it seems."""
+        promised = [
+            "its samples decode latents of N(0, I), which it was not trained to do: their distance from the real "
+            "images says how far its codes are from that distribution, not how well it reconstructs."
+        ]
         sizes = {"generated": self.settings.num_samples, "real": self.reference.num_images}
-        return [
+        biased = [
             f"{described.metric.upper()} compares covariances of {described.feature_dim:,} features, but of "
             f"only {number:,} {kind} images, so it is biased upwards; compare it at equal numbers only."
             for described in self.reference.extractors.values()
             for kind, number in sizes.items()
             if number <= described.feature_dim
         ]
+        return [*promised * (not self.has_prior), *biased]
 
     def description(self) -> dict[str, Any]:
         """The protocol of each extractor, and what real images of the test split score."""

@@ -81,9 +81,10 @@ def _split_lines(experiment: Experiment) -> tuple[str, list[Line]]:
     if "test_accuracy_real" in columns:
         generated = [Line("test_accuracy_fake", "generated")] if "test_accuracy_fake" in columns else []
         return "accuracy", [Line("train_accuracy_real", "training"), Line("test_accuracy_real", "test"), *generated]
-    for name in ("wasserstein", "bits_per_dimension", "mse"):
+    quantities = {"wasserstein": "Wasserstein", "bits_per_dimension": "bits per dimension", "mse": "MSE"}
+    for name, written in quantities.items():
         if f"test_{name}" in columns:
-            return name.replace("_", " "), [Line(f"train_{name}", "training"), Line(f"test_{name}", "test")]
+            return written, [Line(f"train_{name}", "training"), Line(f"test_{name}", "test")]
     return "", []
 
 

@@ -14,14 +14,15 @@ from matplotlib.figure import Figure
 from latentbench.report.quantities import decimals
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing
-from latentbench.report.style import MUTED, WIDTH, colour_of, house_style
+from latentbench.report.style import MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style, text_width
 
 Images = np.ndarray[Any, Any]
 
 _MOST_SAMPLES = 36
 _MOST_RECONSTRUCTIONS = 12
 _MOST_PAIRS = 4
-_LABEL_WIDTH = 1.05  # inches, left of rows of images
+_MOST_LABEL_WIDTH = 1.7  # inches, left of rows of images; longer names are written smaller
+_LABEL_GAP = 0.1
 _TITLE_HEIGHT = 0.3
 _APART = 0.16  # between the models' squares
 _GAP = 0.08  # of an image's side
@@ -52,7 +53,8 @@ def samples(study: Study) -> Drawing:
             row, column = divmod(place, columns)
             bottom = (rows - row - 1) * (side + _TITLE_HEIGHT)
             axes = _image_axes(figure, (column * (side + _APART), bottom, side, side))
-            axes.set_title(experiment.name, color=colour_of(experiment.index), pad=4)
+            size = fitting_size(experiment.name, side)
+            axes.set_title(experiment.name, color=colour_of(experiment.index), pad=4, fontsize=size)
             _draw(axes, _square(_stored(experiment, "samples")))
     return Drawing(figure, f"Grids of generated images: {_names(present)}.", notes)
 
@@ -140,7 +142,10 @@ def _join(strips: Sequence[Images], *, gap: float) -> Images:
 
 def _rows_figure(rows: Sequence[Row], *, block: int | None = None, header: tuple[str, str] | None = None) -> Figure:
     """Labelled strips under one another; a wider gap after every `block` rows."""
-    width = WIDTH - _LABEL_WIDTH
+    remarks = (text_width(row.remark, size=SMALL_SIZE, bold=False) for row in rows)
+    label_width = max(*remarks, min(max(text_width(row.label) for row in rows), _MOST_LABEL_WIDTH))
+    left = label_width + _LABEL_GAP
+    width = WIDTH - left
     heights = [width * row.strip.shape[0] / row.strip.shape[1] for row in rows]
     gap = 0.07 * min(1.0, min(heights) / 0.5)
     gaps = [gap + 0.16 * (block is not None and (place + 1) % block == 0) for place in range(len(rows) - 1)]
@@ -149,13 +154,13 @@ def _rows_figure(rows: Sequence[Row], *, block: int | None = None, header: tuple
     figure = Figure(figsize=(WIDTH, total))
     top = total - margin
     for row, height, below in zip(rows, heights, [*gaps, 0.0], strict=True):
-        axes = _image_axes(figure, (_LABEL_WIDTH, top - height, width, height))
-        _label(axes, row)
+        axes = _image_axes(figure, (left, top - height, width, height))
+        _label(axes, row, size=fitting_size(row.label, label_width))
         _draw(axes, row.strip)
         top -= height + below
     if header:
         side = heights[0] / 2
-        for text, x in zip(header, (_LABEL_WIDTH + side, WIDTH - side), strict=True):
+        for text, x in zip(header, (left + side, WIDTH - side), strict=True):
             figure.text(x / WIDTH, 1 - 0.14 / total, text, ha="center", color=MUTED)
     return figure
 
@@ -180,11 +185,11 @@ def _stored(experiment: Experiment, name: str) -> Images:
     return images
 
 
-def _label(axes: Axes, row: Row) -> None:
+def _label(axes: Axes, row: Row, *, size: float) -> None:
     beside: dict[str, Any] = {"transform": axes.transAxes, "ha": "right"}
     where = "bottom" if row.remark else "center"
-    axes.text(-0.012, 0.5, row.label, va=where, color=row.colour, fontweight="bold", **beside)
-    axes.text(-0.012, 0.46, row.remark, va="top", color=MUTED, fontsize=7.5, **beside)
+    axes.text(-0.012, 0.5, row.label, va=where, color=row.colour, fontweight="bold", fontsize=size, **beside)
+    axes.text(-0.012, 0.46, row.remark, va="top", color=MUTED, fontsize=SMALL_SIZE, **beside)
 
 
 def _error(experiment: Experiment) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 WIDTH = 7.2  # inches: the text width of a printed page
 
@@ -17,13 +19,17 @@ INK = "#1f2328"
 MUTED = "#667079"
 RULE = "#dfe3e8"
 
+NAME_SIZE = 8.5  # points, of a model's name beside or over its images
+SMALL_SIZE = 7.5
+_FONT = "DejaVu Sans"
+
 # Okabe & Ito (2008), without the two that are too pale for a line on white paper.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c4629b", "#8a6d00", "#4b5fc0")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 _SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
+    "font.family": _FONT,
+    "font.size": NAME_SIZE,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
@@ -63,6 +69,18 @@ def colour_of(index: int) -> str:
 def marker_of(index: int) -> str:
     # A second round of the palette differs from the first by its markers.
     return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+
+
+def text_width(text: str, *, size: float = NAME_SIZE, bold: bool = True) -> float:
+    """Inches that it takes in one line."""
+    font = FontProperties(family=_FONT, weight="bold" if bold else "normal")
+    width: float = TextPath((0, 0), text, size=size, prop=font).get_extents().width / 72 if text else 0.0
+    return width
+
+
+def fitting_size(name: str, inches: float) -> float:
+    """The size in points at which a bold name fits, at most NAME_SIZE."""
+    return NAME_SIZE * min(1.0, inches / max(text_width(name), 1e-9))
 
 
 @contextmanager
