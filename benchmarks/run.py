@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("prepare", "training", "frechet")
+BENCHMARKS = ("prepare", "training", "frechet", "overlap")
 
 
 def main() -> None:

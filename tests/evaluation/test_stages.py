@@ -27,6 +27,7 @@ from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation import reference as stage
 from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.classifier import ClassifierExtractor
+from latentbench.evaluation.neighbourhoods import QUANTITIES
 from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
@@ -128,7 +129,11 @@ def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference
     described = read_json(reference / "reference.json")["extractors"]["classifier"]
     assert last["protocols"]["classifier"].startswith(described["protocol"])
     assert "3 subsets of 10 images" in last["protocols"]["classifier"]
-    assert last["floor"] == {key: described["floor"][key] for key in ("fcd", "kcd")}
+    assert last["floor"].items() <= described["floor"].items()
+    overlaps = {f"{name}_classifier" for name in QUANTITIES}
+    assert last["floor"].keys() == {"fcd", "kcd"} | overlaps
+    assert all(0 <= last[name] <= 24 / 5 for name in overlaps)
+    assert "24 images on either side, with neighbourhoods up to the nearest 5" in last["protocols"]["classifier"]
     assert last["floor"]["fcd"] < last["fcd"], "an untrained model is worse than real images"
     [warning] = last["warnings"]
     assert "only 24 generated images" in warning
@@ -158,7 +163,12 @@ def test_inception_path_end_to_end(
     result = evaluate(results, reference)
     assert result.exit_code == 0, result.output
     row = read_csv(results / "metrics.csv")[-1]
-    assert list(row)[4:] == [f"{metric}{suffix}" for metric in ("fid", "kid", "fcd", "kcd") for suffix in ("", "_std")]
+    measured = [
+        name
+        for extractor, distances in (("inception", ("fid", "kid")), ("classifier", ("fcd", "kcd")))
+        for name in (*distances, *(f"{quantity}_{extractor}" for quantity in QUANTITIES))
+    ]
+    assert list(row)[4:] == [f"{name}{suffix}" for name in measured for suffix in ("", "_std")]
     assert all(math.isfinite(float(value)) for value in row.values())
     assert set(read_json(results / "metrics.json")["protocols"]) == {"inception", "classifier"}
 

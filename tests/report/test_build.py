@@ -48,8 +48,8 @@ def check_notebook(text: str) -> None:
     assert 'results = "../../results/demo"' in notebook.cells[0].source
     captions = re.findall(r"\*\*((?:Figure|Table) \d)\.\*\*", text)
     assert captions == [
-        "Table 1", *(f"Figure {number}" for number in range(1, 8)),
-        "Table 2", "Table 3", "Table 4", "Table 5", "Table 6", "Table 7", "Table 8",
+        "Table 1", "Table 2", *(f"Figure {number}" for number in range(1, 8)),
+        *(f"Table {number}" for number in range(3, 10)),
     ][: len(captions)]  # fmt: skip
     assert len(captions) >= 12
 

@@ -103,6 +103,21 @@ def test_layers_are_listed_and_added_up(make_study):
     assert lines[-1][-2:] == ["2,000", "35,456"]
 
 
+def test_overlap_is_of_one_extractor_and_best_where_most(make_study):
+    table = tables.overlap(open_study(make_study())).markdown
+    assert column(table, "Precision")["wgan-gp"] == "**0.0833** ± 0.0002"  # 1 / 12
+    assert column(table, "Recall") == {
+        "vae": "0.0323 ± 0.0004",
+        "dcgan": "0.0476 ± 0.0003",
+        "wgan-gp": "**0.0769** ± 0.0002",
+        "*real images*": "0.9000",
+    }
+    folder = make_study()
+    for path in folder.glob("*/metrics.csv"):
+        path.write_text(path.read_text().replace("_classifier", "_other"))
+    assert tables.overlap(open_study(folder)).markdown is None
+
+
 def test_repeats_are_averaged_and_counted(make_study):
     folder = make_study({"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)})
     make_repeats(folder, "vae", "dcgan", "wgan-gp")

@@ -49,6 +49,9 @@ class Evaluation(Section):
     batch_size: int = Field(default=250, ge=1)
     kid_subsets: int = Field(default=100, ge=1, description="Subsets per set of samples (Bińkowski et al., 2018).")
     kid_subset_size: int = Field(default=1_000, ge=2)
+    neighbours: int = Field(
+        default=5, ge=1, description="k of precision, recall, density and coverage (Naeem et al., 2020, section 4.1)."
+    )
 
 
 class Latent(Section):

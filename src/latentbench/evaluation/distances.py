@@ -1,4 +1,4 @@
-"""Distances of generated images to one extractor's real features: Fréchet and kernel."""
+"""Generated images beside one extractor's real features: Fréchet and kernel distance, overlap of neighbourhoods."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from latentbench.artifacts.files import read_array
 from latentbench.artifacts.layout import features_name, statistics_name
+from latentbench.config.experiments import Evaluation
 from latentbench.errors import ArtifactError
 from latentbench.evaluation.frechet import frechet_distance
 from latentbench.evaluation.kernel import MOST_REAL_IMAGES, KernelDistance, draw_subsets
+from latentbench.evaluation.neighbourhoods import Neighbourhoods
 from latentbench.evaluation.statistics import Statistics, feature_statistics
 from latentbench.rng import numpy_generator, torch_generator
 
@@ -21,28 +23,23 @@ _REAL_SEED = 0
 
 
 class Distances:
-    """What `num_samples` features at a time are compared with."""
+    """What `settings.num_samples` features at a time are compared with."""
 
-    def __init__(
-        self, statistics: Statistics, real: Tensor, *, num_samples: int, subsets: int, subset_size: int
-    ) -> None:
-        """`real` (number, dim) are those that kernel distances draw their subsets from."""
+    def __init__(self, statistics: Statistics, real: Tensor, settings: Evaluation) -> None:
+        """`real` (number, dim) are those that kernel distances draw their subsets from, in random order.
+
+        Neighbourhoods are of as many of them as there are samples: their size falls with their number.
+        """
         self.statistics = statistics
-        self.num_subsets = subsets
-        self.subset_size = min(subset_size, num_samples, len(real))
+        self.num_subsets = settings.kid_subsets
+        self.subset_size = min(settings.kid_subset_size, settings.num_samples, len(real))
+        self.num_overlapping = min(settings.num_samples, len(real))
+        self.neighbours = min(settings.neighbours, self.num_overlapping - 1)
+        self.neighbourhoods = Neighbourhoods(real[: self.num_overlapping], neighbours=self.neighbours)
         self.kernel = KernelDistance(real, self._draw(len(real), torch_generator(_REAL_SEED, "real subsets")))
 
     @classmethod
-    def open(
-        cls,
-        folder: Path,
-        extractor: str,
-        *,
-        device: torch.device,
-        num_samples: int,
-        subsets: int,
-        subset_size: int,
-    ) -> Distances:
+    def open(cls, folder: Path, extractor: str, settings: Evaluation, *, device: torch.device) -> Distances:
         """Read what the reference stage left; of the features only those that are used.
 
         Raises ArtifactError where a file is missing, damaged or not of the same images as the other.
@@ -56,11 +53,17 @@ class Distances:
                 f"{(statistics.count, statistics.dim)}; build the reference again."
             )
         order = numpy_generator(_REAL_SEED, "real images").permutation(len(features))
-        real = torch.from_numpy(np.array(features[np.sort(order[:MOST_REAL_IMAGES])])).to(device)
-        return cls(statistics, real, num_samples=num_samples, subsets=subsets, subset_size=subset_size)
+        # Read in the order of the file, kept in the random one.
+        chosen = np.sort(order[:MOST_REAL_IMAGES])
+        real = torch.from_numpy(np.array(features[chosen]))[np.searchsorted(chosen, order[:MOST_REAL_IMAGES])]
+        return cls(statistics, real.to(device), settings)
 
     def frechet(self, features: Tensor) -> float:
         return frechet_distance(self.statistics, feature_statistics(features))
+
+    def overlap(self, features: Tensor) -> dict[str, float]:
+        """Precision, recall, density and coverage."""
+        return self.neighbourhoods(features[: self.num_overlapping])
 
     def kernel_over_subsets(self, features: Tensor, *, seed: int, step: int = 0) -> Tensor:
         """(subsets,) distances of subsets that `seed` and `step` draw."""

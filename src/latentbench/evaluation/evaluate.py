@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from latentbench.evaluation.checkpoints import Trained, load_checkpoint
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor, prepare_measurement, require_finite
-from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
+from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest, overlap_name
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
 
@@ -62,42 +63,38 @@ class _Evaluator:
         self.has_prior = self._load(config.training.checkpoint_epochs[0]).objective.has_prior
         for name in self.reference.extractors:
             self.extractors[name] = self.reference.load_extractor(name, reference, device=device)
-            self.distances[name] = Distances.open(
-                reference,
-                name,
-                device=device,
-                num_samples=self.settings.num_samples,
-                subsets=self.settings.kid_subsets,
-                subset_size=self.settings.kid_subset_size,
-            )
+            self.distances[name] = Distances.open(reference, name, self.settings, device=device)
 
     def measure(self, epoch: int) -> Row:
         """A checkpoint's row of metrics.csv. All checkpoints decode the same latents."""
         trained = self._load(epoch)
-        frechet: dict[str, list[float]] = {name: [] for name in self.extractors}
-        kernel: dict[str, list[Tensor]] = {name: [] for name in self.extractors}
-        recognised: list[float] = []
+        scores: dict[str, list[float]] = defaultdict(list)
         for seed_index in range(self.settings.num_seeds):
             latents, labels = self._inputs(trained, seed_index)
             features = self._features(trained, latents, labels, epoch)
-            recognised += self._recognised(features, labels)
-            for name, distances in self.distances.items():
-                frechet[name].append(distances.frechet(features[name]))
-                kernel[name].append(
-                    distances.kernel_over_subsets(features[name], seed=self.config.seed, step=seed_index)
-                )
+            for name, values in self._scores(features, labels, seed_index).items():
+                scores[name] += values
         row: Row = {
             "epoch": epoch,
             "num_samples": self.settings.num_samples,
             "num_seeds": self.settings.num_seeds,
             "num_reference": self.reference.num_images,
         }
-        for name, described in self.reference.extractors.items():
-            row |= mean_and_std(described.metric, np.array(frechet[name]))
-            row |= mean_and_std(described.kernel_metric, torch.cat(kernel[name]).cpu().numpy())
-        if recognised:
-            row |= mean_and_std(LABEL_ACCURACY, np.array(recognised))
+        for name, values in scores.items():
+            row |= mean_and_std(name, np.array(values))
         return row
+
+    def _scores(self, features: Features, labels: Tensor, seed_index: int) -> dict[str, list[float]]:
+        """Of one seed's samples, the values whose mean and spread are told."""
+        scores: dict[str, list[float]] = {}
+        for name, distances in self.distances.items():
+            described, own = self.reference.extractors[name], features[name]
+            over_subsets = distances.kernel_over_subsets(own, seed=self.config.seed, step=seed_index)
+            scores[described.metric] = [distances.frechet(own)]
+            scores[described.kernel_metric] = over_subsets.tolist()
+            scores |= {overlap_name(quantity, name): [value] for quantity, value in distances.overlap(own).items()}
+        recognised = self._recognised(features, labels)
+        return scores | ({LABEL_ACCURACY: recognised} if recognised else {})
 
     def warnings(self) -> list[str]:
         """What makes a distance less than it seems."""
@@ -120,10 +117,13 @@ class _Evaluator:
         protocols: dict[str, str] = {}
         floor: dict[str, float] = {}
         for name, described in self.reference.extractors.items():
+            distances = self.distances[name]
             protocols[name] = (
                 f"{described.protocol}; {described.kernel_metric.upper()} is the mean, and its ± the "
                 f"standard deviation, over {self.settings.kid_subsets} subsets of "
-                f"{self.distances[name].subset_size:,} images per seed"
+                f"{distances.subset_size:,} images per seed; precision, recall, density and coverage are of "
+                f"{distances.num_overlapping:,} images on either side, with neighbourhoods up to the nearest "
+                f"{distances.neighbours}"
             )
             floor |= {key: value for key, value in described.floor.items() if key != "num_images"}
         return {"protocols": protocols, "floor": floor}

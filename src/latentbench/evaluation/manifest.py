@@ -19,6 +19,13 @@ FORMAT = 1
 
 # The share of samples that the classifier gives the class that was asked for.
 LABEL_ACCURACY = "label_accuracy"
+
+
+# Of precision, recall, density and coverage over an extractor's features.
+def overlap_name(quantity: str, extractor: str) -> str:
+    return f"{quantity}_{extractor}"
+
+
 # Extractor to its Fréchet distance and its kernel distance.
 METRICS = {"classifier": ("fcd", "kcd"), "inception": ("fid", "kid")}
 

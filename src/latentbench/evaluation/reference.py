@@ -21,7 +21,7 @@ from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor, extract, prepare_measurement
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
-from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, ReferenceManifest
+from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, ReferenceManifest, overlap_name
 from latentbench.evaluation.pretext import accuracy, choose_task, train_classifier
 from latentbench.evaluation.statistics import Moments
 from latentbench.rng import numpy_generator
@@ -123,19 +123,13 @@ class _Builder:
         """What real images score that neither the network nor the statistics have seen."""
         images = self.dataset.images("test")
         features = _gathered(lambda take: extract(extractor, images, take))
-        evaluation = Evaluation()
-        distances = Distances.open(
-            self.output,
-            extractor.name,
-            device=self.device,
-            num_samples=len(images),
-            subsets=evaluation.kid_subsets,
-            subset_size=evaluation.kid_subset_size,
-        )
+        distances = Distances.open(self.output, extractor.name, Evaluation(num_samples=len(images)), device=self.device)
+        overlap = distances.overlap(features)
         metric, kernel_metric = METRICS[extractor.name]
         return {
             metric: distances.frechet(features),
             kernel_metric: distances.kernel_over_subsets(features, seed=self.seed).mean().item(),
+            **{overlap_name(quantity, extractor.name): value for quantity, value in overlap.items()},
             "num_images": len(images),
         }
 

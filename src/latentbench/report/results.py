@@ -43,6 +43,10 @@ METRICS = (
 )
 
 
+# Shares of samples or of real images that lie among the others: the more, the better. Over the features of the first
+# of METRICS' extractors that measured them.
+OVERLAPS = ("precision", "recall", "density", "coverage")
+
 # Of conditional models: the share of samples that the classifier gives the class that was asked for.
 LABEL_ACCURACY = "label_accuracy"
 
@@ -159,6 +163,14 @@ class Study:
         """The metrics that some experiment was measured by."""
         return [metric for metric in METRICS if any(e.score(metric.key) for e in self.experiments)]
 
+    @property
+    def overlap_extractor(self) -> str | None:
+        """Over whose features precision, recall, density and coverage are told."""
+        for metric in METRICS:
+            if any(e.score(f"{OVERLAPS[0]}_{metric.extractor}") for e in self.experiments):
+                return metric.extractor
+        return None
+
     def by_dataset(self) -> dict[str, list[Experiment]]:
         """Only experiments on the same dataset can be compared."""
         if len(self.config.datasets) == 1:
@@ -273,9 +285,10 @@ def _read_troubles(path: Path) -> dict[int, str]:
 
 
 def _scores(row: Mapping[str, float]) -> dict[str, Score]:
+    """Every column that has one of its spread beside it."""
     scores = {}
-    for key in (*(metric.key for metric in METRICS), LABEL_ACCURACY):
-        if key in row:
-            std = row.get(f"{key}_std", math.nan)
-            scores[key] = Score(row[key], std if math.isfinite(std) else None)
+    for key, value in row.items():
+        if f"{key}_std" in row:
+            std = row[f"{key}_std"]
+            scores[key] = Score(value, std if math.isfinite(std) else None)
     return scores

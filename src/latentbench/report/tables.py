@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentbench.report.quantities import NBSP, count, decimals, duration
-from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Score, Study, mean_score
+from latentbench.report.results import LABEL_ACCURACY, OVERLAPS, Contender, Experiment, Score, Study, mean_score
 from latentbench.report.show import Table
 
 ABSENT = "–"
@@ -30,8 +30,26 @@ class Column:
 
 def summary(study: Study) -> Table:
     """A row per model: its cost, its distances to the real images, its reconstruction error; best in bold."""
+    _, notes = study.having("metrics.csv", "evaluate", lambda e: e.checkpoints)
+    return Table(_models(study, _columns(study)), notes)
+
+
+def overlap(study: Study) -> Table:
+    """Precision, recall, density and coverage, a row per model; nothing where they were not measured."""
+    extractor = study.overlap_extractor
+    if extractor is None:
+        return Table(None)
+    keys = {quantity: f"{quantity}_{extractor}" for quantity in OVERLAPS}
+    columns = [
+        Column(f"{quantity.capitalize()}{NBSP}↑", _measured(key), 1, metric=key) for quantity, key in keys.items()
+    ]
+    return Table(_models(study, columns))
+
+
+def _models(study: Study, columns: Sequence[Column]) -> str:
+    """A row per model, one per set of repeats, and that of real images."""
     groups = study.by_dataset()
-    columns = [column for column in _columns(study) if any(column.value(e) for e in study.experiments)]
+    columns = [column for column in columns if any(column.value(e) for e in study.experiments)]
     header = ["Model", *(column.title for column in columns)]
     rows: list[list[str]] = []
     for dataset, experiments in groups.items():
@@ -42,8 +60,7 @@ def summary(study: Study) -> Table:
         rows += [[*[dataset] * (len(groups) > 1), *row] for row in zip(labels, *cells, strict=True)]
     if len(groups) > 1:
         header.insert(0, "Dataset")
-    _, notes = study.having("metrics.csv", "evaluate", lambda e: e.checkpoints)
-    return Table(pipe_table(header, rows, texts=1 + (len(groups) > 1)), notes)
+    return pipe_table(header, rows, texts=1 + (len(groups) > 1))
 
 
 def architectures(study: Study) -> list[tuple[str, Table]]:

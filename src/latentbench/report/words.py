@@ -80,6 +80,15 @@ def summary_caption(study: Study) -> str:
     return f"Each model after its last epoch; the best of each column in bold. {names[0].upper()}{names[1:]}."
 
 
+def overlap_caption(study: Study) -> str:
+    return (
+        f"Fidelity and diversity apart, over the features of the {study.overlap_extractor}. Precision is the share of "
+        "samples that lie among real images, recall the share of real images that lie among samples; density and "
+        "coverage are the same two in a form that single outliers do not sway. Samples that are good but few of a "
+        "kind have much of the first and third, little of the others."
+    )
+
+
 def troubles(study: Study) -> str:
     """The signs of trouble that training named, by model and epochs."""
     told = []

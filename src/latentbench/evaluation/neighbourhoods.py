@@ -1,0 +1,61 @@
+"""Fidelity and diversity apart: how far neighbourhoods of real and of generated features overlap.
+
+A feature's neighbourhood is the ball up to its k-th nearest among its own kind. Precision is the share of samples that
+lie in a neighbourhood of a real image, recall the share of real images that lie in one of a sample (Kynkäänniemi et
+al., 2019, section 2). Density counts the neighbourhoods that a sample lies in, over k, and coverage the real images
+with a sample in their own (Naeem et al., 2020, equations 4 and 6): a single outlier cannot feign those two.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+QUANTITIES = ("precision", "recall", "density", "coverage")
+
+# Rows of a distance matrix that are in memory at once.
+_BLOCK = 1_000
+
+
+class Neighbourhoods:
+    """Those of real features, with which sets of samples are compared."""
+
+    def __init__(self, real: Tensor, *, neighbours: int) -> None:
+        """`real` (number, dim), more than `neighbours` (k) of them."""
+        # Distances do not depend on the origin, but their rounding does.
+        self.origin = real.to(torch.float64).mean(dim=0)
+        self.real = real.to(torch.float64) - self.origin
+        self.neighbours = neighbours
+        self.radii = _squared_radii(self.real, neighbours)
+
+    def __call__(self, samples: Tensor) -> dict[str, float]:
+        """QUANTITIES of samples (number, dim), best as many as there are real ones."""
+        samples = samples.to(self.real) - self.origin
+        sample_radii = _squared_radii(samples, self.neighbours)
+        holding = []  # per sample, the number of real neighbourhoods that it lies in
+        is_recalled = torch.zeros(len(self.real), dtype=torch.bool, device=self.real.device)
+        is_covered = torch.zeros_like(is_recalled)
+        for block, radii in zip(samples.split(_BLOCK), sample_radii.split(_BLOCK), strict=True):
+            distances = _squared_distances(block, self.real)
+            in_real = distances < self.radii
+            holding.append(in_real.sum(dim=1))
+            is_covered |= in_real.any(dim=0)
+            is_recalled |= (distances < radii[:, None]).any(dim=0)
+        number = torch.cat(holding).to(torch.float64)
+        values = (number > 0, is_recalled, number / self.neighbours, is_covered)
+        return {name: value.double().mean().item() for name, value in zip(QUANTITIES, values, strict=True)}
+
+
+def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    return (x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * (x @ y.T)).clamp_(min=0)
+
+
+def _squared_radii(features: Tensor, neighbours: int) -> Tensor:
+    """Of each feature's neighbourhood, (number,)."""
+    radii = []
+    for start in range(0, len(features), _BLOCK):
+        distances = _squared_distances(features[start : start + _BLOCK], features)
+        rows = torch.arange(len(distances), device=features.device)
+        distances[rows, start + rows] = torch.inf  # not itself
+        radii.append(distances.kthvalue(neighbours, dim=1).values)
+    return torch.cat(radii)
