@@ -135,6 +135,9 @@ def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference
     assert all(0 <= last[name] <= 24 / 5 for name in overlaps)
     assert "24 images on either side, with neighbourhoods up to the nearest 5" in last["protocols"]["classifier"]
     assert last["floor"]["fcd"] < last["fcd"], "an untrained model is worse than real images"
+    sizes = last["sample_sizes"]["fcd"]
+    assert sizes["num_samples"][-1] == 24
+    assert sizes["infinite"] < sizes["distances"][-1] < sizes["distances"][0]
     [warning] = last["warnings"]
     assert "only 24 generated images" in warning
     assert warning in shown

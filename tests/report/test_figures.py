@@ -125,6 +125,14 @@ def test_each_history_draws_its_own_columns(make_study):
     assert "MSE" not in splits  # of a VAE the bound is shown
 
 
+def test_sample_sizes_run_to_infinity(make_study):
+    folder = make_study()
+    assert {"FCD", "vae", "dcgan", "∞", "5,000", "1,250"} <= words_of(figures.sample_size_curves(open_study(folder)))
+    for path in folder.glob("*/metrics.json"):
+        path.write_text(path.read_text().replace("sample_sizes", "other"))
+    assert figures.sample_size_curves(open_study(folder)).figure is None
+
+
 def test_repeats_are_drawn_as_one_line(make_study):
     folder = make_study()
     make_repeats(folder, "dcgan", "wgan-gp")

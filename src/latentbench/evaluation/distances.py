@@ -15,6 +15,7 @@ from latentbench.errors import ArtifactError
 from latentbench.evaluation.frechet import frechet_distance
 from latentbench.evaluation.kernel import MOST_REAL_IMAGES, KernelDistance, draw_subsets
 from latentbench.evaluation.neighbourhoods import Neighbourhoods
+from latentbench.evaluation.sample_size import SampleSizes, distances_by_size
 from latentbench.evaluation.statistics import Statistics, feature_statistics
 from latentbench.rng import numpy_generator, torch_generator
 
@@ -60,6 +61,9 @@ class Distances:
 
     def frechet(self, features: Tensor) -> float:
         return frechet_distance(self.statistics, feature_statistics(features))
+
+    def frechet_by_size(self, features: Tensor, *, seed: int) -> SampleSizes:
+        return distances_by_size(self.statistics, features, generator=torch_generator(seed, "sample sizes"))
 
     def overlap(self, features: Tensor) -> dict[str, float]:
         """Precision, recall, density and coverage."""

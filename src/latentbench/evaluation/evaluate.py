@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor, prepare_measurement, require_finite
 from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest, overlap_name
+from latentbench.evaluation.sample_size import FEWEST_SAMPLES
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
 
@@ -41,11 +43,9 @@ def evaluate_experiment(config: ExperimentConfig, results: Path, reference: Path
     for warning in warnings:
         say(f"{config.name}: {warning}")
     rows = [evaluator.measure(epoch) for epoch in config.training.checkpoint_epochs]
+    last = rows[-1] | {"seed": config.seed, "warnings": warnings, "sample_sizes": evaluator.sample_sizes()}
     write_csv(results / METRICS, rows, columns=list(rows[0]))
-    write_json(
-        results / LAST_METRICS,
-        rows[-1] | {"seed": config.seed, "warnings": warnings} | evaluator.description(),
-    )
+    write_json(results / LAST_METRICS, last | evaluator.description())
 
 
 class _Evaluator:
@@ -59,6 +59,7 @@ class _Evaluator:
         self.reference = ReferenceManifest.read(reference)
         self.extractors: dict[str, FeatureExtractor] = {}
         self.distances: dict[str, Distances] = {}
+        self.first_features: Features = {}  # of the last checkpoint that was measured, of the first seed
         # A checkpoint that cannot be measured should say so before the reference is read.
         self.has_prior = self._load(config.training.checkpoint_epochs[0]).objective.has_prior
         for name in self.reference.extractors:
@@ -72,6 +73,7 @@ class _Evaluator:
         for seed_index in range(self.settings.num_seeds):
             latents, labels = self._inputs(trained, seed_index)
             features = self._features(trained, latents, labels, epoch)
+            self.first_features = self.first_features if seed_index else features
             for name, values in self._scores(features, labels, seed_index).items():
                 scores[name] += values
         row: Row = {
@@ -95,6 +97,16 @@ class _Evaluator:
             scores |= {overlap_name(quantity, name): [value] for quantity, value in distances.overlap(own).items()}
         recognised = self._recognised(features, labels)
         return scores | ({LABEL_ACCURACY: recognised} if recognised else {})
+
+    def sample_sizes(self) -> dict[str, dict[str, Any]]:
+        """By Fréchet distance, what it is of fewer and of infinitely many samples; to be called after `measure`."""
+        return {
+            self.reference.extractors[name].metric: asdict(
+                distances.frechet_by_size(self.first_features[name], seed=self.config.seed)
+            )
+            for name, distances in self.distances.items()
+            if self.settings.num_samples >= FEWEST_SAMPLES
+        }
 
     def warnings(self) -> list[str]:
         """What makes a distance less than it seems."""

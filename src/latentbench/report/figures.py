@@ -56,6 +56,27 @@ class Line:
     label: str
 
 
+def sample_size_curves(study: Study) -> Drawing:
+    """The Fréchet distance of fewer and fewer samples, against 1 over their number, a panel per dataset."""
+    measured, notes = study.having("metrics.json", "evaluate", lambda e: e.metrics)
+    groups = [
+        (dataset, metric, [e for e in experiments if e in measured and e.sample_sizes(metric.key)])
+        for dataset, experiments in study.by_dataset().items()
+        for metric in study.metrics
+    ]
+    panels = [group for group in groups if group[2]]
+    if not panels:
+        return Drawing(None, notes=notes)
+    with house_style():
+        figure = Figure(figsize=(WIDTH, 0.3 + 1.3 * _ROW_HEIGHT * len(panels)), layout="constrained")
+        grid = figure.subplots(len(panels), 1, squeeze=False).ravel()
+        for (dataset, metric, experiments), axes in zip(panels, grid, strict=True):
+            _sample_size_panel(axes, metric, experiments)
+            axes.set_title(metric.name + (f", {dataset}" if len(study.by_dataset()) > 1 else ""))
+        grid[-1].set_xlabel("number of samples")
+    return Drawing(figure, f"Fréchet distance against 1 over the number of samples, of {len(measured)} models.", notes)
+
+
 def loss_curves(study: Study) -> Drawing:
     """Every term of each model's loss, a panel per model: their scales cannot be compared."""
     return _history_panels(study, "Loss terms", _loss_lines)
@@ -153,6 +174,27 @@ def _metric_row(by_epoch: Axes, by_time: Axes, metric: Metric, contenders: Seque
         ends.append(("real images", MUTED, by_time.get_xlim()[1], floor))
     _scale_y(by_time, [c.scores[metric.key].mean for contender in contenders for c in contender.checkpoints] + floors)
     _label_ends(by_time, ends)
+
+
+def _sample_size_panel(axes: Axes, metric: Metric, experiments: Sequence[Experiment]) -> None:
+    ends, values = [], []
+    for experiment in experiments:
+        found = experiment.sample_sizes(metric.key)
+        places = [1 / number for number in found["num_samples"]]
+        colour = colour_of(experiment.index)
+        axes.plot(places, found["distances"], color=colour, marker=marker_of(experiment.index), linestyle="none")
+        # The line that was fitted, from infinitely many samples on.
+        line = np.polynomial.Polynomial.fit(places, found["distances"], deg=1)
+        reach = np.linspace(0, max(places), 50)
+        axes.plot(reach, line(reach), color=colour, linewidth=1)
+        ends.append((experiment.name, colour, places[0], found["distances"][0]))
+        values += [*found["distances"], found["infinite"]]
+    numbers = experiments[0].sample_sizes(metric.key)["num_samples"]
+    shown = [numbers[0], numbers[len(numbers) // 3], numbers[-1]]
+    axes.set_xlim(left=0)
+    axes.set_xticks([0, *(1 / number for number in shown)], ["∞", *(f"{number:,}" for number in shown)])
+    _scale_y(axes, values)
+    _label_ends(axes, ends)
 
 
 def _curve(axes: Axes, places: Sequence[float], scores: Sequence[Score], index: int) -> None:

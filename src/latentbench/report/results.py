@@ -105,6 +105,11 @@ class Experiment:
         """Of the last checkpoint; None where it was not measured or is not a number."""
         return _last_score(self.checkpoints, metric)
 
+    def sample_sizes(self, metric: str) -> Mapping[str, Any]:
+        """Of a Fréchet distance: `num_samples`, `distances` and what they tend to, `infinite`; else empty."""
+        sizes: Mapping[str, Any] = ((self.metrics or {}).get("sample_sizes") or {}).get(metric) or {}
+        return sizes
+
     def images(self, name: str) -> np.ndarray[Any, Any] | None:
         """uint8 array latent/NAME.npy of images (..., height, width, channel), if it was written."""
         path = self.folder / "latent" / f"{name}.npy"
