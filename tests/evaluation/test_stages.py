@@ -131,6 +131,7 @@ def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference
     assert "3 subsets of 10 images" in last["protocols"]["classifier"]
     assert last["floor"].items() <= described["floor"].items()
     overlaps = {f"{name}_classifier" for name in QUANTITIES}
+    assert last["num_unseen"] == 80
     assert last["floor"].keys() == {"fcd", "kcd"} | overlaps
     assert all(0 <= last[name] <= 24 / 5 for name in overlaps)
     assert "24 images on either side, with neighbourhoods up to the nearest 5" in last["protocols"]["classifier"]

@@ -138,7 +138,12 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
         folder / "metrics.json",
         rows[-1]
         | {"sample_sizes": {"fcd": line}}
-        | {"protocols": protocols, "seed": 0, "floor": {"fcd": 1.5, "kcd": 0.001, "recall_classifier": 0.9}},
+        | {
+            "protocols": protocols,
+            "seed": 0,
+            "floor": {"fcd": 1.5, "kcd": 0.001, "recall_classifier": 0.9},
+            "num_unseen": 10_000,
+        },
     )
 
 

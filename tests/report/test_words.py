@@ -87,6 +87,15 @@ def test_protocol_names_samples_seeds_and_reference(make_study):
     assert "FCD and KCD: features of the classifier trained on glyphs" in text
 
 
+def test_the_floor_says_of_how_many_images_it_is(make_study):
+    folder = make_study()
+    assert "10,000 real test images, which no model saw, about what a" in words.curves_caption(open_study(folder))
+    for path in folder.glob("*/metrics.json"):
+        path.write_text(path.read_text().replace('"num_unseen": 10000', '"num_unseen": 400'))
+    caption = words.curves_caption(open_study(folder))
+    assert "400 real test images, which no model saw; as many samples as are measured, 5,000, would score" in caption
+
+
 def test_reconstruction_says_by_what_way(make_study):
     text = words.reconstruction_ways(open_study(make_study()))
     assert "vae: by encoding, MSE 0.0120" in text

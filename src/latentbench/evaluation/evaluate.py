@@ -138,7 +138,8 @@ class _Evaluator:
                 f"{distances.neighbours}"
             )
             floor |= {key: value for key, value in described.floor.items() if key != "num_images"}
-        return {"protocols": protocols, "floor": floor}
+        num_unseen = next(int(described.floor["num_images"]) for described in self.reference.extractors.values())
+        return {"protocols": protocols, "floor": floor, "num_unseen": num_unseen}
 
     def _load(self, epoch: int) -> Trained:
         return load_checkpoint(

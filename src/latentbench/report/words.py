@@ -80,6 +80,25 @@ def summary_caption(study: Study) -> str:
     return f"Each model after its last epoch; the best of each column in bold. {names[0].upper()}{names[1:]}."
 
 
+def curves_caption(study: Study) -> str:
+    """Of the metrics against epochs and time, and what the dashed line is worth."""
+    sentences = [
+        "Distance to the real images after each checkpoint, against epochs (left) and against training time (right); "
+        "lower is better. Bars are what Table 1 gives as ±."
+    ]
+    for unseen, samples in _unseen(study):
+        line = f"A dashed line is the distance of the {unseen:,} real test images, which no model saw"
+        few = f"; as many samples as are measured, {samples:,}, would score lower"
+        sentences.append(f"{line}{few if unseen < samples else ', about what a perfect model would score'}.")
+    return " ".join(sentences)
+
+
+def _unseen(study: Study) -> list[tuple[int, int]]:
+    """How many real test images gave the floors, and how many samples stand beside them."""
+    measured = [e.metrics for e in study.experiments if e.metrics and e.floor and e.metrics.get("num_unseen")]
+    return sorted({(int(metrics["num_unseen"]), int(metrics["num_samples"])) for metrics in measured})
+
+
 def overlap_caption(study: Study) -> str:
     return (
         f"Fidelity and diversity apart, over the features of the {study.overlap_extractor}. Precision is the share of "
