@@ -7,6 +7,7 @@ real images at hand, which serve every checkpoint and every set of samples; find
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import time
@@ -48,7 +49,8 @@ def compare(arguments: argparse.Namespace) -> None:
     seconds: dict[str, list[float]] = {"ours": [], "prdc": []}
     for _ in range(arguments.turns):
         ours, ours_s = timed(lambda: neighbourhoods(samples))
-        theirs, theirs_s = timed(lambda: prdc.compute_prdc(real.numpy(), samples.numpy(), NEIGHBOURS))
+        with contextlib.redirect_stdout(None):  # prdc prints how many there are
+            theirs, theirs_s = timed(lambda: prdc.compute_prdc(real.numpy(), samples.numpy(), NEIGHBOURS))
         seconds["ours"].append(ours_s)
         seconds["prdc"].append(theirs_s)
     medians = {side: statistics.median(times) for side, times in seconds.items()}
