@@ -23,7 +23,7 @@ from latentbench.models.initialisation import initialise
 from latentbench.models.networks import Decoder, Encoder, Shape
 from latentbench.rng import torch_generator
 
-WORKERS = 2  # of the DataLoaders that decode pictures, as both GANs' examples have them
+WORKERS = 2  # of the DataLoaders that decode pictures for the GANs
 
 
 def pytorch_example(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
@@ -62,9 +62,9 @@ def pytorch_example(pictures: Path, config: ExperimentConfig) -> Iterator[float]
 
 
 def pythae_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
-    """pythae's BaseTrainer on its VAE, over a folder of pictures as its README shows it: an ImageFolder.
+    """pythae's BaseTrainer on its VAE, over an ImageFolder that gives what its trainer takes.
 
-    Without workers, its default: on few cores they make it slower.
+    Without workers, its default: on two cores they made it slower.
     """
     from pythae.data.datasets import DatasetOutput
 
@@ -147,7 +147,7 @@ def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
 def mimicry_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
     """mimicry's Trainer with its own steps of WGAN-GP.
 
-    Its packages of datasets and metrics no longer import (they want torch._six and TensorFlow 1); the training needs
+    Its packages of datasets and metrics no longer import (they want torch._six and TensorFlow); the training needs
     neither, so empty modules stand for them.
     """
     for name in ("torch_mimicry.datasets", "torch_mimicry.metrics"):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentbench.evaluation.neighbourhoods import QUANTITIES, Neighbourhoods
+from latentbench.artifacts.layout import OVERLAPS
+from latentbench.evaluation.neighbourhoods import Neighbourhoods
 
 
 def normal(number: int, dim: int, seed: int, *, offset: float = 0.0, scale: float = 1.0) -> Tensor:
@@ -73,7 +74,7 @@ def test_copies_of_one_image_are_a_set_too() -> None:
     real = normal(40, 3, seed=0)
     found = Neighbourhoods(real, neighbours=5)(real[:1].expand(40, -1))
     assert found["recall"] == 0.0
-    assert set(found) == set(QUANTITIES)
+    assert set(found) == set(OVERLAPS)
 
 
 def test_an_outlier_feigns_precision_but_not_density() -> None:

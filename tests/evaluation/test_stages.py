@@ -18,7 +18,7 @@ import yaml
 from click.testing import Result
 
 from latentbench.artifacts.files import file_sha256, read_array, read_csv, read_json, write_json, write_yaml
-from latentbench.artifacts.layout import DATASET_MANIFEST, checkpoint_path
+from latentbench.artifacts.layout import DATASET_MANIFEST, OVERLAPS, checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
@@ -27,7 +27,6 @@ from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation import reference as stage
 from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.classifier import ClassifierExtractor
-from latentbench.evaluation.neighbourhoods import QUANTITIES
 from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
@@ -130,7 +129,7 @@ def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference
     assert last["protocols"]["classifier"].startswith(described["protocol"])
     assert "3 subsets of 10 images" in last["protocols"]["classifier"]
     assert last["floor"].items() <= described["floor"].items()
-    overlaps = {f"{name}_classifier" for name in QUANTITIES}
+    overlaps = {f"{name}_classifier" for name in OVERLAPS}
     assert last["num_unseen"] == 80
     assert last["floor"].keys() == {"fcd", "kcd"} | overlaps
     assert all(0 <= last[name] <= 24 / 5 for name in overlaps)
@@ -170,7 +169,7 @@ def test_inception_path_end_to_end(
     measured = [
         name
         for extractor, distances in (("inception", ("fid", "kid")), ("classifier", ("fcd", "kcd")))
-        for name in (*distances, *(f"{quantity}_{extractor}" for quantity in QUANTITIES))
+        for name in (*distances, *(f"{quantity}_{extractor}" for quantity in OVERLAPS))
     ]
     assert list(row)[4:] == [f"{name}{suffix}" for name in measured for suffix in ("", "_std")]
     assert all(math.isfinite(float(value)) for value in row.values())

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from latentbench.artifacts.files import write_array, write_csv, write_json, write_yaml
+from latentbench.artifacts.layout import OVERLAPS
 from latentbench.config.load import parse_params, read_yaml
-from latentbench.report.results import OVERLAPS
 
 EPOCHS = 4
 TERMS = {

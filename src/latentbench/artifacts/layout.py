@@ -49,6 +49,14 @@ METRICS = "metrics.csv"
 LAST_METRICS = "metrics.json"
 EXPLORATION = "latent/explore.json"
 
+# Columns of metrics.csv over an extractor's features: how neighbourhoods of real and generated images overlap.
+OVERLAPS = ("precision", "recall", "density", "coverage")
+
+
+def overlap_column(quantity: str, extractor: str) -> str:
+    return f"{quantity}_{extractor}"
+
+
 # results/STUDY
 STUDY = "study.yaml"
 

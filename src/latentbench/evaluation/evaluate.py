@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import write_csv, write_json
-from latentbench.artifacts.layout import LAST_METRICS, METRICS, checkpoint_path
+from latentbench.artifacts.layout import LAST_METRICS, METRICS, checkpoint_path, overlap_column
 from latentbench.artifacts.progress import say, track
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.images import to_uint8
@@ -22,7 +22,7 @@ from latentbench.evaluation.checkpoints import Trained, load_checkpoint
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor, prepare_measurement, require_finite
-from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest, overlap_name
+from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
 from latentbench.evaluation.sample_size import FEWEST_SAMPLES
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
@@ -73,7 +73,8 @@ class _Evaluator:
         for seed_index in range(self.settings.num_seeds):
             latents, labels = self._inputs(trained, seed_index)
             features = self._features(trained, latents, labels, epoch)
-            self.first_features = self.first_features if seed_index else features
+            if seed_index == 0:
+                self.first_features = features
             for name, values in self._scores(features, labels, seed_index).items():
                 scores[name] += values
         row: Row = {
@@ -94,7 +95,7 @@ class _Evaluator:
             over_subsets = distances.kernel_over_subsets(own, seed=self.config.seed, step=seed_index)
             scores[described.metric] = [distances.frechet(own)]
             scores[described.kernel_metric] = over_subsets.tolist()
-            scores |= {overlap_name(quantity, name): [value] for quantity, value in distances.overlap(own).items()}
+            scores |= {overlap_column(quantity, name): [value] for quantity, value in distances.overlap(own).items()}
         recognised = self._recognised(features, labels)
         return scores | ({LABEL_ACCURACY: recognised} if recognised else {})
 

@@ -21,11 +21,6 @@ FORMAT = 1
 LABEL_ACCURACY = "label_accuracy"
 
 
-# Of precision, recall, density and coverage over an extractor's features.
-def overlap_name(quantity: str, extractor: str) -> str:
-    return f"{quantity}_{extractor}"
-
-
 # Extractor to its Fréchet distance and its kernel distance.
 METRICS = {"classifier": ("fcd", "kcd"), "inception": ("fid", "kid")}
 

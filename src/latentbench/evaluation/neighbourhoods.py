@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-QUANTITIES = ("precision", "recall", "density", "coverage")
+from latentbench.artifacts.layout import OVERLAPS
 
 # Rows of a distance matrix that are in memory at once.
 _BLOCK = 1_000
@@ -29,7 +29,7 @@ class Neighbourhoods:
         self.radii = _squared_radii(self.real, neighbours)
 
     def __call__(self, samples: Tensor) -> dict[str, float]:
-        """QUANTITIES of samples (number, dim), best as many as there are real ones."""
+        """OVERLAPS of samples (number, dim), best as many as there are real ones."""
         samples = samples.to(self.real) - self.origin
         sample_radii = _squared_radii(samples, self.neighbours)
         holding = []  # per sample, the number of real neighbourhoods that it lies in
@@ -43,7 +43,7 @@ class Neighbourhoods:
             is_recalled |= (distances < radii[:, None]).any(dim=0)
         number = torch.cat(holding).to(torch.float64)
         values = (number > 0, is_recalled, number / self.neighbours, is_covered)
-        return {name: value.double().mean().item() for name, value in zip(QUANTITIES, values, strict=True)}
+        return {name: value.double().mean().item() for name, value in zip(OVERLAPS, values, strict=True)}
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import file_sha256, replacing
-from latentbench.artifacts.layout import CLASSIFIER, REFERENCE_MANIFEST, features_name, statistics_name
+from latentbench.artifacts.layout import CLASSIFIER, REFERENCE_MANIFEST, features_name, overlap_column, statistics_name
 from latentbench.artifacts.progress import say
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import Evaluation
@@ -21,7 +21,7 @@ from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor, extract, prepare_measurement
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
-from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, ReferenceManifest, overlap_name
+from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, ReferenceManifest
 from latentbench.evaluation.pretext import accuracy, choose_task, train_classifier
 from latentbench.evaluation.statistics import Moments
 from latentbench.rng import numpy_generator
@@ -129,7 +129,7 @@ class _Builder:
         return {
             metric: distances.frechet(features),
             kernel_metric: distances.kernel_over_subsets(features, seed=self.seed).mean().item(),
-            **{overlap_name(quantity, extractor.name): value for quantity, value in overlap.items()},
+            **{overlap_column(quantity, extractor.name): value for quantity, value in overlap.items()},
             "num_images": len(images),
         }
 

@@ -42,23 +42,26 @@ class StridedBlocks(Blocks):
     """Convolutions that halve or double the side, each with its normalisation and activation behind it."""
 
     def begin(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
-        return _activated(width, partial(self.activation, inplace=True), batch_norm=batch_norm)
+        return self._activated(width, batch_norm=batch_norm)
 
     def up(self, below: int, above: int, side: int) -> list[nn.Module]:  # noqa: ARG002
         convolve = nn.ConvTranspose2d(below, above, 4, stride=2, padding=1, bias=not self.batch_norm)
-        return [convolve, *self.begin(above, batch_norm=self.batch_norm)]
+        return [convolve, *self._activated(above, batch_norm=self.batch_norm)]
 
     def down(self, below: int, above: int, side: int) -> list[nn.Module]:  # noqa: ARG002
         convolve = nn.Conv2d(below, above, 4, stride=2, padding=1, bias=not self.batch_norm)
-        return [convolve, *self.begin(above, batch_norm=self.batch_norm)]
+        return [convolve, *self._activated(above, batch_norm=self.batch_norm)]
 
     def same(self, width: int, side: int) -> list[nn.Module]:
         dilation = _dilation(self.config, side)
         convolve = same_size_convolution(width, width, dilation=dilation, bias=not self.batch_norm)
-        return [convolve, *self.begin(width, batch_norm=self.batch_norm)]
+        return [convolve, *self._activated(width, batch_norm=self.batch_norm)]
 
     def end(self, width: int) -> list[nn.Module]:  # noqa: ARG002
         return []
+
+    def _activated(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
+        return _activated(width, partial(self.activation, inplace=True), batch_norm=batch_norm)
 
 
 class ResidualBlocks(Blocks):

@@ -183,10 +183,10 @@ def _sample_size_panel(axes: Axes, metric: Metric, experiments: Sequence[Experim
         places = [1 / number for number in found["num_samples"]]
         colour = colour_of(experiment.index)
         axes.plot(places, found["distances"], color=colour, marker=marker_of(experiment.index), linestyle="none")
-        # The line that was fitted, from infinitely many samples on.
-        line = np.polynomial.Polynomial.fit(places, found["distances"], deg=1)
+        # The line that was fitted runs through the intercept and, as all least-squares lines, the mean of the points.
+        slope = (np.mean(found["distances"]) - found["infinite"]) / np.mean(places)
         reach = np.linspace(0, max(places), 50)
-        axes.plot(reach, line(reach), color=colour, linewidth=1)
+        axes.plot(reach, found["infinite"] + slope * reach, color=colour, linewidth=1)
         ends.append((experiment.name, colour, places[0], found["distances"][0]))
         values += [*found["distances"], found["infinite"]]
     numbers = experiments[0].sample_sizes(metric.key)["num_samples"]

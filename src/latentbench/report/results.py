@@ -43,10 +43,6 @@ METRICS = (
 )
 
 
-# Shares of samples or of real images that lie among the others: the more, the better. Over the features of the first
-# of METRICS' extractors that measured them.
-OVERLAPS = ("precision", "recall", "density", "coverage")
-
 # Of conditional models: the share of samples that the classifier gives the class that was asked for.
 LABEL_ACCURACY = "label_accuracy"
 
@@ -172,7 +168,7 @@ class Study:
     def overlap_extractor(self) -> str | None:
         """Over whose features precision, recall, density and coverage are told."""
         for metric in METRICS:
-            if any(e.score(f"{OVERLAPS[0]}_{metric.extractor}") for e in self.experiments):
+            if any(e.score(layout.overlap_column(layout.OVERLAPS[0], metric.extractor)) for e in self.experiments):
                 return metric.extractor
         return None
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from latentbench.artifacts.layout import OVERLAPS, overlap_column
 from latentbench.report.quantities import NBSP, count, decimals, duration
-from latentbench.report.results import LABEL_ACCURACY, OVERLAPS, Contender, Experiment, Score, Study, mean_score
+from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Score, Study, mean_score
 from latentbench.report.show import Table
 
 ABSENT = "–"
@@ -39,7 +40,7 @@ def overlap(study: Study) -> Table:
     extractor = study.overlap_extractor
     if extractor is None:
         return Table(None)
-    keys = {quantity: f"{quantity}_{extractor}" for quantity in OVERLAPS}
+    keys = {quantity: overlap_column(quantity, extractor) for quantity in OVERLAPS}
     columns = [
         Column(f"{quantity.capitalize()}{NBSP}↑", _measured(key), 1, metric=key) for quantity, key in keys.items()
     ]
