@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from click.testing import CliRunner
 
 from latentbench.artifacts import files
+from latentbench.artifacts.files import read_arrays, write_arrays
 from latentbench.artifacts.tensors import read_tensors, require_same_settings, write_tensors
 from latentbench.cli import main
 from latentbench.errors import ArtifactError, StorageError
@@ -105,6 +107,25 @@ def test_arrays_are_never_unpickled(tmp_path: Path) -> None:
     np.save(path, np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ArtifactError, match="damaged"):
         files.read_array(path)
+
+
+def test_the_same_arrays_give_the_same_bytes_and_come_back(tmp_path: Path) -> None:
+    arrays = {"b": np.arange(6, dtype=np.uint8).reshape(2, 3), "a": np.linspace(0, 1, 5)}
+    write_arrays(tmp_path / "one.npz", arrays)
+    write_arrays(tmp_path / "other.npz", dict(reversed(arrays.items())))
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
+    found = read_arrays(tmp_path / "one.npz")
+    assert found.keys() == arrays.keys()
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda _: b"", lambda _: b"no archive at all"])
+def test_damaged_arrays_are_refused(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "arrays.npz"
+    write_arrays(path, {"a": np.arange(100)})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ArtifactError, match="damaged"):
+        read_arrays(path)
 
 
 def test_each_difference_between_settings_is_named() -> None:

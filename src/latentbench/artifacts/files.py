@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,30 @@ def read_array(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
     except (ValueError, EOFError, OSError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
     return array
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Named arrays as one .npz file; the same arrays give the same bytes."""
+    import numpy as np
+
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **dict(sorted(arrays.items())))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of a .npz file by name.
+
+    Raises ArtifactError where it is missing or damaged.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
+    except (ValueError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
 
 
 def file_sha256(path: Path) -> str:

@@ -47,6 +47,8 @@ PROVENANCE = "provenance.json"
 EVOLUTION = ("samples/evolution.gif", "samples/evolution.webp")
 METRICS = "metrics.csv"
 LAST_METRICS = "metrics.json"
+EXAMINATION = "evaluation/arrays.npz"
+EXPLORED = "latent/arrays.npz"
 EXPLORATION = "latent/explore.json"
 
 # Columns of metrics.csv over an extractor's features: how neighbourhoods of real and generated images overlap.
