@@ -51,7 +51,8 @@ def sentence(result: Result) -> str:
 def test_reference_holds_features_statistics_and_floor(prepared: Path, build_reference: Make) -> None:
     reference = build_reference(prepared)
     files = {"classifier.safetensors", "classifier-features.npy", "classifier-statistics.safetensors"}
-    assert set(digests(reference)) == files | {"reference.json"}
+    files |= {"rows.npy", "classifier-test-features.npy", "reference.json"}
+    assert set(digests(reference)) == files
     manifest = read_json(reference / "reference.json")
     described = manifest["extractors"]["classifier"]
     features = read_array(reference / "classifier-features.npy")
@@ -62,18 +63,24 @@ def test_reference_holds_features_statistics_and_floor(prepared: Path, build_ref
     assert described["sha256"] == file_sha256(reference / "classifier.safetensors")
     assert (described["metric"], described["kernel_metric"], described["task"]) == ("fcd", "kcd", "labels")
     assert described["floor"]["num_images"] == 80
+    assert (read_array(reference / "rows.npy") == np.arange(120)).all()
 
     extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
     images = torch.from_numpy(np.array(read_array(prepared / "train-images.npy")[60:63]))
     np.testing.assert_allclose(extractor(images).numpy(), features[60:63], rtol=1e-4, atol=1e-5)
+    images = torch.from_numpy(np.array(read_array(prepared / "test-images.npy")))
+    unseen = read_array(reference / "classifier-test-features.npy")
+    np.testing.assert_allclose(extractor(images).numpy(), unseen, rtol=1e-4, atol=1e-5)
 
 
 def test_reference_takes_a_seeded_part_of_the_images(prepared: Path, build_reference: Make) -> None:
     everything = read_array(build_reference(prepared) / "classifier-features.npy")
-    part = read_array(build_reference(prepared, max_images=30) / "classifier-features.npy")
-    distances = np.abs(part[:, None] - everything[None]).max(axis=2).min(axis=1)
+    reference = build_reference(prepared, max_images=30)
+    part, rows = (read_array(reference / name) for name in ("classifier-features.npy", "rows.npy"))
     assert part.shape[0] == 30
-    assert distances.max() < 1e-4, "the same network and images"
+    assert (np.diff(rows) > 0).all()
+    # The same network, and the images that the rows say.
+    np.testing.assert_allclose(part, everything[rows], atol=1e-4)
 
 
 def test_reference_of_pictures_without_classes(prepared: Path, build_reference: Make) -> None:

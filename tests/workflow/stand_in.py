@@ -50,7 +50,9 @@ def _names(stage: str, config: Section) -> list[str | Path]:
             layout.DATASET_MANIFEST,
         ],
         "reference": [
+            layout.REFERENCE_ROWS,
             layout.features_name(extractor),
+            layout.test_features_name(extractor),
             layout.statistics_name(extractor),
             layout.CLASSIFIER,
             layout.REFERENCE_MANIFEST,

@@ -134,11 +134,11 @@ def prepared_files(dataset):
 
 def reference_files(dataset):
     extractors = DATASETS[dataset].dataset.reference.extractors
-    names = [
-        name(extractor) for extractor in extractors for name in (layout.features_name, layout.statistics_name)
-    ]
+    kinds = (layout.features_name, layout.test_features_name, layout.statistics_name)
+    names = [kind(extractor) for extractor in extractors for kind in kinds]
     networks = [layout.CLASSIFIER] if "classifier" in extractors else []
-    return [f"data/reference/{dataset}/{name}" for name in (*names, *networks, layout.REFERENCE_MANIFEST)]
+    whole = (layout.REFERENCE_ROWS, *names, *networks, layout.REFERENCE_MANIFEST)
+    return [f"data/reference/{dataset}/{name}" for name in whole]
 
 
 def results(experiment):

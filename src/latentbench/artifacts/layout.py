@@ -28,10 +28,15 @@ def attributes_name(split: str) -> str:
 # data/reference/DATASET. The manifest is written last.
 REFERENCE_MANIFEST = "reference.json"
 CLASSIFIER = "classifier.safetensors"
+REFERENCE_ROWS = "rows.npy"  # which training images the features are of
 
 
 def features_name(extractor: str) -> str:
     return f"{extractor}-features.npy"
+
+
+def test_features_name(extractor: str) -> str:
+    return f"{extractor}-test-features.npy"
 
 
 def statistics_name(extractor: str) -> str:

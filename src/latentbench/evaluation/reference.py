@@ -10,8 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import file_sha256, replacing
-from latentbench.artifacts.layout import CLASSIFIER, REFERENCE_MANIFEST, features_name, overlap_column, statistics_name
+from latentbench.artifacts.files import file_sha256, replacing, write_array
+from latentbench.artifacts.layout import (
+    CLASSIFIER,
+    REFERENCE_MANIFEST,
+    REFERENCE_ROWS,
+    features_name,
+    overlap_column,
+    statistics_name,
+    test_features_name,
+)
 from latentbench.artifacts.progress import say
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import Evaluation
@@ -30,7 +38,7 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def build_reference(config: DatasetConfig, data: Path, output: Path) -> None:
-    """Write each extractor's network, features and statistics, and reference.json, the last.
+    """Write which images are taken, each extractor's network, features and statistics, and reference.json, the last.
 
     Raises ArtifactError, DataError, DownloadError, DivergenceError and StorageError.
     """
@@ -39,6 +47,7 @@ def build_reference(config: DatasetConfig, data: Path, output: Path) -> None:
     _require_two_images(dataset)
     (output / REFERENCE_MANIFEST).unlink(missing_ok=True)
     rows = _choose_rows(config, dataset)
+    write_array(output / REFERENCE_ROWS, rows)
     builder = _Builder(config, dataset, output, device, rows)
     extractors: dict[str, ExtractorManifest] = {
         name: builder.build(name) for name in config.dataset.reference.extractors
@@ -123,6 +132,7 @@ class _Builder:
         """What real images score that neither the network nor the statistics have seen."""
         images = self.dataset.images("test")
         features = _gathered(lambda take: extract(extractor, images, take))
+        write_array(self.output / test_features_name(extractor.name), features.cpu().numpy())
         distances = Distances.open(self.output, extractor.name, Evaluation(num_samples=len(images)), device=self.device)
         overlap = distances.overlap(features)
         metric, kernel_metric = METRICS[extractor.name]
