@@ -59,10 +59,16 @@ EXPLORATION = "latent/explore.json"
 # Columns of metrics.csv over an extractor's features: how neighbourhoods of real and generated images overlap.
 OVERLAPS = ("precision", "recall", "density", "coverage")
 
+# And the share of samples that are nearer to a training image than half of the real images that no model saw.
+NEARER = "nearer"
+
 
 def overlap_column(quantity: str, extractor: str) -> str:
     return f"{quantity}_{extractor}"
 
+
+# scratch/STUDY/EXPERIMENT: features of samples, which evaluate keeps for its next run.
+FEATURES = "features"
 
 # results/STUDY
 STUDY = "study.yaml"

@@ -57,6 +57,8 @@ class Distances:
         # Read in the order of the file, kept in the random one.
         chosen = np.sort(order[:MOST_REAL_IMAGES])
         real = torch.from_numpy(np.array(features[chosen]))[np.searchsorted(chosen, order[:MOST_REAL_IMAGES])]
+        if not bool(torch.isfinite(real).all()):
+            raise ArtifactError(f"{path} holds infinite or NaN features; build the reference again.")
         return cls(statistics, real.to(device), settings)
 
     def frechet(self, features: Tensor) -> float:

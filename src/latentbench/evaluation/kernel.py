@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -42,7 +44,6 @@ class KernelDistance:
 
         `samples` (number, dim); `subsets` are as many and as large as those of the real features.
         """
-        samples = samples.to(self.real)
         chosen = _indicators(subsets, samples)
         m = self.size
         within = (_among(samples, chosen) + self.among_real) / (m * (m - 1))
@@ -60,12 +61,21 @@ def _indicators(subsets: Tensor, features: Tensor) -> Tensor:
 def _between(x: Tensor, chosen_x: Tensor, y: Tensor, chosen_y: Tensor) -> Tensor:
     """The kernel's sum over all pairs of each subset of x with that of y, (subsets,)."""
     total = torch.zeros(chosen_x.shape[1], dtype=torch.float64, device=x.device)
-    for block, chosen in zip(torch.split(x, _BLOCK), torch.split(chosen_x, _BLOCK), strict=True):
-        total += (chosen * (polynomial_kernel(block, y) @ chosen_y)).sum(dim=0)
+    for block, chosen in _blocks(x, chosen_x):
+        for other, its_chosen in _blocks(y, chosen_y):
+            total += (chosen * (polynomial_kernel(block, other) @ its_chosen)).sum(dim=0)
     return total
 
 
 def _among(x: Tensor, chosen: Tensor) -> Tensor:
     """The kernel's sum over the pairs of different members of each subset, (subsets,)."""
-    own = x.square().sum(dim=1).div(x.shape[1]).add(1).pow(3)
-    return _between(x, chosen, x, chosen) - own @ chosen
+    total = _between(x, chosen, x, chosen)
+    for block, its_chosen in _blocks(x, chosen):
+        total -= block.square().sum(dim=1).div(x.shape[1]).add(1).pow(3) @ its_chosen
+    return total
+
+
+def _blocks(features: Tensor, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of both, the features in float64: not all of them at once, for there may be many."""
+    for block, rows in zip(features.split(_BLOCK), chosen.split(_BLOCK), strict=True):
+        yield block.to(torch.float64), rows

@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from latentbench.artifacts.files import file_sha256, read_json, write_json
 from latentbench.artifacts.layout import CLASSIFIER, REFERENCE_MANIFEST
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import FeatureExtractor
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
 
-FORMAT = 1
+FORMAT = 2
 
 # The share of samples that the classifier gives the class that was asked for.
 LABEL_ACCURACY = "label_accuracy"
@@ -26,7 +28,12 @@ METRICS = {"classifier": ("fcd", "kcd"), "inception": ("fid", "kid")}
 
 
 class ExtractorManifest(BaseModel):
-    """`sha256` is the network's; `floor` is what the test split's `num_images` real images score."""
+    """`sha256` is the network's.
+
+    `floor` is what the test split's `num_images` real images score, `halves` how far apart two halves of the training
+    images are, `num_images` each. Half of the test images are nearer to a training image than `typical_distance`, and
+    a share of memory.CLOSE than `close_distance`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,6 +43,9 @@ class ExtractorManifest(BaseModel):
     feature_dim: int
     sha256: str
     floor: dict[str, int | float]
+    halves: dict[str, int | float]
+    typical_distance: float
+    close_distance: float
     path: str | None = None
     task: str | None = None
     accuracy: float | None = None
@@ -64,6 +74,20 @@ class ReferenceManifest(BaseModel):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ArtifactError(f"{path} is damaged ({where}: {first['msg']}); build the reference again.") from None
+
+    def require_match(self, folder: Path, dataset: PreparedDataset, config: ExperimentConfig) -> None:
+        """Raise ArtifactError unless it was built from the dataset, and the dataset is the experiment's."""
+        if self.dataset != config.dataset:
+            raise ArtifactError(
+                f"{folder} was built from {self.dataset}, but {config.name} is trained on {config.dataset}; "
+                "give the reference of its own dataset."
+            )
+        dataset.require_shape(image_size=config.image_size, channels=config.channels)
+        if self.data_digest != dataset.manifest.digest:
+            raise ArtifactError(
+                f"{folder} was built from another preparation of {self.dataset} than {dataset.folder} holds; "
+                "build the reference again."
+            )
 
     def write(self, folder: Path) -> None:
         write_json(folder / REFERENCE_MANIFEST, self.model_dump(exclude_none=True))

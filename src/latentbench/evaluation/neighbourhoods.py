@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.layout import OVERLAPS
+from latentbench.evaluation.nearest import squared_distances
 
 # Rows of a distance matrix that are in memory at once.
 _BLOCK = 1_000
@@ -36,7 +37,7 @@ class Neighbourhoods:
         is_recalled = torch.zeros(len(self.real), dtype=torch.bool, device=self.real.device)
         is_covered = torch.zeros_like(is_recalled)
         for block, radii in zip(samples.split(_BLOCK), sample_radii.split(_BLOCK), strict=True):
-            distances = _squared_distances(block, self.real)
+            distances = squared_distances(block, self.real)
             in_real = distances < self.radii
             holding.append(in_real.sum(dim=1))
             is_covered |= in_real.any(dim=0)
@@ -46,15 +47,11 @@ class Neighbourhoods:
         return {name: value.double().mean().item() for name, value in zip(OVERLAPS, values, strict=True)}
 
 
-def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    return (x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * (x @ y.T)).clamp_(min=0)
-
-
 def _squared_radii(features: Tensor, neighbours: int) -> Tensor:
     """Of each feature's neighbourhood, (number,)."""
     radii = []
     for start in range(0, len(features), _BLOCK):
-        distances = _squared_distances(features[start : start + _BLOCK], features)
+        distances = squared_distances(features[start : start + _BLOCK], features)
         rows = torch.arange(len(distances), device=features.device)
         distances[rows, start + rows] = torch.inf  # not itself
         radii.append(distances.kthvalue(neighbours, dim=1).values)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import file_sha256, replacing, write_array
+from latentbench.artifacts.files import file_sha256, read_array, replacing, write_array
 from latentbench.artifacts.layout import (
     CLASSIFIER,
+    NEARER,
     REFERENCE_MANIFEST,
     REFERENCE_ROWS,
     features_name,
@@ -29,12 +30,15 @@ from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor, extract, prepare_measurement
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
+from latentbench.evaluation.kernel import MOST_REAL_IMAGES
 from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, ReferenceManifest
+from latentbench.evaluation.memory import Memory
+from latentbench.evaluation.nearest import Rows
 from latentbench.evaluation.pretext import accuracy, choose_task, train_classifier
-from latentbench.evaluation.statistics import Moments
+from latentbench.evaluation.statistics import Moments, feature_statistics
 from latentbench.rng import numpy_generator
 
-Rows = np.ndarray[Any, np.dtype[np.int64]]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def build_reference(config: DatasetConfig, data: Path, output: Path) -> None:
@@ -66,7 +70,7 @@ class _Builder:
     """One dataset's images, and where what is measured of them goes."""
 
     def __init__(
-        self, config: DatasetConfig, dataset: PreparedDataset, output: Path, device: torch.device, rows: Rows
+        self, config: DatasetConfig, dataset: PreparedDataset, output: Path, device: torch.device, rows: Indices
     ) -> None:
         self.settings = config.dataset.reference
         self.seed = config.dataset.seed
@@ -79,13 +83,19 @@ class _Builder:
     def build(self, name: str) -> ExtractorManifest:
         extractor, facts = self._classifier() if name == "classifier" else self._inception()
         self._write_features(extractor)
+        real = read_array(self.output / features_name(name), mapped=True)
+        unseen = self._unseen(extractor)
+        memory = Memory.of_unseen(real, unseen)
         metric, kernel_metric = METRICS[name]
         return ExtractorManifest(
             metric=metric,
             kernel_metric=kernel_metric,
             protocol=extractor.protocol,
             feature_dim=extractor.dim,
-            floor=self._floor(extractor),
+            floor=self._floor(name, unseen) | {overlap_column(NEARER, name): memory.nearer(unseen)},
+            halves=self._halves(name, real),
+            typical_distance=memory.typical,
+            close_distance=memory.close,
             **facts,
         )
 
@@ -128,19 +138,38 @@ class _Builder:
         statistics = moments.statistics().with_root()
         statistics.save(self.output / statistics_name(extractor.name))
 
-    def _floor(self, extractor: FeatureExtractor) -> dict[str, int | float]:
-        """What real images score that neither the network nor the statistics have seen."""
+    def _unseen(self, extractor: FeatureExtractor) -> Tensor:
+        """Features of the test images, which are kept."""
         images = self.dataset.images("test")
         features = _gathered(lambda take: extract(extractor, images, take))
         write_array(self.output / test_features_name(extractor.name), features.cpu().numpy())
-        distances = Distances.open(self.output, extractor.name, Evaluation(num_samples=len(images)), device=self.device)
-        overlap = distances.overlap(features)
-        metric, kernel_metric = METRICS[extractor.name]
+        return features
+
+    def _floor(self, name: str, unseen: Tensor) -> dict[str, int | float]:
+        """What real images score that neither the network nor the statistics have seen."""
+        distances = Distances.open(self.output, name, Evaluation(num_samples=len(unseen)), device=self.device)
+        metric, kernel_metric = METRICS[name]
         return {
-            metric: distances.frechet(features),
-            kernel_metric: distances.kernel_over_subsets(features, seed=self.seed).mean().item(),
-            **{overlap_column(quantity, extractor.name): value for quantity, value in overlap.items()},
-            "num_images": len(images),
+            metric: distances.frechet(unseen),
+            kernel_metric: distances.kernel_over_subsets(unseen, seed=self.seed).mean().item(),
+            **{overlap_column(quantity, name): value for quantity, value in distances.overlap(unseen).items()},
+            "num_images": len(unseen),
+        }
+
+    def _halves(self, name: str, real: Rows) -> dict[str, int | float]:
+        """How far apart two random halves of the training images are; nothing where halves have no covariance."""
+        order = numpy_generator(self.seed, "halves").permutation(len(real))
+        size = len(real) // 2
+        if size < 2:
+            return {}
+        one, other = (torch.from_numpy(real[rows]).to(self.device) for rows in (order[:size], order[size : 2 * size]))
+        settings = Evaluation(num_samples=size)
+        distances = Distances(feature_statistics(one), one[:MOST_REAL_IMAGES], settings)
+        metric, kernel_metric = METRICS[name]
+        return {
+            metric: distances.frechet(other),
+            kernel_metric: distances.kernel_over_subsets(other, seed=self.seed).mean().item(),
+            "num_images": size,
         }
 
 
@@ -150,7 +179,7 @@ def _gathered(extract_into: Callable[[Callable[[Tensor], None]], None]) -> Tenso
     return torch.cat(batches)
 
 
-def _choose_rows(config: DatasetConfig, dataset: PreparedDataset) -> Rows:
+def _choose_rows(config: DatasetConfig, dataset: PreparedDataset) -> Indices:
     """Which training images make the reference, rising."""
     number = dataset.manifest.train.num_images
     order = numpy_generator(config.dataset.seed, "reference images").permutation(number)

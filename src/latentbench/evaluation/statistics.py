@@ -14,6 +14,9 @@ from latentbench.errors import ArtifactError
 
 FORMAT = 1
 
+# Features that are in memory in float64 at once.
+_BLOCK = 1_000
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -56,6 +59,8 @@ class Statistics:
         tensors, metadata = read_tensors(path)
         if metadata.get("format") != FORMAT or not {"mean", "covariance"} <= tensors.keys():
             raise ArtifactError(f"{path} does not hold feature statistics; delete it and run its stage again.")
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise ArtifactError(f"{path} holds infinite or NaN values; delete it and run its stage again.")
         return cls(metadata["count"], **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
@@ -101,5 +106,6 @@ class Moments:
 def feature_statistics(features: Tensor) -> Statistics:
     """Of features (number, dim) that are in memory as a whole."""
     moments = Moments(features.shape[1], device=features.device)
-    moments.add(features)
+    for block in features.split(_BLOCK):
+        moments.add(block)
     return moments.statistics()
