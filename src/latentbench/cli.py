@@ -139,15 +139,18 @@ def train(config: Path, data: Path, results: Path, logs: Path, scratch: Path, re
 
 @main.command()
 @config_option
-@results_option
+@data_option
 @reference_option
-def evaluate(config: Path, results: Path, reference: Path) -> None:
+@results_option
+@path_option("--scratch", "Where features are kept for the next run: scratch/STUDY/EXPERIMENT")
+def evaluate(config: Path, data: Path, reference: Path, results: Path, scratch: Path) -> None:
     """Measure every checkpoint of an experiment."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
-    from latentbench.evaluation.evaluate import evaluate_experiment
+    from latentbench.evaluation.evaluate import Folders, evaluate_experiment
 
-    evaluate_experiment(read_config(config, ExperimentConfig), results, reference)
+    folders = Folders(data=data, reference=reference, results=results, scratch=scratch)
+    evaluate_experiment(read_config(config, ExperimentConfig), folders)
 
 
 @main.command()

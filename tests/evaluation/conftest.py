@@ -104,8 +104,14 @@ def run(stage: str, **paths: Path) -> Result:
     return CliRunner().invoke(main, [stage, *arguments])
 
 
-def evaluate(results: Path, reference: Path) -> Result:
-    return run("evaluate", config=results / "config.yaml", results=results, reference=reference)
+def evaluate(results: Path, reference: Path, data: Path) -> Result:
+    folders = {"data": data, "reference": reference, "results": results, "scratch": scratch_of(results)}
+    return run("evaluate", config=results / "config.yaml", **folders)
+
+
+def scratch_of(results: Path) -> Path:
+    """results/STUDY/EXPERIMENT to scratch/STUDY/EXPERIMENT."""
+    return results.parents[2] / "scratch" / results.parent.name / results.name
 
 
 class _Layers(nn.Module):

@@ -18,7 +18,7 @@ import yaml
 from click.testing import Result
 
 from latentbench.artifacts.files import file_sha256, read_array, read_csv, read_json, write_json, write_yaml
-from latentbench.artifacts.layout import DATASET_MANIFEST, OVERLAPS, checkpoint_path
+from latentbench.artifacts.layout import DATASET_MANIFEST, NEARER, OVERLAPS, checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
@@ -103,7 +103,7 @@ def test_metrics_agree_with_cleanfid_on_the_same_samples(
 
     reference = build_reference(prepared)
     results = make_experiment(prepared, evaluation={"num_samples": 90})
-    assert evaluate(results, reference).exit_code == 0
+    assert evaluate(results, reference, prepared).exit_code == 0
     rows = read_csv(results / "metrics.csv")
     assert [int(row["epoch"]) for row in rows] == list(EPOCHS)
 
@@ -128,7 +128,7 @@ def test_metrics_agree_with_cleanfid_on_the_same_samples(
 
 def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
-    shown = evaluate(results, reference).output
+    shown = evaluate(results, reference, prepared).output
     last, rows = read_json(results / "metrics.json"), read_csv(results / "metrics.csv")
     assert {key: float(value) for key, value in rows[-1].items()} == {key: last[key] for key in rows[-1]}
     assert (last["num_samples"], last["num_seeds"], last["num_reference"]) == (24, 2, 120)
@@ -138,7 +138,10 @@ def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference
     assert last["floor"].items() <= described["floor"].items()
     overlaps = {f"{name}_classifier" for name in OVERLAPS}
     assert last["num_unseen"] == 80
-    assert last["floor"].keys() == {"fcd", "kcd"} | overlaps
+    assert last["floor"].keys() == {"fcd", "kcd", "nearer_classifier"} | overlaps
+    assert last["floor"]["nearer_classifier"] == 0.5
+    assert last["halves"] == described["halves"]
+    assert last["halves"]["num_images"] == 60
     assert all(0 <= last[name] <= 24 / 5 for name in overlaps)
     assert "24 images on either side, with neighbourhoods up to the nearest 5" in last["protocols"]["classifier"]
     assert last["floor"]["fcd"] < last["fcd"], "an untrained model is worse than real images"
@@ -154,7 +157,7 @@ def test_samples_of_a_model_without_a_prior_are_marked(
     prepared: Path, build_reference: Make, make_experiment: Make
 ) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared, "autoencoder")
-    assert "not trained to do" in evaluate(results, reference).output
+    assert "not trained to do" in evaluate(results, reference, prepared).output
     assert "not trained to do" in read_json(results / "metrics.json")["warnings"][0]
 
 
@@ -170,20 +173,20 @@ def test_inception_path_end_to_end(
         inception_sha256=file_sha256(network),
     )
     results = make_experiment(data, channels=3)
-    result = evaluate(results, reference)
+    result = evaluate(results, reference, data)
     assert result.exit_code == 0, result.output
     row = read_csv(results / "metrics.csv")[-1]
     measured = [
         name
         for extractor, distances in (("inception", ("fid", "kid")), ("classifier", ("fcd", "kcd")))
-        for name in (*distances, *(f"{quantity}_{extractor}" for quantity in OVERLAPS))
+        for name in (*distances, *(f"{quantity}_{extractor}" for quantity in (*OVERLAPS, NEARER)))
     ]
     assert list(row)[4:] == [f"{name}{suffix}" for name in measured for suffix in ("", "_std")]
     assert all(math.isfinite(float(value)) for value in row.values())
     assert set(read_json(results / "metrics.json")["protocols"]) == {"inception", "classifier"}
 
     network.write_bytes(network.read_bytes() + b" ")
-    assert "has the SHA-256" in sentence(evaluate(results, reference))
+    assert "has the SHA-256" in sentence(evaluate(results, reference, data))
     assert not (results / "metrics.json").exists()
 
 
@@ -192,7 +195,7 @@ def test_evaluation_ignores_the_batch_size(prepared: Path, build_reference: Make
     found = []
     for batch_size in (250, 7):
         results = make_experiment(prepared, evaluation={"batch_size": batch_size})
-        assert evaluate(results, reference).exit_code == 0
+        assert evaluate(results, reference, prepared).exit_code == 0
         found.append([float(value) for value in read_csv(results / "metrics.csv")[-1].values()])
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
@@ -201,7 +204,7 @@ def test_evaluation_gives_the_same_bits_twice(prepared: Path, build_reference: M
     reference, results = build_reference(prepared), make_experiment(prepared, "vae")
     contents = []
     for _ in range(2):
-        assert evaluate(results, reference).exit_code == 0
+        assert evaluate(results, reference, prepared).exit_code == 0
         contents.append([(results / name).read_bytes() for name in ("metrics.csv", "metrics.json")])
     assert contents[0] == contents[1]
 
@@ -209,7 +212,7 @@ def test_evaluation_gives_the_same_bits_twice(prepared: Path, build_reference: M
 def test_one_seed_has_no_spread(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference = build_reference(prepared)
     results = make_experiment(prepared, "wgan_gp", evaluation={"num_seeds": 1})
-    assert evaluate(results, reference).exit_code == 0
+    assert evaluate(results, reference, prepared).exit_code == 0
     assert read_csv(results / "metrics.csv")[-1]["fcd_std"] == ""
     assert read_json(results / "metrics.json")["fcd_std"] is None
 
@@ -219,7 +222,7 @@ def test_checkpoint_of_another_config_is_refused(prepared: Path, build_reference
     config = yaml.safe_load((results / "config.yaml").read_text())
     config["model"]["learning_rate"] = 0.5
     write_yaml(results / "config.yaml", config)
-    said = sentence(evaluate(results, reference))
+    said = sentence(evaluate(results, reference, prepared))
     assert "epoch-0001.safetensors was made with other settings" in said
     assert "model.learning_rate was 0.0002, is now 0.5" in said
     assert "train the experiment again" in said
@@ -233,7 +236,7 @@ def test_what_does_not_change_a_checkpoint_may_change(
     config["evaluation"]["num_samples"] = 30
     config["training"] |= {"checkpoints": [3], "log_every": 7}
     write_yaml(results / "config.yaml", config)
-    assert evaluate(results, reference).exit_code == 0
+    assert evaluate(results, reference, prepared).exit_code == 0
     assert [row["num_samples"] for row in read_csv(results / "metrics.csv")] == ["30"]
 
 
@@ -243,9 +246,9 @@ def test_truncated_and_missing_checkpoints_are_refused(
     reference, results = build_reference(prepared), make_experiment(prepared)
     path = checkpoint_path(results, EPOCHS[1])
     path.write_bytes(path.read_bytes()[:-10])
-    assert "epoch-0003.safetensors is damaged" in sentence(evaluate(results, reference))
+    assert "epoch-0003.safetensors is damaged" in sentence(evaluate(results, reference, prepared))
     path.unlink()
-    assert "epoch-0003.safetensors is missing" in sentence(evaluate(results, reference))
+    assert "epoch-0003.safetensors is missing" in sentence(evaluate(results, reference, prepared))
     assert not (results / "metrics.csv").exists()
 
 
@@ -256,18 +259,18 @@ def test_checkpoint_with_other_networks_is_refused(
     path = checkpoint_path(results, EPOCHS[0])
     weights, metadata = read_tensors(path)
     write_tensors(path, {f"{name}.old": tensor for name, tensor in weights.items()}, metadata)
-    assert "holds other networks" in sentence(evaluate(results, reference))
+    assert "holds other networks" in sentence(evaluate(results, reference, prepared))
 
 
 def test_diverged_checkpoint_is_an_error(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     write_checkpoint(results / "config.yaml", EPOCHS[0], data=prepared, factor=math.nan)
-    said = sentence(evaluate(results, reference))
+    said = sentence(evaluate(results, reference, prepared))
     assert "epoch-0001.safetensors generates infinite or NaN pixels" in said
 
 
 def test_missing_reference_is_an_error(prepared: Path, tmp_path: Path, make_experiment: Make) -> None:
-    said = sentence(evaluate(make_experiment(prepared), tmp_path / "nowhere"))
+    said = sentence(evaluate(make_experiment(prepared), tmp_path / "nowhere", prepared))
     assert "reference.json is missing; run the stage that writes it" in said
 
 
@@ -275,24 +278,30 @@ def test_reference_of_other_data_is_refused(prepared: Path, build_reference: Mak
     reference, results = build_reference(prepared), make_experiment(prepared)
     manifest = read_json(reference / "reference.json")
     write_json(reference / "reference.json", manifest | {"data_digest": "0" * 64})
-    said = sentence(evaluate(results, reference))
+    said = sentence(evaluate(results, reference, prepared))
+    assert "was built from another preparation of squares than" in said
+    write_json(prepared / DATASET_MANIFEST, read_json(prepared / DATASET_MANIFEST) | {"digest": "0" * 64})
+    said = sentence(evaluate(results, reference, prepared))
     assert "was trained on another preparation of squares" in said
+    write_json(reference / "reference.json", manifest | {"dataset": "circles"})
+    said = sentence(evaluate(results, reference, prepared))
+    assert "was built from circles, but dcgan is trained on squares" in said
 
 
 def test_damaged_reference_is_an_error(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     np.save(reference / "classifier-features.npy", np.zeros((5, 64), np.float32))
-    assert "has shape (5, 64)" in sentence(evaluate(results, reference))
+    assert "has shape (5, 64)" in sentence(evaluate(results, reference, prepared))
     build_reference(prepared, epochs=1)
     manifest = read_json(reference / "reference.json")
     del manifest["num_images"]
     write_json(reference / "reference.json", manifest)
-    assert "num_images: Field required" in sentence(evaluate(results, reference))
+    assert "num_images: Field required" in sentence(evaluate(results, reference, prepared))
     build_reference(prepared)
     manifest = read_json(reference / "reference.json")
     manifest["extractors"]["classifier"]["sha256"] = "0" * 64
     write_json(reference / "reference.json", manifest)
-    assert "is not the network of reference.json" in sentence(evaluate(results, reference))
+    assert "is not the network of reference.json" in sentence(evaluate(results, reference, prepared))
 
 
 def test_too_few_images_are_an_error(make_prepared: Make, make_dataset_config: Make, tmp_path: Path) -> None:
@@ -314,7 +323,7 @@ def test_a_killed_reference_is_not_taken_for_done(
         while (reference / "reference.json").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-    assert "reference.json is missing" in sentence(evaluate(make_experiment(prepared), reference))
+    assert "reference.json is missing" in sentence(evaluate(make_experiment(prepared), reference, prepared))
     assert digests(build_reference(prepared)) == undisturbed
 
 
@@ -352,7 +361,7 @@ def test_the_class_asked_for_is_recognised_where_there_is_one(
     assert not right.all()
     results = make_experiment(prepared, model={"condition": "class"}, evaluation={"num_samples": 90})
     monkeypatch.setattr(GAN, "decode", lambda self, latents, labels: images[labels.argmax(dim=1)])
-    assert evaluate(results, reference).exit_code == 0
+    assert evaluate(results, reference, prepared).exit_code == 0
     told = read_json(results / "metrics.json")
     asked = [
         load_checkpoint(read_config(results / "config.yaml", ExperimentConfig), results, EPOCHS[-1], device=CPU)
@@ -373,5 +382,5 @@ def _after_latents(seed: int, seed_index: int, *, dim: int) -> torch.Generator:
 
 def _unconditional(make_experiment: Make, prepared: Path, reference: Path) -> Path:
     results = make_experiment(prepared, "vae")
-    assert evaluate(results, reference).exit_code == 0
+    assert evaluate(results, reference, prepared).exit_code == 0
     return results

@@ -57,7 +57,7 @@ def _names(stage: str, config: Section) -> list[str | Path]:
             layout.CLASSIFIER,
             layout.REFERENCE_MANIFEST,
         ],
-        "evaluate": [layout.METRICS, layout.LAST_METRICS],
+        "evaluate": [layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION],
         "explore": [
             *(f"latent/{name}.npy" for name in EXPLORED),
             *(f"latent/{name}.png" for name in PICTURES),

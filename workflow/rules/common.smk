@@ -158,7 +158,7 @@ def samples(experiment):
 def result_files(experiment):
     """What the report reads of an experiment."""
     trained = (layout.ARCHITECTURE, layout.HISTORY, layout.PROVENANCE)
-    names = (layout.CONFIG, *trained, layout.METRICS, layout.LAST_METRICS)
+    names = (layout.CONFIG, *trained, layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION)
     arrays = [f"latent/{name}.npy" for name in EXPLORED]
     return [f"{results(experiment)}/{name}" for name in (*names, *arrays, layout.EXPLORATION)]
 

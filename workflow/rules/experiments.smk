@@ -50,11 +50,13 @@ for name, experiment in EXPERIMENTS.items():
         input:
             config=changed_config("evaluate", f"{results(name)}/{layout.CONFIG}", experiment),
             checkpoints=checkpoints(name),
+            data=prepared_files(experiment.dataset),
             reference=reference_files(experiment.dataset),
             sources=sources("evaluate"),
         output:
             metrics=report(f"{results(name)}/{layout.METRICS}", caption="../report/metrics.rst", **figure),
             last=f"{results(name)}/{layout.LAST_METRICS}",
+            examination=f"{results(name)}/{layout.EXAMINATION}",
         log:
             f"logs/{experiment.study}/{name}/evaluate.log",
         conda:
@@ -73,7 +75,8 @@ for name, experiment in EXPERIMENTS.items():
             f"Measure the checkpoints of {name}."
         shell:
             "latentbench evaluate --config results/{params.study}/{params.name}/config.yaml"
-            " --results results/{params.study}/{params.name} --reference data/reference/{params.dataset} &> {log}"
+            " --data data/prepared/{params.dataset} --reference data/reference/{params.dataset}"
+            " --results results/{params.study}/{params.name} --scratch scratch/{params.study}/{params.name} &> {log}"
 
     rule:
         name:

@@ -3,80 +3,113 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from latentbench.artifacts.files import write_csv, write_json
-from latentbench.artifacts.layout import LAST_METRICS, METRICS, checkpoint_path, overlap_column
-from latentbench.artifacts.progress import say, track
+from latentbench.artifacts.files import write_arrays, write_csv, write_json
+from latentbench.artifacts.layout import EXAMINATION, FEATURES, LAST_METRICS, METRICS, NEARER, overlap_column
+from latentbench.artifacts.progress import say
 from latentbench.config.experiments import ExperimentConfig
-from latentbench.data.images import to_uint8
-from latentbench.errors import DivergenceError
-from latentbench.evaluation.checkpoints import Trained, load_checkpoint
-from latentbench.evaluation.classifier import ClassifierExtractor
+from latentbench.data.prepared import PreparedDataset
+from latentbench.evaluation.cache import FeatureCache
+from latentbench.evaluation.classes import Recogniser
+from latentbench.evaluation.described import description, warnings
 from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.features import FeatureExtractor, prepare_measurement, require_finite
+from latentbench.evaluation.examination import Subject, beside_training_images, class_by_class
+from latentbench.evaluation.features import prepare_measurement
+from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
+from latentbench.evaluation.memory import Memory
 from latentbench.evaluation.sample_size import FEWEST_SAMPLES
-from latentbench.models.objective import draw_latents
-from latentbench.rng import torch_generator
+from latentbench.evaluation.samples import Drawn, Samples
+from latentbench.evaluation.scores import Scorer
 
-Features = dict[str, Tensor]
 Row = dict[str, float | int | None]
 
 
-def evaluate_experiment(config: ExperimentConfig, results: Path, reference: Path) -> None:
-    """Write metrics.csv, a row per checkpoint, and metrics.json, the last row and how it was measured.
+@dataclass(frozen=True)
+class Folders:
+    """Where the stage reads and writes."""
+
+    data: Path
+    reference: Path
+    results: Path
+    scratch: Path
+
+
+def evaluate_experiment(config: ExperimentConfig, folders: Folders) -> None:
+    """Write metrics.csv, a row per checkpoint, metrics.json, the last row and how it was measured, and the arrays of a
+    closer look at the last checkpoint.
 
     Raises ArtifactError, DataError, DownloadError, DivergenceError and StorageError.
     """
     device = prepare_measurement(config.compute)
+    results = folders.results
     (results / LAST_METRICS).unlink(missing_ok=True)
-    evaluator = _Evaluator(config, results, reference, device)
-    warnings = evaluator.warnings()
-    for warning in warnings:
+    evaluator = _Evaluator(config, folders, device)
+    told = evaluator.warnings()
+    for warning in told:
         say(f"{config.name}: {warning}")
     rows = [evaluator.measure(epoch) for epoch in config.training.checkpoint_epochs]
-    last = rows[-1] | {"seed": config.seed, "warnings": warnings, "sample_sizes": evaluator.sample_sizes()}
+    findings = evaluator.examine()
+    if verdict := findings.facts["memory"]["verdict"]:
+        say(f"{config.name}: {verdict}")
+        told.append(verdict)
+    last = rows[-1] | {"seed": config.seed, "warnings": told, "sample_sizes": evaluator.sample_sizes()}
+    write_arrays(results / EXAMINATION, findings.arrays)
     write_csv(results / METRICS, rows, columns=list(rows[0]))
-    write_json(results / LAST_METRICS, last | evaluator.description())
+    write_json(results / LAST_METRICS, last | evaluator.description() | findings.facts)
+    evaluator.cache.remove_unused()
 
 
 class _Evaluator:
     """What is loaded once and serves every checkpoint."""
 
-    def __init__(self, config: ExperimentConfig, results: Path, reference: Path, device: torch.device) -> None:
+    def __init__(self, config: ExperimentConfig, folders: Folders, device: torch.device) -> None:
         self.config = config
         self.settings = config.evaluation
-        self.results = results
+        self.folders = folders
         self.device = device
-        self.reference = ReferenceManifest.read(reference)
-        self.extractors: dict[str, FeatureExtractor] = {}
+        self.reference = ReferenceManifest.read(folders.reference)
+        self.dataset = PreparedDataset.open(folders.data)
+        self.reference.require_match(folders.reference, self.dataset, config)
+        self.cache = FeatureCache(folders.scratch / FEATURES)
+        self.extractors = {
+            name: self.reference.load_extractor(name, folders.reference, device=device)
+            for name in self.reference.extractors
+        }
+        self.samples = Samples(
+            config,
+            folders.results,
+            reference=self.reference,
+            extractors=self.extractors,
+            cache=self.cache,
+            device=device,
+        )
+        # A checkpoint that cannot be measured should say so before the features are read.
+        self.has_prior = self.samples.load(config.training.checkpoint_epochs[0]).objective.has_prior
+        asks = config.model.condition == "class"
+        self.recogniser = Recogniser.among(self.extractors, self.reference, asks=asks)
         self.distances: dict[str, Distances] = {}
-        self.first_features: Features = {}  # of the last checkpoint that was measured, of the first seed
-        # A checkpoint that cannot be measured should say so before the reference is read.
-        self.has_prior = self._load(config.training.checkpoint_epochs[0]).objective.has_prior
-        for name in self.reference.extractors:
-            self.extractors[name] = self.reference.load_extractor(name, reference, device=device)
-            self.distances[name] = Distances.open(reference, name, self.settings, device=device)
+        self.memories: dict[str, Memory] = {}
+        for name, described in self.reference.extractors.items():
+            self.distances[name] = Distances.open(folders.reference, name, self.settings, device=device)
+            self.memories[name] = Memory.open(folders.reference, name, described)
 
     def measure(self, epoch: int) -> Row:
-        """A checkpoint's row of metrics.csv. All checkpoints decode the same latents."""
-        trained = self._load(epoch)
+        """A checkpoint's row of metrics.csv."""
+        trained = self.samples.load(epoch)
+        drawn = [self.samples.draw(trained, epoch, seed_index) for seed_index in range(self.settings.num_seeds)]
         scores: dict[str, list[float]] = defaultdict(list)
-        for seed_index in range(self.settings.num_seeds):
-            latents, labels = self._inputs(trained, seed_index)
-            features = self._features(trained, latents, labels, epoch)
-            if seed_index == 0:
-                self.first_features = features
-            for name, values in self._scores(features, labels, seed_index).items():
+        for seed_index, one in enumerate(drawn):
+            for name, values in self._scores(one, seed_index).items():
                 scores[name] += values
+        self.subject = Subject(self.samples, trained, epoch, drawn)
         row: Row = {
             "epoch": epoch,
             "num_samples": self.settings.num_samples,
@@ -87,111 +120,46 @@ class _Evaluator:
             row |= mean_and_std(name, np.array(values))
         return row
 
-    def _scores(self, features: Features, labels: Tensor, seed_index: int) -> dict[str, list[float]]:
+    def _scores(self, drawn: Drawn, seed_index: int) -> dict[str, list[float]]:
         """Of one seed's samples, the values whose mean and spread are told."""
         scores: dict[str, list[float]] = {}
         for name, distances in self.distances.items():
-            described, own = self.reference.extractors[name], features[name]
+            described, own = self.reference.extractors[name], drawn.features[name]
             over_subsets = distances.kernel_over_subsets(own, seed=self.config.seed, step=seed_index)
             scores[described.metric] = [distances.frechet(own)]
             scores[described.kernel_metric] = over_subsets.tolist()
             scores |= {overlap_column(quantity, name): [value] for quantity, value in distances.overlap(own).items()}
-        recognised = self._recognised(features, labels)
-        return scores | ({LABEL_ACCURACY: recognised} if recognised else {})
+            scores[overlap_column(NEARER, name)] = [self.memories[name].nearer(own)]
+        accuracy = self.recogniser.sorted(drawn).accuracy() if self.recogniser else None
+        return scores | ({} if accuracy is None else {LABEL_ACCURACY: [accuracy]})
+
+    def examine(self) -> Findings:
+        """A closer look at the checkpoint that was measured last."""
+        subject, data, reference = self.subject, self.dataset, self.folders.reference
+        return Findings.joined(
+            [
+                beside_training_images(subject, self.memories, data, reference),
+                class_by_class(subject, self.recogniser, data, reference),
+                Scorer(self.config, subject.trained.objective, data, self.recogniser, device=self.device).findings(),
+            ]
+        )
 
     def sample_sizes(self) -> dict[str, dict[str, Any]]:
-        """By Fréchet distance, what it is of fewer and of infinitely many samples; to be called after `measure`."""
+        """By Fréchet distance, what it is of fewer and of infinitely many samples of the last checkpoint."""
+        features = self.subject.drawn[0].features
         return {
             self.reference.extractors[name].metric: asdict(
-                distances.frechet_by_size(self.first_features[name], seed=self.config.seed)
+                distances.frechet_by_size(features[name], seed=self.config.seed)
             )
             for name, distances in self.distances.items()
             if self.settings.num_samples >= FEWEST_SAMPLES
         }
 
     def warnings(self) -> list[str]:
-        """What makes a distance less than it seems."""
-        promised = [
-            "its samples decode latents of N(0, I), which it was not trained to do: their distance from the real "
-            "images says how far its codes are from that distribution, not how well it reconstructs."
-        ]
-        sizes = {"generated": self.settings.num_samples, "real": self.reference.num_images}
-        biased = [
-            f"{described.metric.upper()} compares covariances of {described.feature_dim:,} features, but of "
-            f"only {number:,} {kind} images, so it is biased upwards; compare it at equal numbers only."
-            for described in self.reference.extractors.values()
-            for kind, number in sizes.items()
-            if number <= described.feature_dim
-        ]
-        return [*promised * (not self.has_prior), *biased]
+        return warnings(self.reference, num_samples=self.settings.num_samples, has_prior=self.has_prior)
 
     def description(self) -> dict[str, Any]:
-        """The protocol of each extractor, and what real images of the test split score."""
-        protocols: dict[str, str] = {}
-        floor: dict[str, float] = {}
-        for name, described in self.reference.extractors.items():
-            distances = self.distances[name]
-            protocols[name] = (
-                f"{described.protocol}; {described.kernel_metric.upper()} is the mean, and its ± the "
-                f"standard deviation, over {self.settings.kid_subsets} subsets of "
-                f"{distances.subset_size:,} images per seed; precision, recall, density and coverage are of "
-                f"{distances.num_overlapping:,} images on either side, with neighbourhoods up to the nearest "
-                f"{distances.neighbours}"
-            )
-            floor |= {key: value for key, value in described.floor.items() if key != "num_images"}
-        num_unseen = next(int(described.floor["num_images"]) for described in self.reference.extractors.values())
-        return {"protocols": protocols, "floor": floor, "num_unseen": num_unseen}
-
-    def _load(self, epoch: int) -> Trained:
-        return load_checkpoint(
-            self.config, self.results, epoch, device=self.device, data_digest=self.reference.data_digest
-        )
-
-    def _inputs(self, trained: Trained, seed_index: int) -> tuple[Tensor, Tensor]:
-        """One seed's latents (num_samples, latent_dim) and labels (num_samples, num_labels).
-
-        Drawn at once, on the CPU: neither the batch size nor the device changes one. Labels are as frequent as in
-        the training data, which the samples are compared with.
-        """
-        generator = torch_generator(self.config.seed, "evaluation", seed_index)
-        latents = draw_latents(self.settings.num_samples, trained.objective.latent_dim, generator)
-        return latents, trained.labels.draw(self.settings.num_samples, generator)
-
-    def _features(self, trained: Trained, latents: Tensor, labels: Tensor, epoch: int) -> Features:
-        """Of the samples, (num_samples, dim) by extractor."""
-        batches: dict[str, list[Tensor]] = {name: [] for name in self.extractors}
-        for images in self._samples(trained, latents, labels, epoch):
-            for name, extractor in self.extractors.items():
-                features = extractor(images)
-                require_finite(features, extractor)
-                batches[name].append(features)
-        return {name: torch.cat(parts) for name, parts in batches.items()}
-
-    def _samples(self, trained: Trained, latents: Tensor, labels: Tensor, epoch: int) -> Iterator[Tensor]:
-        """Batches of uint8 images (batch, height, width, channel): 8 bits, as a user would save them."""
-        size = self.settings.batch_size
-        inputs = zip(latents.split(size), labels.split(size), strict=True)
-        for latent, label in track(
-            inputs, f"{self.config.name}, epoch {epoch}", total=-(-len(latents) // size), unit="batches"
-        ):
-            images = trained.objective.sample(latent.to(self.device), label.to(self.device))
-            if not bool(torch.isfinite(images).all()):
-                raise DivergenceError(
-                    f"{checkpoint_path(self.results, epoch)} generates infinite or NaN pixels: its training "
-                    "diverged; train the experiment again with a lower learning rate."
-                )
-            yield to_uint8(images)
-
-    def _recognised(self, features: Features, labels: Tensor) -> list[float]:
-        """The share of samples that the classifier gives the class that was asked for, where both know classes."""
-        classifier = self.extractors.get("classifier")
-        asked_by_class = self.config.model.condition == "class"
-        if not isinstance(classifier, ClassifierExtractor) or not asked_by_class:
-            return []
-        if self.reference.extractors["classifier"].task != "labels":
-            return []
-        predicted = classifier.predict(features["classifier"]).cpu()
-        return [float((predicted == labels.argmax(dim=1)).float().mean())]
+        return description(self.reference, self.distances)
 
 
 def mean_and_std(metric: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> Mapping[str, float | None]:

@@ -43,4 +43,9 @@ def generator_loss(loss: str, fake: Tensor) -> Tensor:
 
 def calls_real(loss: str, scores: Tensor) -> Tensor:
     """Whether each score says real: nearer to its target for real images than to that for generated ones."""
-    return torch.gt(scores, 0.5 if loss == "least_squares" else 0.0)
+    return torch.gt(scores, real_threshold(loss))
+
+
+def real_threshold(loss: str) -> float:
+    """The score halfway between both targets; of hinge and the logistic losses they lie about zero."""
+    return 0.5 if loss == "least_squares" else 0.0

@@ -1,0 +1,67 @@
+"""Features that were computed before, under the SHA-256 of all that decides their bits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latentbench.artifacts.files import file_sha256, read_array, write_array, write_text
+from latentbench.errors import ArtifactError
+
+Features = np.ndarray[Any, np.dtype[np.float32]]
+
+# What draws, decodes and measures, under src/latentbench.
+_SOURCES = ("rng.py", "data", "models", "evaluation")
+
+
+class FeatureCache:
+    """Arrays KEY.npy, each beside its own checksum, KEY.sha256."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.used: set[str] = set()
+
+    def read(self, key: str, *, shape: tuple[int, int]) -> Features | None:
+        """None where there is no such array, or not a whole one."""
+        self.used.add(key)
+        path, checksum = self._paths(key)
+        try:
+            if checksum.read_text(encoding="utf-8").strip() != file_sha256(path):
+                return None
+            features = read_array(path)
+        except (OSError, UnicodeDecodeError, ArtifactError):
+            return None
+        return features if features.shape == shape and features.dtype == np.float32 else None
+
+    def write(self, key: str, features: Features) -> None:
+        path, checksum = self._paths(key)
+        write_array(path, features)
+        write_text(checksum, f"{file_sha256(path)}\n")
+
+    def remove_unused(self) -> None:
+        """Whatever was not asked for since this object was made."""
+        for path in sorted(self.folder.glob("*")):
+            if path.suffix not in (".npy", ".sha256") or path.stem not in self.used:
+                path.unlink()
+
+    def _paths(self, key: str) -> tuple[Path, Path]:
+        return self.folder / f"{key}.npy", self.folder / f"{key}.sha256"
+
+
+def key_of(facts: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def sources_sha256() -> str:
+    """Of the Python files that make features."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for place in (package / name for name in _SOURCES):
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(f"{path.relative_to(package).as_posix()} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()

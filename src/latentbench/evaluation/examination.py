@@ -1,0 +1,109 @@
+"""A closer look at the last checkpoint: its samples beside training images, and class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.artifacts.files import read_array
+from latentbench.artifacts.layout import REFERENCE_ROWS, test_features_name
+from latentbench.data.prepared import PreparedDataset
+from latentbench.errors import ArtifactError
+from latentbench.evaluation.checkpoints import Trained
+from latentbench.evaluation.classes import NUM_SHOWN, Recogniser, class_rows, first_of_each
+from latentbench.evaluation.findings import Findings
+from latentbench.evaluation.memory import Memory
+from latentbench.evaluation.samples import Drawn, Samples
+
+NUM_REMEMBERED = 8  # samples that are shown beside training images, of the nearest and of the first
+NUM_NEAREST = 3
+
+Images = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint and its samples by seed. Pictures are of the first seed's."""
+
+    samples: Samples
+    trained: Trained
+    epoch: int
+    drawn: Sequence[Drawn]
+
+    def images(self, indices: Tensor) -> Images:
+        """uint8 (number, height, width, channel), decoded once more: only features are kept of all samples."""
+        latents, labels = self.drawn[0].latents[indices], self.drawn[0].labels[indices]
+        return torch.cat(list(self.samples.images(self.trained, latents, labels, self.epoch))).cpu().numpy()
+
+
+def beside_training_images(
+    subject: Subject, memories: Mapping[str, Memory], dataset: PreparedDataset, reference: Path
+) -> Findings:
+    """The samples nearest to a training image, and the first ones, with their nearest training images.
+
+    By Inception where it is at hand, which sees more than what tells classes apart.
+    """
+    name = "inception" if "inception" in memories else next(iter(memories))
+    memory, features = memories[name], subject.drawn[0].features[name]
+    distances, indices = (found.cpu() for found in memory.nearest(features, number=NUM_NEAREST))
+    shown = torch.cat(
+        [distances[:, 0].argsort(stable=True)[:NUM_REMEMBERED], torch.arange(len(features))[:NUM_REMEMBERED]]
+    )
+    rows = read_array(reference / REFERENCE_ROWS)
+    if len(rows) != len(memory.real):
+        raise ArtifactError(
+            f"{reference / REFERENCE_ROWS} names {len(rows):,} images, but the {name} features are of "
+            f"{len(memory.real):,}; build the reference again."
+        )
+    return Findings(
+        arrays={
+            "memory_samples": subject.images(shown),
+            "memory_nearest": np.array(dataset.images("train")[rows[indices[shown].numpy()]]),
+            "memory_distances": distances[shown].float().numpy(),
+        },
+        facts={
+            "memory": {
+                "extractor": name,
+                "num_samples": len(features),
+                "num_training": len(memory.real),
+                "typical_distance": memory.typical,
+                "verdict": memory.verdict(distances[:, 0]),
+            }
+        },
+    )
+
+
+def class_by_class(
+    subject: Subject, recogniser: Recogniser | None, dataset: PreparedDataset, reference: Path
+) -> Findings:
+    """Nothing where no classifier knows the dataset's classes."""
+    if recogniser is None:
+        return Findings()
+    names = dataset.manifest.class_names
+    seeds = [recogniser.sorted(drawn) for drawn in subject.drawn]
+    chosen = first_of_each(seeds[0].classes, num_classes=len(names))
+    manifest = dataset.manifest
+    shape = (len(names), NUM_SHOWN, manifest.image_size, manifest.image_size, manifest.channels)
+    pictures = np.zeros(shape, dtype=np.uint8)
+    decoded = subject.images(torch.cat(chosen))
+    counts = np.array([len(own) for own in chosen])
+    for label, own in enumerate(np.split(decoded, np.cumsum(counts)[:-1])):
+        pictures[label, : len(own)] = own
+    real = read_array(reference / test_features_name(recogniser.classifier.name))
+    rows = class_rows(
+        names,
+        seeds,
+        features=subject.drawn[0].features[recogniser.classifier.name],
+        real_features=torch.from_numpy(real),
+        real_classes=torch.from_numpy(dataset.labels("test")),
+    )
+    return Findings(
+        arrays={"class_samples": pictures, "class_counts": counts},
+        facts={"classes_by": "recognised" if seeds[0].asked is None else "asked", "classes": rows},
+    )
