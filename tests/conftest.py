@@ -62,12 +62,20 @@ def make_prepared(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_config(tmp_path: Path) -> Callable[..., Path]:
-    """Write the resolved config.yaml of an experiment on the squares; keywords lie over its sections."""
+    """Write the resolved config.yaml of an experiment, on the squares if not told otherwise; keywords lie over its
+    sections."""
 
-    def make(objective: str = "dcgan", *, image_size: int = 32, channels: int = 1, **sections: dict[str, Any]) -> Path:
+    def make(
+        objective: str = "dcgan",
+        *,
+        dataset: str = "squares",
+        image_size: int = 32,
+        channels: int = 1,
+        **sections: dict[str, Any],
+    ) -> Path:
         experiment: dict[str, Any] = {
             "study": "tiny",
-            "dataset": "squares",
+            "dataset": dataset,
             "model": {"objective": objective, "latent_dim": 6, "width": 4},
             "training": {"epochs": 3, "checkpoints": [1, 3], "batch_size": 8, "log_every": 2},
             "evaluation": {"num_samples": 24, "num_seeds": 2, "kid_subsets": 3, "kid_subset_size": 10},
@@ -79,7 +87,7 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
             experiment[name] |= section
         raw = {
             "studies": {"tiny": {"title": "Tiny"}},
-            "datasets": {"squares": {"source": "folder", "path": "x", "image_size": image_size, "channels": channels}},
+            "datasets": {dataset: {"source": "folder", "path": "x", "image_size": image_size, "channels": channels}},
             "experiments": {objective: experiment},
         }
         path = tmp_path / "results" / "tiny" / objective / "config.yaml"

@@ -75,6 +75,24 @@ def make_experiment(make_config: Callable[..., Path]) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def glyphs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small dataset of digits, prepared, and its reference; to be read only."""
+    root = tmp_path_factory.mktemp("glyphs")
+    reference = {"width": 8, "epochs": 3, "batch_size": 32, "compute": {"device": "cpu"}}
+    dataset = {"source": "glyphs", "num_train": 1_500, "num_test": 500, "reference": reference}
+    config = root / "dataset.yaml"
+    write_yaml(config, DatasetConfig.model_validate({"name": "glyphs", "dataset": dataset}).model_dump(mode="json"))
+    for stage, paths in {
+        "fetch": {"output": root / "raw"},
+        "prepare": {"raw": root / "raw", "output": root / "prepared"},
+        "reference": {"data": root / "prepared", "output": root / "reference"},
+    }.items():
+        result = run(stage, config=config, **paths)
+        assert result.exit_code == 0, result.output
+    return root / "prepared", root / "reference"
+
+
 def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float = 1.0) -> None:
     config = read_config(config_path, ExperimentConfig)
     labels = LabelKinds.of(PreparedDataset.open(data), config.model.condition)

@@ -59,21 +59,22 @@ class Rule:
 
     def row(self, name: str, *, real: Tensor, generated: Tensor) -> dict[str, Any]:
         """What it makes of scores (number,). Real and generated images count half each, whatever their numbers."""
-        negatives, positives = self._called_fake(real), self._called_fake(generated)
-        both = None not in (negatives, positives)
+        lost, caught = (_share(scores.double() <= self.threshold) for scores in (real, generated))
+        known = lost is not None and caught is not None
         return {
             "name": name,
             "num_real": len(real),
             "num_generated": len(generated),
-            "accuracy": (1 - negatives + positives) / 2 if both else None,
-            "called_fake": (negatives + positives) / 2 if both else None,
-            "false_positives": None if positives is None else 1 - positives,
-            "false_negatives": negatives,
+            "accuracy": (1 - lost + caught) / 2 if known else None,
+            "called_fake": (lost + caught) / 2 if known else None,
+            "false_positives": _share(generated.double() > self.threshold),
+            "false_negatives": lost,
         }
 
-    def _called_fake(self, scores: Tensor) -> Any:
-        """A share; None of no scores."""
-        return (scores.double() <= self.threshold).double().mean().item() if len(scores) else None
+
+def _share(said: Tensor) -> Any:
+    """Of those that are true; None of none."""
+    return said.double().mean().item() if len(said) else None
 
 
 def rows_by_class(
