@@ -33,7 +33,7 @@ class Digits:
         manifest = ReferenceManifest.read(reference)
         self.extractor: FeatureExtractor = manifest.load_extractor("classifier", reference, device=CPU)
         settings = Evaluation(num_samples=NUMBER, kid_subsets=10, kid_subset_size=200)
-        self.distances = Distances.open(reference, "classifier", settings, device=CPU)
+        self.distances = Distances.open(reference, "classifier", settings, dim=self.extractor.dim, device=CPU)
 
     def features(self, images: Images) -> Tensor:
         return self.extractor(torch.from_numpy(images))

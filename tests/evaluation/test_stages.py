@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,15 @@ import torch
 import yaml
 from click.testing import Result
 
-from latentbench.artifacts.files import file_sha256, read_array, read_csv, read_json, write_json, write_yaml
+from latentbench.artifacts.files import (
+    file_sha256,
+    read_array,
+    read_csv,
+    read_json,
+    write_array,
+    write_json,
+    write_yaml,
+)
 from latentbench.artifacts.layout import DATASET_MANIFEST, NEARER, OVERLAPS, checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.config.experiments import ExperimentConfig
@@ -27,9 +36,11 @@ from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation import reference as stage
 from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.classifier import ClassifierExtractor
+from latentbench.evaluation.frechet import frechet_distance
+from latentbench.evaluation.statistics import feature_statistics
 from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
-from latentbench.rng import torch_generator
+from latentbench.rng import numpy_generator, torch_generator
 from tests.evaluation.conftest import EPOCHS, evaluate, forget_classes, run, write_checkpoint
 
 Make = Callable[..., Path]
@@ -304,10 +315,75 @@ def test_damaged_reference_is_an_error(prepared: Path, build_reference: Make, ma
     assert "is not the network of reference.json" in sentence(evaluate(results, reference, prepared))
 
 
-def test_too_few_images_are_an_error(make_prepared: Make, make_dataset_config: Make, tmp_path: Path) -> None:
-    data = make_prepared(num_test=1)
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("classifier-features.npy", lambda array: array * np.nan, "features.npy holds infinite or NaN features"),
+        ("classifier-features.npy", lambda array: array[:0], "features.npy has shape (0, 64), not (120, 64)"),
+        ("classifier-test-features.npy", lambda array: array * np.inf, "test-features.npy holds infinite or NaN"),
+        ("classifier-test-features.npy", lambda array: array[:, :24], "has shape (80, 24), not (80, 64)"),
+        ("rows.npy", lambda array: array[:7], "rows.npy names 7 images"),
+    ],
+)
+def test_features_that_cannot_be_are_an_error(
+    name: str,
+    change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]],
+    said: str,
+    prepared: Path,
+    build_reference: Make,
+    make_experiment: Make,
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    write_array(reference / name, change(read_array(reference / name)))
+    assert said in sentence(evaluate(results, reference, prepared))
+    assert not (results / "metrics.json").exists()
+
+
+def test_statistics_of_another_extractor_are_refused(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference, results = build_reference(prepared), make_experiment(prepared)
+    path = reference / "classifier-statistics.safetensors"
+    feature_statistics(torch.randn(120, 24)).save(path)
+    assert "is of 24 features, but the classifier network has 64" in sentence(evaluate(results, reference, prepared))
+    feature_statistics(torch.full((120, 64), torch.nan)).save(path)
+    assert "holds infinite or NaN values" in sentence(evaluate(results, reference, prepared))
+
+
+def test_pictures_of_another_size_are_refused(
+    make_prepared: Make, prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    data = make_prepared(image_size=64, num_train=40)
+    reference = build_reference(data)
+    said = sentence(evaluate(make_experiment(prepared), reference, data))
+    assert "holds images of 64×64 with 1 channels, but 32×32 with 1 are asked for" in said
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_too_few_images_are_an_error(
+    number: int, make_prepared: Make, make_dataset_config: Make, tmp_path: Path
+) -> None:
+    data = make_prepared(num_test=number)
     result = run("reference", config=make_dataset_config(), data=data, output=tmp_path / "reference")
-    assert "has 1 test images" in sentence(result)
+    assert f"has {number} test images" in sentence(result)
+
+
+def test_halves_are_disjoint_and_as_far_apart_as_their_features_are(prepared: Path, build_reference: Make) -> None:
+    reference = build_reference(prepared)
+    features = torch.from_numpy(read_array(reference / "classifier-features.npy"))
+    halves = read_json(reference / "reference.json")["extractors"]["classifier"]["halves"]
+    order = numpy_generator(0, "halves").permutation(120)
+    one, other = (feature_statistics(features[order[part]]) for part in (slice(60), slice(60, 120)))
+    assert halves["fcd"] == pytest.approx(frechet_distance(one, other))
+    assert halves["num_images"] == 60
+    assert math.isfinite(halves["kcd"])
+
+
+def test_three_images_have_no_halves_to_compare(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+    reference, results = build_reference(prepared, max_images=3), make_experiment(prepared)
+    assert read_json(reference / "reference.json")["extractors"]["classifier"]["halves"] == {}
+    assert evaluate(results, reference, prepared).exit_code == 0
+    assert read_json(results / "metrics.json")["halves"] == {}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import read_array
-from latentbench.artifacts.layout import features_name, statistics_name
+from latentbench.artifacts.layout import features_name, statistics_name, test_features_name
 from latentbench.config.experiments import Evaluation
 from latentbench.errors import ArtifactError
 from latentbench.evaluation.frechet import frechet_distance
 from latentbench.evaluation.kernel import MOST_REAL_IMAGES, KernelDistance, draw_subsets
+from latentbench.evaluation.nearest import Rows
 from latentbench.evaluation.neighbourhoods import Neighbourhoods
 from latentbench.evaluation.sample_size import SampleSizes, distances_by_size
 from latentbench.evaluation.statistics import Statistics, feature_statistics
@@ -40,25 +41,24 @@ class Distances:
         self.kernel = KernelDistance(real, self._draw(len(real), torch_generator(_REAL_SEED, "real subsets")))
 
     @classmethod
-    def open(cls, folder: Path, extractor: str, settings: Evaluation, *, device: torch.device) -> Distances:
-        """Read what the reference stage left; of the features only those that are used.
+    def open(cls, folder: Path, extractor: str, settings: Evaluation, *, dim: int, device: torch.device) -> Distances:
+        """Read what the reference stage left of an extractor with `dim` features; only those that are used.
 
-        Raises ArtifactError where a file is missing, damaged or not of the same images as the other.
+        Raises ArtifactError where a file is missing, damaged or not of the same images and extractor as the other.
         """
         statistics = Statistics.load(folder / statistics_name(extractor), device=device)
-        path = folder / features_name(extractor)
-        features = read_array(path, mapped=True)
-        if features.shape != (statistics.count, statistics.dim):
+        if statistics.dim != dim:
             raise ArtifactError(
-                f"{path} has shape {features.shape}, but its statistics are of "
-                f"{(statistics.count, statistics.dim)}; build the reference again."
+                f"{folder / statistics_name(extractor)} is of {statistics.dim:,} features, but the {extractor} network "
+                f"has {dim:,}; build the reference again."
             )
+        path = folder / features_name(extractor)
+        features = read_features(path, shape=(statistics.count, dim))
         order = numpy_generator(_REAL_SEED, "real images").permutation(len(features))
         # Read in the order of the file, kept in the random one.
         chosen = np.sort(order[:MOST_REAL_IMAGES])
         real = torch.from_numpy(np.array(features[chosen]))[np.searchsorted(chosen, order[:MOST_REAL_IMAGES])]
-        if not bool(torch.isfinite(real).all()):
-            raise ArtifactError(f"{path} holds infinite or NaN features; build the reference again.")
+        _require_finite(real, path)
         return cls(statistics, real.to(device), settings)
 
     def frechet(self, features: Tensor) -> float:
@@ -78,3 +78,27 @@ class Distances:
 
     def _draw(self, number: int, generator: torch.Generator) -> Tensor:
         return draw_subsets(number, subsets=self.num_subsets, size=self.subset_size, generator=generator)
+
+
+def read_features(path: Path, *, shape: tuple[int, int]) -> Rows:
+    """Features (number, dim) that the reference stage left, memory-mapped.
+
+    Raises ArtifactError where they are missing, damaged or of another shape.
+    """
+    features = read_array(path, mapped=True)
+    if features.shape != shape:
+        raise ArtifactError(f"{path} has shape {features.shape}, not {shape}; build the reference again.")
+    return features
+
+
+def read_test_features(folder: Path, extractor: str, *, shape: tuple[int, int]) -> Tensor:
+    """Those of the test images, in memory. Raises ArtifactError as `read_features`, and where one is not finite."""
+    path = folder / test_features_name(extractor)
+    features = torch.from_numpy(np.array(read_features(path, shape=shape)))
+    _require_finite(features, path)
+    return features
+
+
+def _require_finite(features: Tensor, path: Path) -> None:
+    if not bool(torch.isfinite(features).all()):
+        raise ArtifactError(f"{path} holds infinite or NaN features; build the reference again.")

@@ -98,7 +98,8 @@ class _Evaluator:
         self.distances: dict[str, Distances] = {}
         self.memories: dict[str, Memory] = {}
         for name, described in self.reference.extractors.items():
-            self.distances[name] = Distances.open(folders.reference, name, self.settings, device=device)
+            dim = self.extractors[name].dim
+            self.distances[name] = Distances.open(folders.reference, name, self.settings, dim=dim, device=device)
             self.memories[name] = Memory.open(folders.reference, name, described)
 
     def measure(self, epoch: int) -> Row:

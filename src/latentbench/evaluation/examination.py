@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import read_array
-from latentbench.artifacts.layout import REFERENCE_ROWS, test_features_name
+from latentbench.artifacts.layout import REFERENCE_ROWS
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError
 from latentbench.evaluation.checkpoints import Trained
 from latentbench.evaluation.classes import NUM_SHOWN, Recogniser, class_rows, first_of_each
+from latentbench.evaluation.distances import read_test_features
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.memory import Memory
 from latentbench.evaluation.samples import Drawn, Samples
@@ -95,12 +96,12 @@ def class_by_class(
     counts = np.array([len(own) for own in chosen])
     for label, own in enumerate(np.split(decoded, np.cumsum(counts)[:-1])):
         pictures[label, : len(own)] = own
-    real = read_array(reference / test_features_name(recogniser.classifier.name))
+    classifier = recogniser.classifier
     rows = class_rows(
         names,
         seeds,
-        features=subject.drawn[0].features[recogniser.classifier.name],
-        real_features=torch.from_numpy(real),
+        features=subject.drawn[0].features[classifier.name],
+        real_features=read_test_features(reference, classifier.name, shape=(manifest.test.num_images, classifier.dim)),
         real_classes=torch.from_numpy(dataset.labels("test")),
     )
     return Findings(

@@ -147,7 +147,9 @@ class _Builder:
 
     def _floor(self, name: str, unseen: Tensor) -> dict[str, int | float]:
         """What real images score that neither the network nor the statistics have seen."""
-        distances = Distances.open(self.output, name, Evaluation(num_samples=len(unseen)), device=self.device)
+        distances = Distances.open(
+            self.output, name, Evaluation(num_samples=len(unseen)), dim=unseen.shape[1], device=self.device
+        )
         metric, kernel_metric = METRICS[name]
         return {
             metric: distances.frechet(unseen),

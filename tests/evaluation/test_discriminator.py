@@ -1,0 +1,241 @@
+"""What a discriminator is said to be worth: scores of which the rates are known, and the stage's own sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from latentbench.artifacts.files import file_sha256, read_array, read_arrays, read_json, write_array, write_json
+from latentbench.artifacts.layout import DATASET_MANIFEST, EXAMINATION, attributes_name, labels_name
+from latentbench.evaluation import scores as stage
+from latentbench.evaluation.discriminator import Rule, rows_by_class, verdict
+from latentbench.models.adversarial import calls_real
+from latentbench.models.gan import GAN
+from tests.evaluation.conftest import evaluate, forget_classes
+
+Make = Callable[..., Path]
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "minimax", "hinge", "least_squares"])
+def test_the_threshold_of_a_loss_is_where_it_calls_real(loss: str) -> None:
+    scores = torch.linspace(-2, 2, 41)
+    rule = Rule.of_loss(loss)
+    assert torch.equal(calls_real(loss, scores), scores > rule.threshold)
+    assert loss in rule.sentence
+
+
+def test_rates_of_known_scores() -> None:
+    row = Rule(0.0, "").row("all", real=torch.tensor([1.0, 2, 3, -1]), generated=torch.tensor([-1.0, 1]))
+    assert row == {
+        "name": "all",
+        "num_real": 4,
+        "num_generated": 2,
+        "accuracy": (0.75 + 0.5) / 2,
+        "called_fake": (0.25 + 0.5) / 2,
+        "false_positives": 0.5,
+        "false_negatives": 0.25,
+    }
+
+
+def test_a_class_without_samples_has_no_accuracy() -> None:
+    scores, classes = torch.tensor([1.0, -1, 1]), torch.tensor([0, 1, 1])
+    rows = rows_by_class(Rule(0.0, ""), ["a", "b"], real=scores, generated=scores[1:], classes=(classes, classes[1:]))
+    assert [row["num_generated"] for row in rows] == [0, 2]
+    assert rows[0]["accuracy"] is rows[0]["false_positives"] is None
+    assert rows[0]["false_negatives"] == 0
+    assert rows[1]["accuracy"] == 0.5
+
+
+def balanced_accuracy(threshold: float, real: Tensor, generated: Tensor) -> float:
+    return ((real > threshold).double().mean().item() + (generated <= threshold).double().mean().item()) / 2
+
+
+def test_a_critic_gets_the_threshold_that_separates_best() -> None:
+    generator = torch.Generator().manual_seed(0)
+    real = 5 + torch.randn(200, generator=generator)
+    generated = 4 + torch.randn(150, generator=generator)
+    rule = Rule.best(real=real, generated=generated)
+    found = balanced_accuracy(rule.threshold, real, generated)
+    others = [balanced_accuracy(threshold, real, generated) for threshold in torch.linspace(0, 9, 500).tolist()]
+    assert found >= max(others)
+    assert 4 < rule.threshold < 5
+    assert "200 training images from 150 generated ones" in rule.sentence
+    assert f"{found:.0%} right" in rule.sentence
+    apart = Rule.best(real=torch.tensor([2.0, 3]), generated=torch.tensor([0.0, 1]))
+    assert apart.threshold == 1.5
+
+
+@pytest.mark.parametrize(
+    ("called_fake", "accuracy", "said"),
+    [
+        (1.0, 0.5, "calls nearly everything fake"),
+        (0.05, 0.52, "calls nearly everything real"),
+        (0.8, 0.6, "biased: it calls 80% of a set fake"),
+        (0.3, 0.6, "biased: it calls 70% of a set real"),
+        (0.5, 0.97, "97% right, without a bias"),
+        (0.45, 0.7, "tells most real from generated images"),
+        (0.5, 0.52, "hardly tells real from generated"),
+    ],
+)
+def test_verdicts(called_fake: float, accuracy: float, said: str) -> None:
+    assert said in verdict({"called_fake": called_fake, "accuracy": accuracy})
+
+
+def judged(results: Path, reference: Path, data: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    result = evaluate(results, reference, data)
+    assert result.exit_code == 0, result.output
+    told = read_json(results / "metrics.json")["discriminator"]
+    return told, read_arrays(results / EXAMINATION)
+
+
+@pytest.mark.parametrize("objective", ["dcgan", "cgan", "wgan_gp"])
+def test_every_gan_is_judged(
+    objective: str, prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = build_reference(prepared)
+    monkeypatch.setattr(stage, "MOST_PER_CLASS", 15)
+    told, arrays = judged(make_experiment(prepared, objective), reference, prepared)
+    assert (told["all"]["num_real"], told["all"]["num_generated"]) == (60, 60)
+    assert [row["name"] for row in told["classes"]] == ["a", "b", "c", "d"]
+    assert all(row["num_real"] == 15 for row in told["classes"])
+    numbers = [row["num_generated"] for row in told["classes"]]
+    assert sum(numbers) == 60
+    assert objective != "cgan" or numbers == [15] * 4, "asked for as often as there are real ones"
+    assert {name: len(arrays[f"scores_{name}"]) for name in ("train", "test", "generated")} == {
+        "train": 120,
+        "test": 60,
+        "generated": 60,
+    }
+    assert all(arrays[f"scores_{name}"].dtype == np.float32 for name in ("train", "test", "generated"))
+    lost = (arrays["scores_test"] <= told["threshold"]).mean()
+    taken = (arrays["scores_generated"] > told["threshold"]).mean()
+    assert told["all"]["false_negatives"] == pytest.approx(lost)
+    assert told["all"]["false_positives"] == pytest.approx(taken)
+    assert told["all"]["accuracy"] == pytest.approx(1 - (lost + taken) / 2)
+    assert ("training images" in told["rule"]) is (objective == "wgan_gp")
+    assert told["verdict"] == verdict(told["all"])
+
+
+def test_models_without_a_discriminator_are_not_judged(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    results = make_experiment(prepared, "vae")
+    assert evaluate(results, build_reference(prepared), prepared).exit_code == 0
+    assert "discriminator" not in read_json(results / "metrics.json")
+    assert not [name for name in read_arrays(results / EXAMINATION) if name.startswith("scores")]
+
+
+def test_pictures_without_classes_are_judged_together(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    forget_classes(prepared)
+    results = make_experiment(prepared)
+    told, arrays = judged(results, build_reference(prepared), prepared)
+    assert told["classes"] == []
+    assert told["all"]["num_real"] == len(arrays["scores_test"]) == 80
+    assert {"classes", "classes_by"}.isdisjoint(read_json(results / "metrics.json"))
+    assert "class_samples" not in arrays
+
+
+def test_attributes_are_asked_for_as_real_pictures_have_them(
+    prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(
+        prepared / DATASET_MANIFEST,
+        read_json(forget_classes(prepared) / DATASET_MANIFEST) | {"attribute_names": ["Smiling", "Hat"]},
+    )
+    for split, number in (("train", 120), ("test", 80)):
+        write_array(prepared / attributes_name(split), np.arange(2 * number, dtype=np.uint8).reshape(-1, 2) % 3 % 2)
+    monkeypatch.setattr(GAN, "discriminate", lambda self, images, labels: labels.sum(dim=1))
+    results = make_experiment(prepared, "cgan", model={"condition": ["Hat", "Smiling"]})
+    told, arrays = judged(results, build_reference(prepared), prepared)
+    assert told["classes"] == []
+    assert (arrays["scores_test"] == arrays["scores_generated"]).all()
+    attributes = read_array(prepared / attributes_name("test"))
+    assert sorted(arrays["scores_test"]) == sorted(attributes.sum(axis=1))
+
+
+@pytest.mark.parametrize("objective", ["dcgan", "cgan"])
+def test_without_a_classifier_only_what_was_asked_for_has_a_class(
+    objective: str, make_prepared: Make, make_inception: Make, build_reference: Make, make_experiment: Make
+) -> None:
+    data, network = make_prepared(channels=3, num_train=60), make_inception()
+    known = {"inception_path": str(network), "inception_sha256": file_sha256(network)}
+    reference = build_reference(data, channels=3, extractors=["inception"], **known)
+    results = make_experiment(data, objective, channels=3)
+    told, arrays = judged(results, reference, data)
+    assert len(told["classes"]) == (4 if objective == "cgan" else 0)
+    assert read_json(results / "metrics.json")["memory"]["extractor"] == "inception"
+    assert "classes" not in read_json(results / "metrics.json")
+    assert "class_samples" not in arrays
+
+
+def test_a_bias_is_told(
+    prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) - 9)
+    told, _ = judged(make_experiment(prepared), build_reference(prepared), prepared)
+    assert told["verdict"].startswith("It calls nearly everything fake: 100%")
+
+
+@pytest.mark.parametrize("objective", ["dcgan", "wgan_gp"])
+def test_the_batch_size_of_samples_changes_nothing(
+    objective: str, prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference = build_reference(prepared)
+    found = [
+        judged(make_experiment(prepared, objective, evaluation={"batch_size": size}), reference, prepared)
+        for size in (250, 7)
+    ]
+    assert found[0][0] == found[1][0]
+    for name in ("scores_train", "scores_test", "scores_generated"):
+        assert (found[0][1][name] == found[1][1][name]).all()
+
+
+def test_real_and_generated_images_never_share_a_batch(
+    prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real squares are bright in places; this generator's images are black. And classes are mixed within a batch."""
+    monkeypatch.setattr(GAN, "decode", lambda self, latents, labels: torch.full((len(latents), 1, 32, 32), -1.0))
+    monkeypatch.setattr(stage, "_BATCH", 30)
+    sizes, kinds = [], []
+
+    def discriminate(self: GAN, images: Tensor, labels: Tensor) -> Tensor:
+        brightness = images.mean(dim=(1, 2, 3))
+        kinds.append({value > -0.95 for value in brightness.tolist()})
+        sizes.append(len(images))
+        places = images.unfold(2, 16, 16).unfold(3, 16, 16).mean(dim=(1, 4, 5)).flatten(1).argmax(dim=1)
+        assert not all(kinds[-1]) or len(places.unique()) == 4
+        return brightness
+
+    monkeypatch.setattr(GAN, "discriminate", discriminate)
+    judged(make_experiment(prepared), build_reference(prepared), prepared)
+    assert all(len(kind) == 1 for kind in kinds)
+    assert max(sizes) - min(sizes) <= 4
+    assert max(sizes) <= 30
+
+
+def test_a_diverged_discriminator_is_an_error(
+    prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) * torch.nan)
+    result = evaluate(make_experiment(prepared), build_reference(prepared), prepared)
+    assert "Error: The discriminator of dcgan gives infinite or NaN scores" in result.output
+
+
+def test_at_most_so_many_of_each_class(
+    prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prepared / labels_name("test")
+    labels = read_array(path)
+    labels[:50] = 0
+    write_array(path, labels)
+    monkeypatch.setattr(stage, "MOST_PER_CLASS", 20)
+    told, _ = judged(make_experiment(prepared), build_reference(prepared), prepared)
+    assert [row["num_real"] for row in told["classes"]] == [20, *np.bincount(labels)[1:].tolist()]
