@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("prepare", "training", "frechet", "overlap")
+BENCHMARKS = ("prepare", "training", "frechet", "overlap", "fid")
 
 
 def main() -> None:

@@ -1,0 +1,330 @@
+"""FID of one checkpoint from end to end: ours against clean-fid's `compute_fid` on a folder of PNGs.
+
+Either side decodes the same latents, resizes, computes Inception features and the distance. Ours keeps the samples in
+memory, in 8 bits; theirs are written as PNGs first, since a folder is what `compute_fid` takes. Both have the
+statistics of the real images at hand: computed once, they serve every checkpoint.
+
+The network is torchvision's Inception-v3 with random weights, scripted and called as clean-fid's is, so that no
+download is needed: the same layers and the same work, but features and distances that mean nothing. The real images'
+statistics are for the same reason those of random features. Each turn is a process of its own, on the CPU.
+
+A second line is of memory alone: the features of 50,000 samples and their statistics, by a projection of the pixels in
+place of the network, whose own memory does not grow with the number of samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+DIM = 2048
+BATCH = 50  # images inside the network at once, on either side
+SIZE = 64
+LIMIT_MB = 2_000  # for the features and statistics of 50,000 samples
+NETWORK = "inception-2015-12-05.pt"  # the name that clean-fid looks for
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--many", type=int, default=50_000, help="samples of the line on memory; 0: none")
+    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--turn-of", choices=TURNS, help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.turn_of:
+        print(json.dumps(one_turn(arguments)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make_network(root / NETWORK)
+        make_real_statistics(root)
+        compare(root, arguments)
+        if arguments.many:
+            show_memory(root, arguments)
+
+
+def compare(root: Path, arguments: argparse.Namespace) -> None:
+    pairs = [
+        [run_turn(side, root, arguments, samples=arguments.samples) for side in ("ours", "theirs")]
+        for _ in range(arguments.turns)
+    ]
+    ours, theirs = (
+        sorted(side, key=lambda turn: turn["seconds"])[len(pairs) // 2] for side in zip(*pairs, strict=True)
+    )
+    ratios = [their["seconds"] / our["seconds"] for our, their in pairs]
+    print(
+        f"fid       {arguments.samples:,} samples at {SIZE}×{SIZE}, {arguments.threads} threads: "
+        f"latentbench {described(ours)}; clean-fid on PNGs {described(theirs)}; "
+        f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+        f"results apart by {abs(ours['fid'] / theirs['fid'] - 1):.1e}"
+    )
+
+
+def described(turn: dict[str, Any]) -> str:
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in turn["parts"].items())
+    return f"{turn['seconds']:.1f} s ({parts}), peak memory {turn['peak_mb']:.0f} MB"
+
+
+def show_memory(root: Path, arguments: argparse.Namespace) -> None:
+    turn = run_turn("many", root, arguments, samples=arguments.many)
+    kept = "within" if turn["peak_mb"] <= LIMIT_MB else "NOT within"
+    print(
+        f"fid       {arguments.many:,} samples of {DIM:,} features and their statistics: peak memory of the process "
+        f"{turn['peak_mb']:.0f} MB, {kept} {LIMIT_MB:,} MB ({turn['seconds']:.0f} s)"
+    )
+
+
+def run_turn(side: str, root: Path, arguments: argparse.Namespace, *, samples: int) -> dict[str, Any]:
+    words = ["--turn-of", side, "--root", root, "--samples", samples, "--threads", arguments.threads]
+    environment = os.environ | {name: str(arguments.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, __file__, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    turn: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return turn
+
+
+def one_turn(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds, by part too, the distance, and the peak memory of the process in MB.
+
+    Starting Python, reading the network and making the checkpoint are on neither side's account.
+    """
+    with tempfile.TemporaryDirectory(dir=arguments.root) as folder:
+        result = TURNS[arguments.turn_of](arguments, Path(folder))
+    result["seconds"] = sum(result["parts"].values())
+    return result | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def our_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
+    from latentbench.artifacts.files import file_sha256
+    from latentbench.evaluation.inception import InceptionExtractor
+
+    path = arguments.root / NETWORK
+    return measured(InceptionExtractor(path, sha256=file_sha256(path), device=cpu()), arguments, place)
+
+
+def many_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
+    import torch
+
+    class Projection:
+        name = "inception"
+        protocol = "a projection of the pixels"
+        dim = DIM
+        device = cpu()
+        weights = torch.randn(SIZE * SIZE * 3, DIM, generator=torch.Generator().manual_seed(0)) / 10_000
+
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            return images.flatten(1).float() @ self.weights
+
+    return measured(Projection(), arguments, place)
+
+
+def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
+    """As the evaluate stage does it."""
+    from latentbench.evaluation.cache import FeatureCache
+    from latentbench.evaluation.frechet import frechet_distance
+    from latentbench.evaluation.samples import Samples
+    from latentbench.evaluation.statistics import Statistics, feature_statistics
+
+    samples = Samples(
+        make_experiment(arguments),
+        place,
+        reference=make_manifest(),
+        extractors={"inception": extractor},
+        cache=FeatureCache(place / "features"),
+        device=cpu(),
+    )
+    write_checkpoint(samples.config, place)
+    trained = samples.load(1)
+    real = Statistics.load(arguments.root / "real.safetensors", device=cpu())
+    start = time.perf_counter()
+    drawn = samples.draw(trained, 1, 0)
+    middle = time.perf_counter()
+    distance = frechet_distance(real, feature_statistics(drawn.features["inception"]))
+    parts = {"samples and features": middle - start, "distance": time.perf_counter() - middle}
+    return {"fid": distance, "parts": parts}
+
+
+def their_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
+    import cleanfid.fid
+    import torch
+    from cleanfid.inception_torchscript import InceptionV3W
+
+    warnings.simplefilter("ignore")
+    config = make_experiment(arguments)
+    write_checkpoint(config, place)
+    network = InceptionV3W(str(arguments.root), download=False)
+    real = [torch.load(arguments.root / f"{part}.pt").numpy() for part in ("mean", "covariance")]
+    # What it would read from its own folder of statistics, within the installed package.
+    cleanfid.fid.get_reference_statistics = lambda *_, **__: real
+    distance_of, spent = cleanfid.fid.frechet_distance, []
+
+    def timed_distance(*moments: Any) -> float:
+        start = time.perf_counter()
+        distance: float = distance_of(*moments)
+        spent.append(time.perf_counter() - start)
+        return distance
+
+    cleanfid.fid.frechet_distance = timed_distance
+    start = time.perf_counter()
+    write_pictures(config, place)
+    middle = time.perf_counter()
+    fid = cleanfid.fid.compute_fid(
+        str(place / "pictures"),
+        custom_feat_extractor=network,
+        dataset_name="real",
+        dataset_split="custom",
+        num_workers=arguments.threads,
+        batch_size=BATCH,
+        device=cpu(),
+        verbose=False,
+    )
+    whole = time.perf_counter() - middle
+    parts = {"samples and PNGs": middle - start, "features": whole - spent[0], "distance": spent[0]}
+    return {"fid": float(fid), "parts": parts}
+
+
+TURNS = {"ours": our_turn, "theirs": their_turn, "many": many_turn}
+
+
+def cpu() -> Any:
+    import torch
+
+    return torch.device("cpu")
+
+
+def make_network(path: Path) -> None:
+    """The layers of Inception-v3 up to its 2,048 features, as TorchScript."""
+    import torch
+    from torch import nn
+    from torchvision.models import inception_v3
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            whole = inception_v3(weights=None, aux_logits=False, init_weights=False)
+            kept = [layer for name, layer in whole.named_children() if name not in ("dropout", "fc")]
+            self.layers = nn.Sequential(*kept)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            features: torch.Tensor = self.layers((x - 128) / 128)
+            return features
+
+    network = Network().eval()
+    generator = torch.Generator().manual_seed(0)
+    for weight in network.parameters():
+        if weight.dim() == 4:
+            nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch means to retire TorchScript
+        torch.jit.script(network).save(str(path))
+
+
+def make_real_statistics(root: Path) -> None:
+    """Of correlated random features; for either side in its own form."""
+    import torch
+
+    from latentbench.evaluation.statistics import feature_statistics
+
+    generator = torch.Generator().manual_seed(1)
+    mix = torch.randn(DIM, DIM, generator=generator) / DIM**0.5
+    features = (torch.randn(3 * DIM, DIM, generator=generator) * torch.logspace(0, -1.5, DIM) @ mix).relu()
+    real = feature_statistics(features)
+    real.with_root().save(root / "real.safetensors")
+    for part in ("mean", "covariance"):
+        torch.save(getattr(real, part), root / f"{part}.pt")
+
+
+def make_experiment(arguments: argparse.Namespace) -> Any:
+    from latentbench.config.base import Compute
+    from latentbench.config.load import parse_params
+    from latentbench.evaluation.features import prepare_measurement
+
+    compute = {"device": "cpu", "threads": arguments.threads}
+    experiment = {
+        "study": "bench",
+        "dataset": "pictures",
+        "model": {"objective": "dcgan"},
+        "training": {"epochs": 1},
+        "evaluation": {"num_samples": arguments.samples, "batch_size": BATCH},
+        "compute": compute,
+    }
+    raw = {
+        "studies": {"bench": {"title": "Bench"}},
+        "datasets": {"pictures": {"source": "folder", "path": "x", "image_size": SIZE}},
+        "experiments": {"ours": experiment},
+    }
+    prepare_measurement(Compute(**compute))
+    return parse_params(raw, where="benchmark").experiment("ours")
+
+
+def make_manifest() -> Any:
+    from latentbench.evaluation.manifest import ExtractorManifest, ReferenceManifest
+
+    extractor = ExtractorManifest(
+        metric="fid",
+        kernel_metric="kid",
+        protocol="",
+        feature_dim=DIM,
+        sha256="",
+        floor={},
+        halves={},
+        typical_distance=1.0,
+        close_distance=1.0,
+    )
+    return ReferenceManifest(
+        format=2, dataset="pictures", data_digest="", split="train", num_images=2, extractors={"inception": extractor}
+    )
+
+
+def write_checkpoint(config: Any, place: Path) -> None:
+    """Of first weights: what is decoded takes as long as with trained ones."""
+    from latentbench.artifacts.layout import checkpoint_path
+    from latentbench.artifacts.tensors import write_tensors
+    from latentbench.data.labels import LabelKinds
+    from latentbench.models.networks import Shape
+    from latentbench.models.registry import build_objective
+
+    objective = build_objective(config.model, Shape(SIZE, 3), seed=0)
+    metadata = {"format": 1, "settings": config.training_settings(), "labels": vars(LabelKinds([], [[]], [1]))}
+    metadata |= {"data_digest": "", "epoch": 1, "step": 1}
+    write_tensors(checkpoint_path(place, 1), objective.weights(), metadata)
+
+
+def write_pictures(config: Any, place: Path) -> None:
+    """The samples of the checkpoint as a user would save them."""
+    from PIL import Image
+
+    from latentbench.data.images import to_uint8
+    from latentbench.evaluation.checkpoints import load_checkpoint
+    from latentbench.models.objective import draw_latents
+    from latentbench.rng import torch_generator
+
+    trained = load_checkpoint(config, place, 1, device=cpu())
+    number = config.evaluation.num_samples
+    generator = torch_generator(config.seed, "evaluation", 0)
+    latents = draw_latents(number, trained.objective.latent_dim, generator)
+    labels = trained.labels.draw(number, generator)
+    folder = place / "pictures"
+    folder.mkdir()
+    count = 0
+    for latent, label in zip(latents.split(BATCH), labels.split(BATCH), strict=True):
+        for image in to_uint8(trained.objective.sample(latent, label)).numpy():
+            Image.fromarray(image).save(folder / f"{count:06d}.png")
+            count += 1
+
+
+if __name__ == "__main__":
+    main()
