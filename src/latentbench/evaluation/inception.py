@@ -42,7 +42,7 @@ class InceptionExtractor:
         _require_checksum(path, sha256)
         self.device = device
         try:
-            self.layers = _load_script(path, device).eval().layers
+            self.layers = _load_layers(path, device)
             self.dim = self(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape[1]
         except (RuntimeError, AttributeError) as error:
             reason = str(error).strip().splitlines()[-1]
@@ -54,7 +54,8 @@ class InceptionExtractor:
 
     def _features(self, images: Tensor) -> Tensor:
         pixels = resize(images.to(self.device))
-        features: Tensor = self.layers((pixels - 128) / 128)
+        # Convolutions are fastest in this layout.
+        features: Tensor = self.layers(((pixels - 128) / 128).contiguous(memory_format=torch.channels_last))
         return features.flatten(1)
 
 
@@ -80,11 +81,16 @@ def _interpolation(size: int) -> Tensor:
     return torch.from_numpy(np.array(weights, dtype=np.float64).T.copy())
 
 
-def _load_script(path: Path, device: torch.device) -> Any:
+def _load_layers(path: Path, device: torch.device) -> Any:
+    """With the weights as constants and batch norm folded into them: on a CPU twice as fast, and apart by rounding."""
     with warnings.catch_warnings():
         # The network exists in no form but TorchScript, which PyTorch means to retire.
         warnings.simplefilter("ignore", FutureWarning)
-        return torch.jit.load(path, map_location=device)
+        layers = torch.jit.load(path, map_location=device).eval().layers
+        try:
+            return torch.jit.freeze(layers)
+        except RuntimeError:
+            return layers  # it computes the same as it is
 
 
 def locate_inception(given: str | None, *, sha256: str) -> Path:
