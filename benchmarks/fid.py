@@ -8,8 +8,8 @@ The network is torchvision's Inception-v3 with random weights, scripted and call
 download is needed: the same layers and the same work, but features and distances that mean nothing. The real images'
 statistics are for the same reason those of random features. Each turn is a process of its own, on the CPU.
 
-A second line is of memory alone: the features of 50,000 samples and their statistics, by a projection of the pixels in
-place of the network, whose own memory does not grow with the number of samples.
+A second line is of memory alone: the features of 50,000 samples and their statistics, with a projection of the pixels
+in place of Inception and a small generator, whose own memory does not grow with the number of samples.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def our_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
     from latentbench.evaluation.inception import InceptionExtractor
 
     path = arguments.root / NETWORK
-    return measured(InceptionExtractor(path, sha256=file_sha256(path), device=cpu()), arguments, place)
+    extractor = InceptionExtractor(path, sha256=file_sha256(path), device=cpu())
+    return measured(extractor, make_experiment(arguments), arguments.root, place)
 
 
 def many_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
@@ -128,10 +129,11 @@ def many_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
         def __call__(self, images: torch.Tensor) -> torch.Tensor:
             return images.flatten(1).float() @ self.weights
 
-    return measured(Projection(), arguments, place)
+    config = make_experiment(arguments, network="fully_connected")
+    return measured(Projection(), config, arguments.root, place)
 
 
-def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
+def measured(extractor: Any, config: Any, root: Path, place: Path) -> dict[str, Any]:
     """As the evaluate stage does it."""
     from latentbench.evaluation.cache import FeatureCache
     from latentbench.evaluation.frechet import frechet_distance
@@ -139,16 +141,16 @@ def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict
     from latentbench.evaluation.statistics import Statistics, feature_statistics
 
     samples = Samples(
-        make_experiment(arguments),
+        config,
         place,
         reference=make_manifest(),
         extractors={"inception": extractor},
         cache=FeatureCache(place / "features"),
         device=cpu(),
     )
-    write_checkpoint(samples.config, place)
+    write_checkpoint(config, place)
     trained = samples.load(1)
-    real = Statistics.load(arguments.root / "real.safetensors", device=cpu())
+    real = Statistics.load(root / "real.safetensors", device=cpu())
     start = time.perf_counter()
     drawn = samples.draw(trained, 1, 0)
     middle = time.perf_counter()
@@ -247,7 +249,7 @@ def make_real_statistics(root: Path) -> None:
         torch.save(getattr(real, part), root / f"{part}.pt")
 
 
-def make_experiment(arguments: argparse.Namespace) -> Any:
+def make_experiment(arguments: argparse.Namespace, **model: str) -> Any:
     from latentbench.config.base import Compute
     from latentbench.config.load import parse_params
     from latentbench.evaluation.features import prepare_measurement
@@ -256,7 +258,7 @@ def make_experiment(arguments: argparse.Namespace) -> Any:
     experiment = {
         "study": "bench",
         "dataset": "pictures",
-        "model": {"objective": "dcgan"},
+        "model": {"objective": "dcgan"} | model,
         "training": {"epochs": 1},
         "evaluation": {"num_samples": arguments.samples, "batch_size": BATCH},
         "compute": compute,
