@@ -81,6 +81,17 @@ def test_the_typical_sample_is_no_copy() -> None:
     assert memory.verdict(memory.nearest(samples)[0]) == ""
 
 
+def test_copies_with_a_little_noise_are_copies(glyphs: tuple[Path, Path]) -> None:
+    data, reference = glyphs
+    manifest = ReferenceManifest.read(reference)
+    memory = Memory.open(reference, "classifier", manifest.extractors["classifier"])
+    extractor = manifest.load_extractor("classifier", reference, device=torch.device("cpu"))
+    images = PreparedDataset.open(data).images("train")[:300]
+    noise = np.random.default_rng(0).normal(scale=5, size=images.shape)
+    noisy = np.clip(images + noise, 0, 255).round().astype(np.uint8)
+    assert memory.verdict(memory.nearest(extractor(torch.from_numpy(noisy)))[0])
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_model_that_gives_training_images_is_told_from_one_that_gives_unseen_ones(
     split: str, glyphs: tuple[Path, Path], make_experiment: Make, monkeypatch: pytest.MonkeyPatch

