@@ -156,14 +156,15 @@ def evaluate(config: Path, data: Path, reference: Path, results: Path, scratch: 
 @main.command()
 @config_option
 @data_option
+@reference_option
 @results_option
-def explore(config: Path, data: Path, results: Path) -> None:
+def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
     """Sample, reconstruct and interpolate with an experiment's last checkpoint."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
     from latentbench.latent.explore import explore_experiment
 
-    explore_experiment(read_config(config, ExperimentConfig), data, results)
+    explore_experiment(read_config(config, ExperimentConfig), data, reference, results)
 
 
 @main.command()

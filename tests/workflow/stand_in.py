@@ -18,7 +18,6 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
 from latentbench.config.params import StudyConfig
 
-EXPLORED = ["samples", "reconstruction-real", "reconstruction-model", "interpolation-real", "interpolation"]
 PICTURES = ["samples", "reconstruction", "interpolation"]
 
 
@@ -59,7 +58,7 @@ def _names(stage: str, config: Section) -> list[str | Path]:
         ],
         "evaluate": [layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION],
         "explore": [
-            *(f"latent/{name}.npy" for name in EXPLORED),
+            layout.EXPLORED,
             *(f"latent/{name}.png" for name in PICTURES),
             layout.EXPLORATION,
         ],

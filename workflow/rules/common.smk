@@ -54,9 +54,8 @@ SOURCES = {
     "explore": (*BASE, "data", "models", "evaluation", "latent"),
     "report": (*BASE, "report"),
 }
-# The report's own sources, and the arrays that exploration leaves for it.
+# The report's own sources.
 REPORT_PARTS = [f"report/{part}" for part in ("comparison.ipynb", "page.html", "page.lua", "style.css")]
-EXPLORED = ("samples", "reconstruction-real", "reconstruction-model", "interpolation-real", "interpolation")
 
 # The sections of its resolved config that each stage reads. dvc.yaml lists the same.
 TRAINED = ("seed", "dataset", "image_size", "channels", "model", "training", "compute")
@@ -158,9 +157,9 @@ def samples(experiment):
 def result_files(experiment):
     """What the report reads of an experiment."""
     trained = (layout.ARCHITECTURE, layout.HISTORY, layout.PROVENANCE)
-    names = (layout.CONFIG, *trained, layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION)
-    arrays = [f"latent/{name}.npy" for name in EXPLORED]
-    return [f"{results(experiment)}/{name}" for name in (*names, *arrays, layout.EXPLORATION)]
+    measured = (layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION)
+    names = (layout.CONFIG, *trained, *measured, layout.EXPLORED, layout.EXPLORATION)
+    return [f"{results(experiment)}/{name}" for name in names]
 
 
 def report_page(study):

@@ -85,10 +85,11 @@ for name, experiment in EXPERIMENTS.items():
             config=changed_config("explore", f"{results(name)}/{layout.CONFIG}", experiment),
             checkpoint=checkpoints(name)[-1],
             data=prepared_files(experiment.dataset),
+            reference=reference_files(experiment.dataset),
             sources=sources("explore"),
         output:
             facts=f"{results(name)}/{layout.EXPLORATION}",
-            arrays=[f"{results(name)}/latent/{array}.npy" for array in EXPLORED],
+            arrays=f"{results(name)}/{layout.EXPLORED}",
             pictures=[
                 report(f"{results(name)}/latent/{picture}.png", caption=f"../report/{picture}.rst", **figure)
                 for picture in ("samples", "reconstruction", "interpolation")
@@ -111,4 +112,5 @@ for name, experiment in EXPERIMENTS.items():
             f"Explore the latent space of {name}."
         shell:
             "latentbench explore --config results/{params.study}/{params.name}/config.yaml"
-            " --data data/prepared/{params.dataset} --results results/{params.study}/{params.name} &> {log}"
+            " --data data/prepared/{params.dataset} --reference data/reference/{params.dataset}"
+            " --results results/{params.study}/{params.name} &> {log}"

@@ -56,10 +56,12 @@ class Evaluation(Section):
 
 class Latent(Section):
     num_samples: int = Field(default=64, ge=1, description="Random samples from the prior.")
-    num_reconstructions: int = Field(default=16, ge=1, description="Real test images encoded or inverted.")
+    num_reconstructions: int = Field(default=16, ge=1, description="Real test images shown beside their models'.")
+    num_encoded: int = Field(default=1_000, ge=1, description="Images of each split whose reconstruction is measured.")
+    num_inverted: int = Field(default=64, ge=1, description="The same for models that cannot encode.")
+    num_mapped: int = Field(default=1_500, ge=2, description="Test images whose codes are drawn in two dimensions.")
     num_pairs: int = Field(default=6, ge=1, description="Pairs of real test images to interpolate between.")
     num_points: int = Field(default=8, ge=2, description="Images along a path, both ends included.")
-    interpolation: Literal["spherical", "linear"] = "spherical"
     inversion_starts: int = Field(default=512, ge=1, description="Random latents of which the nearest is the start.")
     inversion_steps: int = Field(default=200, ge=0, description="Adam steps on the latent.")
     inversion_learning_rate: float = Field(default=0.05, gt=0)

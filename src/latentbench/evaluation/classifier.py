@@ -85,6 +85,11 @@ class ClassifierExtractor:
         """The class (batch,) that the network gives each image, by its features."""
         return self.network.classify(features).argmax(dim=1)
 
+    @torch.inference_mode()
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Of each class (batch, classes), by the images' features."""
+        return self.network.classify(features).softmax(dim=1)
+
     def save(self, path: Path) -> None:
         metadata = {"format": FORMAT, "protocol": self.protocol, "settings": self.network.settings}
         write_tensors(path, self.network.state_dict(), metadata)

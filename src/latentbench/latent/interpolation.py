@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def interpolate(start: Tensor, end: Tensor, *, num_points: int, kind: str) -> Tensor:
-    """(pairs, num_points, latent_dim) from `start` to `end`, both (pairs, latent_dim) and both included."""
-    shares = torch.linspace(0, 1, num_points, device=start.device)
-    return (spherical if kind == "spherical" else linear)(start, end, shares)
+    """(pairs, num_points, latent_dim) from `start` to `end`, both (pairs, latent_dim) and both included, along one of
+    PATHS."""
+    return PATHS[kind](start, end, torch.linspace(0, 1, num_points, device=start.device))
 
 
 def linear(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
@@ -31,3 +31,6 @@ def spherical(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
     ) / angle.sin()
     length = torch.lerp(lengths[0][:, None], lengths[1][:, None], steps)
     return torch.where(angle.sin().abs() < 1e-4, linear(start, end, shares), turned * length)
+
+
+PATHS = {"linear": linear, "spherical": spherical}

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from latentbench.config.experiments import Latent
 from latentbench.models.adam import Adam
 from latentbench.models.objective import Objective, draw_latents, frozen
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Latents (batch, latent_dim), and the mean squared error of each image, of pixels in [0, 1], after 0, 1, 2, ...
+    steps, (batch, steps + 1)."""
+
+    latents: Tensor
+    errors: Tensor
 
 
 def invert(
@@ -17,8 +28,8 @@ def invert(
     settings: Latent,
     *,
     generator: torch.Generator,
-) -> Tensor:
-    """Latents (batch, latent_dim) that, decoded with `labels`, are close to `images` in squared error.
+) -> Inversion:
+    """Latents that, decoded with `labels`, are close to `images` (batch, channel, height, width) in squared error.
 
     Begins, for each image, at the nearest of `inversion_starts` random samples, and follows Adam from there (Creswell &
     Bharath, 2018). A latent is kept on the sphere of radius √latent_dim, where N(0, I) has its mass: off it a
@@ -27,13 +38,23 @@ def invert(
     latents = nearest_samples(objective, images, labels, starts=settings.inversion_starts, generator=generator)
     latents = on_sphere(latents).requires_grad_()
     optimizer = Adam([latents], learning_rate=settings.inversion_learning_rate)  # type: ignore[list-item]
+    errors = []
     with frozen(objective):
         for step in range(settings.inversion_steps):
+            error = _errors(objective, latents, labels, images)
+            errors.append(error.detach())
             # Each image has its own latent, so the sum over images does not couple them.
-            (objective.decode(on_sphere(latents), labels) - images).square().mean(dim=(1, 2, 3)).sum().backward()
+            error.sum().backward()
             optimizer.learning_rate = settings.inversion_learning_rate * (1 - step / settings.inversion_steps)
             optimizer.step()
-    return on_sphere(latents).detach()
+    with torch.no_grad():
+        errors.append(_errors(objective, latents, labels, images))
+    # Pixels of the model span 2, those of [0, 1] span 1.
+    return Inversion(on_sphere(latents).detach(), torch.stack(errors, dim=1) / 4)
+
+
+def _errors(objective: Objective, latents: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+    return (objective.decode(on_sphere(latents), labels) - images).square().mean(dim=(1, 2, 3))
 
 
 @torch.no_grad()

@@ -111,12 +111,25 @@ class Objective(nn.Module, ABC):
         return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
 
 
+# A dimension of a code is in use where it varies by more over images (Burda et al., 2016, section 5.2).
+ACTIVE_VARIANCE = 0.01
+
+
 @runtime_checkable
 class Encodes(Protocol):
     """An objective that maps images to codes."""
 
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
         """Codes (batch, latent_dim) of images in [-1, 1] with labels (batch, num_labels)."""
+        ...
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """An objective whose codes are Gaussian."""
+
+    def posterior(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log-variances, both (batch, latent_dim), of images in [-1, 1] with labels (batch, num_labels)."""
         ...
 
 

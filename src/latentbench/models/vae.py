@@ -17,7 +17,12 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
     Both (batch, latent_dim); the result (batch,).
     """
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
+    return gaussian_kl_by_dimension(mean, log_variance).sum(dim=1)
+
+
+def gaussian_kl_by_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """What each latent dimension adds to it, (batch, latent_dim)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
 class VAE(EncoderDecoder):
@@ -47,7 +52,7 @@ class VAE(EncoderDecoder):
     def _bound(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Terms:
         """The two terms of the evidence lower bound, by one draw of each code, and what follows from them."""
         with self.autocast():
-            mean, log_variance = self.encoder(images, labels).float().chunk(2, dim=1)
+            mean, log_variance = self.posterior(images, labels)
             noise = draw_latents(len(images), self.latent_dim, generator)
             outputs = self.decoder(mean + noise * (0.5 * log_variance).exp(), labels).float()
         reconstruction = self.likelihood.nll(outputs, images).mean()
@@ -56,6 +61,10 @@ class VAE(EncoderDecoder):
             mse = (images - self.likelihood.mean(outputs)).square().mean()
             bits = bits_per_dimension(reconstruction + kl, dimensions=images[0].numel())
         return {"reconstruction": reconstruction, "kl": kl, "mse": mse, "bits_per_dimension": bits}
+
+    def posterior(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.encoder(images, labels).float().chunk(2, dim=1)
+        return mean, log_variance
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
         return self.likelihood.mean(self.decoder(latents, labels))

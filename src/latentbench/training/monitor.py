@@ -11,16 +11,13 @@ from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import Condition, label_vectors
 from latentbench.data.mosaic import Images, mosaic
 from latentbench.data.prepared import PreparedDataset
-from latentbench.models.objective import Encodes, Objective
+from latentbench.models.objective import ACTIVE_VARIANCE, Encodes, Objective
 from latentbench.rng import numpy_generator, torch_generator
 
 MOST_IMAGES = 1_000  # of each split, the same at every look
 BATCH_SIZE = 250
 MOST_COMPARED = 250  # real images whose distances from each other are taken
 NUM_SHOWN = 8  # reconstructions in a picture
-
-# A unit carries something where its code varies by more than this over images (Burda et al., 2016, section 5).
-ACTIVE_VARIANCE = 0.01
 
 LOW_DIVERSITY = 0.3
 NEVER_WRONG = 0.99

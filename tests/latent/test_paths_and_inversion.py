@@ -1,28 +1,19 @@
-"""Paths, inversion and the files of `explore`."""
+"""Paths and inversion."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import Tensor, nn
 
-from latentbench.artifacts.files import file_sha256, read_json
-from latentbench.cli import main
 from latentbench.config.experiments import Latent
-from latentbench.latent.explore import reconstruction_error
 from latentbench.latent.interpolation import interpolate
 from latentbench.latent.inversion import invert, nearest_samples, on_sphere
 from latentbench.models.objective import Objective
 from latentbench.rng import torch_generator
-from tests.conftest import MODELS
 
-Make = Callable[..., Path]
 NO_LABELS = torch.zeros(50, 0)
 
 
@@ -81,7 +72,10 @@ def test_inversion_finds_the_latent_that_made_an_image() -> None:
         Latent(inversion_starts=64, inversion_steps=400, inversion_learning_rate=0.05),
         generator=torch_generator(0, "starts"),
     )
-    torch.testing.assert_close(found, truth, atol=1e-2, rtol=0)
+    torch.testing.assert_close(found.latents, truth, atol=1e-2, rtol=0)
+    assert found.errors.shape == (5, 401)
+    assert (found.errors[:, -1] < 1e-4).all()
+    assert (found.errors[:, -1] < found.errors[:, 0]).all()
 
 
 def test_the_start_is_the_nearest_sample() -> None:
@@ -93,50 +87,3 @@ def test_the_start_is_the_nearest_sample() -> None:
     candidates = torch.randn(50, 4, generator=torch_generator(0, "s"))
     errors = (objective.sample(candidates, NO_LABELS)[None] - images[:, None]).square().sum(dim=(2, 3, 4))
     assert torch.equal(starts, candidates[errors.argmin(dim=1)])
-
-
-def test_reconstruction_error_of_a_known_difference() -> None:
-    reals = np.full((2, 4, 4, 1), 100, np.uint8)
-    error = reconstruction_error(reals, reals + np.array([0, 51], np.uint8).reshape(2, 1, 1, 1))
-    assert error["mse"] == pytest.approx((0 + 0.2**2) / 2)
-    assert error["psnr"] == pytest.approx((20 * math.log10(510) + 20 * math.log10(5)) / 2)
-
-
-@pytest.mark.parametrize("objective", MODELS)
-def test_explore_leaves_what_is_promised(objective: str, make_config: Make, make_prepared: Make) -> None:
-    config, data = make_config(objective), make_prepared()
-    results, root = config.parent, config.parents[3]
-    places = ["--config", config, "--data", data, "--results", results]
-    train = ["train", *places, "--logs", root / "logs", "--scratch", root / "scratch"]
-    assert CliRunner().invoke(main, [str(word) for word in train]).exit_code == 0
-    digests = []
-    for _ in range(2):
-        result = CliRunner().invoke(main, ["explore", *(str(word) for word in places)])
-        assert result.exit_code == 0, result.output
-        digests.append({path.name: file_sha256(path) for path in (results / "latent").iterdir()})
-    assert digests[0] == digests[1]
-    shapes = {path.stem: np.load(path).shape for path in (results / "latent").glob("*.npy")}
-    assert shapes == {
-        "samples": (6, 32, 32, 1),
-        "reconstruction-real": (3, 32, 32, 1),
-        "reconstruction-model": (3, 32, 32, 1),
-        "interpolation-real": (2, 2, 32, 32, 1),
-        "interpolation": (2, 4, 32, 32, 1),
-    }
-    told = read_json(results / "latent" / "explore.json")
-    assert told["method"] == ("encoding" if objective in ("autoencoder", "vae") else "inversion")
-    assert (told["epoch"], told["num_images"]) == (3, 3)
-    reals, models = (np.load(results / "latent" / f"reconstruction-{name}.npy") for name in ("real", "model"))
-    assert told["mse"] == pytest.approx(reconstruction_error(reals, models)["mse"])
-
-
-def test_a_small_dataset_is_explored_as_far_as_it_goes(make_config: Make, make_prepared: Make) -> None:
-    config, data = make_config("vae", latent={"num_pairs": 11}), make_prepared()
-    root = config.parents[3]
-    places = ["--config", str(config), "--data", str(data), "--results", str(config.parent)]
-    train = ["train", *places, "--logs", str(root / "logs"), "--scratch", str(root / "scratch")]
-    assert CliRunner().invoke(main, train).exit_code == 0
-    result = CliRunner().invoke(main, ["explore", *places])
-    assert result.exit_code == 0
-    assert "There are 20 test images: fewer are" in result.output
-    assert len(np.load(config.parent / "latent" / "interpolation.npy")) == 10

@@ -1,0 +1,93 @@
+"""Real images encoded or inverted, decoded again, and how far the result is from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latentbench.artifacts.layout import SPLITS
+from latentbench.data.mosaic import Images
+from latentbench.evaluation.similarity import (
+    Values,
+    peak_signal_to_noise,
+    squared_errors,
+    structural_similarity,
+)
+from latentbench.latent.findings import Findings
+from latentbench.latent.inversion import Inversion
+from latentbench.latent.subject import Subject
+
+# How many of the best and of the worst reconstructions are shown.
+NUM_EXTREMES = 6
+
+# What real images' codes are multiplied by, and of how many images.
+SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+NUM_SCALED = 6
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Real images of a split and what the model makes of them; of models that cannot encode, how it was found."""
+
+    reals: Images
+    labels: Tensor
+    codes: Tensor
+    models: Images
+    errors: Values
+    inversion: Inversion | None
+
+
+def reconstruct(subject: Subject, split: str) -> Reconstruction:
+    """The first images in the study's order are the same ones for all models."""
+    settings = subject.settings
+    number = settings.num_encoded if subject.can_encode else settings.num_inverted
+    rows = subject.order(split, f"{split} reconstruction")[: max(number, settings.num_reconstructions)]
+    reals, labels = subject.images(split, rows), subject.labels(split, rows)
+    inversion = None if subject.can_encode else subject.invert(reals, labels, f"{split} reconstruction")
+    codes = subject.encode(reals, labels) if inversion is None else inversion.latents
+    models = subject.decode(codes, labels)
+    return Reconstruction(reals, labels, codes, models, squared_errors(reals, models), inversion)
+
+
+def explore_reconstruction(subject: Subject) -> Findings:
+    """Error on both splits; the first test images, the best and the worst beside their models."""
+    by_split = {split: reconstruct(subject, split) for split in SPLITS}
+    test = by_split["test"]
+    shown = slice(subject.settings.num_reconstructions)
+    order = np.argsort(test.errors, kind="stable")
+    number = min(NUM_EXTREMES, len(order) // 2)
+    arrays: dict[str, Any] = {"reconstruction_real": test.reals[shown], "reconstruction_model": test.models[shown]}
+    for name, rows in (("best", order[:number]), ("worst", order[::-1][:number])):
+        arrays |= {f"{name}_real": test.reals[rows], f"{name}_model": test.models[rows]}
+        arrays |= {f"{name}_errors": test.errors[rows]}
+    facts: dict[str, Any] = {"method": subject.method}
+    if test.inversion is not None:
+        errors = test.inversion.errors.cpu().numpy()
+        arrays["inversion_error"] = errors
+        facts |= {"starts": subject.settings.inversion_starts, "inversion_steps": list(range(errors.shape[1]))}
+    facts["reconstruction"] = {split: _quality(found) for split, found in by_split.items()}
+    return Findings.joined([Findings(arrays, facts), scaled(subject, test)])
+
+
+def scaled(subject: Subject, test: Reconstruction) -> Findings:
+    """What becomes of images whose codes are made shorter and longer."""
+    few = slice(min(NUM_SCALED, len(test.codes)))
+    scales = torch.tensor(SCALES, device=subject.device)
+    codes = scales[None, :, None] * test.codes[few, None]
+    labels = test.labels[few, None].expand(-1, len(scales), -1)
+    images = subject.decode(codes, labels)
+    return Findings({"scaled_real": test.reals[few], "scaled": images}, {"scales": list(SCALES)})
+
+
+def _quality(found: Reconstruction) -> dict[str, float | int]:
+    """Means over images: squared error of pixels in [0, 1], peak signal-to-noise ratio in dB, structural similarity."""
+    return {
+        "num_images": len(found.reals),
+        "mse": float(found.errors.mean()),
+        "psnr": float(peak_signal_to_noise(found.errors).mean()),
+        "ssim": float(structural_similarity(found.reals, found.models).mean()),
+    }

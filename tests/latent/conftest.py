@@ -1,0 +1,35 @@
+"""A trained experiment beside a reference, ready to be explored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from latentbench.artifacts.files import read_arrays, read_json
+from latentbench.artifacts.layout import EXPLORATION, EXPLORED
+from tests.evaluation.conftest import build_reference, make_dataset_config, make_experiment, run
+
+__all__ = ["build_reference", "make_dataset_config", "make_experiment"]
+
+Make = Callable[..., Path]
+Explored = tuple[dict[str, np.ndarray], dict[str, Any], Result]
+
+
+@pytest.fixture
+def explore(make_prepared: Make, build_reference: Make, make_experiment: Make) -> Callable[..., Explored]:
+    """Explores networks of first weights and returns the arrays, the facts and what was said."""
+
+    def make(objective: str, prepared: Path | None = None, **sections: Any) -> Explored:
+        data = prepared or make_prepared()
+        results = make_experiment(data, objective, **sections)
+        reference = build_reference(data, epochs=1)
+        result = run("explore", config=results / "config.yaml", data=data, reference=reference, results=results)
+        assert result.exit_code == 0, result.output
+        return read_arrays(results / EXPLORED), read_json(results / EXPLORATION), result
+
+    return make

@@ -1,0 +1,138 @@
+"""What `explore` leaves of each kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latentbench.artifacts.files import file_sha256, read_json, write_array, write_json
+from latentbench.artifacts.layout import DATASET_MANIFEST, SPLITS, attributes_name
+from latentbench.evaluation.similarity import peak_signal_to_noise, squared_errors, structural_similarity
+from tests.conftest import MODELS
+from tests.evaluation.conftest import forget_classes, run
+
+Make = Callable[..., Path]
+Explore = Callable[..., Any]
+IMAGE = (32, 32, 1)
+ENCODERS = ("autoencoder", "vae")
+
+
+@pytest.mark.parametrize("objective", MODELS)
+def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explore) -> None:
+    arrays, facts, _ = explore(objective)
+    encodes, conditional = objective in ENCODERS, objective == "cgan"
+    shapes = {name: array.shape for name, array in arrays.items()}
+    means = 4 if conditional else 5 if encodes else 1
+    expected = {
+        "samples": (6, *IMAGE),
+        "truncated": (4, 10, *IMAGE),
+        "means": (means, *IMAGE),
+        "reconstruction_real": (3, *IMAGE),
+        "reconstruction_model": (3, *IMAGE),
+        "scaled_real": (6, *IMAGE),
+        "scaled": (6, 8, *IMAGE),
+        "interpolation_real": (2, 2, *IMAGE),
+        "noise_latent": (5, 4 if conditional else 10, *IMAGE),
+    }
+    for extreme in ("best", "worst"):
+        expected |= {f"{extreme}_{kind}": (6, *IMAGE) for kind in ("real", "model")} | {f"{extreme}_errors": (6,)}
+    for path in ("linear", "spherical"):
+        name = f"interpolation_{path}"
+        expected |= {name: (2, 4, *IMAGE), f"{name}_distance": (2, 4), f"{name}_classes": (2, 4, 4)}
+    if encodes:
+        expected |= {"map_pca": (20, 2), "map_tsne": (20, 2), "map_labels": (20,), "usage_variance": (6,)}
+        expected |= {"usage_kl": (6,)} if objective == "vae" else {}
+    else:
+        expected |= {"inversion_error": (20, 4)}
+    if conditional:
+        expected |= {"noise_embedding": (5, 4, *IMAGE), "random_embedding": (8, 10, *IMAGE)}
+    assert shapes == expected
+    assert facts["method"] == ("encoding" if encodes else "inversion")
+    assert facts["class_names"] == ["a", "b", "c", "d"]
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_what_is_said_is_what_the_arrays_hold(explore: Explore) -> None:
+    arrays, facts, _ = explore("vae", latent={"num_reconstructions": 20})
+    errors = squared_errors(arrays["reconstruction_real"], arrays["reconstruction_model"])
+    test = facts["reconstruction"]["test"]
+    assert test["num_images"] == 20
+    assert test["mse"] == pytest.approx(errors.mean())
+    assert test["psnr"] == pytest.approx(peak_signal_to_noise(errors).mean())
+    similarity = structural_similarity(arrays["reconstruction_real"], arrays["reconstruction_model"])
+    assert test["ssim"] == pytest.approx(similarity.mean())
+    assert facts["reconstruction"]["train"]["num_images"] == 40
+    np.testing.assert_array_equal(np.sort(errors)[:6], arrays["best_errors"])
+    np.testing.assert_array_equal(np.sort(errors)[::-1][:6], arrays["worst_errors"])
+    assert np.allclose(arrays["interpolation_linear_classes"].sum(axis=-1), 1, atol=1e-5)
+    assert facts["active_units"] == (arrays["usage_variance"] > 0.01).sum()
+
+
+def test_exploring_twice_gives_the_same_files(
+    make_prepared: Make, build_reference: Make, make_experiment: Make
+) -> None:
+    data = make_prepared()
+    results = make_experiment(data, "vae")
+    places = {"config": results / "config.yaml", "data": data, "reference": build_reference(data, epochs=1)}
+    digests = []
+    for _ in range(2):
+        assert run("explore", **places, results=results).exit_code == 0
+        digests.append({path.name: file_sha256(path) for path in (results / "latent").iterdir()})
+    assert digests[0] == digests[1]
+    assert {"arrays.npz", "explore.json", "samples.png", "reconstruction.png", "interpolation.png"} == set(digests[0])
+
+
+def test_paths_lie_within_classes_and_between_them(explore: Explore) -> None:
+    _, facts, _ = explore("autoencoder", latent={"num_pairs": 6})
+    pairs = facts["pairs"]
+    assert [pair["from"] == pair["to"] for pair in pairs] == [True] * 3 + [False] * 3
+
+
+def test_without_classes_there_is_less_to_tell(make_prepared: Make, explore: Explore) -> None:
+    arrays, facts, _ = explore("vae", forget_classes(make_prepared()))
+    assert not any(name.endswith("_classes") for name in arrays)
+    assert facts["class_names"] == []
+    assert facts["means"] == ["zero vector"]
+    assert facts["pairs"] == [{"from": "", "to": ""}] * 2
+    assert (arrays["map_labels"] == -1).all()
+
+
+def test_a_small_dataset_is_explored_as_far_as_it_goes(explore: Explore) -> None:
+    arrays, _, told = explore("vae", latent={"num_pairs": 11})
+    assert "There are 20 test images: fewer are" in told.output
+    assert len(arrays["interpolation_linear"]) <= 11
+
+
+def test_a_reference_of_other_data_is_refused(
+    make_prepared: Make, build_reference: Make, make_experiment: Make
+) -> None:
+    data = make_prepared()
+    results, reference = make_experiment(data, "vae"), build_reference(data, epochs=1)
+    manifest = read_json(reference / "reference.json")
+    write_json(reference / "reference.json", manifest | {"data_digest": "0" * 64})
+    result = run("explore", config=results / "config.yaml", data=data, reference=reference, results=results)
+    assert result.exit_code == 1
+    assert "another preparation" in result.output
+
+
+def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> None:
+    """The squares' place is an attribute that any code tells; a coin is one that none does."""
+    data = make_prepared(num_train=200, num_test=80)
+    manifest = read_json(data / DATASET_MANIFEST) | {"attribute_names": ["coin", "low", "rare"]}
+    for split in SPLITS:
+        number = manifest[split]["num_images"]
+        low = np.arange(number) % 4 // 2
+        coin = np.random.default_rng(0).integers(0, 2, number)
+        attributes = np.stack([coin, low, np.arange(number) == 0], axis=1).astype(np.uint8)
+        write_array(data / attributes_name(split), attributes)
+    write_json(data / DATASET_MANIFEST, manifest)
+    arrays, facts, _ = explore("autoencoder", data)
+    assert [found["attribute"] for found in facts["directions"]] == ["low", "coin"]
+    low, coin = (found["accuracy"] for found in facts["directions"])
+    assert low > 0.95
+    assert coin < 0.7
+    assert arrays["directions"].shape == (2, 4, 7, *IMAGE)
