@@ -86,8 +86,8 @@ class Realism:
         probabilities = self.probabilities(images)
         if probabilities is None:
             return {}
-        classes, counts = np.unique(probabilities.reshape(-1, probabilities.shape[-1]).argmax(1), return_counts=True)
-        return {self.class_names[label]: count / counts.sum() for label, count in zip(classes, counts, strict=True)}
+        counts = np.bincount(probabilities.reshape(-1, probabilities.shape[-1]).argmax(axis=1))
+        return {self.class_names[label]: float(counts[label] / counts.sum()) for label in np.flatnonzero(counts)}
 
     def _nearest(self, features: Tensor) -> Tensor:
         """Float64 (number,) Euclidean distances."""

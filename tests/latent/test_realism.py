@@ -1,0 +1,57 @@
+"""Distances of real images, for which the answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from latentbench.data.prepared import PreparedDataset
+from latentbench.latent.realism import Realism
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def dataset(make_prepared: Make) -> PreparedDataset:
+    return PreparedDataset.open(make_prepared())
+
+
+@pytest.fixture
+def realism(dataset: PreparedDataset, build_reference: Make) -> Realism:
+    return Realism.open(build_reference(dataset.folder, epochs=20), dataset, device=torch.device("cpu"))
+
+
+def test_training_images_are_at_no_distance_and_test_images_at_a_typical_one(
+    dataset: PreparedDataset, realism: Realism
+) -> None:
+    train, test = (np.array(dataset.images(split)) for split in ("train", "test"))
+    assert realism.distances(train) == pytest.approx(0, abs=1e-5)
+    unseen = np.sort(realism.distances(test))
+    assert unseen[(len(unseen) - 1) // 2] == pytest.approx(1, rel=1e-5)
+
+
+def test_distance_is_of_each_image_alone_and_keeps_the_shape(dataset: PreparedDataset, realism: Realism) -> None:
+    images = np.array(dataset.images("test"))[:12]
+    one_by_one = [realism.distances(image[None])[0] for image in images]
+    np.testing.assert_allclose(
+        realism.distances(images.reshape(3, 4, *images.shape[1:])).ravel(), one_by_one, rtol=1e-4
+    )
+
+
+def test_noise_is_far_from_any_real_image(dataset: PreparedDataset, realism: Realism) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 1), dtype=np.uint8)
+    assert np.median(realism.distances(noise)) > 2
+
+
+def test_shares_of_recognised_classes(dataset: PreparedDataset, realism: Realism) -> None:
+    images, labels = np.array(dataset.images("test")), dataset.labels("test")
+    assert realism.recognised(images[labels == 2]) == {"c": 1.0}
+    shares = realism.recognised(images)
+    assert sum(shares.values()) == pytest.approx(1)
+    probabilities = realism.probabilities(images)
+    assert probabilities is not None
+    assert probabilities.shape == (20, 4)
