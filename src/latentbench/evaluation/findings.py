@@ -1,4 +1,4 @@
-"""What a look at the last checkpoint found: arrays to draw and facts to tell."""
+"""What a closer look at the last checkpoint found: arrays for pictures, and facts that fit in a sentence."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 
+Array = np.ndarray[Any, Any]
+
 
 @dataclass(frozen=True)
 class Findings:
-    """Arrays of evaluation/arrays.npz and keys of metrics.json."""
+    """Of evaluation they go into evaluation/arrays.npz and metrics.json, of exploration into latent/arrays.npz and
+    latent/explore.json, under the names that they have here."""
 
-    arrays: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

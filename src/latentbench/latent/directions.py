@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from latentbench.latent.findings import Array, Findings
+from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.subject import Subject
 
 # Steps of a walk, in standard deviations of the codes along the direction.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.data.mosaic import Images
-from latentbench.latent.findings import Findings
+from latentbench.evaluation.findings import Findings
 from latentbench.latent.subject import Subject
 from latentbench.latent.surroundings import SIGMAS
 from latentbench.models.networks import Decoder

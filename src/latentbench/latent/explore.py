@@ -15,9 +15,9 @@ from latentbench.data.mosaic import mosaic, write_png
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.features import prepare_measurement
+from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.directions import explore_directions
 from latentbench.latent.embeddings import explore_embeddings
-from latentbench.latent.findings import Array, Findings
 from latentbench.latent.maps import explore_codes
 from latentbench.latent.paths import explore_paths
 from latentbench.latent.prior import explore_means, explore_samples, explore_truncation
@@ -49,7 +49,7 @@ def explore_experiment(config: ExperimentConfig, data: Path, reference: Path, re
     dataset = PreparedDataset.open(data)
     epoch = config.training.checkpoint_epochs[-1]
     trained = load_checkpoint(config, results, epoch, device=device, data_digest=dataset.manifest.digest)
-    subject = Subject(config, trained, dataset, Realism.open(reference, dataset, device=device), device)
+    subject = Subject(config, trained, dataset, Realism.open(reference, dataset, config, device=device), device)
     (results / EXPLORATION).unlink(missing_ok=True)
     parts = []
     for what, explore in EXPLORATIONS.items():

@@ -9,7 +9,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from latentbench.data.images import to_model
-from latentbench.latent.findings import Array, Findings
+from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.subject import BATCH_SIZE, Rows, Subject
 from latentbench.models.objective import ACTIVE_VARIANCE, Infers
 from latentbench.models.vae import gaussian_kl_by_dimension

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from latentbench.latent.findings import Array, Findings
+from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.interpolation import PATHS, interpolate
 from latentbench.latent.subject import Subject
 

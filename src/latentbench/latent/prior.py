@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from latentbench.latent.findings import Findings
+from latentbench.evaluation.findings import Findings
 from latentbench.latent.subject import Subject
 
 # Where the entries of truncated latents end, in standard deviations.

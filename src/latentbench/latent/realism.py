@@ -9,68 +9,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import read_array
-from latentbench.artifacts.layout import features_name, test_features_name
+from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.mosaic import Images
 from latentbench.data.prepared import PreparedDataset
-from latentbench.errors import ArtifactError
+from latentbench.evaluation.classes import Recogniser
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import BATCH_SIZE, FeatureExtractor
+from latentbench.evaluation.findings import Array
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.latent.findings import Array
-
-_MOST_TYPICAL = 1_000  # test images whose distances say what is typical
+from latentbench.evaluation.memory import Memory
 
 
 class Realism:
     """Real training images in feature space."""
 
     def __init__(
-        self,
-        extractor: FeatureExtractor,
-        real: Array,
-        unseen: Array,
-        classifier: ClassifierExtractor | None,
-        class_names: list[str],
+        self, extractor: FeatureExtractor, memory: Memory, classifier: ClassifierExtractor | None, names: list[str]
     ) -> None:
-        """`real` and `unseen` (number, dim) are features of training and of test images; `classifier` knows the
-        classes, if one does."""
+        """`memory` is of the extractor's features; `classifier` knows the classes, called `names`, if one does."""
         self.extractor = extractor
-        self.real = real
+        self.memory = memory
         self.classifier = classifier
-        self.class_names = class_names if classifier else []
-        unseen = np.array(unseen[:_MOST_TYPICAL])
-        self.typical = self._nearest(torch.from_numpy(unseen).to(extractor.device)).median()
+        self.class_names = names if classifier else []
 
     @classmethod
-    def open(cls, folder: Path, dataset: PreparedDataset, *, device: torch.device) -> Self:
+    def open(cls, folder: Path, dataset: PreparedDataset, config: ExperimentConfig, *, device: torch.device) -> Self:
         """Read what the reference stage left.
 
         Raises ArtifactError where a file is missing or damaged, or of other images than the dataset's.
         """
         reference = ReferenceManifest.read(folder)
-        if reference.data_digest != dataset.manifest.digest:
-            raise ArtifactError(
-                f"{folder} was built from another preparation of {reference.dataset} than {dataset.folder} holds; "
-                "build the reference again."
-            )
+        reference.require_match(folder, dataset, config)
         loaded = {name: reference.load_extractor(name, folder, device=device) for name in reference.extractors}
         name = "inception" if "inception" in loaded else next(iter(loaded))
-        classifier = loaded.get("classifier")
-        knows_classes = "classifier" in loaded and reference.extractors["classifier"].task == "labels"
-        return cls(
-            loaded[name],
-            read_array(folder / features_name(name), mapped=True),
-            read_array(folder / test_features_name(name), mapped=True),
-            classifier if knows_classes and isinstance(classifier, ClassifierExtractor) else None,
-            dataset.manifest.class_names,
-        )
+        memory = Memory.open(folder, name, reference.extractors[name])
+        recogniser = Recogniser.among(loaded, reference, asks=False)
+        classifier = recogniser.classifier if recogniser else None
+        return cls(loaded[name], memory, classifier, dataset.manifest.class_names)
 
     def distances(self, images: Images) -> Array:
         """Float32 (...), of images (..., height, width, channel) to the nearest training image, over what the distance
         of a real image that no model saw typically is: the median over test images."""
         features = torch.cat([self.extractor(batch) for batch in _flat(images).split(BATCH_SIZE)])
-        relative: Array = (self._nearest(features) / self.typical).float().cpu().numpy()
+        # Where most test images are copies of training images, everything else is far.
+        typical = max(self.memory.typical, 1e-6)
+        relative: Array = (self.memory.nearest(features)[0] / typical).float().cpu().numpy()
         return relative.reshape(images.shape[:-3])
 
     def probabilities(self, images: Images) -> Array | None:
@@ -88,14 +71,6 @@ class Realism:
             return {}
         counts = np.bincount(probabilities.reshape(-1, probabilities.shape[-1]).argmax(axis=1))
         return {self.class_names[label]: float(counts[label] / counts.sum()) for label in np.flatnonzero(counts)}
-
-    def _nearest(self, features: Tensor) -> Tensor:
-        """Float64 (number,) Euclidean distances."""
-        nearest = torch.full((len(features),), torch.inf, dtype=torch.float64, device=features.device)
-        for start in range(0, len(self.real), BATCH_SIZE):
-            block = torch.from_numpy(np.array(self.real[start : start + BATCH_SIZE])).to(nearest)
-            nearest = torch.minimum(nearest, torch.cdist(features.double(), block).amin(dim=1))
-        return nearest
 
 
 def _flat(images: Images) -> Tensor:

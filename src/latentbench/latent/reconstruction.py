@@ -11,13 +11,13 @@ from torch import Tensor
 
 from latentbench.artifacts.layout import SPLITS
 from latentbench.data.mosaic import Images
+from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.similarity import (
     Values,
     peak_signal_to_noise,
     squared_errors,
     structural_similarity,
 )
-from latentbench.latent.findings import Findings
 from latentbench.latent.inversion import Inversion
 from latentbench.latent.subject import Subject
 

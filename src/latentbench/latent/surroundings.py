@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latentbench.latent.findings import Findings
+from latentbench.evaluation.findings import Findings
 from latentbench.latent.subject import Subject
 
 # Standard deviations of the noise.
