@@ -1,4 +1,4 @@
-"""A plausible small study on disk, made up: three experiments, measured at three checkpoints."""
+"""A plausible small study on disk, made up: experiments measured at three checkpoints, examined and explored."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from latentbench.artifacts.files import write_array, write_csv, write_json, write_yaml
-from latentbench.artifacts.layout import OVERLAPS
+from latentbench.artifacts.files import read_arrays, read_json, write_arrays, write_csv, write_json, write_yaml
+from latentbench.artifacts.layout import EXAMINATION, EXPLORATION, EXPLORED, LAST_METRICS, OVERLAPS
 from latentbench.config.load import parse_params, read_yaml
+from tests.report.imagined import CLASSES, Imagination, examined, explored
 
 EPOCHS = 4
 TERMS = {
@@ -24,6 +24,11 @@ WATCHED = {
     "dcgan": ("generator_gradient", "train_accuracy_real", "test_accuracy_real", "test_accuracy_fake"),
     "wgan-gp": ("critic_gradient", "train_wasserstein", "test_wasserstein"),
 }
+# Conditional models are named after the unconditional ones that they are like.
+CONDITIONAL = "conditional-"
+SIX = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)} | {
+    f"{CONDITIONAL}{name}": (mean, 0.2) for name, mean in (("vae", 25.0), ("dcgan", 18.0), ("wgan-gp", 11.0))
+}
 SCORES = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)}
 
 MakeStudy = Callable[..., Path]
@@ -33,20 +38,29 @@ MakeStudy = Callable[..., Path]
 def make_study(tmp_path: Path) -> MakeStudy:
     """Writes results/demo and returns its path; `scores` gives mean and std of each model's FCD."""
 
-    def make(scores: Mapping[str, tuple[float, float | None]] = SCORES, channels: int = 1) -> Path:
+    def make(
+        scores: Mapping[str, tuple[float, float | None]] = SCORES,
+        channels: int = 1,
+        side: int = 8,
+        classes: list[str] = CLASSES,
+    ) -> Path:
         folder = tmp_path / "results" / "demo"
         write_study(folder, list(scores))
         for number, (name, (mean, std)) in enumerate(scores.items()):
             write_training(folder / name, seconds=10.0 * (number + 1))
             write_metrics(folder / name, mean, std)
-            write_latent(folder / name, channels=channels)
+            write_arrays_of(folder / name, Imagination(number, side=side, channels=channels), classes)
         return folder
 
     return make
 
 
 def write_study(folder: Path, names: list[str]) -> None:
-    objectives = {name: name.replace("-", "_") for name in names}
+    models = {
+        name: {"objective": kind_of(name).replace("-", "_"), "latent_dim": 32}
+        | ({"condition": "class"} if name.startswith(CONDITIONAL) else {})
+        for name in names
+    }
     params = parse_params(
         {
             "studies": {"demo": {"title": "Three models", "question": "Which is best?", "authors": ["A. Author"]}},
@@ -56,9 +70,9 @@ def write_study(folder: Path, names: list[str]) -> None:
                 name: {
                     "study": "demo",
                     "dataset": "glyphs",
-                    "model": {"objective": objective, "latent_dim": 32},
+                    "model": model,
                 }
-                for name, objective in objectives.items()
+                for name, model in models.items()
             },
         },
         where="a made-up study",
@@ -66,6 +80,10 @@ def write_study(folder: Path, names: list[str]) -> None:
     write_yaml(folder / "study.yaml", params.study("demo").model_dump(mode="json"))
     for name in names:
         write_yaml(folder / name / "config.yaml", params.experiment(name).model_dump(mode="json"))
+
+
+def kind_of(name: str) -> str:
+    return name.removeprefix(CONDITIONAL)
 
 
 def make_repeats(folder: Path, first: str, *others: str) -> None:
@@ -79,7 +97,10 @@ def write_training(folder: Path, *, seconds: float) -> None:
     rows = [
         {"epoch": epoch, "step": 100 * epoch, "images": 6400 * epoch, "seconds": seconds * epoch}
         | {"images_per_second": 6400 / seconds, "peak_memory_mb": 900.0}
-        | {term: (place + 1) * 10 / epoch for place, term in enumerate(TERMS[folder.name] + WATCHED[folder.name])}
+        | {
+            term: (place + 1) * 10 / epoch
+            for place, term in enumerate(TERMS[kind_of(folder.name)] + WATCHED[kind_of(folder.name)])
+        }
         for epoch in range(1, EPOCHS + 1)
     ]
     signs = ["mode collapse: samples are alike; posterior collapse: no unit", "mode collapse: still", "", ""]
@@ -128,6 +149,7 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
         }
         | {f"{name}_classifier": 1 / (place + mean) for place, name in enumerate(OVERLAPS)}
         | {f"{name}_classifier_std": std and std / 1000 for name in OVERLAPS}
+        | {"nearer_classifier": mean / 40, "nearer_classifier_std": std and std / 40}
         for epoch in (1, 2, 4)
     ]
     write_csv(folder / "metrics.csv", rows, columns=list(rows[0]))
@@ -141,36 +163,29 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
         | {
             "protocols": protocols,
             "seed": 0,
-            "floor": {"fcd": 1.5, "kcd": 0.001, "recall_classifier": 0.9},
+            "floor": {"fcd": 1.5, "kcd": 0.001, "recall_classifier": 0.9, "nearer_classifier": 0.5},
             "num_unseen": 10_000,
+            "halves": {"fcd": 0.7, "kcd": 0.0004, "num_images": 5000},
         },
     )
 
 
-def write_latent(folder: Path, *, channels: int) -> None:
-    random = np.random.default_rng(list(TERMS).index(folder.name))
-    shared = np.random.default_rng(9)
+def write_arrays_of(folder: Path, see: Imagination, classes: list[str]) -> None:
+    conditional, encodes = folder.name.startswith(CONDITIONAL), kind_of(folder.name) == "vae"
+    arrays, facts = examined(see, discriminates=not encodes, conditional=conditional, classes=classes)
+    write_arrays(folder / EXAMINATION, arrays)
+    write_json(folder / LAST_METRICS, read_json(folder / LAST_METRICS) | facts)
+    arrays, facts = explored(see, encodes=encodes, conditional=conditional, classes=classes)
+    write_arrays(folder / EXPLORED, arrays)
+    write_json(folder / EXPLORATION, {"epoch": EPOCHS} | facts)
 
-    def images(generator: np.random.Generator, *leading: int) -> np.ndarray[Any, Any]:
-        return generator.integers(0, 256, (*leading, 8, 8, channels), dtype=np.uint8)
 
-    arrays = {
-        "samples": images(random, 16),
-        "reconstruction-real": images(shared, 5),
-        "reconstruction-model": images(random, 5),
-        "interpolation": images(random, 2, 6),
-        "interpolation-real": images(shared, 2, 2),
-    }
-    for name, array in arrays.items():
-        write_array(folder / "latent" / f"{name}.npy", array)
-    method = "encoding" if folder.name == "vae" else "inversion"
-    facts = {
-        "epoch": EPOCHS,
-        "method": method,
-        "mse": 0.012,
-        "psnr": 19.2,
-        "steps": 200,
-        "starts": 512,
-        "num_images": 5,
-    }
-    write_json(folder / "latent" / "explore.json", facts)
+def change(path: Path, **facts: Any) -> None:
+    """Set facts of a JSON file; None takes one away."""
+    changed = read_json(path) | facts
+    write_json(path, {key: value for key, value in changed.items() if value is not None})
+
+
+def keep_arrays(path: Path, *names: str) -> None:
+    """Leave only these arrays, as if the model could be asked nothing else."""
+    write_arrays(path, {name: array for name, array in read_arrays(path).items() if name in names})

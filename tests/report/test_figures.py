@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from latentbench.report import figures, mosaics
+from latentbench.report import figures, lines, mosaics, paths, tiles
 from latentbench.report.results import open_study
 from latentbench.report.style import COLOURS, colour_of, marker_of, to_svg
 from tests.report.conftest import make_repeats
@@ -18,15 +18,15 @@ HISTORIES = (figures.loss_curves, figures.split_curves, figures.gradient_curves)
 
 
 def test_labels_are_moved_apart_as_little_as_needed():
-    assert figures.spread_apart([0.0, 1.0], 0.1) == [0.0, 1.0]
-    assert figures.spread_apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
-    moved = figures.spread_apart([0.9, 0.1, 0.12, 0.5], 0.1)
+    assert lines.spread_apart([0.0, 1.0], 0.1) == [0.0, 1.0]
+    assert lines.spread_apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
+    moved = lines.spread_apart([0.9, 0.1, 0.12, 0.5], 0.1)
     assert moved == pytest.approx([0.9, 0.06, 0.16, 0.5])
 
 
 def test_tiles_stand_where_they_belong_and_gaps_are_transparent():
     images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
-    mosaic = mosaics.tile(images, 3)
+    mosaic = tiles.tile(images, 3)
     assert mosaic.shape == (9, 14, 4)
     assert (mosaic[:4, :4, :3] == 0).all()
     assert (mosaic[5:, 10:, :3] == 5).all()
@@ -37,12 +37,12 @@ def test_tiles_stand_where_they_belong_and_gaps_are_transparent():
 def test_colour_images_keep_their_channels():
     images = np.zeros((2, 4, 4, 3), np.uint8)
     images[1, ..., 2] = 255
-    assert (mosaics.tile(images, 2)[0, 5] == [0, 0, 255, 255]).all()
+    assert (tiles.tile(images, 2)[0, 5] == [0, 0, 255, 255]).all()
 
 
 def test_a_model_keeps_its_colour_in_every_figure(make_study):
     study = open_study(make_study())
-    drawings = (figures.metric_curves, *HISTORIES, mosaics.samples, mosaics.interpolations)
+    drawings = (figures.metric_curves, *HISTORIES, mosaics.samples, paths.interpolations)
     for draw in drawings:
         svg = to_svg(draw(study).figure)
         assert [colour for colour in COLOURS if colour in svg] == list(COLOURS[:3])
@@ -67,9 +67,9 @@ def test_same_figure_same_bytes_and_nothing_to_fetch(make_study):
     [
         (figures.metric_curves, "metrics.csv", "evaluate"),
         *((draw, "history.csv", "train") for draw in HISTORIES),
-        (mosaics.samples, "latent/samples.npy", "explore"),
-        (mosaics.reconstructions, "latent/reconstruction-*.npy", "explore"),
-        (mosaics.interpolations, "latent/interpolation*.npy", "explore"),
+        (mosaics.samples, "latent/arrays.npz", "explore"),
+        (mosaics.reconstructions, "latent/arrays.npz", "explore"),
+        (paths.interpolations, "latent/arrays.npz", "explore"),
     ],
 )
 def test_what_is_missing_is_said_and_the_rest_is_drawn(make_study, draw, pattern, stage):
@@ -103,7 +103,7 @@ def test_metrics_without_history_have_no_time_but_an_epoch(make_study):
 
 def test_one_colour_experiment_is_drawn(make_study):
     study = open_study(make_study({"vae": (12.0, None)}, channels=3))
-    for draw in (figures.metric_curves, figures.loss_curves, mosaics.samples, mosaics.interpolations):
+    for draw in (figures.metric_curves, figures.loss_curves, mosaics.samples, paths.interpolations):
         assert to_svg(draw(study).figure).startswith("<svg")
 
 
@@ -153,7 +153,7 @@ def test_long_names_fit_beside_and_over_their_images(make_study):
     for path in (folder / "study.yaml", folder / long / "config.yaml"):
         path.write_text(path.read_text().replace("vae\n", f"{long}\n"))
     study = open_study(folder)
-    for draw in (mosaics.samples, mosaics.reconstructions, mosaics.interpolations):
+    for draw in (mosaics.samples, mosaics.reconstructions, paths.interpolations):
         figure = draw(study).figure
         figure.draw_without_rendering()
         [*names] = (text for text in figure.findobj(Text) if text.get_text() == long)

@@ -96,10 +96,18 @@ def test_the_floor_says_of_how_many_images_it_is(make_study):
     assert "400 real test images, which no model saw; as many samples as are measured, 5,000, would score" in caption
 
 
+def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_study):
+    folder = make_study()
+    assert "two halves of the training images, 5,000 each" in words.curves_caption(open_study(folder))
+    for path in folder.glob("*/metrics.json"):
+        path.write_text(path.read_text().replace("halves", "other"))
+    assert "halves" not in words.curves_caption(open_study(folder))
+
+
 def test_reconstruction_says_by_what_way(make_study):
     text = words.reconstruction_ways(open_study(make_study()))
     assert "vae: by encoding, MSE 0.0120" in text
-    assert "means over 5 images in [0, 1]" in text
+    assert "means over 1,000 images in [0, 1]" in text
     assert "dcgan: by inversion (200 steps of Adam on the latent, from the nearest of 512 random ones)" in text
 
 

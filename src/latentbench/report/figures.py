@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
+from latentbench.report.lines import ROW_HEIGHT, label_ends, scale_y
 from latentbench.report.results import Contender, Experiment, Metric, Score, Study
 from latentbench.report.show import Drawing
 from latentbench.report.style import MUTED, WIDTH, colour_of, house_style, marker_of
 
-_ROW_HEIGHT = 2.0  # inches
-_LOG_FROM = 10  # a logarithmic axis from this ratio of largest to smallest on
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
 
@@ -34,7 +34,7 @@ def metric_curves(study: Study) -> Drawing:
         return Drawing(None, notes=notes or ["No metric was measured."])
     with house_style():
         layout = ConstrainedLayoutEngine(wspace=0.05, hspace=0.06)
-        figure = Figure(figsize=(WIDTH, 0.3 + _ROW_HEIGHT * len(rows)), layout=layout)
+        figure = Figure(figsize=(WIDTH, 0.3 + ROW_HEIGHT * len(rows)), layout=layout)
         grid = figure.subplots(len(rows), 2, sharey="row", squeeze=False)
         for (dataset, metric, contenders), (by_epoch, by_time) in zip(rows, grid, strict=True):
             _metric_row(by_epoch, by_time, metric, contenders)
@@ -68,7 +68,7 @@ def sample_size_curves(study: Study) -> Drawing:
     if not panels:
         return Drawing(None, notes=notes)
     with house_style():
-        figure = Figure(figsize=(WIDTH, 0.3 + 1.3 * _ROW_HEIGHT * len(panels)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.3 + 1.3 * ROW_HEIGHT * len(panels)), layout="constrained")
         grid = figure.subplots(len(panels), 1, squeeze=False).ravel()
         for (dataset, metric, experiments), axes in zip(panels, grid, strict=True):
             _sample_size_panel(axes, metric, experiments)
@@ -126,31 +126,13 @@ def _history_panels(study: Study, what: str, choose: Callable[[Experiment], tupl
     rows = math.ceil(len(panels) / columns)
     with house_style():
         layout = ConstrainedLayoutEngine(wspace=0.08)
-        figure = Figure(figsize=(WIDTH, 0.3 + _ROW_HEIGHT * rows), layout=layout)
+        figure = Figure(figsize=(WIDTH, 0.3 + ROW_HEIGHT * rows), layout=layout)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for (experiment, quantity, lines), axes in zip(panels, grid, strict=False):
             _history_panel(axes, experiment, quantity, lines)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
     return Drawing(figure, f"{what} against epoch, a panel for each of {len(panels)} models.", notes)
-
-
-def spread_apart(places: Sequence[float], distance: float) -> list[float]:
-    """The places moved as little as needed to lie `distance` apart in the order they had."""
-    order = np.argsort(places, kind="stable")
-    moved = np.asarray(places, dtype=float)[order]
-    # Blocks of labels that touch share their mean place; merging them is isotonic regression.
-    steps = distance * np.arange(len(moved))
-    levels: list[tuple[float, int]] = []
-    for level in moved - steps:
-        levels.append((float(level), 1))
-        while len(levels) > 1 and levels[-2][0] >= levels[-1][0]:
-            (low, many), (high, more) = levels[-2:]
-            levels[-2:] = [((low * many + high * more) / (many + more), many + more)]
-    spaced = np.concatenate([np.full(number, level) for level, number in levels]) + steps
-    result = np.empty_like(spaced)
-    result[order] = spaced
-    return [float(place) for place in result]
 
 
 def _metric_row(by_epoch: Axes, by_time: Axes, metric: Metric, contenders: Sequence[Contender]) -> None:
@@ -167,13 +149,22 @@ def _metric_row(by_epoch: Axes, by_time: Axes, metric: Metric, contenders: Seque
     for axes in (by_epoch, by_time):
         axes.set_xlim(left=0)
     by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
-    floors = [e.floor[metric.key] for c in contenders for e in c.members if metric.key in e.floor][:1]
-    for floor in floors:
+    floors = _floors(metric, [e for contender in contenders for e in contender.members])
+    for name, dashes, floor in floors:
         for axes in (by_epoch, by_time):
-            axes.axhline(floor, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        ends.append(("real images", MUTED, by_time.get_xlim()[1], floor))
-    _scale_y(by_time, [c.scores[metric.key].mean for contender in contenders for c in contender.checkpoints] + floors)
-    _label_ends(by_time, ends)
+            axes.axhline(floor, color=MUTED, linewidth=1, linestyle=dashes)
+        ends.append((name, MUTED, by_time.get_xlim()[1], floor))
+    measured = [checkpoint.scores[metric.key].mean for c in contenders for checkpoint in c.checkpoints]
+    scale_y(by_time, [*measured, *(floor for _, _, floor in floors)])
+    label_ends(by_time, ends)
+
+
+def _floors(metric: Metric, experiments: Sequence[Experiment]) -> list[tuple[str, Any, float]]:
+    """What real images score, with its name and dashes: those no model saw, and one half of the training images
+    against the other."""
+    unseen = [("real images", (0, (4, 3)), e.floor[metric.key]) for e in experiments if metric.key in e.floor]
+    halves = [("two halves", (0, (1, 2)), e.halves[metric.key]) for e in experiments if metric.key in e.halves]
+    return [*unseen[:1], *halves[:1]]
 
 
 def _sample_size_panel(axes: Axes, metric: Metric, experiments: Sequence[Experiment]) -> None:
@@ -193,8 +184,8 @@ def _sample_size_panel(axes: Axes, metric: Metric, experiments: Sequence[Experim
     shown = [numbers[0], numbers[len(numbers) // 3], numbers[-1]]
     axes.set_xlim(left=0)
     axes.set_xticks([0, *(1 / number for number in shown)], ["∞", *(f"{number:,}" for number in shown)])
-    _scale_y(axes, values)
-    _label_ends(axes, ends)
+    scale_y(axes, values)
+    label_ends(axes, ends)
 
 
 def _curve(axes: Axes, places: Sequence[float], scores: Sequence[Score], index: int) -> None:
@@ -216,53 +207,8 @@ def _history_panel(axes: Axes, experiment: Experiment, quantity: str, lines: Seq
     axes.set_xlabel("epoch")
     axes.set_ylabel(quantity)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    _scale_y(axes, [row[line.column] for row in experiment.history for line in lines])
-    _label_ends(axes, ends, size=7)
-
-
-def _scale_y(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis where positive values span orders of magnitude, with plain numbers either way."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite or min(finite) <= 0 or max(finite) / min(finite) < _LOG_FROM:
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        return
-    axes.set_yscale("log")
-    decades = math.log10(max(finite) / min(finite))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,), numticks=12))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, str, float, float]], *, size: float = 8.5) -> None:
-    """Write each name right of the panel at the height of its line's end, and lead the eye there."""
-    ends = [end for end in ends if math.isfinite(end[3])]
-    if not ends:
-        return
-    axes.autoscale_view()
-    to_panel = axes.transScale + axes.transLimits
-    heights = [float(to_panel.transform((x, y))[1]) for _, _, x, y in ends]
-    # Of a row, the panel itself takes some 70 %; titles and tick labels the rest.
-    line_height = 1.25 * size / (72 * 0.7 * _ROW_HEIGHT)
-    for (name, colour, x, y), height in zip(ends, spread_apart(heights, line_height), strict=True):
-        axes.annotate(
-            name,
-            xy=(x if math.isfinite(x) else axes.get_xlim()[1], y),
-            xytext=(1.03, height),
-            textcoords="axes fraction",
-            va="center",
-            color=colour,
-            fontsize=size,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.5,
-                "alpha": 0.6,
-                "shrinkA": 1,
-                "shrinkB": 3,
-            },
-        )
+    scale_y(axes, [row[line.column] for row in experiment.history for line in lines])
+    label_ends(axes, ends, size=7)
 
 
 def _time_unit(experiments: Sequence[Experiment | Contender]) -> tuple[float, str]:

@@ -7,17 +7,20 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latentbench.artifacts import layout
-from latentbench.artifacts.files import read_array, read_csv, read_json
+from latentbench.artifacts.files import read_arrays, read_csv, read_json
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.report.quantities import listed
+
+Array = np.ndarray[Any, Any]
 
 # What history.csv counts or watches; every other column is a term of the loss.
 _NO_LOSS = {"epoch", "step", "images", "seconds", "images_per_second", "peak_memory_mb", "diversity", "active_units"}
@@ -106,10 +109,24 @@ class Experiment:
         sizes: Mapping[str, Any] = ((self.metrics or {}).get("sample_sizes") or {}).get(metric) or {}
         return sizes
 
-    def images(self, name: str) -> np.ndarray[Any, Any] | None:
-        """uint8 array latent/NAME.npy of images (..., height, width, channel), if it was written."""
-        path = self.folder / "latent" / f"{name}.npy"
-        return read_array(path) if path.is_file() else None
+    @property
+    def halves(self) -> Mapping[str, float]:
+        """Metrics between two halves of the training images, and their `num_images`."""
+        return (self.metrics or {}).get("halves") or {}
+
+    def reconstruction(self, split: str) -> Mapping[str, float]:
+        """Of real images of a split: `num_images`, `mse`, `psnr` and `ssim`; empty where they were not measured."""
+        return ((self.exploration or {}).get("reconstruction") or {}).get(split) or {}
+
+    @cached_property
+    def examined(self) -> Mapping[str, Array]:
+        """The arrays of evaluation by name, read once; images are uint8 (..., height, width, channel)."""
+        return _read_arrays(self.folder / layout.EXAMINATION)
+
+    @cached_property
+    def explored(self) -> Mapping[str, Array]:
+        """The arrays of exploration by name, read once; images are uint8 (..., height, width, channel)."""
+        return _read_arrays(self.folder / layout.EXPLORED)
 
 
 @dataclass(frozen=True)
@@ -149,7 +166,7 @@ class Contender:
 
     @property
     def reconstruction_error(self) -> float | None:
-        found = [(member.exploration or {}).get("mse") for member in self.members]
+        found = [member.reconstruction("test").get("mse") for member in self.members]
         errors = [float(error) for error in found if error is not None]
         return statistics.mean(errors) if len(errors) == len(found) else None
 
@@ -203,6 +220,19 @@ class Study:
         if not missing:
             return present, []
         return present, [f"There is no {what} of {listed(missing)} yet; `latentbench {stage}` writes it."]
+
+    def examining(self, *arrays: str, facts: Sequence[str] = ()) -> tuple[list[Experiment], list[str]]:
+        """The experiments whose evaluation left all of these, and a sentence on those of which it left no arrays.
+
+        Not every model can be asked everything: what an evaluated one lacks goes without a word.
+        """
+        _, notes = self.having(layout.EXAMINATION, "evaluate", lambda e: e.examined)
+        return [e for e in self.experiments if _has(e.examined, arrays) and _has(e.metrics, facts)], notes
+
+    def exploring(self, *arrays: str, facts: Sequence[str] = ()) -> tuple[list[Experiment], list[str]]:
+        """The same of exploration."""
+        _, notes = self.having(layout.EXPLORED, "explore", lambda e: e.explored)
+        return [e for e in self.experiments if _has(e.explored, arrays) and _has(e.exploration, facts)], notes
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
@@ -263,6 +293,14 @@ def _read_experiment(folder: Path, index: int) -> Experiment:
 
 def _read_optional(path: Path) -> dict[str, Any] | None:
     return read_json(path) if path.is_file() else None
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    return read_arrays(path) if path.is_file() else {}
+
+
+def _has(found: Mapping[str, Any] | None, names: Sequence[str]) -> bool:
+    return all((found or {}).get(name) is not None for name in names)
 
 
 def _read_numbers(path: Path) -> list[dict[str, float]]:

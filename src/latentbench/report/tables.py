@@ -15,6 +15,10 @@ from latentbench.report.show import Table
 ABSENT = "–"
 
 
+def plain(value: float, places: int) -> str:
+    return f"{value:,.{places}f}".replace("-", "\N{MINUS SIGN}")
+
+
 @dataclass(frozen=True)
 class Column:
     """A quantity of each experiment. `better` is 1 where more is better, -1 where less is, 0 where neither.
@@ -25,14 +29,14 @@ class Column:
     title: str
     value: Callable[[Experiment], Score | None]
     better: int
-    written: Callable[[float, int], str] = lambda value, places: f"{value:,.{places}f}".replace("-", "\N{MINUS SIGN}")
+    written: Callable[[float, int], str] = plain
     metric: str = ""
 
 
 def summary(study: Study) -> Table:
     """A row per model: its cost, its distances to the real images, its reconstruction error; best in bold."""
     _, notes = study.having("metrics.csv", "evaluate", lambda e: e.checkpoints)
-    return Table(_models(study, _columns(study)), notes)
+    return Table(models_table(study, _columns(study)), notes)
 
 
 def overlap(study: Study) -> Table:
@@ -42,12 +46,12 @@ def overlap(study: Study) -> Table:
         return Table(None)
     keys = {quantity: overlap_column(quantity, extractor) for quantity in OVERLAPS}
     columns = [
-        Column(f"{quantity.capitalize()}{NBSP}↑", _measured(key), 1, metric=key) for quantity, key in keys.items()
+        Column(f"{quantity.capitalize()}{NBSP}↑", measured(key), 1, metric=key) for quantity, key in keys.items()
     ]
-    return Table(_models(study, columns))
+    return Table(models_table(study, columns))
 
 
-def _models(study: Study, columns: Sequence[Column]) -> str:
+def models_table(study: Study, columns: Sequence[Column]) -> str:
     """A row per model, one per set of repeats, and that of real images."""
     groups = study.by_dataset()
     columns = [column for column in columns if any(column.value(e) for e in study.experiments)]
@@ -56,7 +60,7 @@ def _models(study: Study, columns: Sequence[Column]) -> str:
     for dataset, experiments in groups.items():
         repeats = [contender for contender in study.contenders(experiments) if len(contender.members) > 1]
         labels = [e.name for e in experiments] + [f"*{r.name}, {len(r.members)} trainings*" for r in repeats]
-        labels += ["*real images*"] * any(e.floor for e in experiments)
+        labels += ["*real images*"] * any(column.metric in e.floor for column in columns for e in experiments)
         cells = [_cells(column, experiments, repeats)[: len(labels)] for column in columns]
         rows += [[*[dataset] * (len(groups) > 1), *row] for row in zip(labels, *cells, strict=True)]
     if len(groups) > 1:
@@ -114,14 +118,14 @@ def _columns(study: Study) -> list[Column]:
         Column(f"Training{NBSP}↓", _of_provenance("seconds"), -1, lambda value, _: duration(value)),
         Column(f"Images/s{NBSP}↑", _of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
         Column(f"Memory (MB){NBSP}↓", _of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
-        *(Column(f"{metric.name}{NBSP}↓", _measured(metric.key), -1, metric=metric.key) for metric in study.metrics),
-        Column(f"Class asked{NBSP}↑", _measured(LABEL_ACCURACY), 1),
-        Column(f"MSE{NBSP}↓", _explored("mse"), -1),
-        Column(f"PSNR (dB){NBSP}↑", _explored("psnr"), 1, lambda value, _: f"{value:.1f}"),
+        *(Column(f"{metric.name}{NBSP}↓", measured(metric.key), -1, metric=metric.key) for metric in study.metrics),
+        Column(f"Class asked{NBSP}↑", measured(LABEL_ACCURACY), 1),
+        Column(f"MSE{NBSP}↓", reconstructed("mse"), -1),
+        Column(f"PSNR (dB){NBSP}↑", reconstructed("psnr"), 1, lambda value, _: f"{value:.1f}"),
     ]
 
 
-def _measured(key: str) -> Callable[[Experiment], Score | None]:
+def measured(key: str) -> Callable[[Experiment], Score | None]:
     return lambda experiment: experiment.score(key)
 
 
@@ -129,8 +133,8 @@ def _of_provenance(key: str) -> Callable[[Experiment], Score | None]:
     return lambda experiment: _finite((experiment.provenance or {}).get(key))
 
 
-def _explored(key: str) -> Callable[[Experiment], Score | None]:
-    return lambda experiment: _finite((experiment.exploration or {}).get(key))
+def reconstructed(key: str, split: str = "test") -> Callable[[Experiment], Score | None]:
+    return lambda experiment: _finite(experiment.reconstruction(split).get(key))
 
 
 def _parameters(experiment: Experiment) -> Score | None:
@@ -169,7 +173,7 @@ def _cells(column: Column, experiments: Sequence[Experiment], repeats: Sequence[
             continue
         text = column.written(score.mean, places)
         is_best = column.better != 0 and len(found) > 1 and text == best
-        spread = "" if score.std is None else f" ± {score.std:.{places}f}"
+        spread = "" if score.std is None else f" ± {column.written(score.std, places)}"
         cells.append(f"**{text}**{spread}" if is_best else f"{text}{spread}")
     for score in together:
         if score is None:

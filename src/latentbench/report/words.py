@@ -90,6 +90,11 @@ def curves_caption(study: Study) -> str:
         line = f"A dashed line is the distance of the {unseen:,} real test images, which no model saw"
         few = f"; as many samples as are measured, {samples:,}, would score lower"
         sentences.append(f"{line}{few if unseen < samples else ', about what a perfect model would score'}.")
+    sentences += [
+        f"A dotted line is the distance between two halves of the training images, {images:,} each: as real as can be, "
+        "on that number."
+        for images in sorted({int(e.halves["num_images"]) for e in study.experiments if "num_images" in e.halves})
+    ]
     return " ".join(sentences)
 
 
@@ -130,8 +135,9 @@ def troubles(study: Study) -> str:
 def reconstruction_ways(study: Study) -> str:
     """By what way, and with what error, each model reconstructs real images."""
     explored = [e for e in study.experiments if e.exploration]
-    sizes = {int(number) for e in explored if (number := (e.exploration or {}).get("num_images"))}
-    scope = [f"The errors are means over {listed(sorted(map(str, sizes)))} images in [0, 1]."] if sizes else []
+    sizes = {int(number) for e in explored if (number := e.reconstruction("test").get("num_images"))}
+    numbers = [f"{size:,}" for size in sorted(sizes)]
+    scope = [f"The errors are means over {listed(numbers)} images in [0, 1]."] if sizes else []
     return " ".join([*map(_reconstruction_way, explored), *scope])
 
 
@@ -251,18 +257,17 @@ def _reconstruction(contenders: Sequence[Contender]) -> list[str]:
 
 def _reconstruction_way(experiment: Experiment) -> str:
     found = experiment.exploration or {}
-    error = ", ".join(
-        [f"MSE {_digits(found['mse'])}"] * (found.get("mse") is not None)
-        + [f"PSNR {found['psnr']:.1f}{NBSP}dB"] * (found.get("psnr") is not None)
-    )
+    measured = experiment.reconstruction("test")
+    errors = [f"MSE {_digits(measured['mse'])}"] if "mse" in measured else []
+    errors += [f"PSNR {measured['psnr']:.1f}{NBSP}dB"] if "psnr" in measured else []
     if found.get("method") == "inversion":
+        steps = max(found.get("inversion_steps") or [0])
         way = (
-            f"by inversion ({found.get('steps')} steps of Adam on the latent, from the nearest of "
-            f"{found.get('starts')} random ones)"
+            f"by inversion ({steps} steps of Adam on the latent, from the nearest of {found.get('starts')} random ones)"
         )
     else:
         way = "by encoding"
-    return f"{experiment.name}: {way}{', ' if error else ''}{error}."
+    return f"{experiment.name}: {', '.join([way, *errors])}."
 
 
 def _warnings(study: Study) -> list[str]:

@@ -1,0 +1,225 @@
+"""Paths between real images: what lies along them, how real it is and as what class it is recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from latentbench.report.lines import label_ends, scale_y
+from latentbench.report.mosaics import names
+from latentbench.report.quantities import listed
+from latentbench.report.results import Experiment, Study
+from latentbench.report.show import Drawing
+from latentbench.report.style import MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style, text_width
+from latentbench.report.tiles import LABEL_GAP, MOST_LABEL_WIDTH, draw, image_axes, strip
+
+KINDS = ("linear", "spherical")
+
+_BETWEEN = 0.4  # of an image's side, between real images and the paths
+_TITLE, _PLOT, _AFTER = 0.4, 0.78, 0.2  # inches: over a pair's images, a plot of them, under the pair
+_LABEL_SIZE = 7.0
+_MOST_BESIDE = 1.0  # inches, of names at the ends of lines
+
+
+def interpolations(study: Study) -> Drawing:
+    """A block per pair of real images: a row of images per model, both kinds of path side by side, and under them how
+    far from real they are and as what they are recognised."""
+    present, notes = study.exploring("interpolation_real", *(f"interpolation_{kind}" for kind in KINDS))
+    blocks = [
+        _Block(dataset if len(study.by_dataset()) > 1 else "", pair, tuple(experiments))
+        for dataset, experiments in _by_dataset(study, present).items()
+        for pair in _chosen_pairs(experiments)
+    ]
+    if not blocks:
+        return Drawing(None, notes=notes)
+    with house_style():
+        places = _Places.of(present)
+        figure = Figure(figsize=(WIDTH, sum(block.height(places.side) for block in blocks)))
+        top = float(figure.get_size_inches()[1])
+        for block in blocks:
+            _draw_block(figure, block, places, top=top)
+            top -= block.height(places.side)
+    what = f"Linear and spherical paths between {len(blocks)} pairs of real images through the latents of"
+    return Drawing(figure, f"{what} {names(present)}.", notes)
+
+
+def realism(study: Study) -> str:
+    """How far from real images the paths of each model lead, in a sentence each."""
+    present, _ = study.exploring(*(f"interpolation_{kind}_distance" for kind in KINDS))
+    sentences = []
+    for experiment in present:
+        peaks = [float(experiment.explored[f"interpolation_{kind}_distance"].max(axis=1).mean()) for kind in KINDS]
+        number = len(experiment.explored["interpolation_linear_distance"])
+        shorter = listed([f"{peak:.2f} on {kind}" for peak, kind in zip(peaks, KINDS, strict=True)])
+        sentences.append(f"{experiment.name}: {shorter} paths, over {number} pairs.")
+    opening = "The largest distance to the nearest real image along a path is, on average,"
+    return " ".join([opening, *sentences]) if sentences else ""
+
+
+@dataclass(frozen=True)
+class _Block:
+    dataset: str
+    pair: int
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def quantities(self) -> list[str]:
+        """Which of the plots some model has."""
+        return [
+            name
+            for name in ("distance", "classes")
+            if any(f"interpolation_{kind}_{name}" in e.explored for e in self.experiments for kind in KINDS)
+        ]
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        pairs = (self.experiments[0].exploration or {}).get("pairs") or []
+        ends = pairs[self.pair] if self.pair < len(pairs) else {}
+        return ends.get("from", ""), ends.get("to", "")
+
+    def height(self, side: float) -> float:
+        rows = len(self.experiments)
+        return _TITLE + 1.08 * side * rows + (_PLOT + 0.08) * len(self.quantities) + _AFTER
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where things stand in inches: rows start at `left`, an image is `side` wide, a path has `number` images."""
+
+    left: float
+    side: float
+    number: int
+
+    @classmethod
+    def of(cls, experiments: Sequence[Experiment]) -> _Places:
+        labels = [experiment.name for experiment in experiments]
+        left = LABEL_GAP + max(0.7, min(max(map(text_width, labels)), MOST_LABEL_WIDTH))
+        # The last real image stands over the labels at the lines' ends.
+        beside = min(max(map(_label_width, labels)), _MOST_BESIDE) + 0.15
+        number = experiments[0].explored["interpolation_linear"].shape[1]
+        images = 2 * (1.08 * number + _BETWEEN) + 1 + _BETWEEN
+        return cls(left, min((WIDTH - left - max(beside, 0.45)) / images, 0.5), number)
+
+    def path(self, kind: str) -> tuple[float, float]:
+        """Left end and width of the images of a kind of path."""
+        width = 1.08 * self.side * self.number
+        first = self.left + (1 + _BETWEEN) * self.side
+        return first + KINDS.index(kind) * (width + _BETWEEN * self.side), width - 0.08 * self.side
+
+
+def _label_width(name: str) -> float:
+    return max(text_width(name, size=_LABEL_SIZE, bold=False), 1e-9)
+
+
+def _by_dataset(study: Study, present: Sequence[Experiment]) -> dict[str, list[Experiment]]:
+    """Models of one dataset are shown the same pairs."""
+    groups = {dataset: [e for e in members if e in present] for dataset, members in study.by_dataset().items()}
+    return {dataset: members for dataset, members in groups.items() if members}
+
+
+def _chosen_pairs(experiments: Sequence[Experiment]) -> list[int]:
+    """The fewer, the more models there are; evenly spread, as those within classes come before those between them."""
+    number = min(len(e.explored["interpolation_linear"]) for e in experiments)
+    shown = min(number, 3 if len(experiments) == 1 else 2)
+    return sorted({round(place) for place in np.linspace(0, number - 1, shown)})
+
+
+def _draw_block(figure: Figure, block: _Block, places: _Places, *, top: float) -> None:
+    height = float(figure.get_size_inches()[1])
+    origin, target = block.ends
+    between = f"{origin} to {target}" if origin or target else f"pair {block.pair + 1}"
+    dataset = f", {block.dataset}" if block.dataset else ""
+    where: dict[str, Any] = {"va": "top", "fontsize": 9, "fontweight": "bold"}
+    figure.text(0, (top - 0.05) / height, f"{between}{dataset}", **where)
+    for kind in KINDS:
+        left, width = places.path(kind)
+        x, y = (left + width / 2) / WIDTH, (top - _TITLE + 0.04) / height
+        figure.text(x, y, f"{kind} path", ha="center", va="bottom", color=MUTED)
+    below = top - _TITLE
+    for experiment in block.experiments:
+        below -= 1.08 * places.side
+        _draw_images(figure, experiment, block.pair, places, bottom=below)
+    for quantity in block.quantities:
+        below -= _PLOT + 0.08
+        _draw_plots(figure, block, quantity, places, bottom=below)
+
+
+def _draw_images(figure: Figure, experiment: Experiment, pair: int, places: _Places, *, bottom: float) -> None:
+    side = places.side
+    real = experiment.explored["interpolation_real"][pair]
+    last = sum(places.path(KINDS[-1])) + _BETWEEN * side
+    for image, left in zip(real, (places.left, last), strict=True):
+        draw(image_axes(figure, (left, bottom, side, side)), strip(image[None]))
+    for kind in KINDS:
+        left, width = places.path(kind)
+        draw(image_axes(figure, (left, bottom, width, side)), strip(experiment.explored[f"interpolation_{kind}"][pair]))
+    size = fitting_size(experiment.name, places.left - LABEL_GAP)
+    x, y = (places.left - 0.06) / WIDTH, (bottom + side / 2) / figure.get_size_inches()[1]
+    where: dict[str, Any] = {"ha": "right", "va": "center", "fontweight": "bold", "fontsize": size}
+    figure.text(x, y, experiment.name, color=colour_of(experiment.index), **where)
+
+
+def _draw_plots(figure: Figure, block: _Block, quantity: str, places: _Places, *, bottom: float) -> None:
+    """The same axis for both kinds of path, so that their heights can be compared."""
+    height = float(figure.get_size_inches()[1])
+    axes_of: dict[str, Axes] = {}
+    for kind in KINDS:
+        left, width = places.path(kind)
+        rectangle = (left / WIDTH, bottom / height, width / WIDTH, (_PLOT - 0.06) / height)
+        axes = figure.add_axes(rectangle, sharey=axes_of.get(KINDS[0]))
+        axes_of[kind] = axes
+        # A point stands under the middle of its image.
+        axes.set_xlim(-0.5, places.number - 0.5)
+        axes.set_xticks([])
+        axes.tick_params(labelleft=kind == KINDS[0], labelsize=SMALL_SIZE)
+        draw_lines = _distance_lines if quantity == "distance" else _class_lines
+        ends = draw_lines(axes, block, kind)
+        # Once is enough: the lines of the other plot have the same colours.
+        if kind == KINDS[-1] and len(block.experiments) > 1 and quantity == block.quantities[0]:
+            size = _LABEL_SIZE * min(1.0, *(_MOST_BESIDE / _label_width(end[0]) for end in ends))
+            label_ends(axes, ends, size=size, height=_PLOT - 0.06)
+    title = "distance to\nnearest real" if quantity == "distance" else "probability\nof the class"
+    y = (bottom + _PLOT / 2) / height
+    first = places.path(KINDS[0])[0]
+    figure.text(
+        (first - 0.34) / WIDTH, y, title, ha="right", va="center", color=MUTED, fontsize=SMALL_SIZE, linespacing=1.1
+    )
+
+
+def _distance_lines(axes: Axes, block: _Block, kind: str) -> list[tuple[str, str, float, float]]:
+    ends, values = [], [1.0]
+    axes.axhline(1, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    for experiment in block.experiments:
+        distances = experiment.explored.get(f"interpolation_{kind}_distance")
+        if distances is not None:
+            line = [float(distance) for distance in distances[block.pair]]
+            axes.plot(range(len(line)), line, color=colour_of(experiment.index), linewidth=1.2)
+            ends.append((experiment.name, colour_of(experiment.index), len(line) - 1.0, line[-1]))
+            values += line
+    scale_y(axes, values)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    return ends
+
+
+def _class_lines(axes: Axes, block: _Block, kind: str) -> list[tuple[str, str, float, float]]:
+    """The class of the first image solid, that of the second dashed."""
+    ends = []
+    for experiment in block.experiments:
+        shares = experiment.explored.get(f"interpolation_{kind}_classes")
+        known = (experiment.exploration or {}).get("class_names") or []
+        colour = colour_of(experiment.index)
+        for name, dashes in dict(reversed(list(zip(block.ends, ("-", (0, (3, 1.5))), strict=True)))).items():
+            if shares is not None and name in known:
+                line = [float(share) for share in shares[block.pair, :, known.index(name)]]
+                axes.plot(range(len(line)), line, color=colour, linewidth=1.2, linestyle=dashes)
+                if name == block.ends[1]:
+                    ends.append((experiment.name, colour, len(line) - 1.0, line[-1]))
+    axes.set_ylim(-0.05, 1.05)
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    return ends

@@ -1,0 +1,223 @@
+"""Images as mosaics, pixel for pixel, with words beside and over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from latentbench.report.style import INK, MUTED, NAME_SIZE, SMALL_SIZE, WIDTH, fitting_size, text_width
+
+Images = np.ndarray[Any, Any]
+
+MOST_LABEL_WIDTH = 1.7  # inches, left of rows of images; longer names are written smaller
+LABEL_GAP = 0.1
+TITLE_HEIGHT = 0.3
+APART = 0.16  # between the models' squares
+_GAP = 0.08  # of an image's side
+_SPLIT = 0.4  # of an image's side, between columns that are set apart
+_LARGEST_SIDE = 0.56  # inches of an image in a panel
+_TALLEST = 4.6  # inches of a panel's images
+_SLANT = 40  # degrees, of titles wider than their column
+
+
+@dataclass(frozen=True)
+class Row:
+    """An RGBA strip of images with its name, and a remark under the name."""
+
+    label: str
+    colour: str
+    strip: Images
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A model's images (rows, columns, height, width, channel) with words beside the rows and over the columns.
+
+    The first `split` columns are set apart. `row_colour` is that of the words beside the rows. Where `shown`
+    (rows, columns) is false, the place stays empty.
+    """
+
+    title: str
+    colour: str
+    images: Images
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    split: int = 0
+    row_colour: str = MUTED
+    shown: Images | None = None
+
+
+def tile(images: Images, columns: int, *, shown: Images | None = None) -> Images:
+    """uint8 images (number, height, width, 1 or 3) as one RGBA mosaic (…, …, 4) with transparent gaps, and where
+    `shown` (number,) is false."""
+    number, height, width, channels = images.shape
+    gap = _pixels_between(height)
+    rows = math.ceil(number / columns)
+    mosaic = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)
+    colours = np.broadcast_to(images, (*images.shape[:3], 3)) if channels == 1 else images
+    for place, image in enumerate(colours):
+        row, column = divmod(place, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        mosaic[top : top + height, left : left + width, :3] = image
+        mosaic[top : top + height, left : left + width, 3] = 255 if shown is None or shown[place] else 0
+    return mosaic
+
+
+def strip(images: Images) -> Images:
+    return tile(images, len(images))
+
+
+def join(strips: Sequence[Images], *, gap: float) -> Images:
+    """Mosaics side by side, set apart by `gap` transparent pixels."""
+    space = np.zeros((strips[0].shape[0], round(gap), 4), np.uint8)
+    parts = [part for each in strips for part in (space, each)]
+    return np.concatenate(parts[1:], axis=1)
+
+
+def rows_figure(rows: Sequence[Row], *, block: int | None = None, header: Sequence[tuple[str, float]] = ()) -> Figure:
+    """Labelled strips under one another; a wider gap after every `block` rows.
+
+    The `header` has words and the pixel of the first strip over which their middle stands.
+    """
+    remarks = (text_width(row.remark, size=SMALL_SIZE, bold=False) for row in rows)
+    label_width = max(*remarks, min(max(text_width(row.label) for row in rows), MOST_LABEL_WIDTH))
+    left = label_width + LABEL_GAP + 0.02
+    width = WIDTH - left
+    heights = [width * row.strip.shape[0] / row.strip.shape[1] for row in rows]
+    gap = 0.07 * min(1.0, min(heights) / 0.5)
+    gaps = [gap + 0.16 * (block is not None and (place + 1) % block == 0) for place in range(len(rows) - 1)]
+    margin = 0.2 if header else 0.02
+    total = sum(heights) + sum(gaps) + margin + 0.02
+    figure = Figure(figsize=(WIDTH, total))
+    top = total - margin
+    for row, height, below in zip(rows, heights, [*gaps, 0.0], strict=True):
+        axes = image_axes(figure, (left, top - height, width, height))
+        _label(axes, row, size=fitting_size(row.label, label_width))
+        draw(axes, row.strip)
+        top -= height + below
+    for text, pixel in header:
+        x = left + width * pixel / rows[0].strip.shape[1]
+        figure.text(x / WIDTH, 1 - 0.14 / total, text, ha="center", color=MUTED, fontsize=SMALL_SIZE)
+    return figure
+
+
+def panels_figure(panels: Sequence[Panel], *, across: int) -> Figure:
+    """Panels in rows of `across`, all images of one size; where all have the same words at the left, they stand there
+    once."""
+    labels = max((_widest(panel.rows) for panel in panels), default=0.0)
+    labels = min(labels, MOST_LABEL_WIDTH) + LABEL_GAP if labels else 0.0
+    once = all(panel.rows == panels[0].rows for panel in panels)
+    slot = (WIDTH - labels * once - (across - 1) * APART) / across
+    side = min(_LARGEST_SIDE, *((slot - labels * (not once)) / _sides(panel) for panel in panels))
+    side = min(side, *(_TALLEST / _body_sides(panel) for panel in panels))
+    # The last of slanted titles ends right of its column.
+    over = max((_widest(panel.columns[-1:]) for panel in panels if _widest(panel.columns) > side), default=0.0)
+    slack = max(0.0, over * math.cos(math.radians(_SLANT)) - side / 2)
+    slot -= slack / across
+    side = min(side, *((slot - labels * (not once)) / _sides(panel) for panel in panels))
+    lines = [panels[start : start + across] for start in range(0, len(panels), across)]
+    heads = [max(_head(panel, side) for panel in line) for line in lines]
+    bodies = [max(side * _body_sides(panel) for panel in line) for line in lines]
+    total = sum(heads) + sum(bodies) + 0.12 * (len(lines) - 1) + 0.03
+    figure = Figure(figsize=(WIDTH, total))
+    top = total
+    for line, head, body in zip(lines, heads, bodies, strict=True):
+        for place, panel in enumerate(line):
+            left = labels + place * (slot + APART) if once else place * (slot + APART) + labels
+            height, width = side * _body_sides(panel), side * _sides(panel)
+            axes = image_axes(figure, (left, top - head - height, width, height))
+            _draw_panel(axes, panel, side=side, slot=slot, labelled=place == 0 or not once)
+        top -= head + body + 0.12
+    return figure
+
+
+def image_axes(figure: Figure, inches: tuple[float, float, float, float]) -> Axes:
+    """Axes at (left, bottom, width, height)."""
+    width, height = figure.get_size_inches()
+    left, bottom, across, up = inches
+    axes = figure.add_axes((left / width, bottom / height, across / width, up / height))
+    axes.set_axis_off()
+    return axes
+
+
+def draw(axes: Axes, mosaic: Images) -> None:
+    # "none" hands the pixels to the SVG as they are, instead of resampling them to the figure's resolution.
+    axes.imshow(mosaic, interpolation="none", aspect="auto")
+
+
+def _pixels_between(height: int) -> int:
+    return max(1, round(_GAP * height))
+
+
+def _widest(texts: Sequence[str]) -> float:
+    lines = (line for text in texts for line in text.splitlines())
+    return max((text_width(line, size=SMALL_SIZE, bold=False) for line in lines), default=0.0)
+
+
+def _sides(panel: Panel) -> float:
+    """How many images wide it is."""
+    number, _, width = panel.images.shape[1:4]
+    gap = _pixels_between(panel.images.shape[2]) / width
+    return float(number * (1 + gap) - gap + (_SPLIT - gap) * bool(panel.split))
+
+
+def _body_sides(panel: Panel) -> float:
+    """How many images' widths high it is."""
+    number, _, height, width = panel.images.shape[:4]
+    gap = _pixels_between(height)
+    return float((number * (height + gap) - gap) / width)
+
+
+def _head(panel: Panel, side: float) -> float:
+    """Inches over the images."""
+    title = 0.22 * bool(panel.title)
+    widest = _widest(panel.columns)
+    if not widest:
+        return title + 0.04
+    slanted = widest > side
+    return title + 0.05 + (widest * math.sin(math.radians(_SLANT)) + 0.09 if slanted else 0.14)
+
+
+def _draw_panel(axes: Axes, panel: Panel, *, side: float, slot: float, labelled: bool) -> None:
+    number_rows, number_columns, height, width = panel.images.shape[:4]
+    parts = [slice(0, panel.split), slice(panel.split, None)] if panel.split else [slice(None)]
+    shown = np.ones(panel.images.shape[:2], bool) if panel.shown is None else panel.shown
+    mosaics = [
+        tile(panel.images[:, part].reshape(-1, *panel.images.shape[2:]), columns, shown=shown[:, part].ravel())
+        for part in parts
+        if (columns := panel.images[:, part].shape[1])
+    ]
+    draw(axes, join(mosaics, gap=_SPLIT * width))
+    across, up = axes.get_position().width * WIDTH, side * _body_sides(panel)
+    step = width + _pixels_between(height)
+    shift = round(_SPLIT * width) - _pixels_between(height)
+    slanted = _widest(panel.columns) > side
+    for place, text in zip(range(number_columns), panel.columns, strict=False):
+        x = place * step + shift * (bool(panel.split) and place >= panel.split) + width / 2
+        turned: dict[str, Any] = {"rotation": _SLANT, "rotation_mode": "anchor", "ha": "left"} if slanted else {}
+        where = {"ha": "center", "va": "bottom", "fontsize": SMALL_SIZE, "color": MUTED, **turned}
+        axes.annotate(text, (x, -0.5), (0, 3), textcoords="offset points", **where)
+    for place, text in zip(range(number_rows), panel.rows if labelled else (), strict=False):
+        y = place * (height + _pixels_between(height)) + height / 2
+        size = SMALL_SIZE * min(1.0, MOST_LABEL_WIDTH / max(_widest([text]), 1e-9))
+        where = {"ha": "right", "va": "center", "fontsize": size, "color": panel.row_colour}
+        axes.annotate(text, (-0.5, y), (-5, 0), textcoords="offset points", linespacing=1.15, **where)
+    if panel.title:
+        y = 1 + (_head(panel, side) - 0.16) / up
+        size = fitting_size(panel.title, max(across, slot * 0.9))
+        where = {"transform": axes.transAxes, "fontweight": "bold", "color": panel.colour or INK, "fontsize": size}
+        axes.text(0, y, panel.title, va="baseline", **where)
+
+
+def _label(axes: Axes, row: Row, *, size: float = NAME_SIZE) -> None:
+    beside: dict[str, Any] = {"transform": axes.transAxes, "ha": "right"}
+    where = "bottom" if row.remark else "center"
+    axes.text(-0.012, 0.5, row.label, va=where, color=row.colour, fontweight="bold", fontsize=size, **beside)
+    axes.text(-0.012, 0.46, row.remark, va="top", color=MUTED, fontsize=SMALL_SIZE, **beside)
