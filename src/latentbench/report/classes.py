@@ -1,0 +1,143 @@
+"""Samples class by class: how they look, whether they are recognised, how diverse they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from latentbench.report.mosaics import names
+from latentbench.report.quantities import decimals
+from latentbench.report.results import Experiment, Study
+from latentbench.report.show import Drawing, Table
+from latentbench.report.style import colour_of, house_style
+from latentbench.report.tables import ABSENT, pipe_table
+from latentbench.report.tiles import Panel, panels_figure
+
+# Images of a class, by how many models stand beside one another.
+_COLUMNS = {1: 10, 2: 8, 3: 7}
+_MOST_CLASSES = 20
+
+Rows = Mapping[str, Mapping[str, Any]]  # by class
+
+
+def samples_by_class(study: Study) -> Drawing:
+    """A panel per model, a row per class."""
+    present, notes = study.examining("class_samples", "class_counts", facts=["classes"])
+    if not present:
+        return Drawing(None, notes=notes)
+    across = min(3, len(present))
+    panels = [_panel(experiment, _COLUMNS[across]) for experiment in present]
+    with house_style():
+        figure = panels_figure(panels, across=across)
+    return Drawing(figure, f"Samples by class, of {names(present)}.", notes)
+
+
+def class_tables(study: Study) -> list[tuple[str, Table, str]]:
+    """A name, a table of a row per class and a column per model, and its caption, by quantity and dataset."""
+    tables = []
+    for dataset, experiments in study.by_dataset().items():
+        where = f" on {dataset}" if len(study.by_dataset()) > 1 else ""
+        rows = {e.name: rows_of(e) for e in experiments if rows_of(e)}
+        asked = {e.name: rows[e.name] for e in experiments if e.name in rows and _is_asked(e)}
+        recognised = {name: rows[name] for name in rows if name not in asked}
+        tables += [
+            (f"class accuracy{where}", _accuracy(asked), _ACCURACY.format(where)),
+            (f"class shares{where}", _shares(recognised), _SHARES.format(where)),
+            (f"class diversity{where}", _diversity(rows), _DIVERSITY.format(where)),
+        ]
+    return [each for each in tables if each[1].markdown is not None]
+
+
+_ACCURACY = (
+    "The share of samples (%) of conditional models{} that the classifier recognises as the class asked for; ± is "
+    "the standard deviation over sampling seeds, where there are several. The best of each row in bold."
+)
+_SHARES = (
+    "The share of samples (%) of models that cannot be asked for a class{} that the classifier recognises as each. "
+    "A class that hardly occurs is one that the model has dropped."
+)
+_DIVERSITY = (
+    "Diversity within each class{}: the root mean square distance between two samples of the class in the "
+    "classifier's feature space, beside that of real test images. Where it is below theirs, samples of the class are "
+    "more alike than images are."
+)
+
+
+def rows_of(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
+    """What metrics.json says of each class, by its name."""
+    return {str(row["name"]): row for row in (experiment.metrics or {}).get("classes") or []}
+
+
+def by_class(models: Mapping[str, Rows], written: Callable[[Mapping[str, Any]], str]) -> list[list[str]]:
+    """A row per class with its name, and a cell per model."""
+    classes = dict.fromkeys(name for rows in models.values() for name in rows)
+    return [[name, *(written(rows[name]) if name in rows else ABSENT for rows in models.values())] for name in classes]
+
+
+def percent(value: float | None) -> str:
+    return ABSENT if value is None else f"{100 * value:.1f}"
+
+
+def _is_asked(experiment: Experiment) -> bool:
+    return (experiment.metrics or {}).get("classes_by") == "asked"
+
+
+def _panel(experiment: Experiment, number: int) -> Panel:
+    """The empty places of a class with few samples stay empty."""
+    images = experiment.examined["class_samples"][:_MOST_CLASSES, :number]
+    counts = experiment.examined["class_counts"][:_MOST_CLASSES]
+    titles = list(rows_of(experiment))[:_MOST_CLASSES]
+    shown = np.arange(images.shape[1]) < counts[:, None]
+    return Panel(experiment.name, colour_of(experiment.index), images, titles, shown=shown)
+
+
+def _accuracy(models: Mapping[str, Rows]) -> Table:
+    if not models:
+        return Table(None)
+
+    def written(row: Mapping[str, Any]) -> str:
+        spread = row.get("label_accuracy_std")
+        return percent(row.get("label_accuracy")) + (f" ± {percent(spread)}" if spread is not None else "")
+
+    return Table(pipe_table(["Class", *models], map(_bold_best, by_class(models, written)), texts=1))
+
+
+def _bold_best(line: list[str]) -> list[str]:
+    """Every cell that reads like the best is bold, if there is anything to beat."""
+    values = {cell.partition(" ")[0] for cell in line[1:]} - {ABSENT}
+    if len(line) <= 2 or not values:
+        return line
+    best = max(values, key=float)
+    bold = [f"**{best}**{cell.removeprefix(best)}" if cell.partition(" ")[0] == best else cell for cell in line[1:]]
+    return [line[0], *bold]
+
+
+def _shares(models: Mapping[str, Rows]) -> Table:
+    if not models:
+        return Table(None)
+    totals = {name: sum(row["num_samples"] for row in rows.values()) or 1 for name, rows in models.items()}
+    shares = {
+        name: {title: {"share": row["num_samples"] / totals[name]} for title, row in rows.items()}
+        for name, rows in models.items()
+    }
+    return Table(pipe_table(["Class", *models], by_class(shares, lambda row: percent(row["share"])), texts=1))
+
+
+def _diversity(models: Mapping[str, Rows]) -> Table:
+    """With real images in the last column; all models were held against the same ones."""
+    if not models:
+        return Table(None)
+    found = [row["diversity"] for rows in models.values() for row in rows.values() if row.get("diversity")]
+    places = decimals(found)
+
+    def written(value: float | None) -> str:
+        return ABSENT if value is None else f"{value:,.{places}f}"
+
+    real: dict[str, float | None] = {}
+    for rows in models.values():
+        real |= {name: row.get("real_diversity") for name, row in rows.items()}
+    lines = by_class(models, lambda row: written(row.get("diversity")))
+    lines = [[*line, written(real[line[0]])] for line in lines]
+    return Table(pipe_table(["Class", *models, "*real images*"], lines, texts=1))

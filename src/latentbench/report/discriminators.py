@@ -1,0 +1,154 @@
+"""What the discriminators of GANs are worth: how often they are right, class by class, and their scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from latentbench.report.classes import by_class, percent
+from latentbench.report.lines import ROW_HEIGHT
+from latentbench.report.mosaics import names
+from latentbench.report.results import Experiment, Study
+from latentbench.report.show import Drawing, Table
+from latentbench.report.style import INK, MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style
+from latentbench.report.tables import pipe_table
+
+_SHARES = {
+    "accuracy": "Right",
+    "called_fake": "Called fake",
+    "false_positives": "Generated called real",
+    "false_negatives": "Real called fake",
+}
+_HEADROOM = 1.4  # of the highest peak, for the names
+_BINS = 40
+_TAILS = 0.002  # of the scores on either side that do not widen the axis
+
+
+def judgements(study: Study) -> Table:
+    """A row per GAN: what its discriminator makes of real and of generated images."""
+    judged = _judged(study)
+    if not judged:
+        return Table(None)
+    rows = {name: facts["all"] for name, facts in judged.items()}
+    return Table(_full("Model", rows))
+
+
+def judgements_by_class(study: Study) -> list[tuple[str, Table, str]]:
+    """A name, a table of a row per class, and its caption; of one model with all shares, of several one share each."""
+    judged = {name: _by_name(facts) for name, facts in _judged(study).items() if facts.get("classes")}
+    if len(judged) == 1:
+        [(name, rows)] = judged.items()
+        return [("discriminator by class", Table(_full("Class", rows)), f"The same of **{name}**, class by class.")]
+    tables = []
+    for key, title, caption in (
+        ("accuracy", "accuracy", "The share (%) that each discriminator is right on, class by class."),
+        ("false_positives", "false positives", "The share (%) of generated images of a class that it calls real."),
+        ("false_negatives", "false negatives", "The share (%) of real test images of a class that it calls fake."),
+    ):
+        lines = by_class(judged, _share(key))
+        if lines:
+            table = Table(pipe_table(["Class", *judged], lines, texts=1))
+            tables.append((f"discriminator {title} by class", table, caption))
+    return tables
+
+
+def verdicts(study: Study) -> str:
+    """By what rule each discriminator is taken at its word, and what it amounts to."""
+    judged = _judged(study)
+    rules = {str(facts["rule"]) for facts in judged.values()}
+    shared = [next(iter(rules))] if len(rules) == 1 else []
+    sentences = [
+        f"**{name}**: " + " ".join([*([] if shared else [str(facts["rule"])]), str(facts["verdict"])])
+        for name, facts in judged.items()
+    ]
+    return "\n\n".join([*shared, *sentences])
+
+
+def score_histograms(study: Study) -> Drawing:
+    """How the scores of training, test and generated images are spread, a panel per GAN, with the threshold."""
+    splits = ("scores_train", "scores_test", "scores_generated")
+    present, notes = study.examining(*splits, facts=["discriminator"])
+    if not present:
+        return Drawing(None, notes=notes)
+    columns = 2 if len(present) == 4 else min(3, len(present))
+    rows = math.ceil(len(present) / columns)
+    with house_style():
+        layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
+        figure = Figure(figsize=(WIDTH, 0.1 + (ROW_HEIGHT if rows > 1 else 1.15 * ROW_HEIGHT) * rows), layout=layout)
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for experiment, axes in zip(present, grid, strict=False):
+            _histograms(axes, experiment, inches=WIDTH / columns)
+        for axes in grid[len(present) :]:
+            axes.set_axis_off()
+    return Drawing(figure, f"Histograms of the discriminators' scores, of {names(present)}.", notes)
+
+
+def _judged(study: Study) -> dict[str, Mapping[str, Any]]:
+    return {e.name: facts for e in study.experiments if (facts := (e.metrics or {}).get("discriminator"))}
+
+
+def _share(key: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: percent(row.get(key))
+
+
+def _by_name(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {str(row["name"]): row for row in facts["classes"]}
+
+
+def _full(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """All that is known of each row."""
+    lines = [
+        [name, *(f"{row[key]:,}" for key in ("num_real", "num_generated")), *(percent(row.get(key)) for key in _SHARES)]
+        for name, row in rows.items()
+    ]
+    header = [title, "Real images", "Generated", *(f"{name}, %" for name in _SHARES.values())]
+    return pipe_table(header, lines, texts=1)
+
+
+def _histograms(axes: Axes, experiment: Experiment, *, inches: float) -> None:
+    colour = colour_of(experiment.index)
+    kinds = {"training": ("train", MUTED), "test": ("test", INK), "generated": ("generated", colour)}
+    scores = {name: experiment.examined[f"scores_{key}"].astype(float) for name, (key, _) in kinds.items()}
+    low, high = np.quantile(np.concatenate(list(scores.values())), [_TAILS, 1 - _TAILS])
+    threshold = float((experiment.metrics or {})["discriminator"]["threshold"])
+    edges = np.linspace(low, high + 1e-6 * (1 + abs(high)), _BINS + 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    peaks = {}
+    for name, (_, ink) in kinds.items():
+        # Shares of each kind, so that their numbers do not matter.
+        shares = 100 * np.histogram(scores[name], edges)[0] / max(len(scores[name]), 1)
+        filled = name == "training"
+        axes.stairs(shares, edges, color=ink, fill=filled, alpha=0.3 if filled else 1, linewidth=1.2)
+        peaks[name] = (float(middles[shares.argmax()]), float(shares.max()))
+    top = max(height for _, height in peaks.values())
+    axes.set_ylim(0, _HEADROOM * top)
+    axes.set_xlim(min(low, threshold), max(edges[-1], threshold))
+    axes.axvline(threshold, ymax=1 / _HEADROOM, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    _name_peaks(
+        axes, {name: place for name, (place, _) in peaks.items()}, {name: ink for name, (_, ink) in kinds.items()}
+    )
+    size = fitting_size(experiment.name, 0.8 * inches)
+    axes.set_title(experiment.name, color=colour, fontsize=size)
+    axes.set_xlabel("score")
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+
+
+def _name_peaks(axes: Axes, places: Mapping[str, float], inks: Mapping[str, str]) -> None:
+    """Names over the peaks: training and generated images away from each other, test images over both."""
+    left, right = axes.get_xlim()
+    along = {name: (place - left) / (right - left) for name, place in places.items()}
+    is_left = along["generated"] <= along["training"]
+    for name, level in (("generated", 0), ("training", 0), ("test", 1)):
+        outwards = (name == "generated") == is_left
+        room = along[name] > 0.3 if outwards else along[name] < 0.7
+        side = "center" if name == "test" or not room else ("right" if outwards else "left")
+        where = (min(max(along[name], 0.08), 0.92), (1.04 + 0.17 * level) / _HEADROOM)
+        axes.text(*where, name, transform=axes.transAxes, ha=side, color=inks[name], fontsize=SMALL_SIZE)

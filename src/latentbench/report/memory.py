@@ -1,0 +1,92 @@
+"""Whether samples are new: how near they come to training images, and the nearest ones beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latentbench.report.mosaics import names
+from latentbench.report.results import METRICS, Experiment, Study
+from latentbench.report.show import Drawing, Table
+from latentbench.report.style import colour_of, house_style
+from latentbench.report.tables import Column, measured, models_table
+from latentbench.report.tiles import Images, Row, join, rows_figure, strip
+
+_EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
+_GROUPS = 3  # samples in a row, each with its nearest training images
+_ROWS = {"closest": 0, "not selected": 1}  # which half of the stored samples
+
+
+def nearness(study: Study) -> Table:
+    """The share of samples nearer to a training image than half of the unseen real images are, a row per model."""
+    _, notes = study.having("metrics.csv", "evaluate", lambda e: e.checkpoints)
+    keys = {extractor: f"nearer_{extractor}" for extractor in dict.fromkeys(metric.extractor for metric in METRICS)}
+    columns = [
+        Column(
+            f"Nearer than unseen images ({_EXTRACTORS[extractor]}), %",
+            measured(key),
+            0,
+            lambda value, _: f"{100 * value:.1f}",
+            metric=key,
+        )
+        for extractor, key in keys.items()
+    ]
+    if not any(column.value(e) for column in columns for e in study.experiments):
+        return Table(None, notes)
+    return Table(models_table(study, columns), notes)
+
+
+def copies(study: Study) -> Drawing:
+    """Samples, and beside each its nearest training images: the closest of all, then samples nobody selected."""
+    present, notes = study.examining("memory_samples", "memory_nearest")
+    if not present:
+        return Drawing(None, notes=notes)
+    rows = [
+        Row(experiment.name, colour_of(experiment.index), _groups(experiment, half), remark)
+        for experiment in present
+        for remark, half in _ROWS.items()
+    ]
+    with house_style():
+        figure = rows_figure(rows, block=len(_ROWS), header=_header(present[0]))
+    return Drawing(figure, f"Samples beside their three nearest training images, of {names(present)}.", notes)
+
+
+def verdicts(study: Study) -> str:
+    """On which models copies were found, or that none were."""
+    asked = {e.name: _facts(e) for e in study.experiments if _facts(e)}
+    found = [f"**{name}**: {facts['verdict']}" for name, facts in asked.items() if facts.get("verdict")]
+    if found or not asked:
+        return " ".join(found)
+    return "Of no model most samples lie so near to training images that they look like copies."
+
+
+def scope(study: Study) -> str:
+    """How many samples were held against how many training images."""
+    sizes = {(int(facts["num_samples"]), int(facts["num_training"])) for e in study.experiments if (facts := _facts(e))}
+    return " ".join(
+        f"{samples:,} samples of each sampling seed were held against {images:,} training images."
+        for samples, images in sorted(sizes)
+    )
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    return (experiment.metrics or {}).get("memory") or {}
+
+
+def _groups(experiment: Experiment, half: int) -> Images:
+    """Each sample and, a little apart, its nearest training images."""
+    samples, nearest = experiment.examined["memory_samples"], experiment.examined["memory_nearest"]
+    number = len(samples) // 2
+    shown = slice(half * number, half * number + min(_GROUPS, number))
+    side = samples.shape[2]
+    groups = [
+        join([strip(sample[None]), strip(training)], gap=0.2 * side)
+        for sample, training in zip(samples[shown], nearest[shown], strict=True)
+    ]
+    return join(groups, gap=0.7 * side)
+
+
+def _header(experiment: Experiment) -> list[tuple[str, float]]:
+    """Over the first group what stands in it, which holds for all."""
+    side, gap = experiment.examined["memory_samples"].shape[2], 0.2
+    within = strip(experiment.examined["memory_nearest"][0]).shape[1]
+    return [("sample", side / 2), ("nearest real", side * (1 + gap) + within / 2)]

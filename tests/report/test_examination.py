@@ -1,0 +1,187 @@
+"""What evaluation leaves beside its metrics: copies, classes and discriminators, in pictures, tables and words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from latentbench.artifacts.files import read_arrays, read_json, write_arrays
+from latentbench.artifacts.layout import EXAMINATION, LAST_METRICS
+from latentbench.errors import ArtifactError
+from latentbench.report import classes, discriminators, figures, memory
+from latentbench.report.results import open_study
+from latentbench.report.style import to_svg
+from tests.report.conftest import SIX, change, keep_arrays
+from tests.report.test_tables import cells, column
+
+DRAWINGS = (memory.copies, classes.samples_by_class, discriminators.score_histograms)
+
+
+def words_of(drawing) -> set[str]:
+    return {text.get_text() for text in drawing.figure.findobj(Text)}
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_picture_is_drawn_of_one_model_and_of_many(make_study, draw, channels):
+    for scores in (SIX, {"dcgan": (20.0, None)}):
+        drawing = draw(open_study(make_study(scores, channels=channels)))
+        assert to_svg(drawing.figure).startswith("<svg")
+        assert drawing.notes == []
+        assert "dcgan" in words_of(drawing)
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_what_was_not_examined_is_said_and_what_cannot_be_is_not(make_study, draw):
+    folder = make_study()
+    (folder / "dcgan" / EXAMINATION).unlink()
+    drawing = draw(open_study(folder))
+    assert "dcgan" not in words_of(drawing)
+    assert drawing.notes == [f"There is no {EXAMINATION} of dcgan yet; `latentbench evaluate` writes it."]
+    folder = make_study()
+    for path in folder.glob(f"*/{EXAMINATION}"):
+        keep_arrays(path, "another")
+        write_arrays(path, {"another": np.zeros(1)})
+    drawing = draw(open_study(folder))
+    assert drawing.figure is None
+    assert drawing.notes == []
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_damaged_arrays_are_named(make_study, draw):
+    folder = make_study()
+    path = folder / "vae" / EXAMINATION
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ArtifactError, match=r"vae/evaluation/arrays\.npz is damaged"):
+        draw(open_study(folder))
+
+
+def test_arrays_are_read_once(make_study):
+    folder = make_study()
+    experiment = open_study(folder).experiments[0]
+    first = experiment.examined
+    (folder / "vae" / EXAMINATION).unlink()
+    assert experiment.examined is first
+
+
+def test_share_nearer_than_unseen_images_is_that_of_the_file(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "dcgan": (10.0, 0.4)})
+    table = memory.nearness(open_study(folder)).markdown
+    assert column(table, "Nearer") == {"vae": "75.0 ± 1.0", "dcgan": "25.0 ± 1.0", "*real images*": "50.0"}
+    for path in folder.glob("*/metrics.csv"):
+        path.write_text(path.read_text().replace("nearer", "other"))
+    assert memory.nearness(open_study(folder)).markdown is None
+
+
+def test_copies_are_named_where_there_are_any(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "dcgan": (10.0, 0.4)})
+    assert memory.verdicts(open_study(folder)) == "**vae**: It copies. **dcgan**: It copies."
+    assert memory.scope(open_study(folder)).startswith("5,000 samples of each sampling seed were held against 10,000")
+    for name in ("vae", "dcgan"):
+        path = folder / name / LAST_METRICS
+        change(path, memory=read_json(path)["memory"] | {"verdict": ""})
+    assert memory.verdicts(open_study(folder)).startswith("Of no model")
+    for path in folder.glob(f"*/{LAST_METRICS}"):
+        change(path, memory=None)
+    assert memory.verdicts(open_study(folder)) == memory.scope(open_study(folder)) == ""
+
+
+def test_first_rows_are_the_closest_then_those_nobody_selected(make_study):
+    folder = make_study({"vae": (30.0, 0.4)}, side=4)
+    samples = np.zeros((16, 4, 4, 1), np.uint8) + np.arange(16, dtype=np.uint8)[:, None, None, None]
+    arrays = read_arrays(folder / "vae" / EXAMINATION)
+    write_arrays(folder / "vae" / EXAMINATION, arrays | {"memory_samples": samples})
+    closest, unselected = (axes.images[0].get_array() for axes in memory.copies(open_study(folder)).figure.axes)
+    assert closest[0, 0, 0] == 0
+    assert unselected[0, 0, 0] == 8
+
+
+def class_table(study, name):
+    return next(table.markdown for title, table, _ in classes.class_tables(study) if title == name)
+
+
+def test_class_tables_hold_what_was_measured(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "conditional-vae": (25.0, 0.2), "conditional-dcgan": (18.0, 0.2)})
+    path = folder / "conditional-vae" / LAST_METRICS
+    rows = read_json(path)["classes"]
+    change(path, classes=[rows[0] | {"label_accuracy": 0.95}, rows[1] | {"label_accuracy": None}, *rows[2:]])
+    study = open_study(folder)
+    accuracy = class_table(study, "class accuracy")
+    assert cells(accuracy, "airplane") == ["airplane", "**95.0** ± 1.0", "90.0 ± 1.0"]
+    assert cells(accuracy, "automobile") == ["automobile", "– ± 1.0", "**88.0** ± 1.0"]
+    shares = [float(share) for share in column(class_table(study, "class shares"), "vae").values()]
+    assert shares[0] == pytest.approx(100 * 400 / 4900, abs=0.05)
+    assert sum(shares) == pytest.approx(100, abs=0.5)
+    assert cells(class_table(study, "class diversity"), "truck") == ["truck", "7.30", "7.30", "7.30", "12.00"]
+
+
+def test_study_without_classes_has_no_class_tables(make_study):
+    assert classes.class_tables(open_study(make_study(classes=[]))) == []
+
+
+def test_class_with_few_samples_has_empty_places(make_study):
+    drawing = classes.samples_by_class(open_study(make_study({"conditional-dcgan": (18.0, 0.2)}, side=4)))
+    [axes] = drawing.figure.axes
+    opaque = axes.images[0].get_array()[..., 3]
+    assert (opaque[0, ::5] == 255).all()
+    assert (opaque[-1, ::5] == 255).tolist() == [True] * 4 + [False] * 6
+
+
+def test_judgements_hold_what_was_measured(make_study):
+    study = open_study(make_study())
+    table = discriminators.judgements(study).markdown
+    assert cells(table, "dcgan") == ["dcgan", "500", "500", "80.0", "55.0", "15.0", "25.0"]
+    assert "vae" not in table
+    assert [name for name, *_ in discriminators.judgements_by_class(study)] == [
+        f"discriminator {what} by class" for what in ("accuracy", "false positives", "false negatives")
+    ]
+    accuracy, positives, negatives = (table.markdown for _, table, _ in discriminators.judgements_by_class(study))
+    assert cells(accuracy, "automobile") == ["automobile", "74.0", "74.0"]
+    assert cells(positives, "automobile") == ["automobile", "21.0", "21.0"]
+    assert cells(negatives, "automobile") == ["automobile", "31.0", "31.0"]
+
+
+def test_one_discriminator_has_one_table_by_class(make_study):
+    folder = make_study({"dcgan": (20.0, 0.3)})
+    path = folder / "dcgan" / LAST_METRICS
+    judged = read_json(path)["discriminator"]
+    judged["classes"][0] |= {"num_generated": 0, "accuracy": None, "called_fake": None, "false_positives": None}
+    change(path, discriminator=judged)
+    [(_, table, caption)] = discriminators.judgements_by_class(open_study(folder))
+    assert cells(table.markdown, "airplane") == ["airplane", "500", "0", "–", "–", "–", "28.0"]
+    assert "**dcgan**" in caption
+
+
+def test_rule_is_told_once_unless_it_differs(make_study):
+    folder = make_study()
+    text = discriminators.verdicts(open_study(folder))
+    assert text.count("above 0.") == 1
+    assert "**wgan-gp**: It tells most" in text
+    path = folder / "wgan-gp" / LAST_METRICS
+    change(path, discriminator=read_json(path)["discriminator"] | {"rule": "Another.", "verdict": "It is biased."})
+    text = discriminators.verdicts(open_study(folder))
+    assert "**dcgan**: An image is called real where its score is above 0. It tells" in text
+    assert "**wgan-gp**: Another. It is biased." in text
+
+
+def test_study_without_discriminators_says_nothing_of_them(make_study):
+    study = open_study(make_study({"vae": (30.0, 0.4)}))
+    assert discriminators.judgements(study).markdown is None
+    assert discriminators.judgements_by_class(study) == []
+    assert discriminators.verdicts(study) == ""
+
+
+def test_scores_that_are_all_the_same_are_drawn(make_study):
+    folder = make_study({"dcgan": (20.0, 0.3)})
+    same = {f"scores_{split}": np.full(5, 0.0, np.float32) for split in ("train", "test", "generated")}
+    write_arrays(folder / "dcgan" / EXAMINATION, same)
+    assert to_svg(discriminators.score_histograms(open_study(folder)).figure)
+
+
+def test_two_halves_have_a_line_with_its_name(make_study):
+    folder = make_study()
+    assert {"real images", "two halves"} <= words_of(figures.metric_curves(open_study(folder)))
+    for path in folder.glob(f"*/{LAST_METRICS}"):
+        change(path, halves=None)
+    assert "two halves" not in words_of(figures.metric_curves(open_study(folder)))
