@@ -1,0 +1,181 @@
+"""What exploration leaves: every question to the latent space in pictures, tables and words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from latentbench.artifacts.files import read_arrays, read_json, write_arrays
+from latentbench.artifacts.layout import EXPLORATION, EXPLORED
+from latentbench.errors import ArtifactError
+from latentbench.report import codes, mosaics, paths, reconstruction, surroundings, tables, words
+from latentbench.report.results import open_study
+from latentbench.report.style import to_svg
+from tests.report.conftest import SIX, change
+from tests.report.imagined import CLASSES
+from tests.report.test_tables import column
+
+OF_ALL = (
+    *(mosaics.samples, mosaics.reconstructions, paths.interpolations, reconstruction.best_and_worst),
+    *(surroundings.truncated, surroundings.means, surroundings.scaled, surroundings.noise_around_mean),
+)
+OF_ENCODERS = (codes.maps, codes.usage, surroundings.walks)
+OF_CONDITIONAL = (surroundings.noise_around_labels, surroundings.random_embeddings)
+OF_GANS = (reconstruction.inversion_curves,)
+DRAWINGS = (*OF_ALL, *OF_ENCODERS, *OF_CONDITIONAL, *OF_GANS)
+
+
+def words_of(drawing) -> set[str]:
+    return {text.get_text() for text in drawing.figure.findobj(Text)}
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_every_picture_is_drawn_of_many_colour_models(make_study, draw):
+    drawing = draw(open_study(make_study(SIX, channels=3)))
+    assert to_svg(drawing.figure).startswith("<svg")
+    assert drawing.notes == []
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+@pytest.mark.parametrize("name", ["conditional-vae", "conditional-dcgan"])
+def test_every_picture_is_drawn_of_one_model_that_can_be_asked(make_study, draw, name):
+    drawing = draw(open_study(make_study({name: (12.0, None)})))
+    asked = draw in OF_ALL + OF_CONDITIONAL + (OF_ENCODERS if name == "conditional-vae" else OF_GANS)
+    assert (drawing.figure is not None) == asked
+    assert drawing.notes == []
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_data_without_classes_are_drawn_without_them(make_study, draw):
+    drawing = draw(open_study(make_study(classes=[])))
+    assert (drawing.figure is not None) == (draw not in OF_CONDITIONAL)
+    assert drawing.figure is None or not words_of(drawing) & set(CLASSES)
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_what_was_not_explored_is_said_and_what_cannot_be_is_not(make_study, draw):
+    folder = make_study(SIX)
+    (folder / "conditional-vae" / EXPLORED).unlink()
+    (folder / "conditional-dcgan" / EXPLORED).unlink()
+    drawing = draw(open_study(folder))
+    missing = "conditional-vae and conditional-dcgan"
+    assert drawing.notes == [f"There is no {EXPLORED} of {missing} yet; `latentbench explore` writes it."]
+    for path in folder.glob(f"*/{EXPLORED}"):
+        write_arrays(path, {"another": np.zeros(1)})
+    drawing = draw(open_study(folder))
+    assert drawing.figure is None
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_damaged_arrays_are_named(make_study, draw):
+    folder = make_study({"vae": (12.0, None)})
+    (folder / "vae" / EXPLORED).write_bytes(b"damaged")
+    with pytest.raises(ArtifactError, match=r"vae/latent/arrays\.npz is damaged"):
+        draw(open_study(folder))
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_words_stay_on_the_page(make_study, draw):
+    figure = draw(open_study(make_study(SIX, channels=3))).figure
+    figure.draw_without_rendering()
+    # Tick labels are left to matplotlib, which keeps some that it does not show.
+    written = [*figure.texts, *(text for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title))]
+    for text in written:
+        if text.get_text():
+            extent = text.get_window_extent()
+            assert extent.x0 >= -2, text.get_text()
+            assert extent.x1 <= figure.bbox.x1 + 2, text.get_text()
+
+
+def test_rows_and_columns_say_what_was_changed(make_study):
+    study = open_study(make_study(SIX))
+    assert {"plain", "τ = 2", "τ = 0.5"} <= words_of(surroundings.truncated(study))
+    assert {"real", "t\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0", "1.25"} <= words_of(surroundings.scaled(study))
+    assert {"σ = 0.1", "σ = 2", "automobile"} <= words_of(surroundings.noise_around_mean(study))
+    assert {"zero", "automobile", "dcgan"} <= words_of(surroundings.means(study))
+    walks = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(surroundings.walks(study))}
+    assert {"Smiling\n90 % (base 60 %)", "Wearing Lipstick\n84 % (base 60 %)", "−3 σ", "0 σ", "+3 σ"} <= walks
+
+
+def test_random_embedding_is_named_by_its_nearest_label_and_what_is_seen(make_study):
+    folder = make_study({"conditional-dcgan": (12.0, None)})
+    study = open_study(folder)
+    shown = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(surroundings.random_embeddings(study))}
+    assert "near automobile (0.6)\nseen as automobile 70 %" in shown
+    agreement = surroundings.embedding_agreement(study).replace("\N{NO-BREAK SPACE}", " ")
+    assert agreement == "The classifier sees the class of the nearest label in 70 % of conditional-dcgan."
+    change(folder / "conditional-dcgan" / EXPLORATION, embedding_agreement=None)
+    assert surroundings.embedding_agreement(open_study(folder)) == ""
+
+
+def test_paths_show_pairs_within_and_between_classes(make_study):
+    folder = make_study()
+    drawing = paths.interpolations(open_study(folder))
+    assert {"airplane to airplane", "deer to truck", "linear path", "spherical path"} <= words_of(drawing)
+    arrays = read_arrays(folder / "vae" / EXPLORED)
+    arrays["interpolation_linear_distance"][:] = 3.0
+    arrays["interpolation_spherical_distance"][:] = np.linspace(0, 1.25, arrays["interpolation_linear"].shape[1])
+    write_arrays(folder / "vae" / EXPLORED, arrays)
+    told = paths.realism(open_study(folder))
+    assert "vae: 3.00 on linear and 1.25 on spherical paths, over 6 pairs." in told
+    for path in folder.glob(f"*/{EXPLORED}"):
+        kept = {name: array for name, array in read_arrays(path).items() if "distance" not in name}
+        write_arrays(path, {name: array for name, array in kept.items() if not name.endswith("_classes")})
+    study = open_study(folder)
+    assert paths.realism(study) == ""
+    assert not {"distance to\nnearest real", "probability\nof the class"} & words_of(paths.interpolations(study))
+
+
+def test_reconstruction_errors_are_those_of_the_file(make_study):
+    folder = make_study()
+    path = folder / "vae" / EXPLORATION
+    measured = read_json(path)["reconstruction"]
+    change(path, reconstruction={"train": measured["train"] | {"mse": 0.002}, "test": measured["test"] | {"ssim": 0.9}})
+    table = reconstruction.reconstruction_errors(open_study(folder)).markdown
+    assert column(table, "MSE\N{NO-BREAK SPACE}↓, training")["vae"] == "**0.00200**"
+    assert column(table, "SSIM\N{NO-BREAK SPACE}↑, test") == {"vae": "**0.900**", "dcgan": "0.780", "wgan-gp": "0.780"}
+    assert column(tables.summary(open_study(folder)).markdown, "MSE")["dcgan"] == "**0.0120**"
+    for path in folder.glob(f"*/{EXPLORATION}"):
+        change(path, reconstruction=None)
+    study = open_study(folder)
+    assert reconstruction.reconstruction_errors(study).markdown is None
+    assert "MSE" not in tables.summary(study).markdown
+    assert "reconstructed best" not in words.headline(study)
+    assert study.contenders(study.experiments)[0].reconstruction_error is None
+
+
+def test_best_and_worst_have_their_errors(make_study):
+    drawing = reconstruction.best_and_worst(open_study(make_study({"vae": (12.0, None)})))
+    assert {".0010", ".0020", ".090", ".050", "real", "model"} <= words_of(drawing)
+
+
+def test_inversion_is_drawn_by_its_median(make_study):
+    folder = make_study({"dcgan": (12.0, None)})
+    errors = np.stack([np.full(201, value) for value in (0.01, 0.02, 0.9)])
+    arrays = read_arrays(folder / "dcgan" / EXPLORED)
+    write_arrays(folder / "dcgan" / EXPLORED, arrays | {"inversion_error": errors})
+    [axes] = reconstruction.inversion_curves(open_study(folder)).figure.axes
+    assert axes.lines[0].get_ydata()[-1] == pytest.approx(0.02)
+    assert axes.lines[0].get_xdata()[-1] == 200
+
+
+def test_usage_falls_and_is_counted(make_study):
+    folder = make_study()
+    study = open_study(folder)
+    variance, divergence = codes.usage(study).figure.axes
+    for axes in (variance, divergence):
+        values = axes.lines[0].get_ydata()
+        assert (np.diff(values) <= 0).all()
+    assert codes.active_units(study) == "Dimensions whose variance exceeds 0.01: vae 19 of 32."
+    change(folder / "vae" / EXPLORATION, active_units=3)
+    assert "vae 3 of 32" in codes.active_units(open_study(folder))
+    arrays = read_arrays(folder / "vae" / EXPLORED)
+    del arrays["usage_kl"]
+    write_arrays(folder / "vae" / EXPLORED, arrays)
+    assert len(codes.usage(open_study(folder)).figure.axes) == 1
+
+
+def test_maps_name_classes_and_variances(make_study):
+    drawn = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(codes.maps(open_study(make_study())))}
+    assert {"1st component (21 %)", "2nd component (12 %)", "t-SNE", "automobile"} <= drawn
