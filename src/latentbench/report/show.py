@@ -36,13 +36,31 @@ class Page:
     """Numbers figures and tables as they are first shown; showing one again keeps its number."""
 
     _shown: dict[str, list[str]] = field(default_factory=lambda: {"Figure": [], "Table": []})
+    _heading: str = ""  # waits for something to stand over
+    _said: set[str] = field(default_factory=set)  # notes of this section
+
+    def section(self, heading: str, *, optional: bool = False) -> None:
+        """A heading. An optional one is shown with the first text, figure or table under it, and without any not at
+        all: not every model can be asked everything."""
+        self._said = set()
+        self._heading = heading
+        if not optional:
+            self._open()
 
     def text(self, markdown: str) -> None:
-        _display("text/markdown", markdown)
+        if markdown:
+            self._open()
+            _display("text/markdown", markdown)
+
+    def _open(self) -> None:
+        if self._heading:
+            _display("text/markdown", f"## {self._heading}")
+            self._heading = ""
 
     def figure(self, name: str, drawing: Drawing, caption: str) -> None:
         """The figure with its caption under it."""
         if drawing.figure is not None:
+            self._open()
             _display("image/svg+xml", to_svg(drawing.figure), alt=drawing.description)
             self.text(f"**{self._number('Figure', name)}.** {caption}")
         self._notes(drawing.notes)
@@ -54,8 +72,11 @@ class Page:
         self._notes(table.notes)
 
     def _notes(self, notes: Sequence[str]) -> None:
-        if notes:
-            self.text("\n\n".join(f"*{note}*" for note in notes))
+        """Once in a section, of which every part may miss the same; none where an optional section has no part."""
+        new = [note for note in notes if note not in self._said]
+        if new and not self._heading:
+            self._said |= set(new)
+            self.text("\n\n".join(f"*{note}*" for note in new))
 
     def _number(self, kind: str, name: str) -> str:
         shown = self._shown[kind]
