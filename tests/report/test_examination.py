@@ -185,3 +185,14 @@ def test_two_halves_have_a_line_with_its_name(make_study):
     for path in folder.glob(f"*/{LAST_METRICS}"):
         change(path, halves=None)
     assert "two halves" not in words_of(figures.metric_curves(open_study(folder)))
+
+
+def test_scores_that_are_no_numbers_are_not_drawn(make_study):
+    folder = make_study({"dcgan": (20.0, 0.3)})
+    path = folder / "dcgan" / EXAMINATION
+    arrays = read_arrays(path)
+    arrays["scores_test"][:10] = np.nan
+    write_arrays(path, arrays)
+    assert to_svg(discriminators.score_histograms(open_study(folder)).figure)
+    write_arrays(path, arrays | {"scores_generated": np.full(9, np.nan)})
+    assert discriminators.score_histograms(open_study(folder)).figure is None

@@ -104,7 +104,7 @@ def test_random_embedding_is_named_by_its_nearest_label_and_what_is_seen(make_st
     shown = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(surroundings.random_embeddings(study))}
     assert "near automobile (0.6)\nseen as automobile 70 %" in shown
     agreement = surroundings.embedding_agreement(study).replace("\N{NO-BREAK SPACE}", " ")
-    assert agreement == "The classifier sees the class of the nearest label in 70 % of conditional-dcgan."
+    assert agreement == "The classifier sees the class of the nearest label in 70 % of the images of conditional-dcgan."
     change(folder / "conditional-dcgan" / EXPLORATION, embedding_agreement=None)
     assert surroundings.embedding_agreement(open_study(folder)) == ""
 
@@ -117,13 +117,14 @@ def test_paths_show_pairs_within_and_between_classes(make_study):
     arrays["interpolation_linear_distance"][:] = 3.0
     arrays["interpolation_spherical_distance"][:] = np.linspace(0, 1.25, arrays["interpolation_linear"].shape[1])
     write_arrays(folder / "vae" / EXPLORED, arrays)
-    told = paths.realism(open_study(folder))
-    assert "vae: 3.00 on linear and 1.25 on spherical paths, over 6 pairs." in told
+    farthest = paths.realism(open_study(folder)).markdown
+    assert column(farthest, "Linear")["vae"] == "3.00"
+    assert column(farthest, "Spherical")["vae"] == "**1.25**"
     for path in folder.glob(f"*/{EXPLORED}"):
         kept = {name: array for name, array in read_arrays(path).items() if "distance" not in name}
         write_arrays(path, {name: array for name, array in kept.items() if not name.endswith("_classes")})
     study = open_study(folder)
-    assert paths.realism(study) == ""
+    assert paths.realism(study).markdown is None
     assert not {"distance to\nnearest real", "probability\nof the class"} & words_of(paths.interpolations(study))
 
 
@@ -148,6 +149,14 @@ def test_reconstruction_errors_are_those_of_the_file(make_study):
 def test_best_and_worst_have_their_errors(make_study):
     drawing = reconstruction.best_and_worst(open_study(make_study({"vae": (12.0, None)})))
     assert {".0010", ".0020", ".090", ".050", "real", "model"} <= words_of(drawing)
+
+
+def test_too_few_images_for_a_best_and_a_worst_are_no_picture(make_study):
+    folder = make_study({"vae": (12.0, None)})
+    arrays = read_arrays(folder / "vae" / EXPLORED)
+    few = {name: array[:0] for name, array in arrays.items() if name.startswith(("best_", "worst_"))}
+    write_arrays(folder / "vae" / EXPLORED, arrays | few)
+    assert reconstruction.best_and_worst(open_study(folder)).figure is None
 
 
 def test_inversion_is_drawn_by_its_median(make_study):

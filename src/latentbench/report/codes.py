@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from latentbench.report.lines import ROW_HEIGHT, label_ends, scale_y
 from latentbench.report.mosaics import names
 from latentbench.report.quantities import NBSP
-from latentbench.report.results import Array, Experiment, Study
+from latentbench.report.reading import Array
+from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing
 from latentbench.report.style import CLASS_COLOURS, MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style
 

@@ -75,6 +75,8 @@ def score_histograms(study: Study) -> Drawing:
     """How the scores of training, test and generated images are spread, a panel per GAN, with the threshold."""
     splits = ("scores_train", "scores_test", "scores_generated")
     present, notes = study.examining(*splits, facts=["discriminator"])
+    # Of a model that diverged there are none.
+    present = [e for e in present if all(np.isfinite(e.examined[split]).any() for split in splits)]
     if not present:
         return Drawing(None, notes=notes)
     columns = 2 if len(present) == 4 else min(3, len(present))
@@ -115,7 +117,8 @@ def _full(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
 def _histograms(axes: Axes, experiment: Experiment, *, inches: float) -> None:
     colour = colour_of(experiment.index)
     kinds = {"training": ("train", MUTED), "test": ("test", INK), "generated": ("generated", colour)}
-    scores = {name: experiment.examined[f"scores_{key}"].astype(float) for name, (key, _) in kinds.items()}
+    stored = {name: experiment.examined[f"scores_{key}"].astype(float) for name, (key, _) in kinds.items()}
+    scores = {name: values[np.isfinite(values)] for name, values in stored.items()}
     low, high = np.quantile(np.concatenate(list(scores.values())), [_TAILS, 1 - _TAILS])
     threshold = float((experiment.metrics or {})["discriminator"]["threshold"])
     edges = np.linspace(low, high + 1e-6 * (1 + abs(high)), _BINS + 1)

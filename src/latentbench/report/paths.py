@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,11 @@ from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.lines import label_ends, scale_y
 from latentbench.report.mosaics import names
-from latentbench.report.quantities import listed
-from latentbench.report.results import Experiment, Study
-from latentbench.report.show import Drawing
+from latentbench.report.quantities import NBSP
+from latentbench.report.results import Experiment, Score, Study
+from latentbench.report.show import Drawing, Table
 from latentbench.report.style import MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style, text_width
+from latentbench.report.tables import Column, models_table
 from latentbench.report.tiles import LABEL_GAP, MOST_LABEL_WIDTH, draw, image_axes, strip
 
 KINDS = ("linear", "spherical")
@@ -49,17 +50,21 @@ def interpolations(study: Study) -> Drawing:
     return Drawing(figure, f"{what} {names(present)}.", notes)
 
 
-def realism(study: Study) -> str:
-    """How far from real images the paths of each model lead, in a sentence each."""
-    present, _ = study.exploring(*(f"interpolation_{kind}_distance" for kind in KINDS))
-    sentences = []
-    for experiment in present:
-        peaks = [float(experiment.explored[f"interpolation_{kind}_distance"].max(axis=1).mean()) for kind in KINDS]
-        number = len(experiment.explored["interpolation_linear_distance"])
-        shorter = listed([f"{peak:.2f} on {kind}" for peak, kind in zip(peaks, KINDS, strict=True)])
-        sentences.append(f"{experiment.name}: {shorter} paths, over {number} pairs.")
-    opening = "The largest distance to the nearest real image along a path is, on average,"
-    return " ".join([opening, *sentences]) if sentences else ""
+def realism(study: Study) -> Table:
+    """How far from real images the paths of each model lead at most, the mean over pairs."""
+    present, notes = study.exploring(*(f"interpolation_{kind}_distance" for kind in KINDS))
+    if not present:
+        return Table(None, notes)
+    columns = [Column(f"{kind.capitalize()} paths{NBSP}↓", _farthest(kind), -1) for kind in KINDS]
+    return Table(models_table(study, columns), notes)
+
+
+def _farthest(kind: str) -> Callable[[Experiment], Score | None]:
+    def value(experiment: Experiment) -> Score | None:
+        distances = experiment.explored.get(f"interpolation_{kind}_distance")
+        return None if distances is None else Score(float(distances.max(axis=1).mean()))
+
+    return value
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ def best_and_worst(study: Study) -> Drawing:
     present, notes = study.exploring(
         *(f"{which}_{what}" for which in ("best", "worst") for what in ("real", "model", "errors"))
     )
+    # A single image is neither.
+    present = [experiment for experiment in present if len(experiment.explored["best_errors"])]
     if not present:
         return Drawing(None, notes=notes)
     across = 1 if len(present) <= 2 else 2

@@ -11,16 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latentbench.artifacts import layout
-from latentbench.artifacts.files import read_arrays, read_csv, read_json
+from latentbench.artifacts.files import read_csv
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.report.quantities import listed
-
-Array = np.ndarray[Any, Any]
+from latentbench.report.reading import Array, read_numbers, read_optional, read_optional_arrays, read_troubles
 
 # What history.csv counts or watches; every other column is a term of the loss.
 _NO_LOSS = {"epoch", "step", "images", "seconds", "images_per_second", "peak_memory_mb", "diversity", "active_units"}
@@ -121,12 +118,12 @@ class Experiment:
     @cached_property
     def examined(self) -> Mapping[str, Array]:
         """The arrays of evaluation by name, read once; images are uint8 (..., height, width, channel)."""
-        return _read_arrays(self.folder / layout.EXAMINATION)
+        return read_optional_arrays(self.folder / layout.EXAMINATION)
 
     @cached_property
     def explored(self) -> Mapping[str, Array]:
         """The arrays of exploration by name, read once; images are uint8 (..., height, width, channel)."""
-        return _read_arrays(self.folder / layout.EXPLORED)
+        return read_optional_arrays(self.folder / layout.EXPLORED)
 
 
 @dataclass(frozen=True)
@@ -273,54 +270,26 @@ def _mean_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
 
 
 def _read_experiment(folder: Path, index: int) -> Experiment:
-    history = _read_numbers(folder / layout.HISTORY)
+    history = read_numbers(folder / layout.HISTORY)
     seconds = {row["epoch"]: row.get("seconds") for row in history}
-    rows = _read_numbers(folder / layout.METRICS)
+    rows = read_numbers(folder / layout.METRICS)
     return Experiment(
         name=folder.name,
         index=index,
         folder=folder,
         settings=read_yaml(folder / layout.CONFIG) if (folder / layout.CONFIG).is_file() else None,
         history=tuple(history),
-        troubles=_read_troubles(folder / layout.HISTORY),
+        troubles=read_troubles(folder / layout.HISTORY),
         layers=read_csv(folder / layout.ARCHITECTURE) if (folder / layout.ARCHITECTURE).is_file() else [],
         checkpoints=tuple(Checkpoint(int(row["epoch"]), seconds.get(row["epoch"]), _scores(row)) for row in rows),
-        metrics=_read_optional(folder / layout.LAST_METRICS),
-        provenance=_read_optional(folder / layout.PROVENANCE),
-        exploration=_read_optional(folder / layout.EXPLORATION),
+        metrics=read_optional(folder / layout.LAST_METRICS),
+        provenance=read_optional(folder / layout.PROVENANCE),
+        exploration=read_optional(folder / layout.EXPLORATION),
     )
-
-
-def _read_optional(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.is_file() else None
-
-
-def _read_arrays(path: Path) -> dict[str, Array]:
-    return read_arrays(path) if path.is_file() else {}
 
 
 def _has(found: Mapping[str, Any] | None, names: Sequence[str]) -> bool:
     return all((found or {}).get(name) is not None for name in names)
-
-
-def _read_numbers(path: Path) -> list[dict[str, float]]:
-    """The rows of a CSV in rising epochs, empty cells as NaN; no rows where there is no file."""
-    if not path.is_file():
-        return []
-    try:
-        rows = [
-            {key: float(value or "nan") for key, value in row.items() if key != layout.TROUBLE}
-            for row in read_csv(path)
-        ]
-        return sorted(rows, key=lambda row: row["epoch"])
-    except (TypeError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
-
-
-def _read_troubles(path: Path) -> dict[int, str]:
-    """The signs of trouble that training named, by epoch."""
-    rows = read_csv(path) if path.is_file() else []
-    return {int(row["epoch"]): row[layout.TROUBLE] for row in rows if row.get(layout.TROUBLE)}
 
 
 def _scores(row: Mapping[str, float]) -> dict[str, Score]:
