@@ -134,6 +134,7 @@ def test_reconstruction_errors_are_those_of_the_file(make_study):
     measured = read_json(path)["reconstruction"]
     change(path, reconstruction={"train": measured["train"] | {"mse": 0.002}, "test": measured["test"] | {"ssim": 0.9}})
     table = reconstruction.reconstruction_errors(open_study(folder)).markdown
+    assert set(column(table, "Test images").values()) == {"1,000"}
     assert column(table, "MSE\N{NO-BREAK SPACE}↓, training")["vae"] == "**0.00200**"
     assert column(table, "SSIM\N{NO-BREAK SPACE}↑, test") == {"vae": "**0.900**", "dcgan": "0.780", "wgan-gp": "0.780"}
     assert column(tables.summary(open_study(folder)).markdown, "MSE")["dcgan"] == "**0.0120**"
@@ -148,7 +149,7 @@ def test_reconstruction_errors_are_those_of_the_file(make_study):
 
 def test_best_and_worst_have_their_errors(make_study):
     drawing = reconstruction.best_and_worst(open_study(make_study({"vae": (12.0, None)})))
-    assert {".0010", ".0020", ".090", ".050", "real", "model"} <= words_of(drawing)
+    assert {"1.0", "2.0", "90", "50", "real", "model"} <= words_of(drawing)
 
 
 def test_too_few_images_for_a_best_and_a_worst_are_no_picture(make_study):

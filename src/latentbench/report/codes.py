@@ -19,7 +19,16 @@ from latentbench.report.quantities import NBSP
 from latentbench.report.reading import Array
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing
-from latentbench.report.style import CLASS_COLOURS, MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style
+from latentbench.report.style import (
+    CLASS_COLOURS,
+    MUTED,
+    SMALL_SIZE,
+    WIDTH,
+    colour_of,
+    fitting_size,
+    house_style,
+    text_width,
+)
 
 ACTIVE = 0.01  # the variance from which on a dimension is counted as used
 
@@ -42,7 +51,7 @@ def maps(study: Study) -> Drawing:
         grid = figure.subplots(rows, 2 * across, squeeze=False).reshape(-1, 2)
         for experiment, pair in zip(present, grid, strict=False):
             for kind, axes in zip(_MAPS, pair, strict=True):
-                _map(axes, experiment, kind, size=_POINT / across)
+                _map(axes, experiment, kind, across=across)
         for axes in grid[len(present) :].ravel():
             axes.set_axis_off()
         _legend(figure, present)
@@ -87,13 +96,14 @@ def _class_names(experiment: Experiment) -> list[str]:
     return list(known) if labels.size and labels.max() >= 0 else []
 
 
-def _map(axes: Axes, experiment: Experiment, kind: str, *, size: float) -> None:
+def _map(axes: Axes, experiment: Experiment, kind: str, *, across: int) -> None:
     places, labels = experiment.explored[f"map_{kind}"], experiment.explored["map_labels"]
     known = bool(_class_names(experiment))
+    inches = 0.8 * WIDTH / (2 * across)
     # Points are pixels: thousands of them as vectors would be most of the page.
     shown = [CLASS_COLOURS[label % len(CLASS_COLOURS)] if label >= 0 else MUTED for label in labels]
     colours = shown if known else colour_of(experiment.index)
-    axes.scatter(places[:, 0], places[:, 1], c=colours, s=size, linewidths=0, alpha=0.75, rasterized=True)
+    axes.scatter(places[:, 0], places[:, 1], c=colours, s=_POINT / across, linewidths=0, alpha=0.75, rasterized=True)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(False)
@@ -107,28 +117,31 @@ def _map(axes: Axes, experiment: Experiment, kind: str, *, size: float) -> None:
         ]
         for axis, text in zip((axes.xaxis, axes.yaxis), words, strict=False):
             axis.set_label_text(text, fontsize=SMALL_SIZE)
-        inches = WIDTH / 4.6
         axes.set_title(
             experiment.name, color=colour_of(experiment.index), fontsize=fitting_size(experiment.name, inches)
         )
     else:
         axes.set_xlabel("t-SNE", fontsize=SMALL_SIZE)
     if known and kind == "tsne":
-        _name_classes(axes, places, labels, _class_names(experiment))
+        _name_classes(axes, places, labels, _class_names(experiment), inches=inches)
 
 
-def _name_classes(axes: Axes, places: Array, labels: Array, known: Sequence[str]) -> None:
-    """Names at the medians of their classes, as many as do not touch; the legend has them all."""
+def _name_classes(axes: Axes, places: Array, labels: Array, known: Sequence[str], *, inches: float) -> None:
+    """Names at the medians of their classes, as many as do not touch; the legend has them all.
+
+    The map is `inches` wide and high.
+    """
     span = np.ptp(places, axis=0) + 1e-9
-    taken: list[Array] = []
+    taken: list[tuple[Array, float]] = []
     for label, name in enumerate(known):
         own = places[labels == label]
         if not len(own):
             continue
-        middle = np.median(own, axis=0)
-        if any((np.abs(middle - other) / span < (0.25, 0.06)).all() for other in taken):
+        middle, width = np.median(own, axis=0), text_width(name, size=SMALL_SIZE) + 0.03
+        apart = [inches * np.abs(middle - other) / span for other, _ in taken]
+        if any(x < (width + wide) / 2 and y < 0.13 for (x, y), (_, wide) in zip(apart, taken, strict=True)):
             continue
-        taken.append(middle)
+        taken.append((middle, width))
         axes.text(
             float(middle[0]), float(middle[1]), name, ha="center", va="center", fontsize=SMALL_SIZE, fontweight="bold"
         )

@@ -35,7 +35,9 @@ def reconstruction_errors(study: Study) -> Table:
         )
         for split, name in _SPLITS.items()
     ]
-    return Table(models_table(study, columns), notes)
+    # An inversion takes so long that it is of fewer images than an encoding.
+    images = Column("Test images", reconstructed("num_images"), 0, lambda value, _: f"{value:,.0f}")
+    return Table(models_table(study, [images, *columns]), notes)
 
 
 def best_and_worst(study: Study) -> Drawing:
@@ -92,5 +94,6 @@ def _extremes(experiment: Experiment, number: int) -> Panel:
 
 
 def _written(errors: Sequence[float]) -> list[str]:
-    """With two significant digits, as many as fit over an image."""
-    return [f"{error:.{max(decimals([error]) - 1, 0)}f}".replace("0.", ".", 1) for error in errors]
+    """In thousandths, with two significant digits: as much as fits over an image."""
+    thousandths = [1000 * error for error in errors]
+    return [f"{error:.{max(decimals([error]) - 1, 0)}f}" for error in thousandths]

@@ -133,7 +133,7 @@ def panels_figure(panels: Sequence[Panel], *, across: int) -> Figure:
             left = labels + place * (slot + APART) if once else place * (slot + APART) + labels
             height, width = side * _body_sides(panel), side * _sides(panel)
             axes = image_axes(figure, (left, top - head - height, width, height))
-            _draw_panel(axes, panel, side=side, slot=slot, labelled=place == 0 or not once)
+            _draw_panel(axes, panel, side=side, head=head, labelled=place == 0 or not once)
         top -= head + body + 0.12
     return figure
 
@@ -185,7 +185,8 @@ def _head(panel: Panel, side: float) -> float:
     return title + 0.05 + (widest * math.sin(math.radians(_SLANT)) + 0.09 if slanted else 0.14)
 
 
-def _draw_panel(axes: Axes, panel: Panel, *, side: float, slot: float, labelled: bool) -> None:
+def _draw_panel(axes: Axes, panel: Panel, *, side: float, head: float, labelled: bool) -> None:
+    """`head` is the height over the images of all panels in its row, whose titles stand in line."""
     number_rows, number_columns, height, width = panel.images.shape[:4]
     parts = [slice(0, panel.split), slice(panel.split, None)] if panel.split else [slice(None)]
     shown = np.ones(panel.images.shape[:2], bool) if panel.shown is None else panel.shown
@@ -210,8 +211,8 @@ def _draw_panel(axes: Axes, panel: Panel, *, side: float, slot: float, labelled:
         where = {"ha": "right", "va": "center", "fontsize": size, "color": panel.row_colour}
         axes.annotate(text, (-0.5, y), (-5, 0), textcoords="offset points", linespacing=1.15, **where)
     if panel.title:
-        y = 1 + (_head(panel, side) - 0.16) / up
-        size = fitting_size(panel.title, max(across, slot * 0.9))
+        y = 1 + (head - 0.16) / up
+        size = fitting_size(panel.title, max(across, 1.0))
         where = {"transform": axes.transAxes, "fontweight": "bold", "color": panel.colour or INK, "fontsize": size}
         axes.text(0, y, panel.title, va="baseline", **where)
 
