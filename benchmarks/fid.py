@@ -1,8 +1,8 @@
 """FID of one checkpoint from end to end: ours against clean-fid's `compute_fid` on a folder of PNGs.
 
 Either side decodes the same latents, resizes, computes Inception features and the distance. Ours keeps the samples in
-memory, in 8 bits; theirs are written as PNGs first, since a folder is what `compute_fid` takes. Both have the
-statistics of the real images at hand: computed once, they serve every checkpoint.
+memory, in 8 bits; theirs are written as PNGs first, since a folder is what `compute_fid` takes, which is called with
+its own defaults. Both have the statistics of the real images at hand: computed once, they serve every checkpoint.
 
 The network is torchvision's Inception-v3 with random weights, scripted and called as clean-fid's is, so that no
 download is needed: the same layers and the same work, but features and distances that mean nothing. The real images'
@@ -136,10 +136,12 @@ def many_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
 def measured(extractor: Any, config: Any, root: Path, place: Path) -> dict[str, Any]:
     """As the evaluate stage does it."""
     from latentbench.evaluation.cache import FeatureCache
+    from latentbench.evaluation.features import prepare_measurement
     from latentbench.evaluation.frechet import frechet_distance
     from latentbench.evaluation.samples import Samples
     from latentbench.evaluation.statistics import Statistics, feature_statistics
 
+    prepare_measurement(config.compute)
     samples = Samples(
         config,
         place,
@@ -165,6 +167,7 @@ def their_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
     from cleanfid.inception_torchscript import InceptionV3W
 
     warnings.simplefilter("ignore")
+    torch.set_num_threads(arguments.threads)  # of our other settings, none: they are not what a user has
     config = make_experiment(arguments)
     write_checkpoint(config, place)
     network = InceptionV3W(str(arguments.root), download=False)
@@ -188,8 +191,6 @@ def their_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
         custom_feat_extractor=network,
         dataset_name="real",
         dataset_split="custom",
-        num_workers=arguments.threads,
-        batch_size=BATCH,
         device=cpu(),
         verbose=False,
     )
@@ -250,9 +251,7 @@ def make_real_statistics(root: Path) -> None:
 
 
 def make_experiment(arguments: argparse.Namespace, **model: str) -> Any:
-    from latentbench.config.base import Compute
     from latentbench.config.load import parse_params
-    from latentbench.evaluation.features import prepare_measurement
 
     compute = {"device": "cpu", "threads": arguments.threads}
     experiment = {
@@ -268,7 +267,6 @@ def make_experiment(arguments: argparse.Namespace, **model: str) -> Any:
         "datasets": {"pictures": {"source": "folder", "path": "x", "image_size": SIZE}},
         "experiments": {"ours": experiment},
     }
-    prepare_measurement(Compute(**compute))
     return parse_params(raw, where="benchmark").experiment("ours")
 
 
