@@ -207,6 +207,7 @@ def _codes(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
     facts = {
         "pca_variance": [0.21, 0.12],
         "active_units": int((variance > 0.01).sum()),
+        "active_variance": 0.01,
         "directions": [
             {"attribute": name, "accuracy": 0.9 - place / 50, "base_rate": 0.6} for place, name in enumerate(attributes)
         ],

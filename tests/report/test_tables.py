@@ -40,6 +40,12 @@ def test_scores_that_read_alike_are_bold_alike(make_study):
     assert "**" not in fcd["wgan-gp"]
 
 
+def test_a_column_that_spans_orders_of_magnitude_gives_each_number_its_own_digits(make_study):
+    scores = {"vae": (434.516, 0.605), "dcgan": (1.594, 0.028), "wgan-gp": (0.253, 0.017)}
+    fcd = column(tables.summary(open_study(make_study(scores))).markdown, "FCD")
+    assert (fcd["vae"], fcd["dcgan"], fcd["wgan-gp"]) == ("435 ± 1", "1.59 ± 0.03", "**0.253** ± 0.017")
+
+
 def test_score_that_is_no_number_is_neither_shown_nor_best(make_study):
     folder = make_study()
     metrics = folder / "wgan-gp" / "metrics.csv"

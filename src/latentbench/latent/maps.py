@@ -63,4 +63,5 @@ def usage(subject: Subject, codes: Array, rows: Rows) -> Findings:
             means, log_variances = subject.objective.posterior(images, subject.labels("test", batch))
             total += gaussian_kl_by_dimension(means, log_variances).double().sum(dim=0)
         arrays["usage_kl"] = (total / len(rows)).cpu().numpy()
-    return Findings(arrays, {"active_units": int((variance > ACTIVE_VARIANCE).sum())})
+    facts = {"active_units": int((variance > ACTIVE_VARIANCE).sum()), "active_variance": ACTIVE_VARIANCE}
+    return Findings(arrays, facts)

@@ -30,8 +30,6 @@ from latentbench.report.style import (
     text_width,
 )
 
-ACTIVE = 0.01  # the variance from which on a dimension is counted as used
-
 _MAPS = ("pca", "tsne")
 _POINT = 5.0  # square points of a code's marker, of one model alone
 
@@ -82,11 +80,14 @@ def usage(study: Study) -> Drawing:
 
 def active_units(study: Study) -> str:
     """How many dimensions each model uses, in a sentence."""
-    present, _ = study.exploring("usage_variance", facts=["active_units"])
+    present, _ = study.exploring("usage_variance", facts=["active_units", "active_variance"])
     counts = [
         f"{e.name} {(e.exploration or {})['active_units']} of {len(e.explored['usage_variance'])}" for e in present
     ]
-    return f"Dimensions whose variance exceeds {ACTIVE:g}: {', '.join(counts)}." if counts else ""
+    if not counts:
+        return ""
+    least = (present[0].exploration or {})["active_variance"]
+    return f"Dimensions whose variance exceeds {least:g}: {', '.join(counts)}."
 
 
 def _class_names(experiment: Experiment) -> list[str]:

@@ -13,7 +13,7 @@ from latentbench.report.quantities import NBSP, decimals
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import WIDTH, colour_of, house_style
-from latentbench.report.tables import Column, models_table, plain, reconstructed
+from latentbench.report.tables import Column, models_table, plain, reconstructed, three_decimals
 from latentbench.report.tiles import Panel, panels_figure
 
 # Images of either kind, by how many panels stand beside one another.
@@ -31,7 +31,7 @@ def reconstruction_errors(study: Study) -> Table:
         for title, key, better, written in (
             (f"MSE{NBSP}↓", "mse", -1, plain),
             (f"PSNR{NBSP}↑ (dB)", "psnr", 1, lambda value, _: f"{value:.1f}"),
-            (f"SSIM{NBSP}↑", "ssim", 1, lambda value, _: f"{value:.3f}"),
+            (f"SSIM{NBSP}↑", "ssim", 1, three_decimals),
         )
         for split, name in _SPLITS.items()
     ]

@@ -13,10 +13,16 @@ from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Sc
 from latentbench.report.show import Table
 
 ABSENT = "–"
+_WIDE = 1_000  # of largest to smallest
 
 
 def plain(value: float, places: int) -> str:
     return f"{value:,.{places}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def three_decimals(value: float, _: int) -> str:
+    """Of shares and similarities, which lie between 0 and 1."""
+    return plain(value, 3)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ def overlap(study: Study) -> Table:
         return Table(None)
     keys = {quantity: overlap_column(quantity, extractor) for quantity in OVERLAPS}
     columns = [
-        Column(f"{quantity.capitalize()}{NBSP}↑", measured(key), 1, metric=key) for quantity, key in keys.items()
+        Column(f"{quantity.capitalize()}{NBSP}↑", measured(key), 1, three_decimals, metric=key)
+        for quantity, key in keys.items()
     ]
     return Table(models_table(study, columns))
 
@@ -119,7 +126,7 @@ def _columns(study: Study) -> list[Column]:
         Column(f"Images/s{NBSP}↑", _of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
         Column(f"Memory (MB){NBSP}↓", _of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
         *(Column(f"{metric.name}{NBSP}↓", measured(metric.key), -1, metric=metric.key) for metric in study.metrics),
-        Column(f"Class asked{NBSP}↑", measured(LABEL_ACCURACY), 1),
+        Column(f"Class asked{NBSP}↑", measured(LABEL_ACCURACY), 1, three_decimals),
         Column(f"MSE{NBSP}↓", reconstructed("mse"), -1),
         Column(f"PSNR (dB){NBSP}↑", reconstructed("psnr"), 1, lambda value, _: f"{value:.1f}"),
     ]
@@ -159,29 +166,39 @@ def _cells(column: Column, experiments: Sequence[Experiment], repeats: Sequence[
     """
     scores = [column.value(experiment) for experiment in experiments]
     found = [score for score in scores if score is not None]
-    places = decimals(score.mean for score in found)
+    places = _places([score.mean for score in found])
     floor = next((e.floor[column.metric] for e in experiments if column.metric in e.floor), None)
-    real = "" if floor is None else column.written(floor, places)
+    real = "" if floor is None else column.written(floor, places(floor))
     together = [_over_trainings(column, each) for each in repeats]
     if not found:
         return [*[ABSENT] * (len(scores) + len(together)), real]
-    best = column.written(max(found, key=lambda score: column.better * score.mean).mean, places)
+    best_mean = max(found, key=lambda score: column.better * score.mean).mean
+    best = column.written(best_mean, places(best_mean))
     cells = []
     for score in scores:
         if score is None:
             cells.append(ABSENT)
             continue
-        text = column.written(score.mean, places)
+        text = column.written(score.mean, places(score.mean))
         is_best = column.better != 0 and len(found) > 1 and text == best
-        spread = "" if score.std is None else f" ± {column.written(score.std, places)}"
+        spread = "" if score.std is None else f" ± {column.written(score.std, places(score.mean))}"
         cells.append(f"**{text}**{spread}" if is_best else f"{text}{spread}")
     for score in together:
         if score is None:
             cells.append(ABSENT)
         else:
-            spread = f" ± {column.written(score.std, places)}" if score.std else ""
-            cells.append(column.written(score.mean, places) + spread)
+            spread = f" ± {column.written(score.std, places(score.mean))}" if score.std else ""
+            cells.append(column.written(score.mean, places(score.mean)) + spread)
     return [*cells, real]
+
+
+def _places(values: Sequence[float]) -> Callable[[float], int]:
+    """The decimal places of each number of a column: the same ones, unless the column spans orders of magnitude."""
+    sizes = [abs(value) for value in values if value]
+    if sizes and max(sizes) > _WIDE * min(sizes):
+        return lambda value: decimals([value])
+    same = decimals(values)
+    return lambda _: same
 
 
 def _compared(values: Mapping[str, Mapping[str, str]], *, code: bool) -> tuple[str | None, str | None]:
