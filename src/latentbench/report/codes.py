@@ -177,7 +177,8 @@ def _usage_panel(axes: Axes, name: str, experiments: Sequence[Experiment]) -> No
     axes.set_xlim(left=1)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     scale_y(axes, values)
-    if name == "usage_variance" and min(values) < ACTIVE:
-        axes.axhline(ACTIVE, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate("used above", (1, ACTIVE), (2, 2), textcoords="offset points", color=MUTED, fontsize=SMALL_SIZE)
+    active = (experiments[0].exploration or {}).get("active_variance")
+    if name == "usage_variance" and active is not None and min(values) < active:
+        axes.axhline(active, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate("used above", (1, active), (2, 2), textcoords="offset points", color=MUTED, fontsize=SMALL_SIZE)
     label_ends(axes, ends, size=SMALL_SIZE, height=0.8 * ROW_HEIGHT)
