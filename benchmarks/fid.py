@@ -16,19 +16,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
+from turns import add_turn_arguments, peak_mb, run_turn
+
 DIM = 2048
-BATCH = 50  # images inside the network at once, on either side
+BATCH = 50  # images inside our network at once; clean-fid takes its own number
 SIZE = 64
 LIMIT_MB = 2_000  # for the features and statistics of 50,000 samples
 NETWORK = "inception-2015-12-05.pt"  # the name that clean-fid looks for
@@ -38,10 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--many", type=int, default=50_000, help="samples of the line on memory; 0: none")
-    parser.add_argument("--turns", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--turn-of", choices=TURNS, help=argparse.SUPPRESS)
-    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    add_turn_arguments(parser, TURNS, turns=1)
     arguments = parser.parse_args()
     if arguments.turn_of:
         print(json.dumps(one_turn(arguments)))
@@ -57,7 +52,7 @@ def main() -> None:
 
 def compare(root: Path, arguments: argparse.Namespace) -> None:
     pairs = [
-        [run_turn(side, root, arguments, samples=arguments.samples) for side in ("ours", "theirs")]
+        [turn_of(side, root, arguments, samples=arguments.samples) for side in ("ours", "theirs")]
         for _ in range(arguments.turns)
     ]
     ours, theirs = (
@@ -78,7 +73,7 @@ def described(turn: dict[str, Any]) -> str:
 
 
 def show_memory(root: Path, arguments: argparse.Namespace) -> None:
-    turn = run_turn("many", root, arguments, samples=arguments.many)
+    turn = turn_of("many", root, arguments, samples=arguments.many)
     kept = "within" if turn["peak_mb"] <= LIMIT_MB else "NOT within"
     print(
         f"fid       {arguments.many:,} samples of {DIM:,} features and their statistics: peak memory of the process "
@@ -86,14 +81,10 @@ def show_memory(root: Path, arguments: argparse.Namespace) -> None:
     )
 
 
-def run_turn(side: str, root: Path, arguments: argparse.Namespace, *, samples: int) -> dict[str, Any]:
+def turn_of(side: str, root: Path, arguments: argparse.Namespace, *, samples: int) -> dict[str, Any]:
     words = ["--turn-of", side, "--root", root, "--samples", samples, "--threads", arguments.threads]
-    environment = os.environ | {name: str(arguments.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, __file__, *map(str, words)], check=True, stdout=subprocess.PIPE, text=True, env=environment
-    )
-    turn: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return turn
+    threads = str(arguments.threads)
+    return run_turn(__file__, *words, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
 
 
 def one_turn(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -104,7 +95,7 @@ def one_turn(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=arguments.root) as folder:
         result = TURNS[arguments.turn_of](arguments, Path(folder))
     result["seconds"] = sum(result["parts"].values())
-    return result | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return result | {"peak_mb": peak_mb()}
 
 
 def our_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:

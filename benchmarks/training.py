@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +23,7 @@ import numpy as np
 import peers
 import torch
 from PIL import Image
+from turns import add_turn_arguments, peak_mb, run_turn
 
 from latentbench.artifacts.files import file_sha256, read_csv, write_array, write_json, write_yaml
 from latentbench.artifacts.layout import DATASET_MANIFEST, HISTORY, images_name, labels_name
@@ -68,10 +67,7 @@ ROWS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", choices=[*ROWS, []], help=f"of {', '.join(ROWS)}; default: all")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--turn-of", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    add_turn_arguments(parser, SIDES, turns=5)
     arguments = parser.parse_args()
     if arguments.turn_of:
         [name] = arguments.rows
@@ -89,9 +85,7 @@ def compare(name: str, root: Path, turns: int, threads: int) -> None:
     measured: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     for _ in range(turns):
         for side in SIDES:
-            command = [sys.executable, __file__, name, "--turn-of", side, "--root", root, "--threads", threads]
-            done = subprocess.run([*map(str, command)], check=True, stdout=subprocess.PIPE, text=True)
-            measured[side].append(json.loads(done.stdout.splitlines()[-1]))
+            measured[side].append(run_turn(__file__, name, "--turn-of", side, "--root", root, "--threads", threads))
     rates = {side: [turn["rate"] for turn in measured[side]] for side in SIDES}
     ours, theirs = (statistics.median(rates[side]) for side in SIDES)
     our_peak, their_peak = (max(turn["peak_mb"] for turn in measured[side]) for side in SIDES)
@@ -164,9 +158,7 @@ def one_turn(row: Row, root: Path, side: str, threads: int) -> dict[str, float]:
         epochs = row.loop(root / "pictures", config)
         next(epochs)
         rate = next(epochs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    if torch.cuda.is_available():
-        peak = torch.cuda.max_memory_allocated() / 2**20
+    peak = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else peak_mb()
     return {"rate": rate, "peak_mb": peak}
 
 

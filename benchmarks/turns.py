@@ -1,13 +1,18 @@
-"""What benchmarks of one call against another share: their arguments, their threads, turn by turn."""
+"""What benchmarks share: arguments, threads, and one side's turn after the other's, here or in a process of its own."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -36,6 +41,27 @@ def read_arguments(about: str | None, *, threads: int) -> argparse.Namespace:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(arguments.threads)
     return arguments
+
+
+def add_turn_arguments(parser: argparse.ArgumentParser, sides: Iterable[str], *, turns: int) -> None:
+    """Of a benchmark whose turns are processes of their own: it calls itself with those that are not told of."""
+    parser.add_argument("--turns", type=int, default=turns)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--turn-of", choices=[*sides], help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+
+
+def run_turn(script: str, *words: object, **environment: str) -> dict[str, Any]:
+    """What the script, called with these words, prints as JSON in its last line."""
+    command = [sys.executable, script, *map(str, words)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+    turn: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return turn
+
+
+def peak_mb() -> float:
+    """Memory that this process had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def take_turns(ours: Callable[[], Any], theirs: Callable[[], Any], turns: int) -> Turns:

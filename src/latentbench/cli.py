@@ -159,7 +159,7 @@ def evaluate(config: Path, data: Path, reference: Path, results: Path, scratch: 
 @reference_option
 @results_option
 def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
-    """Sample, reconstruct and interpolate with an experiment's last checkpoint."""
+    """Look into the latent space of an experiment's last checkpoint."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
     from latentbench.latent.explore import explore_experiment

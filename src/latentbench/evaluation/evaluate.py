@@ -20,7 +20,7 @@ from latentbench.evaluation.cache import FeatureCache
 from latentbench.evaluation.classes import Recogniser, Sorted
 from latentbench.evaluation.described import description, warnings
 from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.examination import Subject, beside_training_images, class_by_class
+from latentbench.evaluation.examination import Sampled, beside_training_images, class_by_class
 from latentbench.evaluation.features import prepare_measurement
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
@@ -116,7 +116,7 @@ class _Evaluator:
                 scores[name] += values
         if accuracies := [accuracy for one in seeds if (accuracy := one.accuracy()) is not None]:
             scores[LABEL_ACCURACY] = accuracies
-        self.subject = Subject(self.samples, trained, epoch, first, seeds)
+        self.last = Sampled(self.samples, trained, epoch, first, seeds)
         row: Row = {
             "epoch": epoch,
             "num_samples": self.settings.num_samples,
@@ -141,18 +141,18 @@ class _Evaluator:
 
     def examine(self) -> Findings:
         """A closer look at the checkpoint that was measured last."""
-        subject, data, reference = self.subject, self.dataset, self.folders.reference
+        last, data, reference = self.last, self.dataset, self.folders.reference
         return Findings.joined(
             [
-                beside_training_images(subject, self.memories, data, reference),
-                class_by_class(subject, self.recogniser, data, reference),
-                Scorer(self.config, subject.trained.objective, data, self.recogniser, device=self.device).findings(),
+                beside_training_images(last, self.memories, data, reference),
+                class_by_class(last, self.recogniser, data, reference),
+                Scorer(self.config, last.trained.objective, data, self.recogniser, device=self.device).findings(),
             ]
         )
 
     def sample_sizes(self) -> dict[str, dict[str, Any]]:
         """By Fréchet distance, what it is of fewer and of infinitely many samples of the last checkpoint."""
-        features = self.subject.first.features
+        features = self.last.first.features
         return {
             self.reference.extractors[name].metric: asdict(
                 distances.frechet_by_size(features[name], seed=self.config.seed)

@@ -29,7 +29,7 @@ Images = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
-class Subject:
+class Sampled:
     """A checkpoint, its samples of the first seed, and what is recognised in those of each, where anything is."""
 
     samples: Samples
@@ -45,14 +45,11 @@ class Subject:
 
 
 def beside_training_images(
-    subject: Subject, memories: Mapping[str, Memory], dataset: PreparedDataset, reference: Path
+    sampled: Sampled, memories: Mapping[str, Memory], dataset: PreparedDataset, reference: Path
 ) -> Findings:
-    """The samples nearest to a training image, and the first ones, with their nearest training images.
-
-    By Inception where it is at hand, which sees more than what tells classes apart.
-    """
-    name = "inception" if "inception" in memories else next(iter(memories))
-    memory, features = memories[name], subject.first.features[name]
+    """The samples nearest to a training image, and the first ones, with their nearest training images."""
+    name = sampled.samples.reference.preferred
+    memory, features = memories[name], sampled.first.features[name]
     distances, indices = (found.cpu() for found in memory.nearest(features, number=NUM_NEAREST))
     shown = torch.cat(
         [distances[:, 0].argsort(stable=True)[:NUM_REMEMBERED], torch.arange(len(features))[:NUM_REMEMBERED]]
@@ -65,7 +62,7 @@ def beside_training_images(
         )
     return Findings(
         arrays={
-            "memory_samples": subject.images(shown),
+            "memory_samples": sampled.images(shown),
             "memory_nearest": np.array(dataset.images("train")[rows[indices[shown].numpy()]]),
             "memory_distances": distances[shown].float().numpy(),
         },
@@ -82,29 +79,29 @@ def beside_training_images(
 
 
 def class_by_class(
-    subject: Subject, recogniser: Recogniser | None, dataset: PreparedDataset, reference: Path
+    sampled: Sampled, recogniser: Recogniser | None, dataset: PreparedDataset, reference: Path
 ) -> Findings:
     """Nothing where no classifier knows the dataset's classes."""
     if recogniser is None:
         return Findings()
     names = dataset.manifest.class_names
-    chosen = first_of_each(subject.seeds[0].classes, num_classes=len(names))
+    chosen = first_of_each(sampled.seeds[0].classes, num_classes=len(names))
     manifest = dataset.manifest
     shape = (len(names), NUM_SHOWN, manifest.image_size, manifest.image_size, manifest.channels)
     pictures = np.zeros(shape, dtype=np.uint8)
-    decoded = subject.images(torch.cat(chosen))
+    decoded = sampled.images(torch.cat(chosen))
     counts = np.array([len(own) for own in chosen])
     for label, own in enumerate(np.split(decoded, np.cumsum(counts)[:-1])):
         pictures[label, : len(own)] = own
     classifier = recogniser.classifier
     rows = class_rows(
         names,
-        subject.seeds,
-        features=subject.first.features[classifier.name],
+        sampled.seeds,
+        features=sampled.first.features[classifier.name],
         real_features=read_test_features(reference, classifier.name, shape=(manifest.test.num_images, classifier.dim)),
         real_classes=torch.from_numpy(dataset.labels("test")),
     )
     return Findings(
         arrays={"class_samples": pictures, "class_counts": counts},
-        facts={"classes_by": "recognised" if subject.seeds[0].asked is None else "asked", "classes": rows},
+        facts={"classes_by": "recognised" if sampled.seeds[0].asked is None else "asked", "classes": rows},
     )

@@ -22,7 +22,6 @@ class FeatureExtractor(Protocol):
     """A fixed network that maps an image to features, whatever else is in its batch."""
 
     name: str
-    device: torch.device
     # One sentence that pins what a distance over these features depends on: resizing, network, layer.
     protocol: str
     dim: int

@@ -75,6 +75,12 @@ class ReferenceManifest(BaseModel):
             where = ".".join(map(str, first["loc"]))
             raise ArtifactError(f"{path} is damaged ({where}: {first['msg']}); build the reference again.") from None
 
+    @property
+    def preferred(self) -> str:
+        """The extractor by which single images are compared: Inception where it is at hand, which sees more than what
+        tells classes apart."""
+        return "inception" if "inception" in self.extractors else next(iter(self.extractors))
+
     def require_match(self, folder: Path, dataset: PreparedDataset, config: ExperimentConfig) -> None:
         """Raise ArtifactError unless it was built from the dataset, and the dataset is the experiment's."""
         if self.dataset != config.dataset:

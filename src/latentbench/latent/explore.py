@@ -58,7 +58,8 @@ def explore_experiment(config: ExperimentConfig, data: Path, reference: Path, re
     found = Findings.joined(parts)
     write_arrays(results / EXPLORED, found.arrays)
     _write_pictures((results / EXPLORED).parent, found)
-    write_json(results / EXPLORATION, {"epoch": epoch, "seed": config.seed, **found.facts})
+    about = {"epoch": epoch, "seed": config.seed, "class_names": dataset.manifest.class_names}
+    write_json(results / EXPLORATION, about | found.facts)
 
 
 def _write_pictures(folder: Path, found: Findings) -> None:

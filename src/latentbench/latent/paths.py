@@ -34,7 +34,7 @@ def explore_paths(subject: Subject) -> Findings:
         probabilities = subject.realism.probabilities(images)
         if probabilities is not None:
             arrays[f"{name}_classes"] = probabilities
-    return Findings(arrays, {"pairs": _titles(subject, rows), "class_names": subject.realism.class_names})
+    return Findings(arrays, {"pairs": _titles(subject, rows)})
 
 
 def choose_pairs(subject: Subject) -> Array:

@@ -41,7 +41,7 @@ class Realism:
         reference = ReferenceManifest.read(folder)
         reference.require_match(folder, dataset, config)
         loaded = {name: reference.load_extractor(name, folder, device=device) for name in reference.extractors}
-        name = "inception" if "inception" in loaded else next(iter(loaded))
+        name = reference.preferred
         memory = Memory.open(folder, name, reference.extractors[name])
         recogniser = Recogniser.among(loaded, reference, asks=False)
         classifier = recogniser.classifier if recogniser else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,7 @@ from latentbench.errors import DataError
 from latentbench.evaluation.checkpoints import Trained
 from latentbench.latent.inversion import Inversion, invert
 from latentbench.latent.realism import Realism
-from latentbench.models.objective import Encodes, draw_latents
+from latentbench.models.objective import Encodes, Infers, draw_latents
 from latentbench.rng import numpy_generator, torch_generator
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -116,9 +117,16 @@ class Subject:
     def encode(self, images: Images, labels: Tensor) -> Tensor:
         """Codes (number, latent_dim); for models that can."""
         assert isinstance(self.objective, Encodes)
-        batches = torch.from_numpy(images).split(BATCH_SIZE)
-        pairs = zip(batches, labels.split(BATCH_SIZE), strict=True)
-        return torch.cat([self.objective.encode(to_model(batch.to(self.device)), label) for batch, label in pairs])
+        return torch.cat([self.objective.encode(image, label) for image, label in self._batches(images, labels)])
+
+    @torch.no_grad()
+    def posterior(self, images: Images, labels: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Codes and their log-variances, both (number, latent_dim), where the model gives both."""
+        if not isinstance(self.objective, Infers):
+            return None
+        found = [self.objective.posterior(image, label) for image, label in self._batches(images, labels)]
+        means, log_variances = zip(*found, strict=True)
+        return torch.cat(means), torch.cat(log_variances)
 
     def invert(self, images: Images, labels: Tensor, purpose: str) -> Inversion:
         """The same for models that cannot."""
@@ -139,3 +147,8 @@ class Subject:
         images = torch.cat([to_uint8(self.objective.sample(code, label)) for code, label in flat])
         decoded: Images = images.unflatten(0, codes.shape[:-1]).cpu().numpy()
         return decoded
+
+    def _batches(self, images: Images, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """As models take them, on the device."""
+        for image, label in zip(torch.from_numpy(images).split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True):
+            yield to_model(image.to(self.device)), label

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from latentbench.artifacts.layout import NEARER, overlap_column
 from latentbench.report.mosaics import names
 from latentbench.report.results import METRICS, Experiment, Study
 from latentbench.report.show import Drawing, Table
@@ -19,7 +20,10 @@ _ROWS = {"closest": 0, "not selected": 1}  # which half of the stored samples
 def nearness(study: Study) -> Table:
     """The share of samples nearer to a training image than half of the unseen real images are, a row per model."""
     _, notes = study.having("metrics.csv", "evaluate", lambda e: e.checkpoints)
-    keys = {extractor: f"nearer_{extractor}" for extractor in dict.fromkeys(metric.extractor for metric in METRICS)}
+    keys = {
+        extractor: overlap_column(NEARER, extractor)
+        for extractor in dict.fromkeys(metric.extractor for metric in METRICS)
+    }
     columns = [
         Column(
             f"Nearer than unseen images ({_EXTRACTORS[extractor]}), %",
