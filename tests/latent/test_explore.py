@@ -40,6 +40,8 @@ def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explor
     }
     for extreme in ("best", "worst"):
         expected |= {f"{extreme}_{kind}": (6, *IMAGE) for kind in ("real", "model")} | {f"{extreme}_errors": (6,)}
+    for measure in ("mse", "psnr", "ssim"):
+        expected |= {f"train_{measure}": (40,), f"test_{measure}": (20,)}
     for path in ("linear", "spherical"):
         name = f"interpolation_{path}"
         expected |= {name: (2, 4, *IMAGE), f"{name}_distance": (2, 4), f"{name}_classes": (2, 4, 4)}
@@ -66,6 +68,8 @@ def test_what_is_said_is_what_the_arrays_hold(explore: Explore) -> None:
     similarity = structural_similarity(arrays["reconstruction_real"], arrays["reconstruction_model"])
     assert test["ssim"] == pytest.approx(similarity.mean())
     assert facts["reconstruction"]["train"]["num_images"] == 40
+    np.testing.assert_array_equal(arrays["test_mse"], errors)
+    assert facts["reconstruction"]["train"]["mse"] == pytest.approx(arrays["train_mse"].mean())
     np.testing.assert_array_equal(np.sort(errors)[:6], arrays["best_errors"])
     np.testing.assert_array_equal(np.sort(errors)[::-1][:6], arrays["worst_errors"])
     assert np.allclose(arrays["interpolation_linear_classes"].sum(axis=-1), 1, atol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from latentbench.artifacts.files import read_arrays, read_json, write_arrays
+from latentbench.artifacts.files import read_arrays, write_arrays
 from latentbench.artifacts.layout import EXPLORATION, EXPLORED
 from latentbench.errors import ArtifactError
 from latentbench.report import codes, mosaics, paths, reconstruction, surroundings, tables, words
@@ -128,18 +128,33 @@ def test_paths_show_pairs_within_and_between_classes(make_study):
     assert not {"distance to\nnearest real", "probability\nof the class"} & words_of(paths.interpolations(study))
 
 
-def test_reconstruction_errors_are_those_of_the_file(make_study):
+def test_reconstruction_errors_are_those_of_the_images_that_all_models_were_given(make_study):
     folder = make_study()
-    path = folder / "vae" / EXPLORATION
-    measured = read_json(path)["reconstruction"]
-    change(path, reconstruction={"train": measured["train"] | {"mse": 0.002}, "test": measured["test"] | {"ssim": 0.9}})
-    table = reconstruction.reconstruction_errors(open_study(folder)).markdown
-    assert set(column(table, "Test images").values()) == {"1,000"}
+    path = folder / "vae" / EXPLORED
+    few = np.where(np.arange(1000) < 64, 0.002, 0.5)
+    write_arrays(path, read_arrays(path) | {"train_mse": few, "test_ssim": np.full(1000, 0.9)})
+    study = open_study(folder)
+    table = reconstruction.reconstruction_errors(study).markdown
+    assert set(column(table, "Test images").values()) == {"64"}
     assert column(table, "MSE\N{NO-BREAK SPACE}↓, training")["vae"] == "**0.00200**"
     assert column(table, "SSIM\N{NO-BREAK SPACE}↑, test") == {"vae": "**0.900**", "dcgan": "0.780", "wgan-gp": "0.780"}
-    assert column(tables.summary(open_study(folder)).markdown, "MSE")["dcgan"] == "**0.0120**"
-    for path in folder.glob(f"*/{EXPLORATION}"):
-        change(path, reconstruction=None)
+    assert column(tables.summary(study).markdown, "MSE")["dcgan"] == "**0.0120**"
+
+
+def test_models_that_encode_are_compared_on_all_that_they_encoded(make_study):
+    folder = make_study({"vae": (12.0, None), "conditional-vae": (12.0, None)})
+    path = folder / "vae" / EXPLORED
+    write_arrays(path, read_arrays(path) | {"test_mse": np.arange(1000) / 1000})
+    table = reconstruction.reconstruction_errors(open_study(folder)).markdown
+    assert column(table, "Test images")["vae"] == "1,000"
+    assert "0.49" in column(table, "MSE\N{NO-BREAK SPACE}↓, test")["vae"]
+
+
+def test_a_study_whose_reconstructions_were_not_measured_says_nothing_of_them(make_study):
+    folder = make_study()
+    for path in folder.glob(f"*/{EXPLORED}"):
+        kept = {name: array for name, array in read_arrays(path).items() if not name.startswith(("train_", "test_"))}
+        write_arrays(path, kept)
     study = open_study(folder)
     assert reconstruction.reconstruction_errors(study).markdown is None
     assert "MSE" not in tables.summary(study).markdown

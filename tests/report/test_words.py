@@ -107,7 +107,7 @@ def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_stud
 def test_reconstruction_says_by_what_way(make_study):
     text = words.reconstruction_ways(open_study(make_study()))
     assert "vae: by encoding, MSE 0.0120" in text
-    assert "means over 1,000 images in [0, 1]" in text
+    assert "means over 64 images in [0, 1], the same for all models" in text
     assert "dcgan: by inversion (200 steps of Adam on the latent, from the nearest of 512 random ones)" in text
 
 

@@ -37,7 +37,7 @@ class Reconstruction:
     labels: Tensor
     codes: Tensor
     models: Images
-    errors: Values
+    quality: dict[str, Values]
     inversion: Inversion | None
 
 
@@ -50,7 +50,7 @@ def reconstruct(subject: Subject, split: str) -> Reconstruction:
     inversion = None if subject.can_encode else subject.invert(reals, labels, f"{split} reconstruction")
     codes = subject.encode(reals, labels) if inversion is None else inversion.latents
     models = subject.decode(codes, labels)
-    return Reconstruction(reals, labels, codes, models, squared_errors(reals, models), inversion)
+    return Reconstruction(reals, labels, codes, models, quality(reals, models), inversion)
 
 
 def explore_reconstruction(subject: Subject) -> Findings:
@@ -58,18 +58,23 @@ def explore_reconstruction(subject: Subject) -> Findings:
     by_split = {split: reconstruct(subject, split) for split in SPLITS}
     test = by_split["test"]
     shown = slice(subject.settings.num_reconstructions)
-    order = np.argsort(test.errors, kind="stable")
+    errors = test.quality["mse"]
+    order = np.argsort(errors, kind="stable")
     number = min(NUM_EXTREMES, len(order) // 2)
     arrays: dict[str, Any] = {"reconstruction_real": test.reals[shown], "reconstruction_model": test.models[shown]}
     for name, rows in (("best", order[:number]), ("worst", order[::-1][:number])):
         arrays |= {f"{name}_real": test.reals[rows], f"{name}_model": test.models[rows]}
-        arrays |= {f"{name}_errors": test.errors[rows]}
+        arrays |= {f"{name}_errors": errors[rows]}
     facts: dict[str, Any] = {"method": subject.method}
     if test.inversion is not None:
-        errors = test.inversion.errors.cpu().numpy()
-        arrays["inversion_error"] = errors
-        facts |= {"starts": subject.settings.inversion_starts, "inversion_steps": list(range(errors.shape[1]))}
-    facts["reconstruction"] = {split: _quality(found) for split, found in by_split.items()}
+        course = test.inversion.errors.cpu().numpy()
+        arrays["inversion_error"] = course
+        facts |= {"starts": subject.settings.inversion_starts, "inversion_steps": list(range(course.shape[1]))}
+    facts["reconstruction"] = {}
+    for split, found in by_split.items():
+        arrays |= {f"{split}_{name}": values for name, values in found.quality.items()}
+        means = {name: float(values.mean()) for name, values in found.quality.items()}
+        facts["reconstruction"][split] = {"num_images": len(found.reals)} | means
     return Findings.joined([Findings(arrays, facts), scaled(subject, test)])
 
 
@@ -83,11 +88,11 @@ def scaled(subject: Subject, test: Reconstruction) -> Findings:
     return Findings({"scaled_real": test.reals[few], "scaled": images}, {"scales": list(SCALES)})
 
 
-def _quality(found: Reconstruction) -> dict[str, float | int]:
-    """Means over images: squared error of pixels in [0, 1], peak signal-to-noise ratio in dB, structural similarity."""
+def quality(reals: Images, models: Images) -> dict[str, Values]:
+    """Of each image: squared error of pixels in [0, 1], peak signal-to-noise ratio in dB, structural similarity."""
+    errors = squared_errors(reals, models)
     return {
-        "num_images": len(found.reals),
-        "mse": float(found.errors.mean()),
-        "psnr": float(peak_signal_to_noise(found.errors).mean()),
-        "ssim": float(structural_similarity(found.reals, found.models).mean()),
+        "mse": errors,
+        "psnr": peak_signal_to_noise(errors),
+        "ssim": structural_similarity(reals, models),
     }

@@ -35,7 +35,6 @@ def reconstruction_errors(study: Study) -> Table:
         )
         for split, name in _SPLITS.items()
     ]
-    # An inversion takes so long that it is of fewer images than an encoding.
     images = Column("Test images", reconstructed("num_images"), 0, lambda value, _: f"{value:,.0f}")
     return Table(models_table(study, [images, *columns]), notes)
 

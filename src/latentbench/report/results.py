@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,8 @@ class Experiment:
     metrics: Mapping[str, Any] | None
     provenance: Mapping[str, Any] | None
     exploration: Mapping[str, Any] | None
+    # By split, of how many images reconstructions are compared: those that every model of the dataset was given.
+    num_compared: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -112,8 +114,18 @@ class Experiment:
         return (self.metrics or {}).get("halves") or {}
 
     def reconstruction(self, split: str) -> Mapping[str, float]:
-        """Of real images of a split: `num_images`, `mse`, `psnr` and `ssim`; empty where they were not measured."""
-        return ((self.exploration or {}).get("reconstruction") or {}).get(split) or {}
+        """Over the compared images of a split: `num_images`, `mse`, `psnr`, `ssim`; empty where not measured."""
+        number = self.num_compared.get(split)
+        names = {measure: f"{split}_{measure}" for measure in ("mse", "psnr", "ssim")}
+        if number is None or not _has(self.explored, list(names.values())):
+            return {}
+        means = {measure: float(self.explored[name][:number].mean()) for measure, name in names.items()}
+        return {"num_images": number} | means
+
+    def num_reconstructed(self, split: str) -> int | None:
+        """How many images of a split the model was given, the first in an order that all models share."""
+        measured = ((self.exploration or {}).get("reconstruction") or {}).get(split) or {}
+        return measured.get("num_images")
 
     @cached_property
     def examined(self) -> Mapping[str, Array]:
@@ -252,8 +264,9 @@ def open_study(folder: Path) -> Study:
         )
     if not any((folder / name).is_dir() for name in config.experiments):
         raise ArtifactError(f"{folder} has no results of {', '.join(config.experiments)}; train an experiment first.")
-    experiments = (_read_experiment(folder / name, index) for index, name in enumerate(config.experiments))
-    return Study(config, tuple(experiments))
+    experiments = [_read_experiment(folder / name, index) for index, name in enumerate(config.experiments)]
+    compared = {dataset: _num_compared(experiments, dataset) for dataset in {e.dataset for e in experiments}}
+    return Study(config, tuple(replace(e, num_compared=compared[e.dataset]) for e in experiments))
 
 
 def _last_score(checkpoints: Sequence[Checkpoint], metric: str) -> Score | None:
@@ -286,6 +299,15 @@ def _read_experiment(folder: Path, index: int) -> Experiment:
         provenance=read_optional(folder / layout.PROVENANCE),
         exploration=read_optional(folder / layout.EXPLORATION),
     )
+
+
+def _num_compared(experiments: Sequence[Experiment], dataset: str) -> dict[str, int]:
+    """By split, the fewest images that any of the dataset's models was given."""
+    numbers = {
+        split: [number for e in experiments if e.dataset == dataset and (number := e.num_reconstructed(split))]
+        for split in layout.SPLITS
+    }
+    return {split: min(given) for split, given in numbers.items() if given}
 
 
 def _has(found: Mapping[str, Any] | None, names: Sequence[str]) -> bool:

@@ -137,7 +137,7 @@ def reconstruction_ways(study: Study) -> str:
     explored = [e for e in study.experiments if e.exploration]
     sizes = {int(number) for e in explored if (number := e.reconstruction("test").get("num_images"))}
     numbers = [f"{size:,}" for size in sorted(sizes)]
-    scope = [f"The errors are means over {listed(numbers)} images in [0, 1]."] if sizes else []
+    scope = [f"The errors are means over {listed(numbers)} images in [0, 1], the same for all models."] if sizes else []
     return " ".join([*map(_reconstruction_way, explored), *scope])
 
 
