@@ -43,11 +43,13 @@ class Row:
     steps: int  # in an epoch
     peer: str
     loop: Callable[[Path, ExperimentConfig], Iterator[float]]
+    precision: str = "auto"  # of latentbench alone: peers compute in float32 on a CPU
 
     def __str__(self) -> str:
         colour = "colour" if self.channels == 3 else "grey"
         network = f"width {self.model['width']}" if "width" in self.model else "fully connected"
-        return f"{self.image_size}×{self.image_size} {colour}, {network}, batch {BATCH}"
+        precision = "" if self.precision == "auto" else f", {self.precision}"
+        return f"{self.image_size}×{self.image_size} {colour}, {network}, batch {BATCH}{precision}"
 
 
 DCGAN = {"objective": "dcgan", "latent_dim": 100, "width": 64}
@@ -59,6 +61,7 @@ ROWS = {
     "dcgan": Row(DCGAN, 64, 3, 12, "PyTorch's example", peers.pytorch_example),
     "vae": Row(CONVOLUTIONAL, 32, 1, 100, "pythae", peers.pythae_trainer),
     "vae-arrays": Row(CONVOLUTIONAL, 32, 1, 100, "pythae on arrays in memory", peers.pythae_trainer_on_arrays),
+    "vae-bfloat16": Row(CONVOLUTIONAL, 32, 1, 100, "pythae in float32", peers.pythae_trainer, precision="bfloat16"),
     "vae-fc": Row(FULLY_CONNECTED, 32, 1, 200, "pythae", peers.pythae_trainer),
     "wgan-gp": Row(WGAN_GP, 32, 3, 20, "mimicry", peers.mimicry_trainer),
 }
@@ -136,7 +139,7 @@ def make_pictures(root: Path, row: Row) -> None:
 
 def write_config(root: Path, row: Row, threads: int) -> None:
     """The resolved config of the row's experiment, config.yaml."""
-    training = {"epochs": 2, "checkpoints": [2], "batch_size": BATCH}
+    training = {"epochs": 2, "checkpoints": [2], "batch_size": BATCH, "precision": row.precision}
     experiment = {"study": "bench", "dataset": "pictures", "model": row.model, "training": training}
     experiment["compute"] = {"threads": threads}
     dataset = {"source": "folder", "path": "x", "image_size": row.image_size, "channels": row.channels}
