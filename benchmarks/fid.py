@@ -26,7 +26,7 @@ from typing import Any
 from turns import add_turn_arguments, peak_mb, run_turn
 
 DIM = 2048
-BATCH = 50  # images inside our network at once; clean-fid takes its own number
+BATCH = 250  # images decoded at once, our default; the networks take their own numbers
 SIZE = 64
 LIMIT_MB = 2_000  # for the features and statistics of 50,000 samples
 NETWORK = "inception-2015-12-05.pt"  # the name that clean-fid looks for
