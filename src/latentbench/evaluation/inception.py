@@ -20,7 +20,7 @@ URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics
 INPUT_SIZE = 299
 
 # Images inside the network at once, each of which takes some 20 MB. More make a CPU no faster.
-_CHUNKS = {"cpu": 25, "cuda": 100}
+_CHUNKS = {"cpu": 16, "cuda": 100}
 _TIMEOUT_S = 30
 
 
