@@ -81,7 +81,7 @@ def test_copies_are_named_where_there_are_any(make_study):
     for name in ("vae", "dcgan"):
         path = folder / name / LAST_METRICS
         change(path, memory=read_json(path)["memory"] | {"verdict": ""})
-    assert memory.verdicts(open_study(folder)).startswith("Of no model")
+    assert memory.verdicts(open_study(folder)).startswith("No model")
     for path in folder.glob(f"*/{LAST_METRICS}"):
         change(path, memory=None)
     assert memory.verdicts(open_study(folder)) == memory.scope(open_study(folder)) == ""

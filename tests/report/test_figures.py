@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from latentbench.report import figures, lines, mosaics, paths, tiles
@@ -15,6 +16,18 @@ from latentbench.report.style import COLOURS, colour_of, marker_of, to_svg
 from tests.report.conftest import make_repeats
 
 HISTORIES = (figures.loss_curves, figures.split_curves, figures.gradient_curves)
+
+
+def test_an_axis_is_logarithmic_where_values_span_orders_of_magnitude():
+    def scale(values, **more) -> str:
+        axes = Figure().subplots()
+        lines.scale_y(axes, values, **more)
+        return axes.get_yscale()
+
+    assert scale([1.0, 5.0]) == scale([-600.0, 200.0]) == scale([0.0, 1.0]) == scale([]) == "linear"
+    assert scale([1.0, 50.0]) == scale([1.0, 50.0], estimates=True) == "log"
+    assert scale([-0.001, 0.02, 1.0], estimates=True) == scale([0.0, 1.0], estimates=True) == "symlog"
+    assert scale([-0.5, 1.0], estimates=True) == scale([0.0, 0.0], estimates=True) == "linear"
 
 
 def test_labels_are_moved_apart_as_little_as_needed():

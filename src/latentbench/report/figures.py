@@ -155,7 +155,7 @@ def _metric_row(by_epoch: Axes, by_time: Axes, metric: Metric, contenders: Seque
             axes.axhline(floor, color=MUTED, linewidth=1, linestyle=dashes)
         ends.append((name, MUTED, by_time.get_xlim()[1], floor))
     measured = [checkpoint.scores[metric.key].mean for c in contenders for checkpoint in c.checkpoints]
-    scale_y(by_time, [*measured, *(floor for _, _, floor in floors)])
+    scale_y(by_time, [*measured, *(floor for _, _, floor in floors)], estimates=True)
     label_ends(by_time, ends)
 
 

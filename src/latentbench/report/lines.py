@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 ROW_HEIGHT = 2.0  # inches, of a row of panels with its words
 _LOG_FROM = 10  # a logarithmic axis from this ratio of largest to smallest on
+_SYMLOG_FROM, _SYMLOG_DEPTH = 100, 1e5  # with values below zero, of the largest to those; and how far down
 
 
 def spread_apart(places: Sequence[float], distance: float) -> list[float]:
@@ -31,15 +32,30 @@ def spread_apart(places: Sequence[float], distance: float) -> list[float]:
     return [float(place) for place in result]
 
 
-def scale_y(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis where positive values span orders of magnitude, with plain numbers either way."""
+def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> None:
+    """A logarithmic axis where positive values span orders of magnitude, with plain numbers either way.
+
+    Of unbiased `estimates` of what cannot be negative some may be: the axis is then linear about zero, as far as they
+    reach.
+    """
     finite = [value for value in values if math.isfinite(value)]
+    if estimates and finite and -max(finite) / _SYMLOG_FROM <= min(finite) <= 0 < max(finite):
+        linear = max(-min(finite), max(finite) / _SYMLOG_DEPTH)
+        axes.set_yscale("symlog", linthresh=linear)
+        exponents = range(math.ceil(math.log10(linear)), math.ceil(math.log10(max(finite))))
+        axes.yaxis.set_major_locator(FixedLocator([0, *(10.0**exponent for exponent in exponents)]))
+        _write_plainly(axes)
+        return
     if not finite or min(finite) <= 0 or max(finite) / min(finite) < _LOG_FROM:
         axes.yaxis.set_major_locator(MaxNLocator(5))
         return
     axes.set_yscale("log")
     decades = math.log10(max(finite) / min(finite))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,), numticks=12))
+    _write_plainly(axes)
+
+
+def _write_plainly(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())

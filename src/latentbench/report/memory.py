@@ -60,7 +60,7 @@ def verdicts(study: Study) -> str:
     found = [f"**{name}**: {facts['verdict']}" for name, facts in asked.items() if facts.get("verdict")]
     if found or not asked:
         return " ".join(found)
-    return "Of no model most samples lie so near to training images that they look like copies."
+    return "No model's samples are mostly so near to training images that they look like copies."
 
 
 def scope(study: Study) -> str:

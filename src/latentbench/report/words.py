@@ -84,7 +84,8 @@ def curves_caption(study: Study) -> str:
     """Of the metrics against epochs and time, and what the dashed line is worth."""
     sentences = [
         "Distance to the real images after each checkpoint, against epochs (left) and against training time (right); "
-        "lower is better. Bars are what Table 1 gives as ±."
+        "lower is better. Bars are what Table 1 gives as ±. An estimate may fall below zero; the axis is then linear "
+        "about it and logarithmic beyond."
     ]
     for unseen, samples in _unseen(study):
         line = f"A dashed line is the distance of the {unseen:,} real test images, which no model saw"
