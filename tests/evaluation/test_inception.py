@@ -63,7 +63,7 @@ def test_features_are_those_of_cleanfid(make_inception: Callable[..., Path]) -> 
 def test_features_ignore_the_batch(make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     extractor, images = load(make_inception()), torch.from_numpy(pictures(7, 32))
     whole = extractor(images)
-    monkeypatch.setitem(inception._CHUNKS, "cpu", 2)
+    monkeypatch.setitem(inception._CHUNK_SIZES, "cpu", 2)
     torch.testing.assert_close(extractor(images), whole, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(extractor(images[3:4]), whole[3:4], rtol=1e-5, atol=1e-6)
 

@@ -20,7 +20,7 @@ URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics
 INPUT_SIZE = 299
 
 # Images inside the network at once, each of which takes some 20 MB. More make a CPU no faster.
-_CHUNKS = {"cpu": 16, "cuda": 100}
+_CHUNK_SIZES = {"cpu": 16, "cuda": 100}
 _TIMEOUT_S = 30
 
 
@@ -50,7 +50,7 @@ class InceptionExtractor:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        return torch.cat([self._features(chunk) for chunk in images.split(_CHUNKS[self.device.type])])
+        return torch.cat([self._features(chunk) for chunk in images.split(_CHUNK_SIZES[self.device.type])])
 
     def _features(self, images: Tensor) -> Tensor:
         pixels = resize(images.to(self.device))
