@@ -157,6 +157,17 @@ def test_vae_terms_add_up_to_the_bound() -> None:
     assert terms["reconstruction"] == pytest.approx(constant + 1024 * terms["mse"] / (2 * 0.49), rel=1e-5)
 
 
+def test_a_gaussian_s_spread_is_1_or_as_asked_or_the_most_likely() -> None:
+    images, outputs = _images(), 0.5 * _images()
+    squared_error = (images - outputs.tanh()).square().sum(dim=(1, 2, 3))
+    asked = {"gaussian": (None, 1.0), "optimal_gaussian": (None, squared_error.mean().item() / 1024)}
+    for likelihood, (std, variance) in (*asked.items(), ("gaussian", (0.5, 0.25))):
+        config = VAEModel(objective="vae", width=4, likelihood=likelihood, decoder_std=std)
+        vae = VAE(config, Shape(32, 1), generator=torch_generator(0, "w"))
+        expected = gaussian_nll(squared_error, torch.tensor(variance), dimensions=1024)
+        torch.testing.assert_close(vae.likelihood.nll(outputs, images), expected)
+
+
 @pytest.mark.parametrize("slope", [0.5, 1.0, 3.0])
 def test_the_penalty_of_a_linear_critic_is_known(slope: float) -> None:
     direction = torch.randn(1, 4, 4, generator=torch_generator(0, "critic"))

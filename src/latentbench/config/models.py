@@ -117,23 +117,23 @@ class VAEModel(Model):
     kl_warmup_steps: int = Field(
         default=0, ge=0, description="Steps in which the KL's weight rises from 0 (Bowman et al., 2016)."
     )
-    likelihood: Literal["gaussian", "bernoulli"] = Field(
+    likelihood: Literal["gaussian", "optimal_gaussian", "bernoulli"] = Field(
         default="gaussian",
-        description="`bernoulli` is the continuous one, which has its normalising constant "
-        "(Loaiza-Ganem & Cunningham, 2019).",
+        description="`optimal_gaussian` has the standard deviation that is most likely (Rybkin et al., 2021); "
+        "`bernoulli` is the continuous one, which has its normalising constant (Loaiza-Ganem & Cunningham, 2019).",
     )
     decoder_std: float | None = Field(
         default=None,
         gt=0,
-        description="Standard deviation of the Gaussian likelihood, where images are in [-1, 1]; "
-        "null is its maximum-likelihood value (Rybkin et al., 2021).",
+        description="Standard deviation of the Gaussian likelihood, where images are in [-1, 1]; null is 1. The "
+        "smaller, the sharper are reconstructions, and the farther are codes from the prior of which samples are made.",
     )
     learning_rate: float = Field(default=1e-3, gt=0)
 
     @model_validator(mode="after")
     def _likelihood_has_its_keys(self) -> VAEModel:
-        if self.likelihood == "bernoulli" and self.decoder_std is not None:
-            raise ValueError("has a decoder_std, which a Bernoulli likelihood does not have; drop one of the two")
+        if self.likelihood != "gaussian" and self.decoder_std is not None:
+            raise ValueError(f"has a decoder_std, which likelihood: {self.likelihood} has no use for; drop one of the two")
         return self
 
 

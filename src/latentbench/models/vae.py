@@ -37,8 +37,7 @@ class VAE(EncoderDecoder):
     def __init__(self, config: VAEModel, shape: Shape, *, generator: torch.Generator) -> None:
         super().__init__(config, shape, code_dim=2 * config.latent_dim, generator=generator)
         self.config = config
-        is_gaussian = config.likelihood == "gaussian"
-        self.likelihood: Likelihood = Gaussian(config.decoder_std) if is_gaussian else ContinuousBernoulli()
+        self.likelihood = _likelihood(config)
 
     def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
         terms = self._bound(images, labels, generator)
@@ -73,3 +72,13 @@ class VAE(EncoderDecoder):
         """β, rising linearly from 0 over the first kl_warmup_steps steps (Bowman et al., 2016, section 3.1)."""
         share = min(1.0, step / self.config.kl_warmup_steps) if self.config.kl_warmup_steps else 1.0
         return self.config.kl_weight * share
+
+
+def _likelihood(config: VAEModel) -> Likelihood:
+    match config.likelihood:
+        case "bernoulli":
+            return ContinuousBernoulli()
+        case "optimal_gaussian":
+            return Gaussian(None)
+        case "gaussian":
+            return Gaussian(config.decoder_std or 1.0)
