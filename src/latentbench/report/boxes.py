@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.text import Text
 
 from latentbench.report.style import INK, MUTED, NAME_SIZE, SMALL_SIZE, WIDTH
 
@@ -34,28 +37,22 @@ def box(axes: Axes, at: Place, words: str, colour: str, *, width: float = 1.0, h
     write(axes, at, words)
 
 
-def write(
-    axes: Axes, at: Place, words: str, *, colour: str = INK, small: bool = False, bold: bool = False, ha: str = "center"
-) -> None:
-    axes.text(
-        *at,
-        words,
-        color=colour,
-        fontsize=SMALL_SIZE if small else NAME_SIZE,
-        fontweight="bold" if bold else "normal",
-        ha=ha,
-        va="center",
-        linespacing=1.35,
-    )
+def write(axes: Axes, at: Place, words: str, *, colour: str = INK, ha: str = "center") -> Text:
+    return axes.text(*at, words, color=colour, fontsize=NAME_SIZE, ha=ha, va="center", linespacing=1.35)
+
+
+def head(axes: Axes, at: Place, words: str) -> None:
+    """Over a diagram, from its left."""
+    write(axes, at, words, ha="left").set_fontweight("bold")
 
 
 def note(axes: Axes, at: Place, words: str, *, colour: str = MUTED, ha: str = "center") -> None:
-    write(axes, at, words, colour=colour, small=True, ha=ha)
+    write(axes, at, words, colour=colour, ha=ha).set_fontsize(SMALL_SIZE)
 
 
 def arrow(axes: Axes, *places: Place, colour: str = INK, dashed: bool = False) -> None:
     """Along straight lines from the first place to the last, where its head is."""
-    style = {"color": colour, "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
+    style: dict[str, Any] = {"color": colour, "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
     *way, end = places
     axes.plot(*zip(*way, strict=True), **style)
     axes.add_patch(FancyArrowPatch(way[-1], end, arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0, **style))

@@ -209,7 +209,9 @@ def diffusion() -> Drawing:
         axes.plot(steps, diffusion_paths(14)[steps], color=MUTED, linewidth=0.5, alpha=0.55, rasterized=True)
         for step in shown:
             density = diffusion_marginal(grid, step)
-            axes.fill_betweenx(grid, step, step + 55 * density / density.max(), color=COLOURS[0], alpha=0.4, linewidth=0)
+            axes.fill_betweenx(
+                grid, step, step + 55 * density / density.max(), color=COLOURS[0], alpha=0.4, linewidth=0
+            )
             axes.plot(np.full(2, step), grid[[0, -1]], color=COLOURS[0], linewidth=0.6)
         _directions(axes)
         axes.set(xlabel="step t", ylabel="x", xlim=(-5, 1060), ylim=(-3.6, 5.0), xticks=shown, yticks=[-2, 0, 2])

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-from latentbench.report.boxes import arrow, box, canvas, note, write
+from latentbench.report.boxes import arrow, box, canvas, head, note, write
 from latentbench.report.show import Drawing
 from latentbench.report.style import CLASS_COLOURS, COLOURS, INK, MUTED, SMALL_SIZE, WIDTH, house_style
 
@@ -37,7 +37,7 @@ def encoders() -> Drawing:
 
 
 def _autoencoder(axes: Axes, y: float) -> None:
-    write(axes, (0.1, y + 0.4), "Autoencoder", bold=True, ha="left")
+    head(axes, (0.1, y + 0.4), "Autoencoder")
     for x, words in ((0.4, "image x"), (2.85, "code z"), (6.75, "x̂")):
         write(axes, (x, y), words)
     box(axes, (1.6, y), "encoder", _NETWORK)
@@ -49,7 +49,7 @@ def _autoencoder(axes: Axes, y: float) -> None:
 
 
 def _vae(axes: Axes, y: float) -> None:
-    write(axes, (0.1, y + 0.75), "Variational autoencoder", bold=True, ha="left")
+    head(axes, (0.1, y + 0.75), "Variational autoencoder")
     write(axes, (0.4, y), "image x")
     write(axes, (6.75, y), "x̂")
     box(axes, (1.6, y), "encoder", _NETWORK)
@@ -141,11 +141,11 @@ def codes() -> Drawing:
 
 def _cloud(axes: Axes, drawn: Points, draws: Points, reach: float) -> None:
     for group, colour in zip(drawn, CLASS_COLOURS, strict=False):
-        axes.scatter(*group.T, s=7, color=colour, linewidths=0, alpha=0.75, rasterized=True)
+        axes.scatter(group[:, 0], group[:, 1], s=7, color=colour, linewidths=0, alpha=0.75, rasterized=True)
     for share in (0.5, 0.95):
         radius = float(np.sqrt(-2 * np.log(1 - share)))
         axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=INK, linestyle="--", linewidth=0.9))
-    axes.scatter(*draws.T, marker="x", s=14, color=INK, linewidths=0.8)
+    axes.scatter(draws[:, 0], draws[:, 1], marker="x", s=14, color=INK, linewidths=0.8)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="z₁", ylabel="z₂")
     axes.tick_params(labelsize=SMALL_SIZE)
     axes.grid(visible=False)
@@ -171,7 +171,7 @@ def vae_codes() -> Points:
     means = generator.standard_normal((NUM_GROUPS * _PER_GROUP, 2)) * np.sqrt(1 - POSTERIOR_STD**2)
     order = np.argsort(np.arctan2(means[:, 1], means[:, 0]))
     drawn = means[order] + POSTERIOR_STD * generator.standard_normal(means.shape)
-    return drawn.reshape(NUM_GROUPS, _PER_GROUP, 2)
+    return np.asarray(drawn.reshape(NUM_GROUPS, _PER_GROUP, 2))
 
 
 def share_near(drawn: Points, *, number: int = 4_000) -> float:
