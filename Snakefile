@@ -13,7 +13,7 @@ localrules:
 
 rule all:
     input:
-        [target_files(study) for study in STUDIES],
+        [[*target_files(study), handin_file(study)] for study in STUDIES],
 
 
 include: "workflow/rules/configure.smk"
@@ -22,7 +22,7 @@ include: "workflow/rules/experiments.smk"
 include: "workflow/rules/report.smk"
 
 
-# A target named like its study.
+# Targets named like a study.
 for study in STUDIES:
 
     rule:
@@ -30,4 +30,12 @@ for study in STUDIES:
             study
         input:
             target_files(study),
+        localrule: True
+
+    rule:
+        name:
+            f"handin_{study}"
+        input:
+            target_files(study),
+            handin_file(study),
         localrule: True

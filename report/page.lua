@@ -2,11 +2,11 @@
 
 local function starts_with(block, word)
   local first = block.t == "Para" and block.content[1]
-  return first and first.t == "Strong" and pandoc.utils.stringify(first):match("^" .. word .. " %d+%.$")
+  return first and first.t == "Strong" and pandoc.utils.stringify(first):match("^" .. word .. " [%d%.]+%.$")
 end
 
 local function identifier(block)
-  return pandoc.utils.stringify(block.content[1]):lower():gsub("%.$", ""):gsub(" ", "-")
+  return pandoc.utils.stringify(block.content[1]):lower():gsub("%.$", ""):gsub("[ .]", "-")
 end
 
 local function lone_image(block)
@@ -33,8 +33,8 @@ local function captioned(blocks)
     local block, below = blocks[place], blocks[place + 1]
     local image = lone_image(block)
     if image then
-      image.classes:insert("inline-svg")
-      if below and starts_with(below, "Figure") then
+      image.classes:insert(image.src:match("%.svg$") and "inline-svg" or "animation")
+      if below and (starts_with(below, "Figure") or starts_with(below, "Animation")) then
         result:insert(pandoc.Figure({ pandoc.Plain { image } }, { long = { below } }, pandoc.Attr(identifier(below))))
         place = place + 1
       else
@@ -57,6 +57,7 @@ local waiting = pandoc.List()
 
 -- The code of cells that show nothing waits for the next cell that does.
 local function folded(code, outputs)
+  if FORMAT ~= "html5" then return {} end -- paper has no place to fold it into
   waiting:extend(code)
   if #outputs == 0 then return {} end
   local content = pandoc.List { pandoc.RawBlock("html", '<details class="code"><summary>code</summary>') }
@@ -74,7 +75,7 @@ local function code_cell(cell)
     elseif block.t == "Div" and block.classes:includes("output") then
       for _, inner in ipairs(block.content) do
         if inner.t == "RawBlock" and inner.format == "markdown" then
-          outputs:extend(pandoc.read(inner.text, "markdown-citations-raw_html").blocks)
+          outputs:extend(pandoc.read(inner.text, "markdown-raw_html").blocks)
         else
           outputs:insert(inner)
         end
@@ -90,17 +91,4 @@ function Div(cell)
   end
 end
 
--- The first heading, which is the study's title, goes to the head of the page.
-local function lift_title(document)
-  document.blocks = document.blocks:walk {
-    Header = function(heading)
-      if heading.level == 1 and not document.meta.title then
-        document.meta.title = pandoc.MetaInlines(heading.content)
-        return {}
-      end
-    end,
-  }
-  return document
-end
-
-return { { Div = Div }, { Pandoc = lift_title } }
+return { { Div = Div } }

@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from latentbench.errors import LatentbenchError
+
+if TYPE_CHECKING:
+    from latentbench.config.params import Params
 
 
 class Stages(click.Group):
@@ -60,15 +63,13 @@ def main(debug: bool) -> None:
 def configure(params: Path, experiment: str | None, dataset: str | None, study: str | None, output: Path) -> None:
     """Resolve one experiment, dataset or study of params.yaml into a file of its own."""
     from latentbench.artifacts.files import write_yaml
-    from latentbench.config.load import read_params
 
     asked = {"experiment": experiment, "dataset": dataset, "study": study}
     named = {kind: name for kind, name in asked.items() if name is not None}
     if len(named) != 1:
         raise click.UsageError("Give exactly one of --experiment, --dataset and --study.")
     [(kind, name)] = named.items()
-    text = sys.stdin.read() if str(params) == "-" else None
-    resolved = getattr(read_params(params, text=text), kind)(name)
+    resolved = getattr(_params(params), kind)(name)
     write_yaml(output, resolved.model_dump(mode="json"))
 
 
@@ -169,10 +170,30 @@ def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
 
 @main.command()
 @path_option("--results", "results/STUDY")
-@path_option("--template", "The notebook to execute: report/comparison.ipynb")
+@path_option("--sources", "The notebooks and what they are made into documents with: report")
 @path_option("--output", "report/STUDY")
-def report(results: Path, template: Path, output: Path) -> None:
-    """Render a study's report from its result files."""
+def report(results: Path, sources: Path, output: Path) -> None:
+    """Render a study's notebooks, page and PDF from its result files."""
     from latentbench.report.build import build_report
 
-    build_report(results, template, output)
+    build_report(results, sources, output)
+
+
+@main.command()
+@path_option("--params", "params.yaml, or - to read it from standard input.")
+@click.option("--study", required=True, help="The study to hand in.")
+@path_option("--results", "results/STUDY")
+@path_option("--report", "report/STUDY")
+@path_option("--lock", "The lock file of the environment: requirements/main.lock")
+@path_option("--output", "handin/STUDY")
+def handin(params: Path, study: str, results: Path, report: Path, lock: Path, output: Path) -> None:
+    """Pack a study's report, models and params into one zip."""
+    from latentbench.report.handin import build_handin
+
+    build_handin(_params(params), study, results=results, report=report, lock=lock, output=output)
+
+
+def _params(path: Path) -> Params:
+    from latentbench.config.load import read_params
+
+    return read_params(path, text=sys.stdin.read() if str(path) == "-" else None)

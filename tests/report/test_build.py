@@ -11,73 +11,110 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from latentbench.artifacts.files import write_yaml
+from latentbench.config.load import read_yaml
+from latentbench.config.params import NOTEBOOKS
 from latentbench.errors import ArtifactError
 from latentbench.report.build import build_report
+from latentbench.report.document import PARTS
 
-TEMPLATE = Path(__file__).parents[2] / "report" / "comparison.ipynb"
+SOURCES = Path(__file__).parents[2] / "report"
 # Those that every study has, and those that are there where some model can be asked.
-SECTIONS = [
-    "Result", "Quality over training", "Training", "Samples",
-    "Reconstructions", "Interpolations", "Networks", "Settings", "Provenance",
-]  # fmt: skip
-ASKED = ["Memory", "Classes", "Discriminators", "Around the mean", "Codes", "Attributes"]
-NUM_FIGURES = 20
+CHAPTERS = {
+    "2. Data": ["Images"],
+    "3. Training": [
+        "Networks", "Settings", "Losses", "Signs of trouble", "Training and test images", "Gradients", "Provenance",
+    ],
+    "4. Latent space": ["Random samples", "Reconstructions", "Interpolations"],
+    "5. Comparison": ["Result", "Quality over training", "Samples"],
+}  # fmt: skip
+ASKED = {
+    "Samples over time", "Reconstructions over time",
+    "Around the mean", "Codes", "Attributes",
+    "Memory", "Classes", "Discriminators", "Strengths and weaknesses",
+}  # fmt: skip
+OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "index.html", "latent.ipynb", "report.pdf"]
 
 
 @pytest.fixture
-def template(tmp_path) -> Path:
+def sources(tmp_path) -> Path:
     """A copy of the report's sources that can be changed."""
     folder = tmp_path / "sources"
-    shutil.copytree(TEMPLATE.parent, folder, ignore=shutil.ignore_patterns("demo"))
-    return folder / TEMPLATE.name
+    shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("demo"))
+    return folder
+
+
+def only(results: Path, *notebooks: str) -> Path:
+    """The study with these chapters."""
+    study = read_yaml(results / "study.yaml")
+    write_yaml(results / "study.yaml", study | {"notebooks": list(notebooks)})
+    return results
 
 
 def test_report_is_complete_offline_and_the_same_again(make_study, tmp_path):
     output = tmp_path / "report" / "demo"
     results = make_study()
-    build_report(results, TEMPLATE, output)
-    notebook, page = (output / "comparison.ipynb").read_bytes(), (output / "index.html").read_bytes()
-    assert sorted(path.name for path in output.iterdir()) == ["comparison.ipynb", "index.html"]
-    check_notebook(notebook.decode())
-    check_page(page.decode())
-    build_report(results, TEMPLATE, output)
-    assert (output / "comparison.ipynb").read_bytes() == notebook
-    assert (output / "index.html").read_bytes() == page
+    build_report(results, SOURCES, output)
+    first = {path.name: path.read_bytes() for path in output.iterdir()}
+    assert sorted(first) == sorted([*OUTPUTS, "training.ipynb"])
+    for chapter, name in enumerate(NOTEBOOKS, start=1):
+        check_notebook(first[f"{name}.ipynb"].decode(), chapter)
+    check_page(first["index.html"].decode())
+    assert first["report.pdf"].startswith(b"%PDF")
+    build_report(results, SOURCES, output)
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == first
 
 
-def check_notebook(text: str) -> None:
+def check_notebook(text: str, chapter: int) -> None:
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
     assert 'results = "../../results/demo"' in notebook.cells[0].source
-    captions = re.findall(r"\*\*((?:Figure|Table) \d+)\.\*\*", text)
-    for kind, least in (("Figure", NUM_FIGURES), ("Table", 12)):
+    title, byline = (output.data["text/markdown"] for output in notebook.cells[1].outputs)
+    assert title.startswith(f"# {chapter}. ")
+    assert byline == "**Three models**\n\n*Which is best?*\n\nA. Author"
+    captions = re.findall(r"\*\*((?:Figure|Table|Animation) [\d.]+)\.\*\*", text)
+    assert captions or chapter == 1
+    for kind in ("Figure", "Table", "Animation"):
         numbers = [caption for caption in captions if caption.startswith(kind)]
-        assert numbers == [f"{kind} {number}" for number in range(1, len(numbers) + 1)]
-        assert len(numbers) >= least
+        assert numbers == [f"{kind} {chapter}.{number}" for number in range(1, len(numbers) + 1)]
+    # Works are cited in words, and listed at the end.
+    said = "".join(cell.source if cell.cell_type == "markdown" else str(cell.outputs) for cell in notebook.cells)
+    assert not re.search(r"\[[^\]]*@\w+", said)
+    assert ("## References" in notebook.cells[-1].source) == bool(re.search(r"\b(19|20)\d\d\)", said))
 
 
 def check_page(page: str) -> None:
     assert "<title>Three models</title>" in page
-    headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", page)
+    head = page.partition("<header>")[2].partition("</header>")[0]
+    assert "A. Author" in head
+    assert "<strong>wgan-gp</strong> comes closest" in head
     # No heading is empty: of conditional models this study has none.
-    assert sorted(headings) == sorted(SECTIONS + ASKED)
+    found = re.findall(r"<h([12])[^>]*>([^<]*)</h\1>", page)
+    sections = [heading for level, heading in found if level == "2"]
+    assert [heading for level, heading in found if level == "1"] == ["1. Background", *CHAPTERS, "References"]
+    known = {heading for chapter in CHAPTERS.values() for heading in chapter} | ASKED
+    background = sections[: sections.index("Images")]
+    assert sorted(sections[len(background) :]) == sorted(known)
     contents = page.partition("<nav")[2].partition("</nav>")[0]
-    assert re.findall(r"<a [^>]*>([^<]*)</a>", contents) == headings
-    assert len(re.findall(r"<figcaption[^>]*>\s*<p><strong>Figure \d+\.", page)) == NUM_FIGURES
-    assert len(re.findall(r"<caption>\s*<p><strong>Table \d+\.", page)) >= 12
+    assert re.findall(r"<a [^>]*>([^<]*)</a>", contents) == [heading for _, heading in found]
+    figures = re.findall(r"<figcaption[^>]*>\s*<p><strong>(Figure [\d.]+)\.", page)
+    assert len(figures) == len(set(figures)) == len(re.findall(r"<svg[^>]*aria-label=\"[^\"]+\"", page))
+    assert len(figures) >= 25
+    assert len(re.findall(r"<caption>\s*<p><strong>Table [\d.]+\.", page)) >= 12
     assert "<strong>12.0</strong> ± 0.2" in page
     # Code is there, folded away, nowhere else.
-    assert len(re.findall(r'<details class="code"><summary>code</summary>', page)) == len(headings) + 1
     assert "<details open" not in page
     outside = re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
     assert "page.figure(" in page
     assert "page.figure(" not in outside
-    # Nothing is fetched: every link stays inside the file, and addresses occur as XML namespaces alone.
-    assert all(link.startswith(("#", "data:")) for link in re.findall(r'(?:src|href)="([^"]*)"', page))
+    # Nothing is fetched: what a page loads by itself lies inside the file; works that are cited have links to follow.
+    loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]*)"', page)
+    assert all(link.startswith("data:") for link in loaded)
     assert not re.search(r"url\((?!#|&quot;#|['\"]?#)|@import|<script", page)
-    assert not re.findall(r"https?://", re.sub(r'xmlns(:\w+)?="[^"]*"', "", page))
-    described = re.findall(r'<svg[^>]*aria-label="([^"]+)"', page)
-    assert len(described) == NUM_FIGURES
+    anchors = re.findall(r'<a[^>]*href="([^"]*)"', page)
+    targets = set(re.findall(r'\bid="([^"]*)"', page))
+    assert all(link[1:] in targets for link in anchors if link.startswith("#"))
+    assert all(link.startswith(("#", "https://")) for link in anchors)
 
 
 def test_every_section_says_what_is_missing(make_study, tmp_path):
@@ -85,24 +122,43 @@ def test_every_section_says_what_is_missing(make_study, tmp_path):
     for experiment in ("vae", "dcgan", "wgan-gp"):
         shutil.rmtree(results / experiment)
         (results / experiment).mkdir()
-    build_report(results, TEMPLATE, tmp_path / "report")
+    build_report(only(results, "data", "training", "latent", "comparison"), SOURCES, tmp_path / "report")
     page = (tmp_path / "report" / "index.html").read_text()
-    sections = dict(zip(SECTIONS, re.split(r"<h2", page)[1:], strict=True))
-    for name, section in sections.items():
-        assert re.search(r"There is no [^.]+(\.[a-z]+)? of vae, dcgan and wgan-gp yet", section.replace("\n", " ")), (
-            name
-        )
+    parts = re.split(r"<h[12][^>]*>", page.partition("</header>")[2])[1:]
+    sections = {part.partition("<")[0]: part.replace("\n", " ") for part in parts}
+    for name in [heading for chapter in CHAPTERS.values() for heading in chapter]:
+        assert re.search(r"There is no [^.]+(\.[a-z]+)? of vae, dcgan and wgan-gp yet", sections[name]), name
     assert "<svg" not in page
 
 
-def test_failing_cell_is_one_sentence_and_leaves_the_earlier_report(make_study, tmp_path, template):
+def test_a_small_budget_is_said_first(make_study, tmp_path):
+    results = only(make_study(), "comparison")
+    write_yaml(results / "study.yaml", read_yaml(results / "study.yaml") | {"budget": "small"})
+    build_report(results, SOURCES, tmp_path / "report")
+    head = (tmp_path / "report" / "index.html").read_text().partition("<header>")[2].partition("</header>")[0]
+    assert "<strong>first look</strong>" in head
+    # A single notebook has no chapter number.
+    assert "<h1>Comparison</h1>" in (tmp_path / "report" / "index.html").read_text().replace("\n", " ")
+
+
+def test_a_work_that_is_not_in_the_bibliography_is_named(make_study, tmp_path, sources):
+    notebook = nbformat.read(sources / "comparison.ipynb", as_version=4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("As shown [@nobody1999]."))
+    nbformat.write(notebook, sources / "comparison.ipynb")
+    with pytest.raises(ArtifactError, match="citation nobody1999 not found"):
+        build_report(only(make_study(), "comparison"), sources, tmp_path / "report")
+    assert not list((tmp_path / "report").iterdir())
+
+
+def test_failing_cell_is_one_sentence_and_leaves_the_earlier_report(make_study, tmp_path, sources):
+    template = sources / "comparison.ipynb"
     notebook = nbformat.read(template, as_version=4)
     notebook.cells[3].source = 'raise ValueError("no such metric.")'
     nbformat.write(notebook, template)
     output = tmp_path / "report"
     output.mkdir()
     (output / "index.html").write_text("earlier")
-    arguments = ["--results", make_study(), "--template", template, "--output", output]
+    arguments = ["--results", only(make_study(), "comparison"), "--sources", sources, "--output", output]
     command = [sys.executable, "-m", "latentbench", "report", *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
@@ -112,20 +168,23 @@ def test_failing_cell_is_one_sentence_and_leaves_the_earlier_report(make_study, 
     assert (output / "index.html").read_text() == "earlier"
 
 
-def test_report_needs_no_torch(make_study, tmp_path, template):
+def test_report_needs_no_torch(make_study, tmp_path, sources):
     refuse = "import sys\nassert not {name for name in sys.modules if name.partition('.')[0] == 'torch'}"
-    notebook = nbformat.read(template, as_version=4)
-    notebook.cells[-1].source += f"\n{refuse}"
-    nbformat.write(notebook, template)
+    for name in ("background", "comparison"):
+        notebook = nbformat.read(sources / f"{name}.ipynb", as_version=4)
+        notebook.cells.append(nbformat.v4.new_code_cell(refuse))
+        nbformat.write(notebook, sources / f"{name}.ipynb")
     script = (
         "import sys\nfrom pathlib import Path\nfrom latentbench.report.build import build_report\n"
         f"build_report(*map(Path, sys.argv[1:]))\n{refuse}"
     )
-    paths = map(str, (make_study(), template, tmp_path / "report"))
+    paths = map(str, (only(make_study(), "background", "comparison"), sources, tmp_path / "report"))
     subprocess.run([sys.executable, "-c", script, *paths], check=True)
     assert (tmp_path / "report" / "index.html").is_file()
 
 
-def test_source_that_is_missing_is_named(make_study, tmp_path):
-    with pytest.raises(ArtifactError, match=r"nowhere\.ipynb is missing"):
-        build_report(make_study(), tmp_path / "nowhere.ipynb", tmp_path / "report")
+@pytest.mark.parametrize("part", ["data.ipynb", *PARTS])
+def test_source_that_is_missing_is_named(make_study, tmp_path, sources, part):
+    (sources / part).unlink()
+    with pytest.raises(ArtifactError, match=f"{part} is missing"):
+        build_report(make_study(), sources, tmp_path / "report")

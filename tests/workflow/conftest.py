@@ -38,6 +38,7 @@ class Workplace:
         for part in (ROOT / "report").glob("*.*"):
             _copy(part, folder / "report" / part.name)
         _copy(TINY, folder / "params.yaml")
+        _copy(ROOT / "requirements/main.lock", folder / "requirements/main.lock")
         return cls(folder)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:

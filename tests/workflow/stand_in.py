@@ -29,7 +29,7 @@ def run(stage: str, options: dict[str, Path]) -> None:
 
 
 def _config(stage: str, options: dict[str, Path]) -> Section:
-    if stage == "report":
+    if stage in ("report", "handin"):
         return read_config(options["results"] / layout.STUDY, StudyConfig)
     kind = DatasetConfig if stage in ("fetch", "prepare", "reference") else ExperimentConfig
     return read_config(options["config"], kind)
@@ -62,7 +62,8 @@ def _names(stage: str, config: Section) -> list[str | Path]:
             *(f"latent/{name}.png" for name in PICTURES),
             layout.EXPLORATION,
         ],
-        "report": ["comparison.ipynb", "index.html"],
+        "report": [*map(layout.notebook_name, getattr(config, "notebooks", ())), layout.PAGE, layout.PDF],
+        "handin": ["tiny.zip"],
     }[stage]
 
 

@@ -7,6 +7,7 @@ commands read names from params: Snakemake formats a command when the loop is lo
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -53,9 +54,10 @@ SOURCES = {
     "evaluate": (*BASE, "data", "models", "evaluation"),
     "explore": (*BASE, "data", "models", "evaluation", "latent"),
     "report": (*BASE, "report"),
+    "handin": (*BASE, "report"),
 }
-# The report's own sources.
-REPORT_PARTS = [f"report/{part}" for part in ("comparison.ipynb", "page.html", "page.lua", "style.css")]
+# What reports are made with, beside their notebooks. dvc.yaml lists the same.
+REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bib")
 
 # The sections of its resolved config that each stage reads. dvc.yaml lists the same.
 TRAINED = ("seed", "dataset", "image_size", "channels", "model", "training", "compute")
@@ -79,9 +81,10 @@ def params_for(**names):
     """A params file with these entries alone, so that a change elsewhere does not concern who reads it."""
     whole = PARAMS.model_dump(mode="json")
     sections = ("studies", "datasets", "experiments")
-    return json.dumps(
-        {section: {name: whole[section][name] for name in names[section]} for section in sections}
-    )
+    entries = {section: {name: whole[section][name] for name in names[section]} for section in sections}
+    text = json.dumps({"budget": whole["budget"], **entries})
+    # What looks like a wildcard to Snakemake, as in the name of a zip, is written by its code point.
+    return re.sub(r"\{(\w+)\}", r"\\u007b\1}", text)
 
 
 def settings(stage, resolved):
@@ -162,8 +165,29 @@ def result_files(experiment):
     return [f"{results(experiment)}/{name}" for name in names]
 
 
+def handed_in(experiment):
+    """What is packed of an experiment: the last checkpoint, and what describes it."""
+    numbers = (layout.CONFIG, layout.HISTORY, layout.METRICS, layout.LAST_METRICS, layout.PROVENANCE)
+    return [checkpoints(experiment)[-1], *(f"{results(experiment)}/{name}" for name in numbers)]
+
+
 def report_page(study):
-    return f"report/{study}/index.html"
+    return f"report/{study}/{layout.PAGE}"
+
+
+def report_files(study):
+    names = [layout.notebook_name(chapter) for chapter in STUDIES[study].notebooks]
+    return [f"report/{study}/{name}" for name in (*names, layout.PDF)]
+
+
+def report_parts(study):
+    """The notebooks of a study, and what makes documents of them."""
+    chapters = [layout.notebook_name(chapter) for chapter in STUDIES[study].notebooks]
+    return [f"report/{part}" for part in (*chapters, *REPORT_PARTS)]
+
+
+def handin_file(study):
+    return f"handin/{study}/{STUDIES[study].handin_name(study)}"
 
 
 def target_files(study):

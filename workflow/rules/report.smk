@@ -1,4 +1,4 @@
-# Once per study: its report.
+# Once per study: its report, and what is handed in.
 
 for name, study in STUDIES.items():
 
@@ -8,10 +8,10 @@ for name, study in STUDIES.items():
         input:
             study=f"results/{name}/{layout.STUDY}",
             results=[file for experiment in study.experiments for file in result_files(experiment)],
-            parts=REPORT_PARTS,
+            parts=report_parts(name),
             sources=sources("report"),
         output:
-            notebook=f"report/{name}/comparison.ipynb",
+            files=report_files(name),
             page=report(report_page(name), caption="../report/comparison.rst", category=name),
         log:
             f"logs/{name}/report.log",
@@ -25,5 +25,30 @@ for name, study in STUDIES.items():
         message:
             f"Render the report of {name}."
         shell:
-            "latentbench report --results results/{params.name} --template report/comparison.ipynb"
+            "latentbench report --results results/{params.name} --sources report"
             " --output report/{params.name} &> {log}"
+
+    rule:
+        name:
+            f"handin@{name}"
+        input:
+            report=[report_page(name), *report_files(name)],
+            results=[file for experiment in study.experiments for file in handed_in(experiment)],
+            lock="requirements/main.lock",
+            sources=sources("handin"),
+        output:
+            handin_file(name),
+        log:
+            f"logs/{name}/handin.log",
+        localrule: True
+        conda:
+            "../envs/latentbench.yaml"
+        params:
+            name=name,
+            params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
+        message:
+            f"Pack what is handed in of {name}."
+        shell:
+            "printf '%s' {params.params:q} | "
+            "latentbench handin --params - --study {params.name} --results results/{params.name}"
+            " --report report/{params.name} --lock requirements/main.lock --output handin/{params.name} &> {log}"

@@ -80,3 +80,12 @@ def checkpoint_path(results: Path, epoch: int) -> Path:
 
 def samples_path(results: Path, epoch: int) -> Path:
     return results / "samples" / f"epoch-{epoch:04d}.png"
+
+
+# report/STUDY
+PAGE = "index.html"
+PDF = "report.pdf"
+
+
+def notebook_name(chapter: str) -> str:
+    return f"{chapter}.ipynb"

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+import unicodedata
+from string import Formatter
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from latentbench.config.base import Name, Section
+from latentbench.config.budgets import Budget, small_dataset, small_experiment
 from latentbench.config.datasets import AnyDataset, DatasetConfig
 from latentbench.config.experiments import Defaults, Experiment, ExperimentConfig
 from latentbench.errors import ConfigError
+
+
+# The chapters of a report, in their order: the notebooks of these names under report/.
+NOTEBOOKS = ("background", "data", "training", "latent", "comparison")
+Notebook = Literal["background", "data", "training", "latent", "comparison"]
+
+# The name of what is handed in, without its suffix: what file systems and mail programs all take.
+_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Author(Section):
+    """Who signs a report."""
+
+    name: str = Field(min_length=1)
+    number: int | str | None = Field(default=None, description="Of the student.")
+
+    def __str__(self) -> str:
+        return self.name if self.number is None else f"{self.name} ({self.number})"
+
+
+def _author(raw: Any) -> Any:
+    """A bare name is an author without a number."""
+    return {"name": raw} if isinstance(raw, str) else raw
 
 
 class Study(Section):
@@ -17,13 +44,56 @@ class Study(Section):
 
     title: str = Field(min_length=1)
     question: str = ""
-    authors: list[str] = Field(default=[])
+    authors: list[Annotated[Author, BeforeValidator(_author, json_schema_input_type=str | Author)]] = Field(default=[])
+    number: int | str | None = Field(default=None, description="Of the authors' group.")
+    notebooks: Annotated[list[Notebook], Field(min_length=1)] = Field(
+        default=list(NOTEBOOKS), description="The chapters of its report, in this order."
+    )
+    handin: str = Field(
+        default="{study}",
+        description="The name of the zip to hand in: {study}, {number}, {names} and {numbers} stand for the study's "
+        "name and number and its authors' names and numbers.",
+    )
+
+    @model_validator(mode="after")
+    def _chapters_once(self) -> Study:
+        if len(set(self.notebooks)) != len(self.notebooks):
+            raise ValueError("names a notebook twice; list each once")
+        return self
+
+    @model_validator(mode="after")
+    def _handin_can_be_filled_in(self) -> Study:
+        self.handin_name("study")
+        return self
+
+    def handin_name(self, study: str) -> str:
+        """The name of the zip, without letters that a file system could refuse."""
+        known = {
+            "study": study,
+            "number": self.number,
+            "names": "_".join(author.name for author in self.authors),
+            "numbers": "_".join(str(author.number) for author in self.authors if author.number is not None),
+        }
+        try:
+            asked = {field for _, field, _, _ in Formatter().parse(self.handin) if field is not None}
+        except ValueError as error:
+            raise ValueError(f"has handin: {self.handin!r}, which is not a pattern ({error})") from None
+        for field in sorted(asked):
+            if field not in known:
+                raise ValueError(f"has {{{field}}} in handin, which is none of {', '.join(sorted(known))}")
+            if known[field] in (None, ""):
+                raise ValueError(f"has {{{field}}} in handin but does not say it; add it or drop it from the pattern")
+        name = _PLAIN.sub("", unicodedata.normalize("NFKD", self.handin.removesuffix(".zip").format(**known)))
+        if not name.strip("."):
+            raise ValueError(f"has handin: {self.handin!r}, of which no letter can stand in a file's name")
+        return f"{name}.zip"
 
 
 class StudyConfig(Study):
     """A study resolved: what `configure --study` writes and the report reads."""
 
     name: Name
+    budget: Budget = "full"
     experiments: list[Name]
     datasets: list[Name]
 
@@ -31,6 +101,10 @@ class StudyConfig(Study):
 class Params(Section):
     """The whole of params.yaml."""
 
+    budget: Budget = Field(
+        default="full",
+        description="`small` runs every study in minutes: fewer images, epochs, channels and samples, for a first look.",
+    )
     studies: dict[Name, Study]
     datasets: dict[Name, AnyDataset]
     experiments: dict[Name, Experiment]
@@ -39,19 +113,23 @@ class Params(Section):
     def experiment(self, name: str) -> ExperimentConfig:
         """The experiment with its defaults filled in and its checkpoints listed."""
         experiment = _named(self.experiments, "experiment", name)
+        if self.budget == "small":
+            experiment = small_experiment(experiment)
         dataset = self.datasets[experiment.dataset]
         settings = experiment.model_dump()
         settings["training"]["checkpoints"] = experiment.training.checkpoint_epochs
         return ExperimentConfig(name=name, image_size=dataset.image_size, channels=dataset.channels, **settings)
 
     def dataset(self, name: str) -> DatasetConfig:
-        return DatasetConfig(name=name, dataset=_named(self.datasets, "dataset", name))
+        dataset = _named(self.datasets, "dataset", name)
+        return DatasetConfig(name=name, dataset=small_dataset(dataset) if self.budget == "small" else dataset)
 
     def study(self, name: str) -> StudyConfig:
         study = _named(self.studies, "study", name)
         members = {key: value for key, value in self.experiments.items() if value.study == name}
         return StudyConfig(
             name=name,
+            budget=self.budget,
             experiments=list(members),
             datasets=sorted({member.dataset for member in members.values()}),
             **study.model_dump(),

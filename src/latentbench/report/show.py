@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from latentbench.report.results import Study
 from latentbench.report.style import to_svg
 
 
@@ -31,13 +33,37 @@ class Table:
     notes: Sequence[str] = ()
 
 
+# Marks an output that says whose work the notebook is: where notebooks are joined it stands once.
+BYLINE = "byline"
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A GIF with the words for those who cannot see it; None where there is none."""
+
+    gif: bytes | None
+    description: str = ""
+    notes: Sequence[str] = ()
+
+
 @dataclass
 class Page:
-    """Numbers figures and tables as they are first shown; showing one again keeps its number."""
+    """Numbers figures and tables as they are first shown; showing one again keeps its number.
 
-    _shown: dict[str, list[str]] = field(default_factory=lambda: {"Figure": [], "Table": []})
+    `chapter` is its number in a report of several notebooks, or empty.
+    """
+
+    chapter: str = ""
+    _shown: dict[str, list[str]] = field(default_factory=lambda: {"Figure": [], "Table": [], "Animation": []})
     _heading: str = ""  # waits for something to stand over
     _said: set[str] = field(default_factory=set)  # notes of this section
+
+    def title(self, study: Study, heading: str) -> None:
+        """The heading of the notebook, and what it is part of."""
+        config = study.config
+        _display("text/markdown", f"# {f'{self.chapter}. ' * bool(self.chapter)}{heading}")
+        parts = [f"**{config.title}**", f"*{config.question}*", "; ".join(map(str, config.authors))]
+        display({"text/markdown": "\n\n".join(filter(None, parts))}, raw=True, metadata={BYLINE: True})  # type: ignore[no-untyped-call]
 
     def section(self, heading: str, *, optional: bool = False) -> None:
         """A heading. An optional one is shown with the first text, figure or table under it, and without any not at
@@ -65,6 +91,15 @@ class Page:
             self.text(f"**{self._number('Figure', name)}.** {caption}")
         self._notes(drawing.notes)
 
+    def animation(self, name: str, animation: Animation, caption: str) -> None:
+        """The moving picture with its caption under it; on paper its last frame."""
+        if animation.gif is not None:
+            self._open()
+            content = base64.b64encode(animation.gif).decode()
+            _display("image/gif", content, alt=animation.description)
+            self.text(f"**{self._number('Animation', name)}.** {caption}")
+        self._notes(animation.notes)
+
     def table(self, name: str, table: Table, caption: str) -> None:
         """The table with its caption above it."""
         if table.markdown is not None:
@@ -82,7 +117,7 @@ class Page:
         shown = self._shown[kind]
         if name not in shown:
             shown.append(name)
-        return f"{kind} {shown.index(name) + 1}"
+        return f"{kind} {f'{self.chapter}.' * bool(self.chapter)}{shown.index(name) + 1}"
 
 
 def _display(kind: str, content: str, **metadata: str) -> None:

@@ -106,3 +106,8 @@ def to_svg(figure: Figure) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     return re.sub(r"#[0-9a-f]{6}\b", lambda found: _PAGE_INKS.get(found[0], found[0]), svg)
+
+
+def without_page_inks(svg: str) -> str:
+    """The same in colours of its own, for where there is no page to take them from."""
+    return re.sub(r"var\(--[\w-]+, (#[0-9a-f]{6})\)", r"\1", svg).replace("currentColor", INK)

@@ -99,7 +99,7 @@ def _layers(experiment: Experiment) -> Table:
 def settings(study: Study) -> tuple[Table, Table]:
     """Settings that differ between the experiments, and those that all share."""
     present, notes = study.having("config.yaml", "configure", lambda e: e.settings)
-    flat = {e.name: _flatten(e.settings or {}) for e in present}
+    flat = {e.name: flatten(e.settings or {}) for e in present}
     differing, shared = _compared(flat, code=True)
     if len(present) == 1:
         notes = [*notes, "One experiment alone has nothing to differ from."]
@@ -122,9 +122,9 @@ def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: i
 def _columns(study: Study) -> list[Column]:
     return [
         Column("Parameters", _parameters, 0, lambda value, _: count(value)),
-        Column(f"Training{NBSP}↓", _of_provenance("seconds"), -1, lambda value, _: duration(value)),
-        Column(f"Images/s{NBSP}↑", _of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
-        Column(f"Memory (MB){NBSP}↓", _of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
+        Column(f"Training{NBSP}↓", of_provenance("seconds"), -1, lambda value, _: duration(value)),
+        Column(f"Images/s{NBSP}↑", of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
+        Column(f"Memory (MB){NBSP}↓", of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
         *(Column(f"{metric.name}{NBSP}↓", measured(metric.key), -1, metric=metric.key) for metric in study.metrics),
         Column(f"Class asked{NBSP}↑", measured(LABEL_ACCURACY), 1, three_decimals),
         Column(f"MSE{NBSP}↓", reconstructed("mse"), -1),
@@ -136,7 +136,7 @@ def measured(key: str) -> Callable[[Experiment], Score | None]:
     return lambda experiment: experiment.score(key)
 
 
-def _of_provenance(key: str) -> Callable[[Experiment], Score | None]:
+def of_provenance(key: str) -> Callable[[Experiment], Score | None]:
     return lambda experiment: _finite((experiment.provenance or {}).get(key))
 
 
@@ -219,13 +219,13 @@ def _compared(values: Mapping[str, Mapping[str, str]], *, code: bool) -> tuple[s
     )
 
 
-def _flatten(section: Mapping[str, Any], above: str = "") -> dict[str, str]:
+def flatten(section: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """`{model: {width: 32}}` as `{model.width: 32}`, without the names of experiment and study."""
     flat: dict[str, str] = {}
     # The objective goes first: it is what decides which settings there are.
     for key, value in sorted(section.items(), key=lambda item: item[0] != "objective"):
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{above}{key}.")
+            flat |= flatten(value, f"{above}{key}.")
         elif above or key not in {"name", "study"}:
             flat[f"{above}{key}"] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return flat

@@ -27,22 +27,27 @@ class Ranked:
         return len(self.contender.members)
 
 
-def title(study: Study) -> str:
-    """The study's title as a heading, its question and its authors."""
+def head(study: Study) -> dict[str, Any]:
+    """What stands at the head of the report, as Markdown: title, question, authors, the answer in a sentence."""
     config = study.config
-    authors = [listed(config.authors)] if config.authors else []
-    question = [f"*{config.question}*"] if config.question else []
-    return "\n\n".join([f"# {config.title}", *question, *authors])
+    answers = [_opening(study, dataset) + _winner(study, contenders) for dataset, contenders in _groups(study)]
+    content = {"title": config.title, "subtitle": config.question, "author": [str(author) for author in config.authors]}
+    return content | {"abstract": "\n\n".join(answers), "budget": budget(study)}
+
+
+def budget(study: Study) -> str:
+    """That a study was cut down, where it was."""
+    return (
+        "This is a **first look**, with the small budget: few images and epochs, narrow networks. Its numbers say that "
+        "everything runs, not which model is better; `budget: full` gives those."
+    ) * (study.config.budget == "small")
 
 
 def headline(study: Study) -> str:
     """Which model is best on each dataset, by how much, and whether that exceeds the spread."""
-    groups = study.by_dataset()
     paragraphs = []
-    for dataset, experiments in groups.items():
-        opening = f"On **{dataset}**: " if len(groups) > 1 else ""
-        contenders = study.contenders(experiments)
-        paragraphs.append(opening + _winner(study, contenders))
+    for dataset, contenders in _groups(study):
+        paragraphs.append(_opening(study, dataset) + _winner(study, contenders))
         further = [
             *_other_metrics(study, contenders),
             *_equal_time(study, contenders),
@@ -50,6 +55,14 @@ def headline(study: Study) -> str:
         ]
         paragraphs += [" ".join(further)] if further else []
     return "\n\n".join([*paragraphs, *_warnings(study)])
+
+
+def _groups(study: Study) -> list[tuple[str, list[Contender]]]:
+    return [(dataset, study.contenders(experiments)) for dataset, experiments in study.by_dataset().items()]
+
+
+def _opening(study: Study, dataset: str) -> str:
+    return f"On **{dataset}**: " if len(study.by_dataset()) > 1 else ""
 
 
 def protocol(study: Study) -> str:
@@ -84,7 +97,7 @@ def curves_caption(study: Study) -> str:
     """Of the metrics against epochs and time, and what the dashed line is worth."""
     sentences = [
         "Distance to the real images after each checkpoint, against epochs (left) and against training time (right); "
-        "lower is better. Bars are what Table 1 gives as ±. An estimate may fall below zero; the axis is then linear "
+        "lower is better. Bars are the ± of the summary. An estimate may fall below zero; the axis is then linear "
         "about it and logarithmic beyond."
     ]
     for unseen, samples in _unseen(study):
@@ -159,23 +172,23 @@ def _epochs(numbers: Sequence[int]) -> str:
 
 
 def _winner(study: Study, contenders: Sequence[Contender]) -> str:
-    metric, ranking = _primary(study, contenders)
+    metric, ranking = primary(study, contenders)
     if metric is None or not ranking:
         return "No model has been measured yet, so there is no best one; `latentbench evaluate` measures."
     best = ranking[0]
     if len(ranking) == 1:
         return (
-            f"Only **{best.name}** has been measured ({metric.name} {_written(best)}): "
+            f"Only **{best.name}** has been measured ({metric.name} {written(best)}): "
             "there is nothing to compare it with."
         )
-    spread = _spread(best.score, ranking[1].score)
-    if spread is None:
+    margin = spread(best.score, ranking[1].score)
+    if margin is None:
         return _lead(metric, ranking) + ". With a single set of samples its spread is unknown."
-    if ranking[1].score.mean - best.score.mean <= spread:
+    if ranking[1].score.mean - best.score.mean <= margin:
         return _tie(metric, ranking)
     return (
-        f"{_lead(metric, ranking)}. This exceeds the spread over {_sources(ranking[:2])} "
-        f"({_difference(spread, best.score)}, twice the standard deviation of the difference)."
+        f"{_lead(metric, ranking)}. This exceeds the spread over {sources_of_spread(ranking[:2])} "
+        f"({difference(margin, best.score)}, twice the standard deviation of the difference)."
     )
 
 
@@ -184,24 +197,24 @@ def _lead(metric: Metric, ranking: Sequence[Ranked]) -> str:
     gap = second.score.mean - best.score.mean
     share = f" ({100 * gap / second.score.mean:.0f}{NBSP}%)" if second.score.mean > 0 else ""
     return (
-        f"**{best.name}** comes closest to the real images: its {metric.name} of {_written(best)} is "
-        f"{_difference(gap, best.score)}{share} below that of {second.name}, the next best "
-        f"({_written(second)})"
+        f"**{best.name}** comes closest to the real images: its {metric.name} of {written(best)} is "
+        f"{difference(gap, best.score)}{share} below that of {second.name}, the next best "
+        f"({written(second)})"
     )
 
 
 def _tie(metric: Metric, ranking: Sequence[Ranked]) -> str:
     best = ranking[0]
     tied = [r for r in ranking if _within(best.score, r.score)]
-    scores = listed([f"**{r.name}** ({_written(r)})" for r in tied])
+    scores = listed([f"**{r.name}** ({written(r)})" for r in tied])
     gap = tied[-1].score.mean - best.score.mean
     return (
-        f"By {metric.name}, {scores} cannot be told apart: they differ by {_difference(gap, best.score)}, "
-        f"which is within the spread over {_sources(tied)} (twice the standard deviation of the difference)."
+        f"By {metric.name}, {scores} cannot be told apart: they differ by {difference(gap, best.score)}, "
+        f"which is within the spread over {sources_of_spread(tied)} (twice the standard deviation of the difference)."
     )
 
 
-def _sources(ranking: Sequence[Ranked]) -> str:
+def sources_of_spread(ranking: Sequence[Ranked]) -> str:
     """What the standard deviations are over."""
     kinds = {ranked.trainings > 1 for ranked in ranking}
     return listed(["the trainings"] * (True in kinds) + ["the sampling seeds"] * (False in kinds))
@@ -209,18 +222,18 @@ def _sources(ranking: Sequence[Ranked]) -> str:
 
 def _other_metrics(study: Study, contenders: Sequence[Contender]) -> list[str]:
     """Whether the remaining metrics name the same best model."""
-    primary, ranking = _primary(study, contenders)
+    first, ranking = primary(study, contenders)
     if len(ranking) < 2:
         return []
     agree, sentences = [], []
     for metric in study.metrics:
         other = _ranking(metric, contenders)
-        if metric is primary or len(other) < 2:
+        if metric is first or len(other) < 2:
             continue
         if other[0].contender is ranking[0].contender:
             agree.append(metric.name)
         else:
-            sentences.append(f"By {metric.name}, {other[0].name} comes first instead ({_written(other[0])}).")
+            sentences.append(f"By {metric.name}, {other[0].name} comes first instead ({written(other[0])}).")
     if agree:
         sentences.insert(0, f"{listed(agree)} {'agrees' if len(agree) == 1 else 'agree'}: {ranking[0].name} is lowest.")
     return sentences
@@ -228,7 +241,7 @@ def _other_metrics(study: Study, contenders: Sequence[Contender]) -> list[str]:
 
 def _equal_time(study: Study, contenders: Sequence[Contender]) -> list[str]:
     """The best model within the training time of the fastest, by the checkpoints that each had by then."""
-    metric, ranking = _primary(study, contenders)
+    metric, ranking = primary(study, contenders)
     totals = [(r.contender.checkpoints[-1].seconds or math.nan, r.name) for r in ranking]
     if metric is None or len(ranking) < 2 or any(math.isnan(seconds) for seconds, _ in totals):
         return []
@@ -243,7 +256,7 @@ def _equal_time(study: Study, contenders: Sequence[Contender]) -> list[str]:
     best = min(reached, key=lambda r: r.score.mean)
     return [
         f"Within the training time of the fastest ({fastest}, {duration(budget)}), "
-        f"the lowest {metric.name} at a checkpoint is that of {best.name} ({_written(best)})."
+        f"the lowest {metric.name} at a checkpoint is that of {best.name} ({written(best)})."
     ]
 
 
@@ -290,7 +303,7 @@ def _sample_sizes(measured: Sequence[dict[str, Any] | Any]) -> str:
     )
 
 
-def _primary(study: Study, contenders: Sequence[Contender]) -> tuple[Metric | None, list[Ranked]]:
+def primary(study: Study, contenders: Sequence[Contender]) -> tuple[Metric | None, list[Ranked]]:
     """The metric that most of the contenders were measured by, and their ranking by it."""
     metric = max(study.metrics, key=lambda m: len(_ranking(m, contenders)), default=None)
     return metric, _ranking(metric, contenders) if metric else []
@@ -301,7 +314,7 @@ def _ranking(metric: Metric, contenders: Sequence[Contender]) -> list[Ranked]:
     return sorted(found, key=lambda r: r.score.mean)
 
 
-def _spread(one: Score, other: Score) -> float | None:
+def spread(one: Score, other: Score) -> float | None:
     """Twice the standard deviation of the difference of two means; None where either spread is unknown."""
     if one.std is None or other.std is None:
         return None
@@ -309,18 +322,18 @@ def _spread(one: Score, other: Score) -> float | None:
 
 
 def _within(one: Score, other: Score) -> bool:
-    spread = _spread(one, other)
-    return spread is not None and abs(one.mean - other.mean) <= spread
+    margin = spread(one, other)
+    return margin is not None and abs(one.mean - other.mean) <= margin
 
 
-def _written(ranked: Ranked) -> str:
+def written(ranked: Ranked) -> str:
     score = ranked.score
     places = decimals([score.mean])
-    spread = "" if score.std is None else f" ± {score.std:.{places}f}"
-    return f"{score.mean:,.{places}f}{spread}" + f" over {ranked.trainings} trainings" * (ranked.trainings > 1)
+    std = "" if score.std is None else f" ± {score.std:.{places}f}"
+    return f"{score.mean:,.{places}f}{std}" + f" over {ranked.trainings} trainings" * (ranked.trainings > 1)
 
 
-def _difference(value: float, score: Score) -> str:
+def difference(value: float, score: Score) -> str:
     """With the decimals of the score, or more where it would vanish."""
     return f"{value:,.{max(decimals([score.mean]), decimals([value]) - 1)}f}"
 

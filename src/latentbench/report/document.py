@@ -1,0 +1,99 @@
+"""Notebooks joined into one document: a page that holds all it shows, and a PDF. Pandoc makes both."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from latentbench.errors import ArtifactError
+from latentbench.report.pandoc import BIBLIOGRAPHY, convert
+from latentbench.report.show import BYLINE
+from latentbench.report.style import without_page_inks
+
+# What the documents are made with, beside the notebooks.
+PARTS = ("page.html", "page.lua", "page.typ", "style.css", BIBLIOGRAPHY)
+
+_OPTIONS = (
+    *("--standalone", "--from=ipynb+citations-raw_html", "--section-divs", "--syntax-highlighting=none"),
+    "--columns=10000",
+)
+
+
+def joined(chapters: Sequence[Any]) -> Any:
+    """One notebook of all cells; what each says about its authors stands at the head of the whole."""
+    whole = copy.deepcopy(chapters[0])
+    whole.cells = []
+    for number, chapter in enumerate(chapters, start=1):
+        for cell in copy.deepcopy(chapter.cells):
+            cell.id = f"chapter-{number}-{cell.id}"
+            if cell.cell_type == "code":
+                cell.outputs = [output for output in cell.outputs if not output.get("metadata", {}).get(BYLINE)]
+            whole.cells.append(cell)
+    return whole
+
+
+def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
+    """HTML with everything inside it; `head` is the document's metadata, Markdown in its values."""
+    options = ("--to=html5", "--embed-resources", "--mathml", "--toc", "--toc-depth=2", f"--css={sources / 'style.css'}")
+    return _converted(notebook, [*options, f"--template={sources / 'page.html'}"], head, sources)
+
+
+def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
+    """The same on paper: a cover, a table of contents, and the last frame of what moves."""
+    import typst
+    from matplotlib import get_data_path
+
+    printed = _printed(notebook)
+    with tempfile.TemporaryDirectory(prefix="latentbench-") as folder:
+        media = Path(folder) / "media"
+        options = ["--to=typst", f"--extract-media={media}", f"--template={sources / 'page.typ'}"]
+        text = _converted(printed, options, head, sources).replace(str(media), "media")
+        document = Path(folder) / "report.typ"
+        document.write_text(text, encoding="utf-8")
+        try:
+            fonts = Path(get_data_path(), "fonts", "ttf")  # those that the figures are measured with
+            return typst.compile(document, font_paths=[fonts], ignore_system_fonts=True)
+        except typst.TypstError as error:
+            raise ArtifactError(f"typst could not set the report ({error}); check {sources / 'page.typ'}.") from None
+
+
+def _converted(notebook: Any, options: Sequence[str], head: Mapping[str, Any], sources: Path) -> str:
+    import nbformat
+
+    text: str = nbformat.writes(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]
+    metadata = {"link-citations": True, "reference-section-title": "References", **head}
+    return convert(text, [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options], metadata, sources)
+
+
+def _printed(notebook: Any) -> Any:
+    """Figures in the inks of paper, animations as their last frames."""
+    printed = copy.deepcopy(notebook)
+    for cell in printed.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            for kind, convert in _FOR_PAPER.items():
+                if kind in data:
+                    data |= convert(data.pop(kind))
+    return printed
+
+
+def _last_frame(animation: str) -> dict[str, str]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(animation))) as frames:
+        frames.seek(frames.n_frames - 1)  # type: ignore[attr-defined]
+        picture = io.BytesIO()
+        frames.convert("RGB").save(picture, "PNG")
+    return {"image/png": base64.b64encode(picture.getvalue()).decode()}
+
+
+def _in_print(svg: str) -> dict[str, str]:
+    return {"image/svg+xml": without_page_inks(svg)}
+
+
+_FOR_PAPER: dict[str, Callable[[str], dict[str, str]]] = {"image/gif": _last_frame, "image/svg+xml": _in_print}
