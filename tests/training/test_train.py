@@ -84,7 +84,14 @@ def test_a_run_leaves_what_is_promised(objective: str, make_config: Make, make_p
     events = EventAccumulator(str(root / "logs"))
     events.Reload()
     first_term = list(rows[0])[6]
-    assert [event.step for event in events.Scalars(f"loss/{first_term}")] == [2, 4, 6, 8, 10, 12, 14]
+    points = events.Scalars(f"loss/{first_term}")
+    assert [point.step for point in points] == [2, 4, 6, 8, 10, 12, 14]
+    with (results / "iterations.csv").open() as file:
+        iterations = list(csv.DictReader(file))
+    assert [(int(row["step"]), int(row["images"])) for row in iterations] == [(n, 8 * n) for n in range(2, 15, 2)]
+    assert [float(row[first_term]) for row in iterations] == pytest.approx([point.value for point in points])
+    terms = list(iterations[0])[2:]
+    assert list(rows[0])[6 : 6 + len(terms)] == terms
     assert [event.step for event in events.Images("samples")] == [5, 10, 15]
 
 
@@ -145,7 +152,7 @@ def test_killed_anywhere_it_ends_with_the_same_bits(make_config: Make, make_prep
         process.stdout.close()  # type: ignore[union-attr]
         kills += 1
         # An engine removes what a failed job was to make.
-        for made in [*config.parent.rglob("epoch-*"), *config.parent.glob("history.csv")]:
+        for made in [*config.parent.rglob("epoch-*"), *config.parent.glob("*.csv")]:
             made.unlink()
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
@@ -153,6 +160,7 @@ def test_killed_anywhere_it_ends_with_the_same_bits(make_config: Make, make_prep
     assert b"Going on after step" in output
     assert _digests(config.parent) == _digests(whole)
     assert _losses(config.parent) == _losses(whole)
+    assert (config.parent / "iterations.csv").read_bytes() == (whole / "iterations.csv").read_bytes()
 
 
 def _losses(results: Path) -> list[list[str]]:
@@ -167,8 +175,8 @@ def _state_time(scratch: Path) -> float | None:
         return None
 
 
-def _interrupt(config: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the state of a run that stopped in its second epoch."""
+def _interrupt(config: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *, at: int = 7, then: int = 0) -> None:
+    """Leave the state after step `at`, in the second epoch, of a run that stopped `then` steps later."""
     from latentbench.training import train
 
     with monkeypatch.context() as patch:
@@ -176,12 +184,28 @@ def _interrupt(config: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         save = train.save_state
 
         def save_and_stop(*arguments: Any) -> None:
-            save(*arguments)
-            if arguments[3].step == 7:
+            step = arguments[3].step
+            if step <= at:
+                save(*arguments)
+            if step == at + then:
                 raise KeyboardInterrupt
 
         patch.setattr(train, "save_state", save_and_stop)
         assert _train(config, data).exit_code == 1
+
+
+@pytest.mark.parametrize("stop", [6, 7])
+def test_points_are_told_once_wherever_a_run_stops(
+    stop: int, make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a point every 2 steps, the state at step 7 lies between two of them, and at step 6 on one; each time the
+    next point was already told when the run stopped."""
+    config, data = make_config("wgan_gp"), make_prepared()
+    assert _train(config, data, "-whole").exit_code == 0
+    _interrupt(config, data, monkeypatch, at=stop, then=2)
+    assert _train(config, data).exit_code == 0
+    results, whole = config.parent, config.parent.with_name("wgan_gp-whole")
+    assert (results / "iterations.csv").read_bytes() == (whole / "iterations.csv").read_bytes()
 
 
 def test_a_state_of_other_settings_is_refused_until_restart(

@@ -159,7 +159,7 @@ def samples(experiment):
 
 def result_files(experiment):
     """What the report reads of an experiment."""
-    trained = (layout.ARCHITECTURE, layout.HISTORY, layout.PROVENANCE)
+    trained = (layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS, layout.PROVENANCE)
     measured = (layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION)
     names = (layout.CONFIG, *trained, *measured, layout.EXPLORED, layout.EXPLORATION)
     return [f"{results(experiment)}/{name}" for name in names]

@@ -20,6 +20,7 @@ for name, experiment in EXPERIMENTS.items():
             ),
             architecture=f"{results(name)}/{layout.ARCHITECTURE}",
             history=f"{results(name)}/{layout.HISTORY}",
+            iterations=f"{results(name)}/{layout.ITERATIONS}",
             provenance=f"{results(name)}/{layout.PROVENANCE}",
         log:
             f"logs/{experiment.study}/{name}/train.log",

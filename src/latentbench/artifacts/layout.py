@@ -46,6 +46,7 @@ def statistics_name(extractor: str) -> str:
 # results/STUDY/EXPERIMENT
 CONFIG = "config.yaml"
 HISTORY = "history.csv"
+ITERATIONS = "iterations.csv"
 TROUBLE = "trouble"  # the one column of history.csv that holds words
 ARCHITECTURE = "architecture.csv"
 PROVENANCE = "provenance.json"

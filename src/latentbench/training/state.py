@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import torch
 import latentbench
 from latentbench.artifacts.tensors import read_tensors, require_same_settings, write_tensors
 from latentbench.models.objective import Objective
-from latentbench.training.history import Row, RunningMeans
+from latentbench.training.history import Remembers, Row
 
-FORMAT = 1
+FORMAT = 2
 STATE = "state.safetensors"
 
 
@@ -41,18 +42,21 @@ def run_identity(settings: dict[str, Any], data_digest: str) -> dict[str, Any]:
 
 
 def save_state(
-    scratch: Path, identity: dict[str, Any], objective: Objective, progress: Progress, means: RunningMeans
+    scratch: Path,
+    identity: dict[str, Any],
+    objective: Objective,
+    progress: Progress,
+    told: Mapping[str, Remembers],
 ) -> None:
-    metadata = {
-        "identity": identity,
-        "progress": vars(progress),
-        "counts": means.counts,
-    }
-    tensors = objective.training_state() | {"history/sums": means.sums}
-    write_tensors(scratch / STATE, tensors, metadata)
+    """`told` is what the run has gathered of its loss terms, by name."""
+    metadata = {"identity": identity, "progress": vars(progress)}
+    gathered = {f"{_prefix(name)}{key}": tensor for name, part in told.items() for key, tensor in part.state().items()}
+    write_tensors(scratch / STATE, objective.training_state() | gathered, metadata)
 
 
-def load_state(scratch: Path, identity: dict[str, Any], objective: Objective, means: RunningMeans) -> Progress | None:
+def load_state(
+    scratch: Path, identity: dict[str, Any], objective: Objective, told: Mapping[str, Remembers]
+) -> Progress | None:
     """Put everything back where it was; None where there is no state.
 
     Raises ArtifactError where the state is damaged or belongs to a run with other settings, data or code.
@@ -67,14 +71,20 @@ def load_state(scratch: Path, identity: dict[str, Any], objective: Objective, me
         path=path,
         remedy=f"undo the change to go on, or delete {scratch} (or pass --restart) to begin again",
     )
-    means.sums.copy_(tensors.pop("history/sums"))
-    means.counts = metadata["counts"]
+    for name, part in told.items():
+        prefix = _prefix(name)
+        keys = [key for key in tensors if key.startswith(prefix)]
+        part.load_state({key.removeprefix(prefix): tensors.pop(key) for key in keys})
     objective.load_training_state(tensors)
     return Progress(**metadata["progress"])
 
 
 def discard_state(scratch: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prefix(name: str) -> str:
+    return f"history/{name}/"
 
 
 def _code_digest() -> str:

@@ -16,6 +16,7 @@ from latentbench.artifacts.layout import (
     ARCHITECTURE,
     EVOLUTION,
     HISTORY,
+    ITERATIONS,
     PROVENANCE,
     TROUBLE,
     checkpoint_path,
@@ -39,7 +40,7 @@ from latentbench.training.architecture import COLUMNS as ARCHITECTURE_COLUMNS
 from latentbench.training.architecture import describe_networks
 from latentbench.training.batches import Batches, step_generator
 from latentbench.training.evolution import write_evolution
-from latentbench.training.history import RunningMeans, device_memory_mb, write_history
+from latentbench.training.history import Points, RunningMeans, device_memory_mb, write_history, write_points
 from latentbench.training.journal import Journal
 from latentbench.training.monitor import Monitor, Values, troubles
 from latentbench.training.state import Progress, discard_state, load_state, run_identity, save_state
@@ -100,6 +101,8 @@ class _Run:
         self.identity = run_identity(config.training_settings(), self.data_digest)
         self.epoch_means = RunningMeans(self.objective.terms, device)
         self.point_means = RunningMeans(self.objective.terms, device)
+        self.points = Points(self.objective.terms)
+        self.told = {"epoch": self.epoch_means, "point": self.point_means, "points": self.points}
         self.progress = Progress()
         self.monitor = Monitor(dataset, config.model.condition, seed=config.seed, device=device)
         self.fixed_latents, self.fixed_labels = (tensor.to(device) for tensor in self._fixed_inputs())
@@ -109,7 +112,7 @@ class _Run:
         return self.progress.step == self.last_step
 
     def resume(self) -> None:
-        progress = load_state(self.folders.scratch, self.identity, self.objective, self.epoch_means)
+        progress = load_state(self.folders.scratch, self.identity, self.objective, self.told)
         if progress is None:
             discard_state(self.folders.scratch)
             return
@@ -141,7 +144,7 @@ class _Run:
             self.progress.seconds += time.perf_counter() - clock
             if is_epoch_end:
                 self._end_epoch(journal)
-            save_state(self.folders.scratch, self.identity, self.objective, self.progress, self.epoch_means)
+            save_state(self.folders.scratch, self.identity, self.objective, self.progress, self.told)
             clock = saved = time.perf_counter()
         journal.close()
         self.finish()
@@ -149,6 +152,7 @@ class _Run:
     def finish(self) -> None:
         """Write what describes the whole run; only then let go of the state."""
         write_history(self.folders.results / HISTORY, self.progress.rows, self.objective.terms)
+        write_points(self.folders.results / ITERATIONS, self.points, batch_size=self.batches.batch_size)
         frames = [
             (row["epoch"], samples_path(self.folders.scratch / FRAMES, row["epoch"])) for row in self.progress.rows
         ]
@@ -185,6 +189,7 @@ class _Run:
     def _write_point(self, journal: Journal) -> None:
         values = self.point_means.read()
         self._check_finite(values)
+        self.points.add(self.progress.step, values)
         journal.scalars({f"loss/{name}": value for name, value in values.items()}, step=self.progress.step)
         self.point_means.reset()
 
