@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner, Result
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from latentbench.artifacts.files import file_sha256, read_json
@@ -27,6 +28,8 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.prepared import PreparedDataset
+from latentbench.evaluation.checkpoints import load_checkpoint
+from latentbench.models.objective import Encodes
 from latentbench.training.batches import Batches
 from tests.conftest import MODELS
 
@@ -129,10 +132,11 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def test_killed_anywhere_it_ends_with_the_same_bits(make_config: Make, make_prepared: Make) -> None:
-    config, data = make_config("wgan_gp", **SLOW), make_prepared()
+@pytest.mark.parametrize("objective", ["wgan_gp", "vae"])
+def test_killed_anywhere_it_ends_with_the_same_bits(objective: str, make_config: Make, make_prepared: Make) -> None:
+    config, data = make_config(objective, **SLOW), make_prepared()
     assert _train(config, data, "-whole").exit_code == 0
-    whole = config.parent.with_name("wgan_gp-whole")
+    whole = config.parent.with_name(f"{objective}-whole")
 
     arguments = _arguments(config, data)
     scratch = config.parents[3] / "scratch"
@@ -152,15 +156,21 @@ def test_killed_anywhere_it_ends_with_the_same_bits(make_config: Make, make_prep
         process.stdout.close()  # type: ignore[union-attr]
         kills += 1
         # An engine removes what a failed job was to make.
-        for made in [*config.parent.rglob("epoch-*"), *config.parent.glob("*.csv")]:
-            made.unlink()
+        for made in [*config.parent.rglob("*.png"), *config.parent.rglob("epoch-*"), *config.parent.glob("*.csv")]:
+            made.unlink(missing_ok=True)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert kills >= 2
     assert b"Going on after step" in output
     assert _digests(config.parent) == _digests(whole)
     assert _losses(config.parent) == _losses(whole)
-    assert (config.parent / "iterations.csv").read_bytes() == (whole / "iterations.csv").read_bytes()
+    assert _told(config.parent) == _told(whole)
+
+
+def _told(results: Path) -> dict[str, str]:
+    """The files that gather something over the whole run, but for the clock of history.csv."""
+    names = ("iterations.csv", "samples/evolution.webp", "samples/reconstructions.png")
+    return {name: file_sha256(results / name) for name in names if (results / name).exists()}
 
 
 def _losses(results: Path) -> list[list[str]]:
@@ -194,18 +204,44 @@ def _interrupt(config: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *, at:
         assert _train(config, data).exit_code == 1
 
 
-@pytest.mark.parametrize("stop", [6, 7])
-def test_points_are_told_once_wherever_a_run_stops(
-    stop: int, make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("objective", ["wgan_gp", "vae"])
+@pytest.mark.parametrize("stop", [6, 7, 9])
+def test_all_is_told_once_wherever_a_run_stops(
+    stop: int, objective: str, make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a point every 2 steps, the state at step 7 lies between two of them, and at step 6 on one; each time the
-    next point was already told when the run stopped."""
-    config, data = make_config("wgan_gp"), make_prepared()
+    """With a point every 2 steps, the states at steps 7 and 9 lie between two of them, that at step 6 on one; each
+    time the next point was already told when the run stopped, and after step 10 the second epoch's pictures."""
+    config, data = make_config(objective), make_prepared()
     assert _train(config, data, "-whole").exit_code == 0
     _interrupt(config, data, monkeypatch, at=stop, then=2)
     assert _train(config, data).exit_code == 0
-    results, whole = config.parent, config.parent.with_name("wgan_gp-whole")
-    assert (results / "iterations.csv").read_bytes() == (whole / "iterations.csv").read_bytes()
+    results, whole = config.parent, config.parent.with_name(f"{objective}-whole")
+    assert len(_told(results)) == (3 if objective == "vae" else 2)
+    assert _told(results) == _told(whole)
+
+
+@pytest.mark.parametrize("objective", MODELS)
+def test_reconstructions_of_every_epoch_stand_under_their_inputs(
+    objective: str, make_config: Make, make_prepared: Make
+) -> None:
+    config, data = make_config(objective), make_prepared()
+    assert _train(config, data).exit_code == 0
+    path = config.parent / "samples" / "reconstructions.png"
+    settings, dataset = read_config(config, ExperimentConfig), PreparedDataset.open(data)
+    assert path.exists() == settings.model.encodes
+    trained = load_checkpoint(settings, config.parent, 3, device=CPU, data_digest=dataset.manifest.digest)
+    assert settings.model.encodes == isinstance(trained.objective, Encodes)
+    if not settings.model.encodes:
+        return
+    picture = np.asarray(Image.open(path))
+    rows = picture.reshape(4, 32, 8, 32, 1).swapaxes(1, 2)
+    tests = np.array(dataset.images("test"))
+    assert all((tests == image).all(axis=(1, 2, 3)).any() for image in rows[0])
+    inputs, none = to_model(torch.from_numpy(rows[0].copy())), torch.zeros(8, 0)
+    with torch.no_grad():
+        models = to_uint8(trained.objective.sample(trained.objective.encode(inputs, none), none)).numpy()
+    assert (models == rows[3]).all()
+    assert (rows[1] != rows[3]).any()
 
 
 def test_a_state_of_other_settings_is_refused_until_restart(

@@ -40,7 +40,8 @@ def _names(stage: str, config: Section) -> list[str | Path]:
         assert isinstance(config, ExperimentConfig)
         epochs = config.training.checkpoint_epochs
         kept = [path(Path(), epoch) for path in (layout.checkpoint_path, layout.samples_path) for epoch in epochs]
-        return [*kept, *layout.EVOLUTION, layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS, layout.PROVENANCE]
+        pictures = [*layout.EVOLUTION, *[layout.RECONSTRUCTIONS] * config.model.encodes]
+        return [*kept, *pictures, layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS, layout.PROVENANCE]
     extractor = "classifier"
     return {
         "fetch": ["source.json"],

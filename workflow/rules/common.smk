@@ -157,12 +157,19 @@ def samples(experiment):
     return [layout.samples_path(Path(results(experiment)), epoch) for epoch in epochs]
 
 
+def reconstructions(experiment):
+    """A picture, of models that encode."""
+    encodes = EXPERIMENTS[experiment].model.encodes
+    return [f"{results(experiment)}/{layout.RECONSTRUCTIONS}"] if encodes else []
+
+
 def result_files(experiment):
     """What the report reads of an experiment."""
     trained = (layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS, layout.PROVENANCE)
     measured = (layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION)
     names = (layout.CONFIG, *trained, *measured, layout.EXPLORED, layout.EXPLORATION)
-    return [f"{results(experiment)}/{name}" for name in names]
+    pictures = [*samples(experiment), f"{results(experiment)}/{layout.EVOLUTION[0]}", *reconstructions(experiment)]
+    return [*(f"{results(experiment)}/{name}" for name in names), *pictures]
 
 
 def handed_in(experiment):

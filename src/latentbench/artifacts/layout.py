@@ -51,6 +51,7 @@ TROUBLE = "trouble"  # the one column of history.csv that holds words
 ARCHITECTURE = "architecture.csv"
 PROVENANCE = "provenance.json"
 EVOLUTION = ("samples/evolution.gif", "samples/evolution.webp")
+RECONSTRUCTIONS = "samples/reconstructions.png"  # of models that encode
 METRICS = "metrics.csv"
 LAST_METRICS = "metrics.json"
 EXAMINATION = "evaluation/arrays.npz"
@@ -73,6 +74,9 @@ FEATURES = "features"
 
 # results/STUDY
 STUDY = "study.yaml"
+
+
+MOSAIC_GAP = 2  # white pixels between the images of samples/epoch-NNNN.png
 
 
 def checkpoint_path(results: Path, epoch: int) -> Path:

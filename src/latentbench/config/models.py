@@ -5,7 +5,7 @@ Defaults are those of each objective's paper.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,9 @@ Condition = Literal["class"] | Annotated[list[str], Field(min_length=1, max_leng
 
 class Model(Section):
     """What every objective has in common."""
+
+    # Whether the objective maps images to codes: its training then also leaves reconstructions.
+    encodes: ClassVar[bool] = False
 
     latent_dim: int = Field(default=128, ge=1, le=1024)
     network: Network = Field(
@@ -104,6 +107,7 @@ def feature_sides(image_size: int) -> list[int]:
 class AutoencoderModel(Model):
     """Deterministic autoencoder (Hinton & Salakhutdinov, 2006): mean squared error, no prior on the codes."""
 
+    encodes: ClassVar[bool] = True
     objective: Literal["autoencoder"]
     learning_rate: float = Field(default=1e-3, gt=0)
 
@@ -111,6 +115,7 @@ class AutoencoderModel(Model):
 class VAEModel(Model):
     """Variational autoencoder (Kingma & Welling, 2014)."""
 
+    encodes: ClassVar[bool] = True
     objective: Literal["vae"]
     latent_dim: int = Field(default=64, ge=1, le=1024)
     kl_weight: float = Field(default=1.0, ge=0, description="β of Higgins et al. (2017); 1 is the ELBO.")
@@ -227,3 +232,9 @@ class WGANGPModel(GANModel):
 AnyModel = Annotated[
     AutoencoderModel | VAEModel | DCGANModel | CGANModel | WGANGPModel, Field(discriminator="objective")
 ]
+
+
+def encodes(objective: str) -> bool:
+    """Whether the objective of this name maps images to codes; of one that is not known, that it does not."""
+    models: tuple[type[Model], ...] = get_args(get_args(AnyModel)[0])
+    return any(model.encodes for model in models if objective in get_args(model.model_fields["objective"].annotation))

@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from latentbench.artifacts.files import replacing
+from latentbench.artifacts.layout import MOSAIC_GAP
 
 Images = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def mosaic(images: Images, *, columns: int, gap: int = 2) -> Images:
+def mosaic(images: Images, *, columns: int, gap: int = MOSAIC_GAP) -> Images:
     """uint8 (number, height, width, channel) row by row in a grid with white gaps, (height, width, channel)."""
     number, height, width, channels = images.shape
     rows = -(-number // columns)

@@ -1,12 +1,14 @@
-"""The fixed latents' samples from epoch to epoch, as one moving picture."""
+"""What becomes of the same inputs from epoch to epoch: fixed latents as a moving picture, test images as rows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from latentbench.artifacts.files import replacing
+from latentbench.data.mosaic import Images, mosaic, write_png
 
 SHORTEST_MS, LONGEST_MS = 60, 600  # of one frame
 WHOLE_MS = 8_000  # all frames, where that lies in between
@@ -35,6 +37,23 @@ def write_evolution(frames: list[tuple[int, Path]], places: list[Path]) -> None:
                 loop=0,
                 **quality,
             )
+
+
+def image_row(images: Images) -> Images:
+    """Images (number, height, width, channel) side by side without gaps, (height, number * width, channel)."""
+    return mosaic(images, columns=len(images), gap=0)
+
+
+def write_reconstructions(inputs: Images, frames: list[Path], place: Path) -> None:
+    """Join the rows of reconstructions, each in a picture of its own, under the row of their inputs.
+
+    Without gaps, so that whoever knows the images' size can cut them out.
+    """
+    rows = [inputs]
+    for path in frames:
+        with Image.open(path) as picture:
+            rows.append(np.asarray(picture).reshape(inputs.shape))
+    write_png(place, np.concatenate(rows))
 
 
 def _with_title(picture: Image.Image, title: str) -> Image.Image:

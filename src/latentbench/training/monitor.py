@@ -9,7 +9,7 @@ from torch import Tensor
 from latentbench.artifacts.layout import SPLITS
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import Condition, label_vectors
-from latentbench.data.mosaic import Images, mosaic
+from latentbench.data.mosaic import Images
 from latentbench.data.prepared import PreparedDataset
 from latentbench.models.objective import ACTIVE_VARIANCE, Encodes, Objective
 from latentbench.rng import numpy_generator, torch_generator
@@ -55,14 +55,20 @@ class Monitor:
             values["active_units"] = float((codes.var(dim=0) > ACTIVE_VARIANCE).sum())
         return values
 
+    @property
+    def inputs(self) -> Images:
+        """The test images that are reconstructed, uint8 (number, height, width, channel)."""
+        images: Images = self._splits["test"][0][:NUM_SHOWN].cpu().numpy()
+        return images
+
     @torch.no_grad()
     def reconstructions(self, objective: Objective) -> Images | None:
-        """Test images above what the objective makes of them; None where it cannot encode."""
+        """What the objective makes of the inputs, in their shape; None where it cannot encode."""
         if not isinstance(objective, Encodes):
             return None
         images, labels = (tensor[:NUM_SHOWN] for tensor in self._splits["test"])
-        models = to_uint8(objective.sample(objective.encode(to_model(images), labels), labels))
-        return mosaic(torch.cat([images, models]).cpu().numpy(), columns=len(images))
+        models: Images = to_uint8(objective.sample(objective.encode(to_model(images), labels), labels)).cpu().numpy()
+        return models
 
     @torch.no_grad()
     def _validate(self, objective: Objective, split: str, epoch: int) -> dict[str, float]:

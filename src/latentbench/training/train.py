@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from latentbench.artifacts.layout import (
     HISTORY,
     ITERATIONS,
     PROVENANCE,
+    RECONSTRUCTIONS,
     TROUBLE,
     checkpoint_path,
     samples_path,
@@ -39,7 +41,7 @@ from latentbench.rng import torch_generator
 from latentbench.training.architecture import COLUMNS as ARCHITECTURE_COLUMNS
 from latentbench.training.architecture import describe_networks
 from latentbench.training.batches import Batches, step_generator
-from latentbench.training.evolution import write_evolution
+from latentbench.training.evolution import image_row, write_evolution, write_reconstructions
 from latentbench.training.history import Points, RunningMeans, device_memory_mb, write_history, write_points
 from latentbench.training.journal import Journal
 from latentbench.training.monitor import Monitor, Values, troubles
@@ -48,7 +50,7 @@ from latentbench.training.state import Progress, discard_state, load_state, run_
 # The state is saved at the end of each epoch, and this often within one.
 SECONDS_BETWEEN_STATES = 30.0
 CHECKPOINT_FORMAT = 1
-FRAMES = "frames"  # in scratch: every epoch's mosaic
+FRAMES = "frames"  # in scratch: every epoch's pictures
 GRID = 8  # rows of the mosaic of fixed latents, and columns where nothing is asked for
 
 
@@ -153,12 +155,9 @@ class _Run:
         """Write what describes the whole run; only then let go of the state."""
         write_history(self.folders.results / HISTORY, self.progress.rows, self.objective.terms)
         write_points(self.folders.results / ITERATIONS, self.points, batch_size=self.batches.batch_size)
-        frames = [
-            (row["epoch"], samples_path(self.folders.scratch / FRAMES, row["epoch"])) for row in self.progress.rows
-        ]
+        self._write_pictures()
         layers = describe_networks(self.objective, self.shape)
         write_csv(self.folders.results / ARCHITECTURE, layers, columns=ARCHITECTURE_COLUMNS)
-        write_evolution(frames, [self.folders.results / name for name in EVOLUTION])
         last = self.progress.rows[-1]
         write_json(
             self.folders.results / PROVENANCE,
@@ -176,6 +175,18 @@ class _Run:
             },
         )
         discard_state(self.folders.scratch)
+
+    def _write_pictures(self) -> None:
+        """Of all epochs together, from what each left in scratch."""
+        results, epochs = self.folders.results, [row["epoch"] for row in self.progress.rows]
+        mosaics = [(epoch, self._frame("samples", epoch)) for epoch in epochs]
+        write_evolution(mosaics, [results / name for name in EVOLUTION])
+        if self.config.model.encodes:
+            frames = [self._frame("reconstructions", epoch) for epoch in epochs]
+            write_reconstructions(image_row(self.monitor.inputs), frames, results / RECONSTRUCTIONS)
+
+    def _frame(self, kind: str, epoch: int) -> Path:
+        return self.folders.scratch / FRAMES / kind / f"epoch-{epoch:04d}.png"
 
     def _build_objective(self) -> Objective:
         config = self.config
@@ -222,10 +233,12 @@ class _Run:
         write_history(self.folders.results / HISTORY, progress.rows, self.objective.terms)
 
         picture = mosaic(samples, columns=len(samples) // GRID)
-        write_png(samples_path(self.folders.scratch / FRAMES, epoch), picture)
+        write_png(self._frame("samples", epoch), picture)
         journal.picture("samples", picture, step=progress.step)
         if reconstructions is not None:
-            journal.picture("reconstructions", reconstructions, step=progress.step)
+            write_png(self._frame("reconstructions", epoch), image_row(reconstructions))
+            pairs = mosaic(np.concatenate([self.monitor.inputs, reconstructions]), columns=len(reconstructions))
+            journal.picture("reconstructions", pairs, step=progress.step)
         told: Values = {f"epoch/{name}": value for name, value in seen.items()}
         told |= {"speed/images_per_second": rate, "speed/peak_memory_mb": progress.peak_memory_mb}
         told |= self._learning_rates()
