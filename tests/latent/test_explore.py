@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latentbench.artifacts.files import file_sha256, read_json, write_array, write_json
-from latentbench.artifacts.layout import DATASET_MANIFEST, SPLITS, attributes_name
+from latentbench.artifacts.files import file_sha256, read_json, write_json
 from latentbench.evaluation.similarity import peak_signal_to_noise, squared_errors, structural_similarity
 from tests.conftest import MODELS
 from tests.evaluation.conftest import forget_classes, run
+from tests.latent.conftest import give_attributes
 
 Make = Callable[..., Path]
 Explore = Callable[..., Any]
@@ -28,6 +28,8 @@ def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explor
     shapes = {name: array.shape for name, array in arrays.items()}
     means = 4 if conditional else 5 if encodes else 1
     expected = {
+        "data_samples": (4, 8, *IMAGE),
+        "data_means": (4, *IMAGE),
         "samples": (6, *IMAGE),
         "truncated": (4, 10, *IMAGE),
         "means": (means, *IMAGE),
@@ -125,15 +127,7 @@ def test_a_reference_of_other_data_is_refused(
 
 def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> None:
     """The squares' place is an attribute that any code tells; a coin is one that none does."""
-    data = make_prepared(num_train=200, num_test=80)
-    manifest = read_json(data / DATASET_MANIFEST) | {"attribute_names": ["coin", "low", "rare"]}
-    for split in SPLITS:
-        number = manifest[split]["num_images"]
-        low = np.arange(number) % 4 // 2
-        coin = np.random.default_rng(0).integers(0, 2, number)
-        attributes = np.stack([coin, low, np.arange(number) == 0], axis=1).astype(np.uint8)
-        write_array(data / attributes_name(split), attributes)
-    write_json(data / DATASET_MANIFEST, manifest)
+    data = give_attributes(make_prepared(num_train=200, num_test=80))
     arrays, facts, _ = explore("autoencoder", data)
     assert [found["attribute"] for found in facts["directions"]] == ["low", "coin"]
     low, coin = (found["accuracy"] for found in facts["directions"])

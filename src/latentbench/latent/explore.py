@@ -1,4 +1,4 @@
-"""The explore stage: what an experiment's last checkpoint has learned, as arrays, facts and quick pictures."""
+"""The explore stage: what an experiment's last checkpoint has learned, and of what; arrays, facts, quick pictures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.features import prepare_measurement
 from latentbench.evaluation.findings import Array, Findings
+from latentbench.latent.data import explore_data
 from latentbench.latent.directions import explore_directions
 from latentbench.latent.embeddings import explore_embeddings
 from latentbench.latent.maps import explore_codes
@@ -28,6 +29,7 @@ from latentbench.latent.surroundings import explore_noise
 
 # Each answers one question, and leaves nothing where a model cannot be asked it.
 EXPLORATIONS: dict[str, Callable[[Subject], Findings]] = {
+    "the data": explore_data,
     "random samples": explore_samples,
     "truncated samples": explore_truncation,
     "mean images": explore_means,
