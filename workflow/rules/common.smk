@@ -168,7 +168,11 @@ def result_files(experiment):
     trained = (layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS, layout.PROVENANCE)
     measured = (layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION)
     names = (layout.CONFIG, *trained, *measured, layout.EXPLORED, layout.EXPLORATION)
-    pictures = [*samples(experiment), f"{results(experiment)}/{layout.EVOLUTION[0]}", *reconstructions(experiment)]
+    pictures = [
+        *samples(experiment),
+        f"{results(experiment)}/{layout.EVOLUTION[0]}",
+        *reconstructions(experiment),
+    ]
     return [*(f"{results(experiment)}/{name}" for name in names), *pictures]
 
 

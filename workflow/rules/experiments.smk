@@ -18,9 +18,7 @@ for name, experiment in EXPERIMENTS.items():
                 caption="../report/evolution.rst",
                 **figure,
             ),
-            reconstructions=report(
-                reconstructions(name), caption="../report/reconstructions.rst", **figure
-            ),
+            reconstructions=report(reconstructions(name), caption="../report/reconstructions.rst", **figure),
             architecture=f"{results(name)}/{layout.ARCHITECTURE}",
             history=f"{results(name)}/{layout.HISTORY}",
             iterations=f"{results(name)}/{layout.ITERATIONS}",

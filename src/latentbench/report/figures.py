@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.lines import ROW_HEIGHT, label_ends, scale_y
+from latentbench.report.lines import DASHES, ROW_HEIGHT, label_ends, name_panel, panels_of_curves, scale_y
+from latentbench.report.quantities import written_term
 from latentbench.report.results import Contender, Experiment, Metric, Score, Study
 from latentbench.report.show import Drawing
 from latentbench.report.style import MUTED, WIDTH, colour_of, house_style, marker_of
-
-_DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
 
 def metric_curves(study: Study) -> Drawing:
@@ -93,7 +92,7 @@ def gradient_curves(study: Study) -> Drawing:
 
 
 def _loss_lines(experiment: Experiment) -> tuple[str, list[Line]]:
-    return "", [Line(term, term.removesuffix("_loss").replace("_", " ")) for term in experiment.loss_terms]
+    return "", [Line(term, written_term(term)) for term in experiment.loss_terms]
 
 
 def _split_lines(experiment: Experiment) -> tuple[str, list[Line]]:
@@ -122,16 +121,10 @@ def _history_panels(study: Study, what: str, choose: Callable[[Experiment], tupl
     panels = [panel for panel in panels if panel[2]]
     if not panels:
         return Drawing(None, notes=notes)
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
     with house_style():
-        layout = ConstrainedLayoutEngine(wspace=0.08)
-        figure = Figure(figsize=(WIDTH, 0.3 + ROW_HEIGHT * rows), layout=layout)
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for (experiment, quantity, lines), axes in zip(panels, grid, strict=False):
+        figure, grid = panels_of_curves(len(panels))
+        for (experiment, quantity, lines), axes in zip(panels, grid, strict=True):
             _history_panel(axes, experiment, quantity, lines)
-        for axes in grid[len(panels) :]:
-            axes.set_axis_off()
     return Drawing(figure, f"{what} against epoch, a panel for each of {len(panels)} models.", notes)
 
 
@@ -197,16 +190,14 @@ def _curve(axes: Axes, places: Sequence[float], scores: Sequence[Score], index: 
 def _history_panel(axes: Axes, experiment: Experiment, quantity: str, lines: Sequence[Line]) -> None:
     epochs = [row["epoch"] for row in experiment.history]
     ends = []
-    for line, dashes in zip(lines, _DASHES * 3, strict=False):
+    for line, dashes in zip(lines, DASHES * 3, strict=False):
         values = [row[line.column] for row in experiment.history]
         axes.plot(epochs, values, color=colour_of(experiment.index), linestyle=dashes)
         finite = [point for point in zip(epochs, values, strict=True) if math.isfinite(point[1])]
         if finite:
             ends.append((line.label, MUTED, *finite[-1]))
-    axes.set_title(experiment.name, color=colour_of(experiment.index))
-    axes.set_xlabel("epoch")
+    name_panel(axes, experiment.name, colour_of(experiment.index), against="epoch")
     axes.set_ylabel(quantity)
-    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     scale_y(axes, [row[line.column] for row in experiment.history for line in lines])
     label_ends(axes, ends, size=7)
 

@@ -7,11 +7,35 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from latentbench.report.style import WIDTH
+
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # of the lines of one colour
 ROW_HEIGHT = 2.0  # inches, of a row of panels with its words
 _LOG_FROM = 10  # a logarithmic axis from this ratio of largest to smallest on
 _SYMLOG_FROM, _SYMLOG_DEPTH = 100, 1e5  # with values below zero, of the largest to those; and how far down
+
+
+def panels_of_curves(number: int) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, at most three beside one another; to be made in the house style."""
+    columns = min(3, number)
+    rows = math.ceil(number / columns)
+    figure = Figure(figsize=(WIDTH, 0.3 + ROW_HEIGHT * rows), layout=ConstrainedLayoutEngine(wspace=0.08))
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[number:]:
+        axes.set_axis_off()
+    return figure, list(grid[:number])
+
+
+def name_panel(axes: Axes, name: str, colour: str, *, against: str) -> None:
+    """The model over its panel, and a few whole numbers along what its curves are drawn against."""
+    axes.set_title(name, color=colour)
+    axes.set_xlabel(against)
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
 def spread_apart(places: Sequence[float], distance: float) -> list[float]:

@@ -32,6 +32,11 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
+def written_term(term: str) -> str:
+    """A term of the loss as it stands at a line's end: without what all of them are."""
+    return term.removesuffix("_loss").replace("_", " ")
+
+
 def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -93,11 +93,7 @@ class Experiment:
 
     @property
     def loss_terms(self) -> list[str]:
-        def is_loss(column: str) -> bool:
-            watched = column.startswith(("train_", "test_", "accuracy_", "learning_rate/"))
-            return column not in _NO_LOSS and not watched and not column.endswith("_gradient")
-
-        return [column for column in self.history[0] if is_loss(column)] if self.history else []
+        return loss_terms(self.history[0]) if self.history else []
 
     def score(self, metric: str) -> Score | None:
         """Of the last checkpoint; None where it was not measured or is not a number."""
@@ -242,6 +238,16 @@ class Study:
         """The same of exploration."""
         _, notes = self.having(layout.EXPLORED, "explore", lambda e: e.explored)
         return [e for e in self.experiments if _has(e.explored, arrays) and _has(e.exploration, facts)], notes
+
+
+def loss_terms(columns: Iterable[str]) -> list[str]:
+    """Those of the columns of history.csv or iterations.csv that are terms of the loss."""
+    watched = ("train_", "test_", "accuracy_", "learning_rate/")
+    return [
+        column
+        for column in columns
+        if column not in _NO_LOSS and not column.startswith(watched) and not column.endswith("_gradient")
+    ]
 
 
 def mean_score(scores: Sequence[Score]) -> Score:

@@ -42,7 +42,7 @@ from latentbench.training.architecture import COLUMNS as ARCHITECTURE_COLUMNS
 from latentbench.training.architecture import describe_networks
 from latentbench.training.batches import Batches, step_generator
 from latentbench.training.evolution import image_row, write_evolution, write_reconstructions
-from latentbench.training.history import Points, RunningMeans, device_memory_mb, write_history, write_points
+from latentbench.training.history import Points, Remembers, RunningMeans, device_memory_mb, write_history, write_points
 from latentbench.training.journal import Journal
 from latentbench.training.monitor import Monitor, Values, troubles
 from latentbench.training.state import Progress, discard_state, load_state, run_identity, save_state
@@ -104,7 +104,7 @@ class _Run:
         self.epoch_means = RunningMeans(self.objective.terms, device)
         self.point_means = RunningMeans(self.objective.terms, device)
         self.points = Points(self.objective.terms)
-        self.told = {"epoch": self.epoch_means, "point": self.point_means, "points": self.points}
+        self.told: dict[str, Remembers] = {"epoch": self.epoch_means, "point": self.point_means, "points": self.points}
         self.progress = Progress()
         self.monitor = Monitor(dataset, config.model.condition, seed=config.seed, device=device)
         self.fixed_latents, self.fixed_labels = (tensor.to(device) for tensor in self._fixed_inputs())
