@@ -6,12 +6,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
 
 from latentbench.artifacts.files import read_arrays, read_json, write_arrays, write_csv, write_json, write_yaml
-from latentbench.artifacts.layout import EXAMINATION, EXPLORATION, EXPLORED, LAST_METRICS, OVERLAPS
+from latentbench.artifacts.layout import (
+    EVOLUTION,
+    EXAMINATION,
+    EXPLORATION,
+    EXPLORED,
+    ITERATIONS,
+    LAST_METRICS,
+    OVERLAPS,
+    RECONSTRUCTIONS,
+    samples_path,
+)
 from latentbench.config.load import parse_params, read_yaml
-from tests.report.imagined import CLASSES, Imagination, examined, explored
+from latentbench.report.show import Drawing
+from tests.report.imagined import CLASSES, Array, Imagination, examined, explored, pictured
 
 EPOCHS = 4
 TERMS = {
@@ -107,6 +122,7 @@ def write_training(folder: Path, *, seconds: float) -> None:
     trouble = [{"trouble": sign if folder.name == "vae" else ""} for sign in signs]
     rows = [row | sign for row, sign in zip(rows, trouble, strict=True)]
     write_csv(folder / "history.csv", rows, columns=list(rows[0]))
+    write_iterations(folder)
     layer = {"network": "encoder", "kernel": "4×4", "stride": "2×2", "padding": "1×1", "dilation": "1×1"}
     layers = [
         layer | {"layer": "0", "kind": "Conv2d", "output": "8×16×16", "parameters": 1_360, "multiply_adds": 34_816},
@@ -136,6 +152,35 @@ def write_training(folder: Path, *, seconds: float) -> None:
         "parameters": {"encoder": 500_000, "decoder": 700_000},
     }
     write_json(folder / "provenance.json", record)
+
+
+def write_iterations(folder: Path, number: int = 60) -> None:
+    """As history.csv has them, noisy; a term of the generator does not come up at the first point."""
+    terms = TERMS[kind_of(folder.name)]
+    noise = np.random.default_rng(0).normal(1, 0.1, (number, len(terms)))
+    rows = [
+        {"step": 5 * point, "images": 320 * point}
+        | {term: (place + 1) * 40 / point * noise[point - 1, place] for place, term in enumerate(terms)}
+        | ({"generator_loss": None} if point == 1 and "generator_loss" in terms else {})
+        for point in range(1, number + 1)
+    ]
+    write_csv(folder / ITERATIONS, rows, columns=["step", "images", *terms])
+
+
+def write_pictures(folder: Path, epochs: list[int], *, columns: int = 8, side: int = 32, channels: int = 1) -> None:
+    """What training leaves under samples/; the settings have 32 pixels."""
+    mosaics, rows = pictured(Imagination(len(folder.name), side=side, channels=channels), epochs, columns=columns)
+    for epoch, mosaic in mosaics.items():
+        write_picture(samples_path(folder, epoch), mosaic)
+    if kind_of(folder.name) == "vae":
+        write_picture(folder / RECONSTRUCTIONS, rows)
+    frames = [Image.fromarray(mosaic.squeeze()) for mosaic in mosaics.values()]
+    frames[0].save(folder / EVOLUTION[0], save_all=True, append_images=frames[1:])
+
+
+def write_picture(path: Path, picture: Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture.squeeze()).save(path)
 
 
 def write_metrics(folder: Path, mean: float, std: float | None) -> None:
@@ -189,3 +234,24 @@ def change(path: Path, **facts: Any) -> None:
 def keep_arrays(path: Path, *names: str) -> None:
     """Leave only these arrays, as if the model could be asked nothing else."""
     write_arrays(path, {name: array for name, array in read_arrays(path).items() if name in names})
+
+
+def words_of(drawing: Drawing) -> set[str]:
+    assert drawing.figure is not None
+    return {text.get_text() for text in drawing.figure.findobj(Text)}
+
+
+def images_drawn(drawing: Drawing) -> list[Array]:
+    assert drawing.figure is not None
+    return [np.asarray(image.get_array()) for axes in drawing.figure.axes for image in axes.images]
+
+
+def assert_on_the_page(figure: Figure) -> None:
+    """All words but tick labels, which are left to matplotlib: it keeps some that it does not show."""
+    figure.draw_without_rendering()
+    written = [*figure.texts, *(text for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title))]
+    for text in written:
+        if text.get_text():
+            extent = text.get_window_extent()
+            assert extent.x0 >= -2, text.get_text()
+            assert extent.x1 <= figure.bbox.x1 + 2, text.get_text()

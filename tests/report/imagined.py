@@ -93,12 +93,47 @@ def _judged(name: str, less: float) -> Facts:
 def explored(see: Imagination, *, encodes: bool, conditional: bool, classes: list[str]) -> tuple[Facts, Facts]:
     """Arrays of exploration, and what explore.json says of them."""
     parts = [_prior(see, encodes, conditional, classes), _reconstructed(see, encodes), _paths(see, classes)]
+    parts.append(_data(see, classes))
     if conditional:
         parts.append(_embeddings(see, classes))
     if encodes:
         parts.append(_codes(see, classes))
     arrays, facts = ({key: value for part in parts for key, value in part[place].items()} for place in (0, 1))
     return arrays, facts
+
+
+def _data(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
+    """The second of the classes has three images; without classes there are fewer than fill the last row."""
+    counts = [3 if place == 1 else 400 for place in range(len(classes))] or [40]
+    labels = np.arange(len(counts)) % 10
+    arrays = {
+        "data_samples": see.blobs(len(counts), 8 if classes else 40, labels=labels[:, None], shared=True),
+        "data_means": see.blobs(len(counts), labels=labels, blur=3.0, shared=True),
+    }
+    facts = {
+        "name": "glyphs",
+        "image_size": see.side,
+        "channels": see.channels,
+        "images": {"train": sum(counts), "test": 50 * len(counts)},
+        "classes": [{"name": name, "train": number, "test": 50} for name, number in zip(classes, counts, strict=False)],
+        "attributes": [{"name": "Wearing_Hat", "train": 0.25, "test": 0.2}],
+        "averaged": counts,
+    }
+    return arrays, {"data": facts}
+
+
+def pictured(see: Imagination, epochs: list[int], *, columns: int) -> tuple[dict[int, Array], Array]:
+    """Mosaics of samples by epoch, 8 rows with white gaps of 2, and rows of reconstructions under 8 inputs."""
+    step = see.side + 2
+    mosaics = {}
+    for epoch in epochs:
+        mosaic = np.full((8 * step - 2, columns * step - 2, see.channels), 255, np.uint8)
+        images = see.blobs(8, columns, labels=np.arange(columns) % 10, blur=1 + 4 / epoch)
+        for row, column in np.ndindex(8, columns):
+            mosaic[row * step : row * step + see.side, column * step : column * step + see.side] = images[row, column]
+        mosaics[epoch] = mosaic
+    rows = see.blobs(1 + max(epochs), 8, labels=np.arange(8))
+    return mosaics, rows.swapaxes(1, 2).reshape(-1, 8 * see.side, see.channels)
 
 
 def _prior(see: Imagination, encodes: bool, conditional: bool, classes: list[str]) -> tuple[Facts, Facts]:
@@ -155,7 +190,7 @@ def _reconstructed(see: Imagination, encodes: bool) -> tuple[Facts, Facts]:
 
 def _paths(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
     pairs = 6
-    ends = np.array([[0, 0], [3, 3], [5, 5], [0, 1], [2, 7], [4, 9]])
+    ends = np.array([[0, 0], [3, 3], [5, 5], [0, 1], [2, 7], [4, 9]]) % (len(classes) or 10)
     arrays: Facts = {"interpolation_real": see.blobs(pairs, 2, labels=ends, shared=True)}
     along = np.linspace(0, 1, POINTS)
     for kind, height in (("linear", 1.2), ("spherical", 0.5)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
 from latentbench.artifacts.files import read_arrays, write_arrays
 from latentbench.artifacts.layout import EXPLORATION, EXPLORED
@@ -12,7 +11,7 @@ from latentbench.errors import ArtifactError
 from latentbench.report import codes, mosaics, paths, reconstruction, surroundings, tables, words
 from latentbench.report.results import open_study
 from latentbench.report.style import to_svg
-from tests.report.conftest import SIX, change
+from tests.report.conftest import SIX, assert_on_the_page, change, words_of
 from tests.report.imagined import CLASSES
 from tests.report.test_tables import column
 
@@ -24,10 +23,6 @@ OF_ENCODERS = (codes.maps, codes.usage, surroundings.walks)
 OF_CONDITIONAL = (surroundings.noise_around_labels, surroundings.random_embeddings)
 OF_GANS = (reconstruction.inversion_curves,)
 DRAWINGS = (*OF_ALL, *OF_ENCODERS, *OF_CONDITIONAL, *OF_GANS)
-
-
-def words_of(drawing) -> set[str]:
-    return {text.get_text() for text in drawing.figure.findobj(Text)}
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
@@ -77,15 +72,7 @@ def test_damaged_arrays_are_named(make_study, draw):
 
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_words_stay_on_the_page(make_study, draw):
-    figure = draw(open_study(make_study(SIX, channels=3))).figure
-    figure.draw_without_rendering()
-    # Tick labels are left to matplotlib, which keeps some that it does not show.
-    written = [*figure.texts, *(text for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title))]
-    for text in written:
-        if text.get_text():
-            extent = text.get_window_extent()
-            assert extent.x0 >= -2, text.get_text()
-            assert extent.x1 <= figure.bbox.x1 + 2, text.get_text()
+    assert_on_the_page(draw(open_study(make_study(SIX, channels=3))).figure)
 
 
 def test_rows_and_columns_say_what_was_changed(make_study):
