@@ -20,7 +20,7 @@ from latentbench.report.mosaics import names
 from latentbench.report.quantities import listed, written_term
 from latentbench.report.reading import read_numbers, read_picture
 from latentbench.report.results import Experiment, Study, loss_terms
-from latentbench.report.show import Drawing
+from latentbench.report.show import Animation, Drawing
 from latentbench.report.style import MUTED, SMALL_SIZE, WIDTH, colour_of, house_style
 from latentbench.report.tiles import APART, TITLE_HEIGHT, Images, Panel, draw, image_axes, panels_figure, tile
 
@@ -36,14 +36,6 @@ _WINDOW = 0.05  # of all points, over which the running mean goes
 Values = np.ndarray[Any, np.dtype[np.float64]]
 Iterations = Sequence[Mapping[str, float]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Animation:
-    """A GIF as its bytes; None where there is none to show. `notes` are sentences on what is missing."""
-
-    gif: bytes | None
-    notes: Sequence[str] = ()
 
 
 def samples_by_epoch(study: Study) -> Drawing:
@@ -99,11 +91,11 @@ def animation(experiment: Experiment) -> Animation:
     """The samples of the same latents after each epoch."""
     name = EVOLUTION[0]
     if not _has(name)(experiment):
-        return Animation(None, [_missing(name, [experiment.name])])
+        return Animation(None, notes=[_missing(name, [experiment.name])])
     gif = (experiment.folder / name).read_bytes()
     if not gif.startswith(b"GIF8"):
-        return Animation(None, [f"{name} of {experiment.name} is damaged; run `latentbench train` again."])
-    return Animation(gif)
+        return Animation(None, notes=[f"{name} of {experiment.name} is damaged; run `latentbench train` again."])
+    return Animation(gif, f"Samples of {experiment.name} from epoch to epoch.")
 
 
 def running_mean(values: Values, window: int) -> Values:
