@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def attributes(study: Study) -> Table:
     return Table(pipe_table(header, rows, texts=1 + several), notes)
 
 
-def _drawn(study: Study, panel: Any, what: str) -> Drawing:
+def _drawn(study: Study, panel: Callable[[Experiment, bool], Panel], what: str) -> Drawing:
     chosen, notes = {}, []
     for dataset, experiments in study.by_dataset().items():
         found = [e for e in experiments if _facts(e) and {"data_samples", "data_means"} <= e.explored.keys()]
@@ -69,7 +69,7 @@ def _drawn(study: Study, panel: Any, what: str) -> Drawing:
             notes.append(_missing(f"images of {dataset}", EXPLORED))
     if not chosen:
         return Drawing(None, notes=notes)
-    panels = [panel(experiment, several=len(study.by_dataset()) > 1) for experiment in chosen.values()]
+    panels = [panel(experiment, len(study.by_dataset()) > 1) for experiment in chosen.values()]
     with house_style():
         figure = panels_figure(panels, across=1)
     return Drawing(figure, f"{what}, of {', '.join(chosen)}.", notes)
@@ -95,7 +95,7 @@ def _facts(experiment: Experiment) -> Mapping[str, Any] | None:
     return (experiment.exploration or {}).get("data")
 
 
-def _samples_panel(experiment: Experiment, *, several: bool) -> Panel:
+def _samples_panel(experiment: Experiment, several: bool) -> Panel:
     images = experiment.explored["data_samples"]
     names, title = _shown_classes(experiment, several)
     numbers = _numbers(experiment)
@@ -109,7 +109,7 @@ def _samples_panel(experiment: Experiment, *, several: bool) -> Panel:
     return Panel(title, INK, images.swapaxes(0, 1), columns=names, shown=shown.T)
 
 
-def _means_panel(experiment: Experiment, *, several: bool) -> Panel:
+def _means_panel(experiment: Experiment, several: bool) -> Panel:
     names, title = _shown_classes(experiment, several)
     names = names or ["all images"]
     images = experiment.explored["data_means"][None, : len(names)]
