@@ -131,7 +131,9 @@ def test_every_section_says_what_is_missing(make_study, tmp_path):
     parts = re.split(r"<h[12][^>]*>", page.partition("</header>")[2])[1:]
     sections = {part.partition("<")[0]: part.replace("\n", " ") for part in parts}
     for name in [heading for chapter in CHAPTERS.values() for heading in chapter]:
-        assert re.search(r"There (is no|are no) [^.]+(\.[a-z]+)? (of vae, dcgan and wgan-gp )?yet", sections[name]), name
+        assert re.search(r"There (is no|are no) [^.]+(\.[a-z]+)? (of vae, dcgan and wgan-gp )?yet", sections[name]), (
+            name
+        )
     assert "<svg" not in page
 
 

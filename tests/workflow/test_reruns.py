@@ -17,8 +17,8 @@ def each(*stages: str) -> set[str]:
 
 
 CONFIGURED = each("configure_experiment") | {"configure_study@tiny"}
-MEASURED = each("evaluate") | {"report@tiny"}
-EXPLORED = each("explore") | {"report@tiny"}
+MEASURED = each("evaluate") | {"report@tiny", "handin@tiny"}
+EXPLORED = each("explore") | {"report@tiny", "handin@tiny"}
 TRAINED = each("train") | MEASURED | EXPLORED
 DATA = {"fetch@digits", "prepare@digits", "reference@digits"}
 EVERYTHING = CONFIGURED | {"configure_dataset@digits"} | DATA | TRAINED
@@ -32,7 +32,7 @@ def test_nothing_runs_again_where_only_the_time_of_a_source_changed(workplace: W
 def test_a_learning_rate_concerns_its_experiment_alone(workplace: Workplace) -> None:
     workplace.edit("params.yaml", "objective: vae,", "objective: vae, learning_rate: 5.0e-4,")
     concerned = {f"{stage}@vae" for stage in ("configure_experiment", "train", "evaluate", "explore")}
-    assert workplace.wanted() == concerned | {"configure_study@tiny", "report@tiny"}
+    assert workplace.wanted() == concerned | {"configure_study@tiny", "report@tiny", "handin@tiny"}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_settings_concern_the_stages_that_read_them(
 @pytest.mark.parametrize(
     ("layer", "expected"),
     [
-        ("report/tables.py", {"report@tiny"}),
+        ("report/tables.py", {"report@tiny", "handin@tiny"}),
         ("config/load.py", EVERYTHING),
     ],
 )

@@ -21,12 +21,11 @@ LATENT = {"num_encoded": 250, "num_inverted": 16, "num_mapped": 500, "inversion_
 
 
 def small_dataset(dataset: Dataset) -> Any:
-    """A share of the training images, and a feature network that is trained less."""
+    """A share of the training images, measured by a feature network that is trained a little and not downloaded."""
     asked = dataset.max_train_images
     number = NUM_TRAIN_IMAGES if asked is None else min(asked, NUM_TRAIN_IMAGES)
-    return dataset.model_copy(
-        update={"max_train_images": number, "reference": _at_most(dataset.reference, REFERENCE)},
-    )
+    reference = _at_most(dataset.reference, REFERENCE).model_copy(update={"extractors": ["classifier"]})
+    return dataset.model_copy(update={"max_train_images": number, "reference": reference})
 
 
 def small_experiment(experiment: Experiment) -> Experiment:

@@ -23,6 +23,12 @@ class Training(Section):
         default="auto", description="`auto` is bfloat16 on a GPU that has it and float32 elsewhere."
     )
     compile: bool = Field(default=False, description="torch.compile the networks: pays in long runs on a GPU.")
+    grid: int = Field(
+        default=8,
+        ge=2,
+        le=16,
+        description="Rows of the mosaic of fixed latents, and its columns; conditional models have one per label.",
+    )
     log_every: int = Field(default=50, ge=1, description="Steps between TensorBoard points and divergence checks.")
 
     @model_validator(mode="after")

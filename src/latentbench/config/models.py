@@ -43,7 +43,8 @@ class Model(Section):
         default=1,
         ge=1,
         le=4,
-        description="Step between the taps of the kernel-3 convolutions, where feature maps are four times as wide.",
+        description="Step between the taps of the kernel-3 convolutions, of half of their channels, where feature maps "
+        "are four times as wide.",
     )
     attention: Literal[8, 16, 32, 64] | None = Field(
         default=None, description="Side of the feature maps with self-attention (Zhang et al., 2019); null is none."
@@ -138,7 +139,9 @@ class VAEModel(Model):
     @model_validator(mode="after")
     def _likelihood_has_its_keys(self) -> VAEModel:
         if self.likelihood != "gaussian" and self.decoder_std is not None:
-            raise ValueError(f"has a decoder_std, which likelihood: {self.likelihood} has no use for; drop one of the two")
+            raise ValueError(
+                f"has a decoder_std, which likelihood: {self.likelihood} has no use for; drop one of the two"
+            )
         return self
 
 

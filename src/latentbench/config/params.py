@@ -15,10 +15,9 @@ from latentbench.config.datasets import AnyDataset, DatasetConfig
 from latentbench.config.experiments import Defaults, Experiment, ExperimentConfig
 from latentbench.errors import ConfigError
 
-
 # The chapters of a report, in their order: the notebooks of these names under report/.
-NOTEBOOKS = ("background", "data", "training", "latent", "comparison")
 Notebook = Literal["background", "data", "training", "latent", "comparison"]
+NOTEBOOKS: tuple[Notebook, ...] = ("background", "data", "training", "latent", "comparison")
 
 # The name of what is handed in, without its suffix: what file systems and mail programs all take.
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
@@ -103,7 +102,7 @@ class Params(Section):
 
     budget: Budget = Field(
         default="full",
-        description="`small` runs every study in minutes: fewer images, epochs, channels and samples, for a first look.",
+        description="`small` runs a study in minutes, for a first look: fewer images, epochs, channels and samples.",
     )
     studies: dict[Name, Study]
     datasets: dict[Name, AnyDataset]

@@ -60,6 +60,23 @@ class ResidualBlock(nn.Module):
         return same
 
 
+class HalfDilated(nn.Module):
+    """A convolution of kernel 3 whose taps lie apart for half of the outputs, with as many weights as a plain one.
+
+    Where all are dilated, neighbouring places share no input, and a grid shows in what is generated (Yu et al., 2017,
+    Dilated Residual Networks). The other half keeps them together.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, dilation: int, bias: bool) -> None:
+        super().__init__()
+        far = outputs // 2
+        self.near = nn.Conv2d(inputs, outputs - far, 3, padding=1, bias=bias)
+        self.far = nn.Conv2d(inputs, far, 3, padding=dilation, dilation=dilation, bias=bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([self.near(images), self.far(images)], dim=1)
+
+
 class SelfAttention(nn.Module):
     """Every place looks at every other (Zhang et al., 2019, section 3): x + γ · V softmax(QᵀK), γ from 0.
 
@@ -111,9 +128,11 @@ class LabelPlane(nn.Linear):
         return super().forward(embedded).view(-1, 1, self.side, self.side)
 
 
-def same_size_convolution(inputs: int, outputs: int, *, dilation: int, bias: bool) -> nn.Conv2d:
-    """Of kernel 3, with as many zeros around as keep the side."""
-    return nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=bias)
+def same_size_convolution(inputs: int, outputs: int, *, dilation: int, bias: bool) -> nn.Module:
+    """Of kernel 3, with as many zeros around as keep the side; half of its outputs look `dilation` places away."""
+    if dilation == 1:
+        return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+    return HalfDilated(inputs, outputs, dilation=dilation, bias=bias)
 
 
 def _doubled(images: Tensor) -> Tensor:

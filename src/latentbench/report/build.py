@@ -1,4 +1,4 @@
-"""The report of a study: its notebooks executed, one page, one PDF. All are written whole, or an earlier report stays."""
+"""The report of a study: notebooks, a page, a PDF. All are written whole, or an earlier report stays."""
 
 from __future__ import annotations
 

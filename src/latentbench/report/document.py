@@ -39,7 +39,14 @@ def joined(chapters: Sequence[Any]) -> Any:
 
 def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
     """HTML with everything inside it; `head` is the document's metadata, Markdown in its values."""
-    options = ("--to=html5", "--embed-resources", "--mathml", "--toc", "--toc-depth=2", f"--css={sources / 'style.css'}")
+    options = (
+        "--to=html5",
+        "--embed-resources",
+        "--mathml",
+        "--toc",
+        "--toc-depth=2",
+        f"--css={sources / 'style.css'}",
+    )
     return _converted(notebook, [*options, f"--template={sources / 'page.html'}"], head, sources)
 
 
@@ -76,9 +83,9 @@ def _printed(notebook: Any) -> Any:
     for cell in printed.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            for kind, convert in _FOR_PAPER.items():
+            for kind, in_print in _FOR_PAPER.items():
                 if kind in data:
-                    data |= convert(data.pop(kind))
+                    data |= in_print(data.pop(kind))
     return printed
 
 
@@ -92,8 +99,8 @@ def _last_frame(animation: str) -> dict[str, str]:
     return {"image/png": base64.b64encode(picture.getvalue()).decode()}
 
 
-def _in_print(svg: str) -> dict[str, str]:
+def _in_ink(svg: str) -> dict[str, str]:
     return {"image/svg+xml": without_page_inks(svg)}
 
 
-_FOR_PAPER: dict[str, Callable[[str], dict[str, str]]] = {"image/gif": _last_frame, "image/svg+xml": _in_print}
+_FOR_PAPER: dict[str, Callable[[str], dict[str, str]]] = {"image/gif": _last_frame, "image/svg+xml": _in_ink}

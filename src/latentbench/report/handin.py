@@ -80,7 +80,8 @@ def _only(params: Params, study: StudyConfig) -> str:
     kept: dict[str, Any] = {"budget": whole["budget"], "studies": {study.name: whole["studies"][study.name]}}
     kept["datasets"] = {name: whole["datasets"][name] for name in study.datasets}
     kept["experiments"] = {name: whole["experiments"][name] for name in study.experiments}
-    return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _read_me(params: Params, study: StudyConfig, results: Path) -> str:

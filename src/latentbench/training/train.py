@@ -51,7 +51,6 @@ from latentbench.training.state import Progress, discard_state, load_state, run_
 SECONDS_BETWEEN_STATES = 30.0
 CHECKPOINT_FORMAT = 1
 FRAMES = "frames"  # in scratch: every epoch's pictures
-GRID = 8  # rows of the mosaic of fixed latents, and columns where nothing is asked for
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,7 @@ class _Run:
         progress.rows.append(clock | values | seen | self._learning_rates() | {TROUBLE: "; ".join(signs)})
         write_history(self.folders.results / HISTORY, progress.rows, self.objective.terms)
 
-        picture = mosaic(samples, columns=len(samples) // GRID)
+        picture = mosaic(samples, columns=len(samples) // self.config.training.grid)
         write_png(self._frame("samples", epoch), picture)
         journal.picture("samples", picture, step=progress.step)
         if reconstructions is not None:
@@ -276,13 +275,12 @@ class _Run:
 
     def _fixed_inputs(self) -> tuple[Tensor, Tensor]:
         """Latents and labels of the mosaic: a column per kind of label, with the same latent all along a row."""
-        latents = draw_latents(
-            GRID * GRID, self.objective.latent_dim, torch_generator(self.config.seed, "fixed latents")
-        )
+        rows = self.config.training.grid
+        latents = draw_latents(rows**2, self.objective.latent_dim, torch_generator(self.config.seed, "fixed latents"))
         if not self.labels.names:
             return latents, self.labels.cycle(len(latents))
         columns = len(self.labels)
-        return latents[:GRID].repeat_interleave(columns, dim=0), self.labels.cycle(GRID * columns)
+        return latents[:rows].repeat_interleave(columns, dim=0), self.labels.cycle(rows * columns)
 
     def _check_finite(self, values: dict[str, float | None]) -> None:
         for name, value in values.items():
