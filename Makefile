@@ -1,6 +1,7 @@
 # `make` lists what there is. Environments are made from the locks, with hashes, when a target first needs them.
 
 PYTHON ?= python3
+STUDY ?= demo
 BIN := .venv/bin
 LINT := .venv-lint/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -18,9 +19,9 @@ help: ## List the targets
 setup: .venv/.ready ## Make the environment in .venv (other targets do so by themselves)
 	@echo "The environment is ready: . .venv/bin/activate"
 
-report: .venv/.ready ## Run the demo study and render report/demo/index.html
-	@$(BIN)/snakemake demo
-	@echo "The report is up to date: report/demo/index.html"
+report: .venv/.ready ## Run STUDY=demo and render report/demo/index.html
+	@$(BIN)/snakemake $(STUDY)
+	@echo "The report is up to date: report/$(STUDY)/index.html"
 
 test: .venv/.ready ## Run the tests
 	@$(BIN)/pytest -q
@@ -36,16 +37,17 @@ check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and 
 bench: .venv/.ready .peers/.ready ## Measure speed against common practice (PICTURES=faces.zip: on your own)
 	@PYTHONPATH=$(CURDIR)/.peers $(BIN)/python benchmarks/run.py $(if $(PICTURES),--pictures "$(PICTURES)")
 
-sync-dvc: .venv/.ready ## After a Snakemake run: let DVC record its results as its own
-	@$(BIN)/snakemake --dry-run 2>&1 | grep -q "Nothing to be done" || \
-		{ echo "Snakemake has work to do (see snakemake --dry-run); run snakemake first."; exit 1; }
-	@$(BIN)/dvc commit --force
-	@$(BIN)/dvc status
+sync-dvc: .venv/.ready ## After Snakemake ran STUDY=demo: let DVC record its results as its own
+	@$(BIN)/snakemake --dry-run $(STUDY) 2>&1 | grep -q "Nothing to be done" || \
+		{ echo "Snakemake has work to do (see snakemake --dry-run $(STUDY)); run it first."; exit 1; }
+	@$(BIN)/dvc commit --force --with-deps report@$(STUDY)
+	@$(BIN)/dvc status --with-deps report@$(STUDY)
 
-sync-snakemake: .venv/.ready ## After dvc repro or dvc checkout: let Snakemake take the results as its own
-	@$(BIN)/dvc status --quiet || { echo "DVC has work to do (see dvc status); run dvc repro first."; exit 1; }
-	@$(BIN)/snakemake --touch --forceall --quiet all
-	@$(BIN)/snakemake --dry-run --quiet rules
+sync-snakemake: .venv/.ready ## After DVC ran or checked out STUDY=demo: let Snakemake take the results as its own
+	@$(BIN)/dvc status --quiet --with-deps report@$(STUDY) || \
+		{ echo "DVC has work to do (see dvc status); run dvc repro report@$(STUDY) first."; exit 1; }
+	@$(BIN)/snakemake --touch --forceall --quiet all -- $(STUDY)
+	@$(BIN)/snakemake --dry-run --quiet rules -- $(STUDY)
 
 lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock

@@ -122,10 +122,13 @@ def test_study_without_classes_has_no_class_tables(make_study):
 
 def test_class_with_few_samples_has_empty_places(make_study):
     drawing = classes.samples_by_class(open_study(make_study({"conditional-dcgan": (18.0, 0.2)}, side=4)))
-    [axes] = drawing.figure.axes
+    reals, axes = drawing.figure.axes
     opaque = axes.images[0].get_array()[..., 3]
     assert (opaque[0, ::5] == 255).all()
-    assert (opaque[-1, ::5] == 255).tolist() == [True] * 4 + [False] * 6
+    assert (opaque[-1, ::5] == 255).tolist() == [True] * 4 + [False] * 4
+    # Real images stand beside the samples, row by row.
+    assert [text.get_text() for text in reals.texts][-1] == "real images"
+    assert reals.images[0].get_array().shape[0] == axes.images[0].get_array().shape[0]
 
 
 def test_judgements_hold_what_was_measured(make_study):

@@ -100,7 +100,7 @@ def test_provenance_is_shared_unless_it_differs(make_study):
 
 def test_layers_are_listed_and_added_up(make_study):
     (name, table), *_ = tables.architectures(open_study(make_study()))
-    assert name == "vae"
+    assert name == "**vae**, **dcgan** and **wgan-gp**"
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.markdown.splitlines()]
     assert lines[2] == ["encoder", "Conv2d", "4×4", "2×2", "1×1", "8×16×16", "1,360", "34,816"]
     assert lines[3][:2] == ["", "ReLU"]

@@ -78,7 +78,7 @@ def test_a_params_file_of_the_users_own_stands_alone(workplace: Workplace) -> No
     configured = {"configure_dataset@faces", "configure_experiment@small", "configure_study@own"}
     made = {f"{stage}@faces" for stage in ("fetch", "prepare", "reference")}
     trained = {f"{stage}@small" for stage in ("train", "evaluate", "explore")}
-    assert workplace.wanted("--configfile", "faces.yaml") == configured | made | trained | {"report@own"}
+    assert workplace.wanted("--configfile", "faces.yaml") == configured | made | trained | {"report@own", "handin@own"}
 
 
 def test_an_override_on_the_command_line_is_taken(workplace: Workplace) -> None:

@@ -11,7 +11,7 @@ from latentbench.report.mosaics import names
 from latentbench.report.quantities import decimals
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
-from latentbench.report.style import colour_of, house_style
+from latentbench.report.style import INK, colour_of, house_style
 from latentbench.report.tables import ABSENT, pipe_table
 from latentbench.report.tiles import Panel, panels_figure
 
@@ -23,15 +23,20 @@ Rows = Mapping[str, Mapping[str, Any]]  # by class
 
 
 def samples_by_class(study: Study) -> Drawing:
-    """A panel per model, a row per class."""
+    """Per dataset a panel of real images and one per model, a row per class."""
     present, notes = study.examining("class_samples", "class_counts", facts=["classes"])
     if not present:
         return Drawing(None, notes=notes)
-    across = min(3, len(present))
-    panels = [_panel(experiment, _COLUMNS[across]) for experiment in present]
+    across = min(3, 1 + len(present))
+    panels = []
+    for dataset, experiments in study.by_dataset().items():
+        where = f" of {dataset}" if len(study.by_dataset()) > 1 else ""
+        here = [e for e in experiments if e in present]
+        panels += [_real_panel(e, f"real images{where}", _COLUMNS[across]) for e in here if "data" in _facts(e)][:1]
+        panels += [_panel(experiment, _COLUMNS[across]) for experiment in here]
     with house_style():
         figure = panels_figure(panels, across=across)
-    return Drawing(figure, f"Samples by class, of {names(present)}.", notes)
+    return Drawing(figure, f"Real images and samples by class, of {names(present)}.", notes)
 
 
 def class_tables(study: Study) -> list[tuple[str, Table, str]]:
@@ -91,6 +96,18 @@ def _panel(experiment: Experiment, number: int) -> Panel:
     titles = list(rows_of(experiment))[:_MOST_CLASSES]
     shown = np.arange(images.shape[1]) < counts[:, None]
     return Panel(experiment.name, colour_of(experiment.index), images, titles, shown=shown)
+
+
+def _facts(experiment: Experiment) -> Mapping[str, Any]:
+    return (experiment.exploration or {}) if "data_samples" in experiment.explored else {}
+
+
+def _real_panel(experiment: Experiment, title: str, number: int) -> Panel:
+    """Training images that the exploration of any model of a dataset left, the same for all of them."""
+    images = experiment.explored["data_samples"][:_MOST_CLASSES, :number]
+    classes = _facts(experiment)["data"]["classes"][:_MOST_CLASSES]
+    shown = np.arange(images.shape[1]) < np.array([each["train"] for each in classes])[:, None]
+    return Panel(title, INK, images, [each["name"] for each in classes], shown=shown)
 
 
 def _accuracy(models: Mapping[str, Rows]) -> Table:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import copy
-import io
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from latentbench.report.style import without_page_inks
 # What the documents are made with, beside the notebooks.
 PARTS = ("page.html", "page.lua", "page.typ", "style.css", BIBLIOGRAPHY)
 
+_SVG = "image/svg+xml"
 _OPTIONS = (
     *("--standalone", "--from=ipynb+citations-raw_html", "--section-divs", "--syntax-highlighting=none"),
     "--columns=10000",
@@ -51,7 +50,7 @@ def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
 
 
 def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
-    """The same on paper: a cover, a table of contents, and the last frame of what moves."""
+    """The same on paper, with a cover and a table of contents, and without what moves."""
     import typst
     from matplotlib import get_data_path
 
@@ -78,29 +77,16 @@ def _converted(notebook: Any, options: Sequence[str], head: Mapping[str, Any], s
 
 
 def _printed(notebook: Any) -> Any:
-    """Figures in the inks of paper, animations as their last frames."""
+    """Figures in the inks of paper; animations with their captions are left to the page."""
     printed = copy.deepcopy(notebook)
     for cell in printed.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            for kind, in_print in _FOR_PAPER.items():
-                if kind in data:
-                    data |= in_print(data.pop(kind))
+        outputs = cell.get("outputs", [])
+        moving = {place for place, output in enumerate(outputs) if "image/gif" in output.get("data", {})}
+        captions = {place + 1 for place in moving}
+        kept = [output for place, output in enumerate(outputs) if place not in moving | captions]
+        for output in kept:
+            if _SVG in output.get("data", {}):
+                output.data[_SVG] = without_page_inks(output.data[_SVG])
+        if outputs:
+            cell.outputs = kept
     return printed
-
-
-def _last_frame(animation: str) -> dict[str, str]:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(base64.b64decode(animation))) as frames:
-        frames.seek(frames.n_frames - 1)  # type: ignore[attr-defined]
-        picture = io.BytesIO()
-        frames.convert("RGB").save(picture, "PNG")
-    return {"image/png": base64.b64encode(picture.getvalue()).decode()}
-
-
-def _in_ink(svg: str) -> dict[str, str]:
-    return {"image/svg+xml": without_page_inks(svg)}
-
-
-_FOR_PAPER: dict[str, Callable[[str], dict[str, str]]] = {"image/gif": _last_frame, "image/svg+xml": _in_ink}

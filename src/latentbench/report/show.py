@@ -92,7 +92,7 @@ class Page:
         self._notes(drawing.notes)
 
     def animation(self, name: str, animation: Animation, caption: str) -> None:
-        """The moving picture with its caption under it; on paper its last frame."""
+        """The moving picture with its caption under it; paper leaves it out."""
         if animation.gif is not None:
             self._open()
             content = base64.b64encode(animation.gif).decode()

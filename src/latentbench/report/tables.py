@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentbench.artifacts.layout import OVERLAPS, overlap_column
-from latentbench.report.quantities import NBSP, count, decimals, duration
+from latentbench.report.quantities import NBSP, count, decimals, duration, listed
 from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Score, Study, mean_score
 from latentbench.report.show import Table
 
@@ -76,10 +76,14 @@ def models_table(study: Study, columns: Sequence[Column]) -> str:
 
 
 def architectures(study: Study) -> list[tuple[str, Table]]:
-    """Each experiment's networks, a row per layer, for one image; last, what is missing."""
+    """Networks, a row per layer, for one image, under the names of those who have them; last, what is missing."""
     present, notes = study.having("architecture.csv", "train", lambda e: e.layers)
     missing = [("others", Table(None, notes))] if notes else []
-    return [*((experiment.name, _layers(experiment)) for experiment in present), *missing]
+    owners: dict[str, list[Experiment]] = {}
+    for experiment in present:
+        owners.setdefault(repr(experiment.layers), []).append(experiment)
+    named = [(listed([f"**{e.name}**" for e in alike]), _layers(alike[0])) for alike in owners.values()]
+    return [*named, *missing]
 
 
 def _layers(experiment: Experiment) -> Table:
@@ -212,10 +216,12 @@ def _compared(values: Mapping[str, Mapping[str, str]], *, code: bool) -> tuple[s
             differing.append([title, *cells])
         else:
             shared.append([title, cells[0]])
-    header = ["", *values]
+    rows = [["", *values], *differing]
+    if len(values) > len(differing):  # the longer side runs down the page
+        rows = [list(column) for column in zip(*rows, strict=True)]
     return (
-        pipe_table(header, differing, texts=len(header)) if differing else None,
-        pipe_table(["", "All models" if len(values) > 1 else header[-1]], shared, texts=2) if shared else None,
+        pipe_table(rows[0], rows[1:], texts=len(rows[0])) if differing else None,
+        pipe_table(["", "All models" if len(values) > 1 else next(iter(values))], shared, texts=2) if shared else None,
     )
 
 

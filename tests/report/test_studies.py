@@ -1,0 +1,198 @@
+"""The studies that ship: every item that each was asked for stands in a section of its notebooks, over files of the DAG.
+
+An item names the chapter, its section, the function that shows it, and the files that the function reads. The test
+fails where any of these goes missing, or the experiments that make the item possible.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latentbench.artifacts import layout
+from latentbench.config.load import read_params
+from latentbench.config.params import NOTEBOOKS
+from latentbench.report.results import METRICS
+from latentbench.report.verdicts import PAPERS
+
+ROOT = Path(__file__).parents[2]
+PARAMS = read_params(ROOT / "params.yaml")
+Models = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Item:
+    what: str
+    chapter: str
+    section: str
+    shown_by: str
+    files: tuple[str, ...] = field(default=())
+
+
+def item(what: str, place: str, shown_by: str, *files: str) -> Item:
+    chapter, _, section = place.partition(": ")
+    return Item(what, chapter, section, shown_by, files)
+
+
+SAMPLES = item("random images", "latent: Random samples", "mosaics.samples", layout.EXPLORED)
+PATHS = item("interpolation between real images", "latent: Interpolations", "paths.interpolations", layout.EXPLORED)
+LOSSES = item("losses", "training: Losses", "figures.loss_curves", layout.HISTORY)
+BOTH_SPLITS = item("by split", "training: Training and test images", "figures.split_curves", layout.HISTORY)
+LAYERS = item("layers and shapes", "training: Networks", "tables.architectures", layout.ARCHITECTURE)
+STABILITY = item("stability", "training: Signs of trouble", "words.troubles", layout.HISTORY)
+OVER_TIME = item("mosaics over time", "training: Samples over time", "evolution.samples_by_epoch", "samples")
+ANIMATION = item("animation", "training: Samples over time", "evolution.animation", layout.EVOLUTION[0])
+CHANGES = item("what settings change", "comparison: What each change did", "verdicts.changes", layout.METRICS)
+CLASSES = item("images of each class", "data: Images", "data.samples", layout.EXPLORED)
+RATIONALE = item("design rationale", "background: The networks of DCGAN", "@radford2016")
+OVER_EPOCHS = item(
+    "reconstructions after each epoch",
+    "training: Reconstructions over time",
+    "evolution.reconstructions_by_epoch",
+    layout.RECONSTRUCTIONS,
+)
+ITERATIONS = item("losses by iteration", "training: Losses", "evolution.iteration_curves", layout.ITERATIONS)
+RECONSTRUCTION = item(
+    "reconstruction errors", "latent: Reconstructions", "reconstruction.reconstruction_errors", layout.EXPLORATION
+)
+
+CHECKLIST = {
+    "faces": [
+        item("distances during training", "comparison: Quality over training", "figures.metric_curves", layout.METRICS),
+        item("strengths", "comparison: Strengths and weaknesses", "verdicts.strengths", layout.LAST_METRICS),
+        *(CHANGES, LOSSES, PATHS, SAMPLES, LAYERS, STABILITY),
+    ],
+    "autoencoders": [
+        item("single samples", "latent: Reconstructions", "reconstruction.best_and_worst", layout.EXPLORED),
+        item("scaled codes", "latent: Around the mean", "surroundings.scaled", layout.EXPLORED),
+        item("the ELBO", "background: Variational autoencoders", "@kingma2014vae"),
+        item("both compared", "comparison: Result", "tables.summary", layout.LAST_METRICS),
+        *(RECONSTRUCTION, BOTH_SPLITS, PATHS, SAMPLES, LOSSES, LAYERS, STABILITY, OVER_TIME, CHANGES),
+    ],
+    "initialisation": [
+        item("initialisations", "background: First weights", "@glorot2010"),
+        item("loss explained", "background: Variational autoencoders", "@kingma2014vae"),
+        *(CLASSES, RATIONALE, CHANGES, ITERATIONS, OVER_TIME, ANIMATION, LOSSES, RECONSTRUCTION, OVER_EPOCHS),
+    ],
+    "conditional": [
+        item("optimisation", "training: Settings", "tables.settings", layout.CONFIG),
+        item("device, duration", "training: Provenance", "tables.provenance", layout.PROVENANCE),
+        item("fakes beside reals", "comparison: Classes", "classes.samples_by_class", layout.EXAMINATION),
+        item("diversity per class", "comparison: Classes", "classes.class_tables", layout.LAST_METRICS),
+        item("predictions", "comparison: Discriminators", "discriminators.score_histograms", layout.EXAMINATION),
+        item("per class", "comparison: Discriminators", "discriminators.judgements_by_class", layout.LAST_METRICS),
+        item("mean images", "latent: Around the mean", "surroundings.means", layout.EXPLORED),
+        item("noise on latents", "latent: Around the mean", "surroundings.noise_around_mean", layout.EXPLORED),
+        item("noise on labels", "latent: Label embeddings", "surroundings.noise_around_labels", layout.EXPLORED),
+        item("labels of none", "latent: Label embeddings", "surroundings.random_embeddings", layout.EXPLORED),
+        item("1-NN", "latent: Label embeddings", "surroundings.embedding_agreement", layout.EXPLORATION),
+        *(LAYERS, LOSSES, BOTH_SPLITS, CHANGES, PATHS, CLASSES),
+    ],
+    "evolution": [*(LAYERS, LOSSES, ITERATIONS, STABILITY, OVER_TIME, ANIMATION, CLASSES, RATIONALE, SAMPLES)],
+}
+
+
+def models_of(study: str) -> Models:
+    """The settings of its experiments, each with its dataset's source."""
+    experiments = {name: PARAMS.experiments[name].model_dump() for name in PARAMS.study(study).experiments}
+    return [settings | {"source": PARAMS.datasets[settings["dataset"]].source} for settings in experiments.values()]
+
+
+def objectives(models: Models) -> set[str]:
+    return {each["model"]["objective"] for each in models}
+
+
+def varied(models: Models, objective: str) -> set[str]:
+    """Settings in which the models of an objective differ."""
+    found = [each["model"] for each in models if each["model"]["objective"] == objective]
+    return {key for key in found[0] if len({json.dumps(model[key]) for model in found}) > 1}
+
+
+EXPERIMENTS: dict[str, Callable[[Models], bool]] = {
+    "faces": lambda models: (
+        {"vae", "dcgan", "wgan_gp"} <= objectives(models)
+        and {"learning_rate", "n_critic", "layers_per_stage", "network", "dilation"} <= varied(models, "wgan_gp")
+        and {each["source"] for each in models} == {"celeba"}
+        and all(len(each["training"]["checkpoints"]) >= 4 for each in models)
+    ),
+    "autoencoders": lambda models: (
+        {"autoencoder", "vae", "dcgan"} == objectives(models)
+        and varied(models, "autoencoder") == {"network"}
+        and varied(models, "dcgan") == {"learning_rate"}
+        and {each["model"]["latent_dim"] for each in models} == {128}
+        and {each["source"] for each in models} == {"fashion_mnist"}
+    ),
+    "initialisation": lambda models: (
+        {each["source"] for each in models} == {"fashion_mnist", "cifar10"}
+        and varied(models, "dcgan") == {"initialisation"}
+        and len({each["model"]["initialisation"] for each in models}) == 5
+        and len({each["seed"] for each in models}) >= 3
+        and {each["source"] for each in models if each["model"]["objective"] == "vae"} == {"cifar10"}
+    ),
+    "conditional": lambda models: (
+        all(each["model"]["condition"] == "class" for each in models)
+        and {each["dataset"] for each in models} == {"mnist", "emnist-letters", "emnist-balanced"}
+        and varied(models, "cgan") >= {"network"}
+        # Three techniques, each with its paper.
+        and varied(models, "dcgan") == {"label_smoothing", "spectral_norm", "discriminator_learning_rate"}
+        and all(f"model.{technique}" in PAPERS for technique in varied(models, "dcgan"))
+    ),
+    "evolution": lambda models: (
+        {each["source"] for each in models} == {"mnist", "cifar10", "fashion_mnist"}
+        and {each["training"]["grid"] for each in models if each["model"]["condition"] is None} == {7}
+        and {each["training"]["grid"] for each in models if each["model"]["condition"]} == {10}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def sections() -> dict[tuple[str, str], str]:
+    """The source of every section of every notebook."""
+    found = {}
+    for chapter in NOTEBOOKS:
+        cells = json.loads((ROOT / "report" / layout.notebook_name(chapter)).read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+        for part in re.split(r'(?m)^## |page\.section\("', text)[1:]:
+            heading = re.match(r'[^"\n]*', part)
+            assert heading
+            found[chapter, heading[0]] = part
+    return found
+
+
+def made() -> set[str]:
+    """What the rules of the workflow write, by the names that they know it by."""
+    rules = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    names = re.findall(r"layout\.([A-Z_]+)\b", rules) + ["SAMPLES"] * ("samples(name)" in rules)
+    values = {"SAMPLES": "samples"} | vars(layout)
+    return {value for name in names for value in ([values[name]] if isinstance(values[name], str) else values[name])}
+
+
+@pytest.mark.parametrize("study", CHECKLIST)
+def test_every_item_of_a_study_has_its_section_and_its_files(
+    study: str, sections: dict[tuple[str, str], str]
+) -> None:
+    for each in CHECKLIST[study]:
+        assert each.chapter in PARAMS.studies[study].notebooks, each
+        assert (each.chapter, each.section) in sections, each
+        assert each.shown_by in sections[each.chapter, each.section], each
+        assert set(each.files) <= made(), each
+
+
+@pytest.mark.parametrize("study", EXPERIMENTS)
+def test_a_study_has_the_experiments_that_its_question_asks_for(study: str) -> None:
+    assert EXPERIMENTS[study](models_of(study))
+
+
+def test_every_setting_that_has_a_paper_exists() -> None:
+    known = set().union(*(model["model"] for study in PARAMS.studies for model in models_of(study)))
+    assert {key.removeprefix("model.") for key in PAPERS} <= known
+
+
+def test_the_first_metric_of_faces_is_the_inception_distance() -> None:
+    assert METRICS[0].extractor in PARAMS.datasets["celeba"].reference.extractors
