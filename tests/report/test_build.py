@@ -142,7 +142,7 @@ def test_a_small_budget_is_said_first(make_study, tmp_path):
     write_yaml(results / "study.yaml", read_yaml(results / "study.yaml") | {"budget": "small"})
     build_report(results, SOURCES, tmp_path / "report")
     head = (tmp_path / "report" / "index.html").read_text().partition("<header>")[2].partition("</header>")[0]
-    assert "<strong>first look</strong>" in head
+    assert "<p>This is a <strong>first look</strong>" in head
     # A single notebook has no chapter number.
     assert "<h1>Comparison</h1>" in (tmp_path / "report" / "index.html").read_text().replace("\n", " ")
 

@@ -174,9 +174,7 @@ def made() -> set[str]:
 
 
 @pytest.mark.parametrize("study", CHECKLIST)
-def test_every_item_of_a_study_has_its_section_and_its_files(
-    study: str, sections: dict[tuple[str, str], str]
-) -> None:
+def test_every_item_of_a_study_has_its_section_and_its_files(study: str, sections: dict[tuple[str, str], str]) -> None:
     for each in CHECKLIST[study]:
         assert each.chapter in PARAMS.studies[study].notebooks, each
         assert (each.chapter, each.section) in sections, each

@@ -68,6 +68,13 @@ def test_a_changed_source_is_seen_beside_changed_settings(workplace: Workplace) 
     assert workplace.wanted() == CONFIGURED | TRAINED
 
 
+@pytest.mark.parametrize("part", ["data.ipynb", "page.typ", "references.bib"])
+def test_a_part_of_the_report_renders_again_and_trains_nothing(workplace: Workplace, part: str) -> None:
+    place = workplace.folder / "report" / part
+    place.write_text(place.read_text() + "\n")
+    assert workplace.wanted() == {"report@tiny", "handin@tiny"}
+
+
 def test_a_params_file_of_the_users_own_stands_alone(workplace: Workplace) -> None:
     own = {
         "studies": {"own": {"title": "One's own"}},

@@ -30,9 +30,11 @@ class Ranked:
 def head(study: Study) -> dict[str, Any]:
     """What stands at the head of the report, as Markdown: title, question, authors, the answer in a sentence."""
     config = study.config
-    answers = [_opening(study, dataset) + _winner(study, contenders) for dataset, contenders in _groups(study)]
+    answers = [_answer(study, dataset, contenders) for dataset, contenders in _groups(study)]
     content = {"title": config.title, "subtitle": config.question, "author": [str(author) for author in config.authors]}
-    return content | {"abstract": "\n\n".join(answers), "budget": budget(study)}
+    # Metadata that ends with a line is read as paragraphs.
+    paragraphs = {"abstract": "\n\n".join(answers), "budget": budget(study)}
+    return content | {key: f"{text}\n" for key, text in paragraphs.items() if text}
 
 
 def budget(study: Study) -> str:
@@ -47,7 +49,7 @@ def headline(study: Study) -> str:
     """Which model is best on each dataset, by how much, and whether that exceeds the spread."""
     paragraphs = []
     for dataset, contenders in _groups(study):
-        paragraphs.append(_opening(study, dataset) + _winner(study, contenders))
+        paragraphs.append(_answer(study, dataset, contenders))
         further = [
             *_other_metrics(study, contenders),
             *_equal_time(study, contenders),
@@ -61,8 +63,10 @@ def _groups(study: Study) -> list[tuple[str, list[Contender]]]:
     return [(dataset, study.contenders(experiments)) for dataset, experiments in study.by_dataset().items()]
 
 
-def _opening(study: Study, dataset: str) -> str:
-    return f"On **{dataset}**: " if len(study.by_dataset()) > 1 else ""
+def _answer(study: Study, dataset: str, contenders: Sequence[Contender]) -> str:
+    """Which model is best; of several datasets, on which."""
+    winner = _winner(study, contenders)
+    return f"On **{dataset}**, {winner[0].lower()}{winner[1:]}" if len(study.by_dataset()) > 1 else winner
 
 
 def protocol(study: Study) -> str:
