@@ -1,4 +1,4 @@
-"""The studies that ship: every item that each was asked for stands in a section of its notebooks, over files of the DAG.
+"""The studies that ship: every item that each was asked for has a section in its notebooks, over files of the DAG.
 
 An item names the chapter, its section, the function that shows it, and the files that the function reads. The test
 fails where any of these goes missing, or the experiments that make the item possible.

@@ -47,8 +47,8 @@ def test_a_change_is_told_with_its_paper_its_effect_and_its_spread(make_study):
     give(folder, "dcgan", "wgan-gp", label_smoothing=0.1)
     told = changes(open_study(folder))
     assert told.startswith(
-        "**wgan-gp** (`label_smoothing` 0.1 instead of 0.0 [@salimans2016]): FCD 18.0 ± 0.2 against 20.0 ± 0.3 of dcgan, "
-        "lower by 2.0, more than the spread (0.72)."
+        "**wgan-gp** (`label_smoothing` 0.1 instead of 0.0 [@salimans2016]): FCD 18.0 ± 0.2 against 20.0 ± 0.3 of "
+        "dcgan, lower by 2.0, more than the spread (0.72)."
     )
     # Twice the time for as many images.
     assert "An epoch takes 2.00 times as long." in told
