@@ -175,7 +175,8 @@ def write_pictures(folder: Path, epochs: list[int], *, columns: int = 8, side: i
     if kind_of(folder.name) == "vae":
         write_picture(folder / RECONSTRUCTIONS, rows)
     frames = [Image.fromarray(mosaic.squeeze()) for mosaic in mosaics.values()]
-    frames[0].save(folder / EVOLUTION[0], save_all=True, append_images=frames[1:])
+    for name in EVOLUTION:
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
 
 
 def write_picture(path: Path, picture: Array) -> None:

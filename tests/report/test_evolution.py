@@ -102,8 +102,8 @@ def test_results_of_before_say_what_is_missing_of_whom(make_study):
         assert draw(study).figure is None
         assert draw(study).notes == [f"There is no {what} of {models} yet; `latentbench train` writes it."]
     found = evolution.animation(study.experiments[0])
-    assert found.gif is None
-    assert found.notes == [f"There is no {EVOLUTION[0]} of vae yet; `latentbench train` writes it."]
+    assert found.webp is None
+    assert found.notes == [f"There is no {EVOLUTION[1]} of vae yet; `latentbench train` writes it."]
 
 
 def test_damaged_files_are_named_and_the_others_drawn(make_pictured):
@@ -112,7 +112,7 @@ def test_damaged_files_are_named_and_the_others_drawn(make_pictured):
     (folder / "vae" / RECONSTRUCTIONS).write_bytes(whole[: len(whole) // 2])
     samples_path(folder / "dcgan", 2).write_bytes(b"damaged")
     (folder / "wgan-gp" / ITERATIONS).write_bytes(b"step,images,critic_loss\n5,320,\xff\x00\n")
-    (folder / "vae" / EVOLUTION[0]).write_bytes(b"")
+    (folder / "vae" / EVOLUTION[1]).write_bytes(b"")
     study = open_study(folder)
     for draw, named in zip(DRAWINGS, ("dcgan/samples/epoch-0002.png", "vae/samples/rec", "wgan-gp/iter"), strict=True):
         drawing = draw(study)
@@ -120,9 +120,9 @@ def test_damaged_files_are_named_and_the_others_drawn(make_pictured):
         assert named in note
         assert "is damaged" in note
         assert drawing.figure is not None
-    assert evolution.animation(study.experiments[0]).gif is None
+    assert evolution.animation(study.experiments[0]).webp is None
     assert "is damaged" in evolution.animation(study.experiments[0]).notes[0]
-    assert evolution.animation(study.experiments[1]).gif.startswith(b"GIF8")
+    assert evolution.animation(study.experiments[1]).webp.startswith(b"RIFF")
 
 
 @pytest.mark.parametrize("draw", PICTURES)

@@ -10,7 +10,7 @@ from typing import Any
 
 from latentbench.errors import ArtifactError
 from latentbench.report.pandoc import BIBLIOGRAPHY, convert
-from latentbench.report.show import BYLINE
+from latentbench.report.show import ANIMATION, BYLINE
 from latentbench.report.style import without_page_inks
 
 # What the documents are made with, beside the notebooks.
@@ -81,7 +81,7 @@ def _printed(notebook: Any) -> Any:
     printed = copy.deepcopy(notebook)
     for cell in printed.cells:
         outputs = cell.get("outputs", [])
-        moving = {place for place, output in enumerate(outputs) if "image/gif" in output.get("data", {})}
+        moving = {place for place, output in enumerate(outputs) if ANIMATION in output.get("data", {})}
         captions = {place + 1 for place in moving}
         kept = [output for place, output in enumerate(outputs) if place not in moving | captions]
         for output in kept:

@@ -36,12 +36,14 @@ class Table:
 # Marks an output that says whose work the notebook is: where notebooks are joined it stands once.
 BYLINE = "byline"
 
+ANIMATION = "image/webp"
+
 
 @dataclass(frozen=True)
 class Animation:
-    """A GIF with the words for those who cannot see it; None where there is none."""
+    """A WebP with the words for those who cannot see it; None where there is none."""
 
-    gif: bytes | None
+    webp: bytes | None
     description: str = ""
     notes: Sequence[str] = ()
 
@@ -93,10 +95,10 @@ class Page:
 
     def animation(self, name: str, animation: Animation, caption: str) -> None:
         """The moving picture with its caption under it; paper leaves it out."""
-        if animation.gif is not None:
+        if animation.webp is not None:
             self._open()
-            content = base64.b64encode(animation.gif).decode()
-            _display("image/gif", content, alt=animation.description)
+            content = base64.b64encode(animation.webp).decode()
+            _display(ANIMATION, content, alt=animation.description)
             self.text(f"**{self._number('Animation', name)}.** {caption}")
         self._notes(animation.notes)
 
