@@ -21,9 +21,11 @@ from PIL import Image
 
 from latentbench.artifacts.files import read_json, write_yaml
 from latentbench.cli import main
-from latentbench.config.load import parse_params
+from latentbench.config.datasets import MNISTDataset
+from latentbench.config.load import parse, parse_params
 from latentbench.data.prepared import PreparedDataset
 from latentbench.data.sources import cifar10
+from latentbench.errors import ConfigError
 from latentbench.rng import numpy_generator
 
 Run = Callable[..., Any]
@@ -377,6 +379,28 @@ def test_a_wrong_checksum_is_said_and_the_file_not_kept(mnist: Path, server: str
         assert hashlib.md5(b"something else").hexdigest() in line
         assert "instead of" in line
         assert not list((tmp_path / "raw").glob("train-images*"))
+
+
+def test_other_pictures_in_the_official_format_are_taken_where_that_is_said(
+    mnist: Path, tmp_path: Path, prepared: Run, run: Run
+) -> None:
+    other = _idx(255 - _digits("train", 6))
+    (mnist / "train-images-idx3-ubyte.gz").write_bytes(other)
+    dataset = prepared(source="mnist", mirror=str(mnist), verify=False)
+    assert np.array_equal(dataset.images("train")[:, 2:30, 2:30, 0], 255 - _digits("train", 6))
+    assert hashlib.md5(other).hexdigest() in (tmp_path / "raw" / "source.json").read_text()
+    # What lies there is taken as it is then, not as it was.
+    (mnist / "train-images-idx3-ubyte.gz").write_bytes(_idx(_digits("train", 6)))
+    dataset = prepared(source="mnist", mirror=str(mnist), verify=False)
+    assert np.array_equal(dataset.images("train")[:, 2:30, 2:30, 0], _digits("train", 6))
+    (mnist / "train-images-idx3-ubyte.gz").unlink()
+    assert "train-images-idx3-ubyte.gz is not in" in _error(run(source="mnist", mirror=str(mnist), verify=False))
+
+
+@pytest.mark.parametrize("mirror", [None, "http://127.0.0.1:9/"])
+def test_nothing_is_taken_unverified_from_the_network(mirror: str | None) -> None:
+    with pytest.raises(ConfigError, match="has verify: false, but no directory as `mirror`"):
+        parse(MNISTDataset, {"source": "mnist", "mirror": mirror, "verify": False}, where="params.yaml")
 
 
 def test_no_network_is_one_sentence(mnist: Path, run: Run) -> None:

@@ -27,19 +27,22 @@ class OfficialFile:
     urls: Sequence[str]
 
 
-def obtain(file: OfficialFile, folder: Path, *, mirror: str | None) -> Path:
-    """The file in `folder`, whole and with the right checksum; nothing is fetched that is there.
+def obtain(file: OfficialFile, folder: Path, *, mirror: str | None, verify: bool) -> str:
+    """Have the file in `folder`, whole and with the right checksum, its MD5; nothing is fetched that is there.
 
-    Raises DownloadError, which tells of each attempt, where neither the mirror nor a host delivers it.
+    Unless told to `verify`, the one in the directory `mirror` is right, whatever it is. Raises DownloadError, which
+    tells of each attempt, where neither the mirror nor a host delivers it.
     """
+    if not verify and mirror is not None:
+        file = OfficialFile(file.name, _md5_in(Path(mirror).expanduser(), file.name), [])
     place = folder / file.name
     if place.is_file() and _md5(place) == file.md5:
-        return place
+        return file.md5
     faults = []
     if mirror is not None and "://" not in mirror:
         fault = _copy(file, Path(mirror).expanduser(), place)
         if fault is None:
-            return place
+            return file.md5
         faults.append(fault)
     urls = [f"{mirror.rstrip('/')}/{file.name}"] if mirror is not None and "://" in mirror else []
     for url in [*urls, *file.urls]:
@@ -47,7 +50,7 @@ def obtain(file: OfficialFile, folder: Path, *, mirror: str | None) -> Path:
             say(f"{faults[-1]}; trying {url}.")
         fault = _download(url, file, place)
         if fault is None:
-            return place
+            return file.md5
         faults.append(fault)
     raise DownloadError(
         f"{file.name} could not be fetched ({'; '.join(faults)}); "
@@ -57,7 +60,7 @@ def obtain(file: OfficialFile, folder: Path, *, mirror: str | None) -> Path:
 
 def _copy(file: OfficialFile, mirror: Path, place: Path) -> str | None:
     """Take the file from anywhere below a directory; what went wrong, or None."""
-    found = next((path for path in sorted(mirror.rglob(file.name)) if path.is_file()), None)
+    found = _find(mirror, file.name)
     if found is None:
         return f"mirror {mirror} has no such file"
     digest = _md5(found)
@@ -66,6 +69,17 @@ def _copy(file: OfficialFile, mirror: Path, place: Path) -> str | None:
     with replacing(place) as partial:
         shutil.copyfile(found, partial)
     return None
+
+
+def _md5_in(mirror: Path, name: str) -> str:
+    found = _find(mirror, name)
+    if found is None:
+        raise DownloadError(f"{name} is not in {mirror}, from where it should be taken as it is; put it there.")
+    return _md5(found)
+
+
+def _find(mirror: Path, name: str) -> Path | None:
+    return next((path for path in sorted(mirror.rglob(name)) if path.is_file()), None)
 
 
 def _download(url: str, file: OfficialFile, place: Path) -> str | None:

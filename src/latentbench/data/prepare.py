@@ -96,7 +96,7 @@ def prepare_dataset(config: DatasetConfig, raw: Path, output: Path, *, workers: 
             "attribute_names": contents.attribute_names,
             **splits,
             "skipped": skipped,
-            "settings": dataset.model_dump(mode="json", exclude={"reference", "path", "mirror"}),
+            "settings": dataset.model_dump(mode="json", exclude={"reference", "path", "mirror", "verify"}),
             "digest": hashlib.sha256(digests.encode()).hexdigest(),
         },
     )

@@ -25,8 +25,8 @@ BATCHES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "tes
 
 class CIFAR10Source:
     def fetch(self, dataset: CIFAR10Dataset, folder: Path) -> dict[str, Any]:
-        obtain(ARCHIVE, folder, mirror=dataset.mirror)
-        return {"files": {ARCHIVE.name: ARCHIVE.md5}}
+        md5 = obtain(ARCHIVE, folder, mirror=dataset.mirror, verify=dataset.verify)
+        return {"files": {ARCHIVE.name: md5}}
 
     def open(self, dataset: CIFAR10Dataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
         members = _read_members(folder / ARCHIVE.name)

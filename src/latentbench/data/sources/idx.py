@@ -51,8 +51,8 @@ class MNISTSource:
         files = {}
         for name, md5 in published.resources:
             urls = [f"{host}{name}" for host in published.mirrors]
-            obtain(OfficialFile(name, md5, urls), folder, mirror=dataset.mirror)
-            files[name] = md5
+            official = OfficialFile(name, md5, urls)
+            files[name] = obtain(official, folder, mirror=dataset.mirror, verify=dataset.verify)
         return {"files": files, "class_names": _class_names(published.classes)}
 
     def open(self, dataset: MNISTDataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
@@ -69,9 +69,10 @@ class EMNISTSource:
 
     def fetch(self, dataset: EMNISTDataset, folder: Path) -> dict[str, Any]:
         published = _torchvision_class("emnist")
-        obtain(OfficialFile("gzip.zip", published.md5, [published.url]), folder, mirror=dataset.mirror)
+        official = OfficialFile("gzip.zip", published.md5, [published.url])
+        md5 = obtain(official, folder, mirror=dataset.mirror, verify=dataset.verify)
         class_names = published.classes_split_dict[dataset.split]
-        return {"files": {"gzip.zip": published.md5}, "class_names": [n for n in class_names if n != "N/A"]}
+        return {"files": {"gzip.zip": md5}, "class_names": [n for n in class_names if n != "N/A"]}
 
     def open(self, dataset: EMNISTDataset, folder: Path, fetched: dict[str, Any]) -> Contents:
         store = Store(folder / "gzip.zip")
