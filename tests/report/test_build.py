@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import subprocess
@@ -74,7 +75,7 @@ def check_notebook(text: str, chapter: int) -> None:
     assert 'results = "../../results/demo"' in notebook.cells[0].source
     title, byline = (output.data["text/markdown"] for output in notebook.cells[1].outputs)
     assert title.startswith(f"# {chapter}. ")
-    assert byline == "**Three models**\n\n*Which is best?*\n\nA. Author"
+    assert byline == r"**Three models**" + "\n\n" + r"*Which is best\?*" + "\n\n" + r"A\. Author"
     captions = re.findall(r"\*\*((?:Figure|Table|Animation) [\d.]+)\.\*\*", text)
     assert captions or chapter == 1
     for kind in ("Figure", "Table", "Animation"):
@@ -145,6 +146,18 @@ def test_a_small_budget_is_said_first(make_study, tmp_path):
     assert "<p>This is a <strong>first look</strong>" in head
     # A single notebook has no chapter number.
     assert "<h1>Comparison</h1>" in (tmp_path / "report" / "index.html").read_text().replace("\n", " ")
+
+
+def test_what_users_write_is_shown_as_it_is(make_study, tmp_path):
+    results = only(make_study(), "comparison")
+    title, author = "A & B <c> #1 $x$ @nobody1999 50% *q*", 'Ann "X" O\'Neil \\b _y_'
+    study = read_yaml(results / "study.yaml") | {"title": title, "question": title, "authors": [author]}
+    write_yaml(results / "study.yaml", study)
+    build_report(results, SOURCES, tmp_path / "report")
+    page = html.unescape((tmp_path / "report" / "index.html").read_text())
+    head = re.sub(r"\s+", " ", page.partition("<header>")[2].partition("</header>")[0])
+    assert head.count(title) == 2
+    assert author in head.replace("“", '"').replace("”", '"').replace("’", "'")
 
 
 def test_a_work_that_is_not_in_the_bibliography_is_named(make_study, tmp_path, sources):

@@ -11,7 +11,7 @@ from typing import Any
 from latentbench.report.pandoc import convert
 
 # `[see @one, section 2; @two]`, or `@one` as part of a sentence, with `[section 2]` behind it.
-_CITATION = re.compile(r"\[[^\[\]]*@[\w-]+[^\[\]]*\]|(?<![\w@])@[\w-]+(?: \[[^\[\]]*\])?")
+_CITATION = re.compile(r"\[[^\[\]]*@[\w-]+[^\[\]]*\]|(?<![\w@\\])@[\w-]+(?: \[[^\[\]]*\])?")
 _KEY = re.compile(r"@([\w-]*\w)")
 
 

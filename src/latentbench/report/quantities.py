@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 NBSP = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line
@@ -35,6 +36,11 @@ def count(value: float) -> str:
 def written_term(term: str) -> str:
     """A term of the loss as it stands at a line's end: without what all of them are."""
     return term.removesuffix("_loss").replace("_", " ")
+
+
+def literal(text: str) -> str:
+    """Words of the user's, so that Markdown shows every sign as it is."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from latentbench.report.quantities import literal
 from latentbench.report.results import Study
 from latentbench.report.style import to_svg
 
@@ -64,8 +65,9 @@ class Page:
         """The heading of the notebook, and what it is part of."""
         config = study.config
         _display("text/markdown", f"# {f'{self.chapter}. ' * bool(self.chapter)}{heading}")
-        parts = [f"**{config.title}**", f"*{config.question}*", "; ".join(map(str, config.authors))]
-        display({"text/markdown": "\n\n".join(filter(None, parts))}, raw=True, metadata={BYLINE: True})  # type: ignore[no-untyped-call]
+        parts = [f"**{literal(config.title)}**"] + [f"*{literal(config.question)}*"] * bool(config.question)
+        parts += [literal("; ".join(map(str, config.authors)))] * bool(config.authors)
+        display({"text/markdown": "\n\n".join(parts)}, raw=True, metadata={BYLINE: True})  # type: ignore[no-untyped-call]
 
     def section(self, heading: str, *, optional: bool = False) -> None:
         """A heading. An optional one is shown with the first text, figure or table under it, and without any not at

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from latentbench.report.quantities import NBSP, decimals, duration, listed
+from latentbench.report.quantities import NBSP, decimals, duration, listed, literal
 from latentbench.report.results import Contender, Experiment, Metric, Score, Study
 
 
@@ -31,7 +31,8 @@ def head(study: Study) -> dict[str, Any]:
     """What stands at the head of the report, as Markdown: title, question, authors, the answer in a sentence."""
     config = study.config
     answers = [_answer(study, dataset, contenders) for dataset, contenders in _groups(study)]
-    content = {"title": config.title, "subtitle": config.question, "author": [str(author) for author in config.authors]}
+    content: dict[str, Any] = {"title": literal(config.title), "subtitle": literal(config.question)}
+    content["author"] = [literal(str(author)) for author in config.authors]
     # Metadata that ends with a line is read as paragraphs.
     paragraphs = {"abstract": "\n\n".join(answers), "budget": budget(study)}
     return content | {key: f"{text}\n" for key, text in paragraphs.items() if text}
