@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.classes import by_class, percent
+from latentbench.report.classes import Rows, by_class, percent
 from latentbench.report.lines import ROW_HEIGHT
 from latentbench.report.mosaics import names
 from latentbench.report.results import Experiment, Study
@@ -41,21 +41,40 @@ def judgements(study: Study) -> Table:
 
 
 def judgements_by_class(study: Study) -> list[tuple[str, Table, str]]:
-    """A name, a table of a row per class, and its caption; of one model with all shares, of several one share each."""
-    judged = {name: _by_name(facts) for name, facts in _judged(study).items() if facts.get("classes")}
+    """A name, a table of a row per class, and its caption, by dataset; of one model with all shares, of several one
+    share each."""
+    tables = []
+    judged = _judged(study)
+    for dataset, experiments in study.by_dataset().items():
+        where = f" on {dataset}" if len(study.by_dataset()) > 1 else ""
+        here = {e.name: _by_name(judged[e.name]) for e in experiments if judged.get(e.name, {}).get("classes")}
+        tables += _by_class(here, where)
+    return tables
+
+
+def _by_class(judged: Mapping[str, Rows], where: str) -> list[tuple[str, Table, str]]:
     if len(judged) == 1:
         [(name, rows)] = judged.items()
-        return [("discriminator by class", Table(_full("Class", rows)), f"The same of **{name}**, class by class.")]
+        caption = f"The same of **{name}**{where}, class by class."
+        return [(f"discriminator by class{where}", Table(_full("Class", rows)), caption)]
     tables = []
     for key, title, caption in (
-        ("accuracy", "accuracy", "The share (%) that each discriminator is right on, class by class."),
-        ("false_positives", "false positives", "The share (%) of generated images of a class that it calls real."),
-        ("false_negatives", "false negatives", "The share (%) of real test images of a class that it calls fake."),
+        ("accuracy", "accuracy", f"The share (%) that each discriminator is right on{where}, class by class."),
+        (
+            "false_positives",
+            "false positives",
+            f"The share (%) of generated images of a class{where} that it calls real.",
+        ),
+        (
+            "false_negatives",
+            "false negatives",
+            f"The share (%) of real test images of a class{where} that it calls fake.",
+        ),
     ):
         lines = by_class(judged, _share(key))
         if lines:
             table = Table(pipe_table(["Class", *judged], lines, texts=1))
-            tables.append((f"discriminator {title} by class", table, caption))
+            tables.append((f"discriminator {title} by class{where}", table, caption))
     return tables
 
 

@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import yaml
@@ -86,7 +87,7 @@ def _only(params: Params, study: StudyConfig) -> str:
 
 def _read_me(params: Params, study: StudyConfig, results: Path) -> str:
     commits = {
-        str(found["commit"])
+        str(found["commit"]) + " and changes that were not committed" * bool(found.get("uncommitted_changes"))
         for name in study.experiments
         if (found := read_optional(results / name / PROVENANCE)) and found.get("commit")
     }
@@ -96,7 +97,7 @@ def _read_me(params: Params, study: StudyConfig, results: Path) -> str:
     small = ["It was made with the small budget, for a first look: its numbers compare nothing.", ""]
     return "\n".join(
         [
-            *(study.title, "=" * len(study.title), "", *([study.question, ""] if study.question else []), *authors),
+            *(study.title, "=" * len(study.title), "", *fill(study.question, 100).splitlines(), "", *authors),
             *(small if study.budget == "small" else []),
             "What is in it",
             f"  {PDF:<28}the report, to read and print",

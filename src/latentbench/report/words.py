@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,7 +157,8 @@ def reconstruction_ways(study: Study) -> str:
     sizes = {int(number) for e in explored if (number := e.reconstruction("test").get("num_images"))}
     numbers = [f"{size:,}" for size in sorted(sizes)]
     scope = [f"The errors are means over {listed(numbers)} images in [0, 1], the same for all models."] if sizes else []
-    return " ".join([*map(_reconstruction_way, explored), *scope])
+    ways = dict.fromkeys(_inversion(e.exploration) for e in explored if e.exploration)
+    return " ".join([*map(_reconstruction_way, explored), *filter(None, ways), *scope])
 
 
 def _with_article(kind: str) -> str:
@@ -279,14 +280,17 @@ def _reconstruction_way(experiment: Experiment) -> str:
     measured = experiment.reconstruction("test")
     errors = [f"MSE {_digits(measured['mse'])}"] if "mse" in measured else []
     errors += [f"PSNR {measured['psnr']:.1f}{NBSP}dB"] if "psnr" in measured else []
-    if found.get("method") == "inversion":
-        steps = max(found.get("inversion_steps") or [0])
-        way = (
-            f"by inversion ({steps} steps of Adam on the latent, from the nearest of {found.get('starts')} random ones)"
-        )
-    else:
-        way = "by encoding"
+    way = "by inversion" if found.get("method") == "inversion" else "by encoding"
     return f"{experiment.name}: {', '.join([way, *errors])}."
+
+
+def _inversion(exploration: Mapping[str, Any]) -> str:
+    """How models without an encoder were inverted; empty of others."""
+    if exploration.get("method") != "inversion":
+        return ""
+    steps = max(exploration.get("inversion_steps") or [0])
+    starts = exploration.get("starts")
+    return f"Inversion is {steps} steps of Adam on the latent, from the nearest of {starts} random ones."
 
 
 def _warnings(study: Study) -> list[str]:
