@@ -18,7 +18,7 @@ for name, study in STUDIES.items():
         conda:
             "../envs/latentbench.yaml"
         resources:
-            mem_mb=2_000,
+            mem_mb=4_000,
             runtime=30,
         params:
             name=name,
