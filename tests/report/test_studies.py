@@ -138,9 +138,10 @@ EXPERIMENTS: dict[str, Callable[[Models], bool]] = {
     "conditional": lambda models: (
         all(each["model"]["condition"] == "class" for each in models)
         and {each["dataset"] for each in models} == {"mnist", "emnist-letters", "emnist-balanced"}
-        and varied(models, "cgan") >= {"network"}
-        # Three techniques, each with its paper.
-        and varied(models, "dcgan") == {"label_smoothing", "spectral_norm", "discriminator_learning_rate"}
+        and {each["model"]["network"] for each in models} == {"fully_connected", "convolutional"}
+        and objectives(models) == {"cgan", "dcgan"}
+        # Techniques, each with its paper.
+        and varied(models, "dcgan") == {"label_smoothing", "spectral_norm", "discriminator_learning_rate", "ema_decay"}
         and all(f"model.{technique}" in PAPERS for technique in varied(models, "dcgan"))
     ),
     "evolution": lambda models: (
