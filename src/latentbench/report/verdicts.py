@@ -15,6 +15,7 @@ from latentbench.report.words import Ranked, difference, primary, spread, writte
 # By settings that are known as a technique, the paper that says why.
 PAPERS = {
     "model.network": "[@radford2016; @gulrajani2017]",
+    "model.dilation": "[@yu2017]",
     "model.attention": "[@zhang2019sagan]",
     "model.spectral_norm": "[@miyato2018]",
     "model.initialisation": "[@glorot2010; @he2015; @saxe2014]",
