@@ -178,8 +178,7 @@ def result_files(experiment):
 
 def handed_in(experiment):
     """What is packed of an experiment: the last checkpoint, and what describes it."""
-    numbers = (layout.CONFIG, layout.HISTORY, layout.METRICS, layout.LAST_METRICS, layout.PROVENANCE)
-    return [checkpoints(experiment)[-1], *(f"{results(experiment)}/{name}" for name in numbers)]
+    return [checkpoints(experiment)[-1], *(f"{results(experiment)}/{name}" for name in layout.HANDED_IN)]
 
 
 def report_page(study):

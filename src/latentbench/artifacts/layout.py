@@ -58,6 +58,9 @@ EXAMINATION = "evaluation/arrays.npz"
 EXPLORED = "latent/arrays.npz"
 EXPLORATION = "latent/explore.json"
 
+# What is handed in of an experiment beside its last checkpoint.
+HANDED_IN = (CONFIG, HISTORY, METRICS, LAST_METRICS, PROVENANCE)
+
 # Columns of metrics.csv over an extractor's features: how neighbourhoods of real and generated images overlap.
 OVERLAPS = ("precision", "recall", "density", "coverage")
 

@@ -12,17 +12,7 @@ from typing import Any
 import yaml
 
 from latentbench.artifacts.files import replacing
-from latentbench.artifacts.layout import (
-    CONFIG,
-    HISTORY,
-    LAST_METRICS,
-    METRICS,
-    PAGE,
-    PDF,
-    PROVENANCE,
-    checkpoint_path,
-    notebook_name,
-)
+from latentbench.artifacts.layout import HANDED_IN, PAGE, PDF, PROVENANCE, checkpoint_path, notebook_name
 from latentbench.artifacts.progress import say
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError
@@ -30,7 +20,6 @@ from latentbench.report.quantities import listed
 from latentbench.report.reading import read_optional
 
 READ_ME, SUMS, PARAMS, LOCK = "READ_ME.txt", "SHA256SUMS", "params.yaml", "requirements.lock"
-_NUMBERS = (CONFIG, HISTORY, METRICS, LAST_METRICS, PROVENANCE)
 
 
 def build_handin(params: Params, study: str, *, results: Path, report: Path, lock: Path, output: Path) -> None:
@@ -45,7 +34,7 @@ def build_handin(params: Params, study: str, *, results: Path, report: Path, loc
         last = params.experiment(name).training.checkpoint_epochs[-1]
         model = checkpoint_path(results / name, last)
         files |= {f"models/{name}/{model.name}": model}
-        files |= {f"models/{name}/{number}": results / name / number for number in _NUMBERS}
+        files |= {f"models/{name}/{number}": results / name / number for number in HANDED_IN}
     missing = [path for path in files.values() if not path.is_file()]
     if missing:
         raise ArtifactError(f"{missing[0]} is missing; run the study {study} to its report first.")
