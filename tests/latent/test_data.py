@@ -37,6 +37,7 @@ def test_samples_and_means_are_those_of_each_class(make_prepared: Make, explore:
         assert (arrays["data_means"][label] == np.round(of_class.mean(axis=0))).all()
     assert facts["data"] == {
         "name": "squares",
+        "source": "folder",
         "image_size": 32,
         "channels": 1,
         "images": {"train": 40, "test": 20},

@@ -112,6 +112,7 @@ def _data(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
     }
     facts = {
         "name": "glyphs",
+        "source": "glyphs",
         "image_size": see.side,
         "channels": see.channels,
         "images": {"train": sum(counts), "test": 50 * len(counts)},

@@ -160,6 +160,13 @@ def test_what_users_write_is_shown_as_it_is(make_study, tmp_path):
     assert author in head.replace("“", '"').replace("”", '"').replace("’", "'")
 
 
+def test_a_chapter_that_is_no_longer_asked_for_is_gone(make_study, tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "training.ipynb").write_text("of an earlier report")
+    build_report(only(make_study(), "comparison"), SOURCES, tmp_path / "report")
+    assert [path.name for path in (tmp_path / "report").glob("*.ipynb")] == ["comparison.ipynb"]
+
+
 def test_a_work_that_is_not_in_the_bibliography_is_named(make_study, tmp_path, sources):
     notebook = nbformat.read(sources / "comparison.ipynb", as_version=4)
     notebook.cells.append(nbformat.v4.new_markdown_cell("As shown [@nobody1999]."))

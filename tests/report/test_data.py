@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from latentbench.artifacts.files import read_json, write_json, write_yaml
 from latentbench.artifacts.layout import EXPLORATION, EXPLORED
+from latentbench.config.datasets import AnyDataset
 from latentbench.config.load import read_yaml
 from latentbench.report import data
 from latentbench.report.results import open_study
@@ -128,3 +131,16 @@ def test_a_study_without_explorations_says_the_same(make_study):
     assert all(draw(study).figure is None and len(draw(study).notes) == 1 for draw in DRAWINGS)
     write_json(folder / "vae" / EXPLORATION, {"epoch": 4})
     assert data.counts(open_study(folder)).markdown is None
+
+
+def test_every_source_says_where_it_comes_from(make_study):
+    folder = make_study()
+    sources = get_args(get_args(AnyDataset)[0])
+    names = [name for source in sources for name in get_args(source.model_fields["source"].annotation)]
+    assert len(names) == 7
+    for name in names:
+        facts = read_json(folder / "vae" / EXPLORATION)["data"]
+        change(folder / "vae" / EXPLORATION, data=facts | {"source": name})
+        text = data.origins(open_study(folder))
+        assert text.startswith("**")
+        assert ("[@" in text) == (name not in ("glyphs", "folder"))

@@ -144,12 +144,18 @@ def keys_defined() -> list[str]:
     return re.findall(r"^@\w+\{(\w+),$", (REPORT / "references.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
-def test_every_citation_leads_to_one_entry():
-    cited = set(re.findall(r"(?<!\w)@(\w+)", "\n".join(sources("markdown") + sources("code"))))
+def test_every_citation_leads_to_one_entry_and_every_entry_is_cited():
+    written = [*REPORT.glob("*.ipynb"), *Path(schematics.__file__).parent.glob("*.py")]
+    background = _cited("\n".join(sources("markdown") + sources("code")))
     defined = keys_defined()
-    assert len(cited) > 40
-    assert cited <= set(defined)
+    assert len(background) > 40
+    assert background <= set(defined)
     assert len(defined) == len(set(defined))
+    assert set(defined) <= _cited("\n".join(path.read_text(encoding="utf-8") for path in written))
+
+
+def _cited(text: str) -> set[str]:
+    return set(re.findall(r"(?<!\w)@(\w+)", text))
 
 
 def test_every_entry_says_who_what_and_when():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from latentbench.artifacts.files import read_json, write_json
-from latentbench.report import tables, words
+from latentbench.report import captions, tables
 from latentbench.report.results import open_study
 from tests.report.conftest import make_repeats
 
@@ -133,5 +133,5 @@ def test_repeats_are_averaged_and_counted(make_study):
     summary = tables.summary(study).markdown
     assert column(summary, "FCD")["*vae, 3 trainings*"] == "20.7 ± 9.0"  # of 30, 20 and 12
     assert column(summary, "Parameters")["*vae, 3 trainings*"] == column(summary, "Parameters")["vae"]
-    assert "ranked as one, by their mean" in words.protocol(study)
+    assert "ranked as one, by their mean" in captions.protocol(study)
     assert open_study(make_study()).repeats() == []

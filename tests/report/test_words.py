@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from latentbench.report import words
+from latentbench.report import captions, words
 from latentbench.report.quantities import count, decimals, duration
 from latentbench.report.results import open_study
 from tests.report.conftest import make_repeats
@@ -61,7 +61,7 @@ def test_nothing_measured_is_said(make_study):
         path.unlink()
     study = open_study(folder)
     assert "No model has been measured yet" in words.headline(study)
-    assert words.protocol(study) == ""
+    assert captions.protocol(study) == ""
 
 
 def test_second_metric_that_disagrees_is_named(make_study):
@@ -79,38 +79,6 @@ def test_equal_time_looks_at_checkpoints_within_it(make_study):
     assert "fastest (vae, 40 s), the lowest FCD at a checkpoint is that of vae (15.0 ± 0.1)" in text
     text = headline(make_study, vae=(25.0, 0.1), wgan_gp=(12.0, 0.1)).replace("\N{NO-BREAK SPACE}", " ")
     assert "at a checkpoint is that of wgan-gp (24.0 ± 0.1)" in text
-
-
-def test_protocol_names_samples_seeds_and_reference(make_study):
-    text = words.protocol(open_study(make_study()))
-    assert "5,000 generated images for each of 3 sampling seeds, against 10,000 real images" in text
-    assert "FCD and KCD: features of the classifier trained on glyphs" in text
-
-
-def test_the_floor_says_of_how_many_images_it_is(make_study):
-    folder = make_study()
-    assert "10,000 real test images, which no model saw, about what a" in words.curves_caption(open_study(folder))
-    for path in folder.glob("*/metrics.json"):
-        path.write_text(path.read_text().replace('"num_unseen": 10000', '"num_unseen": 400'))
-    caption = words.curves_caption(open_study(folder))
-    assert "400 real test images, which no model saw; as many samples as are measured, 5,000, would score" in caption
-
-
-def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_study):
-    folder = make_study()
-    assert "two halves of the training images, 5,000 each" in words.curves_caption(open_study(folder))
-    for path in folder.glob("*/metrics.json"):
-        path.write_text(path.read_text().replace("halves", "other"))
-    assert "halves" not in words.curves_caption(open_study(folder))
-
-
-def test_reconstruction_says_by_what_way(make_study):
-    text = words.reconstruction_ways(open_study(make_study()))
-    assert "vae: by encoding, MSE 0.0120" in text
-    assert "means over 64 images in [0, 1], the same for all models" in text
-    assert "dcgan: by inversion, MSE" in text
-    # Said once for all that were inverted in the same way.
-    assert text.count("Inversion is 200 steps of Adam on the latent, from the nearest of 512 random ones.") == 1
 
 
 def test_trouble_is_told_by_model_and_epochs(make_study):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from latentbench.config.base import Section
 from latentbench.config.datasets import Dataset
@@ -10,6 +10,7 @@ from latentbench.config.experiments import Experiment
 
 Budget = Literal["full", "small"]
 SectionT = TypeVar("SectionT", bound=Section)
+DatasetT = TypeVar("DatasetT", bound=Dataset)
 
 # No setting is raised to these, only lowered.
 NUM_TRAIN_IMAGES = 2_000
@@ -20,7 +21,7 @@ EVALUATION = {"num_samples": 500, "num_seeds": 2, "kid_subset_size": 250}
 LATENT = {"num_encoded": 250, "num_inverted": 16, "num_mapped": 500, "inversion_starts": 128, "inversion_steps": 50}
 
 
-def small_dataset(dataset: Dataset) -> Any:
+def small_dataset(dataset: DatasetT) -> DatasetT:
     """A share of the training images, measured by a feature network that is trained a little and not downloaded."""
     asked = dataset.max_train_images
     number = NUM_TRAIN_IMAGES if asked is None else min(asked, NUM_TRAIN_IMAGES)

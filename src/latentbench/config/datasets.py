@@ -87,7 +87,7 @@ class DownloadedDataset(Dataset):
     )
 
 
-class VerifiedDataset(DownloadedDataset):
+class ChecksummedDataset(DownloadedDataset):
     verify: bool = Field(
         default=True,
         description="Whether files must have the published checksums; false takes those of a `mirror` directory as "
@@ -95,26 +95,26 @@ class VerifiedDataset(DownloadedDataset):
     )
 
     @model_validator(mode="after")
-    def _mirror_where_unverified(self) -> VerifiedDataset:
+    def _mirror_where_unverified(self) -> ChecksummedDataset:
         if not self.verify and (self.mirror is None or "://" in self.mirror):
             raise ValueError("has verify: false, but no directory as `mirror` to take the files from; name one")
         return self
 
 
-class MNISTDataset(VerifiedDataset):
+class MNISTDataset(ChecksummedDataset):
     source: Literal["mnist", "fashion_mnist"]
     channels: Channels = 1
     pad: int = Field(default=2, ge=0, le=64, description="28×28 with 2 pixels on each side is 32×32, unresized.")
 
 
-class EMNISTDataset(VerifiedDataset):
+class EMNISTDataset(ChecksummedDataset):
     source: Literal["emnist"]
     split: Literal["letters", "balanced", "digits"]
     channels: Channels = 1
     pad: int = Field(default=2, ge=0, le=64, description="28×28 with 2 pixels on each side is 32×32, unresized.")
 
 
-class CIFAR10Dataset(VerifiedDataset):
+class CIFAR10Dataset(ChecksummedDataset):
     source: Literal["cifar10"]
 
 

@@ -36,6 +36,7 @@ def explore_data(subject: Subject) -> Findings:
     }
     described = {
         "name": dataset.manifest.name,
+        "source": dataset.manifest.source,
         "image_size": dataset.manifest.image_size,
         "channels": dataset.manifest.channels,
         "images": {split: getattr(dataset.manifest, split).num_images for split in SPLITS},

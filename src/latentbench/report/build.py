@@ -8,6 +8,7 @@ from typing import Any
 from latentbench.artifacts.files import write_bytes, write_text
 from latentbench.artifacts.layout import PAGE, PDF, notebook_name
 from latentbench.artifacts.progress import say
+from latentbench.config.params import NOTEBOOKS
 from latentbench.errors import ArtifactError
 from latentbench.report import words
 from latentbench.report.citations import with_citations
@@ -35,6 +36,8 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     page, pdf = to_page(whole, head, sources), to_pdf(whole, head, sources)
     for name, notebook in notebooks.items():
         write_text(output / name, _text(with_citations(notebook, sources)))
+    for chapter in set(NOTEBOOKS) - set(study.config.notebooks):
+        (output / notebook_name(chapter)).unlink(missing_ok=True)  # of an earlier report
     write_bytes(output / PDF, pdf)
     write_text(output / PAGE, page)
     say(f"{output / PAGE} is written.")

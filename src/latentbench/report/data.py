@@ -9,7 +9,7 @@ import numpy as np
 
 from latentbench.artifacts.layout import EXPLORATION, EXPLORED, SPLITS
 from latentbench.report.classes import percent
-from latentbench.report.quantities import NBSP
+from latentbench.report.quantities import NBSP, literal
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import INK, house_style
@@ -22,6 +22,25 @@ _ACROSS = 16  # images in a row where there are no classes
 _LONGEST_NAME = 24  # letters
 _MOST_COUNTED = 20  # classes in a table
 _TITLES = {"train": "Training", "test": "Test"}
+
+# By the source in params.yaml. Files can be other pictures in the same format (verify: false).
+_ORIGINS = {
+    "glyphs": "digits typeset from the fonts that come with matplotlib, each in a random font, size, stroke, place, "
+    "turn and slant, with some noise",
+    "folder": "a folder or zip of pictures",
+    "mnist": "files in MNIST's format: handwritten digits [@lecun1998]",
+    "fashion_mnist": "files in Fashion-MNIST's format: clothes, shoes and bags, harder than digits [@xiao2017]",
+    "emnist": "files in EMNIST's format: handwritten letters and digits [@cohen2017]",
+    "cifar10": "files in CIFAR-10's format: photographs of ten kinds of things and animals [@krizhevsky2009]",
+    "celeba": "files in CelebA's format: faces, each with forty attributes [@liu2015]",
+}
+
+
+def origins(study: Study) -> str:
+    """Where the pictures of each dataset come from, with the paper that introduced them."""
+    described, _ = _described(study)
+    told = {dataset: _ORIGINS[facts["source"]] for dataset, facts in described.items() if facts["source"] in _ORIGINS}
+    return "\n\n".join(f"**{literal(dataset)}** is {origin}." for dataset, origin in told.items())
 
 
 def samples(study: Study) -> Drawing:

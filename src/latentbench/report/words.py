@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from latentbench.report.quantities import NBSP, decimals, duration, listed, literal
-from latentbench.report.results import Contender, Experiment, Metric, Score, Study
+from latentbench.report.results import Contender, Metric, Score, Study
 
 
 @dataclass(frozen=True)
@@ -70,68 +70,6 @@ def _answer(study: Study, dataset: str, contenders: Sequence[Contender]) -> str:
     return f"On **{dataset}**, {winner[0].lower()}{winner[1:]}" if len(study.by_dataset()) > 1 else winner
 
 
-def protocol(study: Study) -> str:
-    """How the numbers of the summary were measured, in sentences."""
-    measured = [e.metrics for e in study.experiments if e.metrics]
-    if not measured:
-        return ""
-    sentences = [_sample_sizes(measured)]
-    protocols = {(key, str(text)) for metrics in measured for key, text in (metrics.get("protocols") or {}).items()}
-    for extractor, text in sorted(protocols):
-        names = listed([f"{metric.name}" for metric in study.metrics if metric.extractor == extractor] or [extractor])
-        sentences.append(f"{names}: {text.strip().rstrip('.')}.")
-    if study.repeats():
-        sentences.append(
-            "Trainings that differ in their seed alone are ranked as one, by their mean; there ± is the standard "
-            "deviation over them, elsewhere over sampling seeds."
-        )
-    else:
-        sentences.append(
-            "Elsewhere ± is the standard deviation over sampling seeds; each model was trained once, "
-            "so differences between repeated trainings are not in it."
-        )
-    return " ".join(sentences)
-
-
-def summary_caption(study: Study) -> str:
-    names = listed([f"{metric.name}, the {metric.long_name}" for metric in study.metrics] or ["no metric yet"])
-    return f"Each model after its last epoch; the best of each column in bold. {names[0].upper()}{names[1:]}."
-
-
-def curves_caption(study: Study) -> str:
-    """Of the metrics against epochs and time, and what the dashed line is worth."""
-    sentences = [
-        "Distance to the real images after each checkpoint, against epochs (left) and against training time (right); "
-        "lower is better. Bars are the ± of the summary. An estimate may fall below zero; the axis is then linear "
-        "about it and logarithmic beyond."
-    ]
-    for unseen, samples in _unseen(study):
-        line = f"A dashed line is the distance of the {unseen:,} real test images, which no model saw"
-        few = f"; as many samples as are measured, {samples:,}, would score lower"
-        sentences.append(f"{line}{few if unseen < samples else ', about what a perfect model would score'}.")
-    sentences += [
-        f"A dotted line is the distance between two halves of the training images, {images:,} each: as real as can be, "
-        "on that number."
-        for images in sorted({int(e.halves["num_images"]) for e in study.experiments if "num_images" in e.halves})
-    ]
-    return " ".join(sentences)
-
-
-def _unseen(study: Study) -> list[tuple[int, int]]:
-    """How many real test images gave the floors, and how many samples stand beside them."""
-    measured = [e.metrics for e in study.experiments if e.metrics and e.floor and e.metrics.get("num_unseen")]
-    return sorted({(int(metrics["num_unseen"]), int(metrics["num_samples"])) for metrics in measured})
-
-
-def overlap_caption(study: Study) -> str:
-    return (
-        f"Fidelity and diversity apart, over the features of the {study.overlap_extractor}. Precision is the share of "
-        "samples that lie among real images, recall the share of real images that lie among samples; density and "
-        "coverage are the same two in a form that single outliers do not sway. Samples that are good but few of a "
-        "kind have much of the first and third, little of the others."
-    )
-
-
 def troubles(study: Study) -> str:
     """The signs of trouble that training named, by model and epochs."""
     told = []
@@ -149,16 +87,6 @@ def troubles(study: Study) -> str:
         return " ".join(told)
     looked = [experiment for experiment in study.experiments if experiment.history]
     return "No epoch showed signs of mode collapse, a saturated discriminator or posterior collapse." * bool(looked)
-
-
-def reconstruction_ways(study: Study) -> str:
-    """By what way, and with what error, each model reconstructs real images."""
-    explored = [e for e in study.experiments if e.exploration]
-    sizes = {int(number) for e in explored if (number := e.reconstruction("test").get("num_images"))}
-    numbers = [f"{size:,}" for size in sorted(sizes)]
-    scope = [f"The errors are means over {listed(numbers)} images in [0, 1], the same for all models."] if sizes else []
-    ways = dict.fromkeys(_inversion(e.exploration) for e in explored if e.exploration)
-    return " ".join([*map(_reconstruction_way, explored), *filter(None, ways), *scope])
 
 
 def _with_article(kind: str) -> str:
@@ -275,41 +203,10 @@ def _reconstruction(contenders: Sequence[Contender]) -> list[str]:
     return [f"Real test images are reconstructed best by {best.name} (by {way}, MSE {_digits(error)})."]
 
 
-def _reconstruction_way(experiment: Experiment) -> str:
-    found = experiment.exploration or {}
-    measured = experiment.reconstruction("test")
-    errors = [f"MSE {_digits(measured['mse'])}"] if "mse" in measured else []
-    errors += [f"PSNR {measured['psnr']:.1f}{NBSP}dB"] if "psnr" in measured else []
-    way = "by inversion" if found.get("method") == "inversion" else "by encoding"
-    return f"{experiment.name}: {', '.join([way, *errors])}."
-
-
-def _inversion(exploration: Mapping[str, Any]) -> str:
-    """How models without an encoder were inverted; empty of others."""
-    if exploration.get("method") != "inversion":
-        return ""
-    steps = max(exploration.get("inversion_steps") or [0])
-    starts = exploration.get("starts")
-    return f"Inversion is {steps} steps of Adam on the latent, from the nearest of {starts} random ones."
-
-
 def _warnings(study: Study) -> list[str]:
     return [
         f"**Mind** ({e.name}): {text}" for e in study.experiments for text in (e.metrics or {}).get("warnings") or []
     ]
-
-
-def _sample_sizes(measured: Sequence[dict[str, Any] | Any]) -> str:
-    """How many images were compared with how many, in one sentence for all or one for each way."""
-    sizes = dict.fromkeys(
-        tuple(int(metrics.get(key) or 0) for key in ("num_samples", "num_seeds", "num_reference"))
-        for metrics in measured
-    )
-    return " ".join(
-        f"Measured on {samples:,} generated images for each of {seeds} sampling seed{'s' * (seeds != 1)}, "
-        f"against {reference:,} real images."
-        for samples, seeds, reference in sizes
-    )
 
 
 def primary(study: Study, contenders: Sequence[Contender]) -> tuple[Metric | None, list[Ranked]]:

@@ -1,0 +1,123 @@
+"""What stands beside tables and figures: how their numbers were measured and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from latentbench.report.quantities import listed
+from latentbench.report.results import Metric, Study
+
+
+def protocol(study: Study) -> str:
+    """How the numbers of the summary were measured, as Markdown."""
+    measured = [e.metrics for e in study.experiments if e.metrics]
+    if not measured:
+        return ""
+    protocols: dict[str, set[str]] = {}
+    for metrics in measured:
+        for extractor, text in (metrics.get("protocols") or {}).items():
+            protocols.setdefault(extractor, set()).add(str(text).strip().rstrip("."))
+    if study.repeats():
+        spread = (
+            "Trainings that differ in their seed alone are ranked as one, by their mean; there ± is the standard "
+            "deviation over them, elsewhere over sampling seeds."
+        )
+    else:
+        spread = (
+            "Elsewhere ± is the standard deviation over sampling seeds; each model was trained once, "
+            "so differences between repeated trainings are not in it."
+        )
+    told = [_protocol(study.metrics, extractor, sorted(texts)) for extractor, texts in sorted(protocols.items())]
+    between = "\n\n" if any(len(texts) > 1 for texts in protocols.values()) else " "
+    return between.join([_sample_sizes(measured), *told, spread])
+
+
+def _protocol(metrics: Sequence[Metric], extractor: str, texts: Sequence[str]) -> str:
+    """Of one extractor: what is the same on all datasets once, what differs in a list."""
+    names = listed([metric.name for metric in metrics if metric.extractor == extractor] or [extractor])
+    if len(texts) == 1:
+        return f"{names}: {texts[0]}."
+    clauses = [text.split("; ") for text in texts]
+    same = "; ".join(clause for clause in clauses[0] if all(clause in others for others in clauses))
+    items = ["; ".join(clause for clause in each if clause not in same) for each in clauses]
+    listing = "\n".join(f"- {item}" for item in items)
+    return f"{names}, by dataset:\n\n{listing}" + f"\n\n{same[:1].upper()}{same[1:]}." * bool(same)
+
+
+def summary_caption(study: Study) -> str:
+    names = listed([f"{metric.name}, the {metric.long_name}" for metric in study.metrics] or ["no metric yet"])
+    return f"Each model after its last epoch; the best of each column in bold. {names[0].upper()}{names[1:]}."
+
+
+def curves_caption(study: Study) -> str:
+    """Of the metrics against epochs and time, and what the dashed line is worth."""
+    sentences = [
+        "Distance to the real images after each checkpoint, against epochs (left) and against training time (right); "
+        "lower is better. Bars are the ± of the summary. An estimate may fall below zero; the axis is then linear "
+        "about it and logarithmic beyond."
+    ]
+    for unseen, samples in _unseen(study):
+        line = f"A dashed line is the distance of the {unseen:,} real test images, which no model saw"
+        few = f"; as many samples as are measured, {samples:,}, would score lower"
+        sentences.append(f"{line}{few if unseen < samples else ', about what a perfect model would score'}.")
+    sentences += [
+        f"A dotted line is the distance between two halves of the training images, {images:,} each: as real as can be, "
+        "on that number."
+        for images in sorted({int(e.halves["num_images"]) for e in study.experiments if "num_images" in e.halves})
+    ]
+    return " ".join(sentences)
+
+
+def _unseen(study: Study) -> list[tuple[int, int]]:
+    """How many real test images gave the floors, and how many samples stand beside them."""
+    measured = [e.metrics for e in study.experiments if e.metrics and e.floor and e.metrics.get("num_unseen")]
+    return sorted({(int(metrics["num_unseen"]), int(metrics["num_samples"])) for metrics in measured})
+
+
+def overlap_caption(study: Study) -> str:
+    return (
+        f"Fidelity and diversity apart, over the features of the {study.overlap_extractor}. Precision is the share of "
+        "samples that lie among real images, recall the share of real images that lie among samples; density and "
+        "coverage are the same two in a form that single outliers do not sway. Samples that are good but few of a "
+        "kind have much of the first and third, little of the others."
+    )
+
+
+def reconstruction_ways(study: Study) -> str:
+    """By what way each model reconstructs real images."""
+    names: dict[str, list[str]] = {"encoding": [], "inversion": []}
+    inversions = []
+    for experiment in study.experiments:
+        if experiment.exploration:
+            inverts = experiment.exploration.get("method") == "inversion"
+            names["inversion" if inverts else "encoding"].append(experiment.name)
+            inversions += [_inversion(experiment.exploration)] * inverts
+    told = "; ".join(f"by {way}: {', '.join(found)}" for way, found in names.items() if found)
+    return " ".join([f"{told[0].upper()}{told[1:]}.", *dict.fromkeys(inversions)]) if told else ""
+
+
+def reconstruction_scope(study: Study) -> str:
+    """Over how many images reconstruction errors are means."""
+    sizes = {int(number) for e in study.experiments if (number := e.reconstruction("test").get("num_images"))}
+    numbers = [f"{size:,}" for size in sorted(sizes)]
+    return f"The errors are means over {listed(numbers)} images in [0, 1], the same for all models." if sizes else ""
+
+
+def _inversion(exploration: Mapping[str, Any]) -> str:
+    steps = max(exploration.get("inversion_steps") or [0])
+    starts = exploration.get("starts")
+    return f"Inversion is {steps} steps of Adam on the latent, from the nearest of {starts} random ones."
+
+
+def _sample_sizes(measured: Sequence[dict[str, Any] | Any]) -> str:
+    """How many images were compared with how many, in one sentence for all or one for each way."""
+    sizes = dict.fromkeys(
+        tuple(int(metrics.get(key) or 0) for key in ("num_samples", "num_seeds", "num_reference"))
+        for metrics in measured
+    )
+    return " ".join(
+        f"Measured on {samples:,} generated images for each of {seeds} sampling seed{'s' * (seeds != 1)}, "
+        f"against {reference:,} real images."
+        for samples, seeds, reference in sizes
+    )

@@ -1,0 +1,49 @@
+"""What stands beside tables and figures follows the results."""
+
+from __future__ import annotations
+
+from latentbench.report import captions
+from latentbench.report.results import open_study
+from tests.report.conftest import change
+
+
+def test_protocol_names_samples_seeds_and_reference(make_study):
+    text = captions.protocol(open_study(make_study()))
+    assert "5,000 generated images for each of 3 sampling seeds, against 10,000 real images" in text
+    assert "FCD and KCD: features of the classifier trained on glyphs" in text
+
+
+def test_protocol_says_once_what_is_the_same_on_every_dataset(make_study):
+    folder = make_study()
+    for name, (dataset, width) in {"vae": ("a", 1), "dcgan": ("b", 2), "wgan-gp": ("b", 2)}.items():
+        protocols = {"classifier": f"width {width} for {dataset}; KCD of subsets; precision of neighbours"}
+        change(folder / name / "metrics.json", protocols=protocols)
+    text = captions.protocol(open_study(folder))
+    assert "\n\n- width 1 for a\n- width 2 for b\n\nKCD of subsets; precision of neighbours.\n\n" in text
+
+
+def test_the_floor_says_of_how_many_images_it_is(make_study):
+    folder = make_study()
+    assert "10,000 real test images, which no model saw, about what a" in captions.curves_caption(open_study(folder))
+    for path in folder.glob("*/metrics.json"):
+        path.write_text(path.read_text().replace('"num_unseen": 10000', '"num_unseen": 400'))
+    caption = captions.curves_caption(open_study(folder))
+    assert "400 real test images, which no model saw; as many samples as are measured, 5,000, would score" in caption
+
+
+def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_study):
+    folder = make_study()
+    assert "two halves of the training images, 5,000 each" in captions.curves_caption(open_study(folder))
+    for path in folder.glob("*/metrics.json"):
+        path.write_text(path.read_text().replace("halves", "other"))
+    assert "halves" not in captions.curves_caption(open_study(folder))
+
+
+def test_reconstruction_says_by_what_way_and_of_how_many(make_study):
+    study = open_study(make_study())
+    # The inversion is said once for all that were inverted in the same way.
+    assert captions.reconstruction_ways(study) == (
+        "By encoding: vae; by inversion: dcgan, wgan-gp. "
+        "Inversion is 200 steps of Adam on the latent, from the nearest of 512 random ones."
+    )
+    assert "means over 64 images in [0, 1], the same for all models" in captions.reconstruction_scope(study)
