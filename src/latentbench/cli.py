@@ -28,7 +28,9 @@ class Stages(click.Group):
             with storage_errors(Path.cwd()):
                 return super().invoke(context)
         except LatentbenchError as error:
-            raise click.ClickException(str(error)) from error
+            told = click.ClickException(str(error))
+            told.exit_code = error.exit_code
+            raise told from error
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'The system'}: {error.strerror or error}.") from error
 

@@ -6,12 +6,15 @@ LatentbenchError
 │   └── DownloadError  an official host or a mirror did not deliver
 ├── ArtifactError      a file that a stage left is missing, damaged or from other settings
 ├── StorageError       the disk is full or cannot be written
-└── DivergenceError    a loss became infinite or NaN
+├── DivergenceError    a loss became infinite or NaN
+└── InterruptedRun     asked to end, a stage kept its state: to be run again, not mended
 """
 
 
 class LatentbenchError(Exception):
     """Base of all errors that the command line reports without a traceback."""
+
+    exit_code = 1
 
 
 class ConfigError(LatentbenchError):
@@ -36,3 +39,9 @@ class StorageError(LatentbenchError):
 
 class DivergenceError(LatentbenchError):
     """A loss became infinite or NaN during training."""
+
+
+class InterruptedRun(LatentbenchError):
+    """A stage was asked to end before it was done, and kept its state."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: what failed for now and is worth trying again

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -165,6 +166,27 @@ def test_killed_anywhere_it_ends_with_the_same_bits(objective: str, make_config:
     assert _digests(config.parent) == _digests(whole)
     assert _losses(config.parent) == _losses(whole)
     assert _told(config.parent) == _told(whole)
+
+
+def test_asked_to_end_it_keeps_the_step_it_was_in(make_config: Make, make_prepared: Make) -> None:
+    config, data = make_config("vae", **SLOW), make_prepared()
+    assert _train(config, data, "-whole").exit_code == 0
+
+    arguments, scratch = _arguments(config, data), config.parents[3] / "scratch"
+    # Of itself this one saves at the end of an epoch only.
+    process = subprocess.Popen([sys.executable, "-m", "latentbench", *arguments], stderr=subprocess.PIPE)
+    while process.poll() is None and _state_time(scratch) is None:
+        time.sleep(0.005)
+    process.terminate()
+    _, output = process.communicate(timeout=60)
+    assert process.returncode == 75, output
+    [stopped] = re.findall(rb"vae was asked to end after step (\d+) of 150 and kept its state", output)
+
+    again = _train(config, data)
+    assert again.exit_code == 0
+    assert f"Going on after step {int(stopped)} of 150." in again.output
+    assert _digests(config.parent) == _digests(config.parent.with_name("vae-whole"))
+    assert _told(config.parent) == _told(config.parent.with_name("vae-whole"))
 
 
 def _told(results: Path) -> dict[str, str]:

@@ -32,7 +32,7 @@ from latentbench.data.images import to_uint8
 from latentbench.data.labels import LabelKinds
 from latentbench.data.mosaic import Images, mosaic, write_png
 from latentbench.data.prepared import PreparedDataset
-from latentbench.errors import DivergenceError
+from latentbench.errors import DivergenceError, InterruptedRun
 from latentbench.models.compute import prepare_compute, resolve_precision
 from latentbench.models.networks import Shape, count_parameters
 from latentbench.models.objective import Objective, draw_latents
@@ -43,6 +43,7 @@ from latentbench.training.architecture import describe_networks
 from latentbench.training.batches import Batches, step_generator
 from latentbench.training.evolution import image_row, write_evolution, write_reconstructions
 from latentbench.training.history import Points, Remembers, RunningMeans, device_memory_mb, write_history, write_points
+from latentbench.training.interruption import Interruption, listening
 from latentbench.training.journal import Journal
 from latentbench.training.monitor import Monitor, Values, troubles
 from latentbench.training.state import Progress, discard_state, load_state, run_identity, save_state
@@ -64,6 +65,7 @@ class Folders:
 def train_experiment(config: ExperimentConfig, folders: Folders, *, restart: bool = False) -> None:
     """Train to the last epoch, from the saved state where there is one.
 
+    Asked to end (SIGTERM), it keeps its state after the step that it is in and raises InterruptedRun.
     Raises DivergenceError, ArtifactError (a state of other settings), DataError and StorageError.
     """
     device = prepare_compute(config.compute)
@@ -71,17 +73,24 @@ def train_experiment(config: ExperimentConfig, folders: Folders, *, restart: boo
     dataset.require_shape(image_size=config.image_size, channels=config.channels)
     if restart:
         discard_state(folders.scratch)
-    run = _Run(config, folders, dataset, device)
-    run.resume()
-    run.finish() if run.is_done else run.loop()
+    with listening() as interruption:
+        run = _Run(config, folders, dataset, device, interruption)
+        run.resume()
+        run.finish() if run.is_done else run.loop()
 
 
 class _Run:
     """What the loop holds: the objective, its data, its clock and where it writes."""
 
     def __init__(
-        self, config: ExperimentConfig, folders: Folders, dataset: PreparedDataset, device: torch.device
+        self,
+        config: ExperimentConfig,
+        folders: Folders,
+        dataset: PreparedDataset,
+        device: torch.device,
+        interruption: Interruption,
     ) -> None:
+        self.interruption = interruption
         self.config = config
         self.folders = folders
         self.device = device
@@ -137,7 +146,8 @@ class _Run:
             if self.progress.step % self.config.training.log_every == 0:
                 self._write_point(journal)
             is_epoch_end = self.progress.step % self.batches.steps_per_epoch == 0
-            if not is_epoch_end and time.perf_counter() - saved < SECONDS_BETWEEN_STATES:
+            is_late = time.perf_counter() - saved >= SECONDS_BETWEEN_STATES
+            if not (is_epoch_end or is_late or self.interruption.asked):
                 continue
 
             # Outside the steps the clock stands still: pictures and files are not training time.
@@ -146,6 +156,11 @@ class _Run:
             if is_epoch_end:
                 self._end_epoch(journal)
             save_state(self.folders.scratch, self.identity, self.objective, self.progress, self.told)
+            if self.interruption.asked and not self.is_done:
+                raise InterruptedRun(
+                    f"{self.config.name} was asked to end after step {self.progress.step} of {self.last_step} and kept "
+                    "its state; the same command goes on from there."
+                )
             clock = saved = time.perf_counter()
         journal.close()
         self.finish()
