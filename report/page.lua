@@ -22,7 +22,7 @@ local function framed(caption, content)
     id = identifier(caption)
   end
   -- A list of pairs: Lua shuffles the keys of a table from run to run.
-  local attributes = { { "role", "region" }, { "tabindex", "0" }, { "aria-label", "table" } }
+  local attributes = { { "role", "region" }, { "tabindex", "0" }, { "aria-label", caption and pandoc.utils.stringify(caption.content[1]) or "Table" } }
   return pandoc.Div(content, pandoc.Attr(id, { "table" }, attributes))
 end
 
@@ -87,7 +87,7 @@ end
 
 function Div(cell)
   if cell.classes:includes("cell") then
-    return cell.classes:includes("code") and code_cell(cell) or cell.content
+    return cell.classes:includes("code") and code_cell(cell) or captioned(cell.content)
   end
 end
 

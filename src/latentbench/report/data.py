@@ -39,8 +39,8 @@ _ORIGINS = {
 def origins(study: Study) -> str:
     """Where the pictures of each dataset come from, with the paper that introduced them."""
     described, _ = _described(study)
-    told = {dataset: _ORIGINS[facts["source"]] for dataset, facts in described.items() if facts["source"] in _ORIGINS}
-    return "\n\n".join(f"**{literal(dataset)}** is {origin}." for dataset, origin in told.items())
+    told = {dataset: _ORIGINS.get(facts.get("source", "")) for dataset, facts in described.items()}
+    return "\n\n".join(f"**{literal(dataset)}** is {origin}." for dataset, origin in told.items() if origin)
 
 
 def samples(study: Study) -> Drawing:
