@@ -28,9 +28,8 @@ class Stages(click.Group):
             with storage_errors(Path.cwd()):
                 return super().invoke(context)
         except LatentbenchError as error:
-            told = click.ClickException(str(error))
-            told.exit_code = error.exit_code
-            raise told from error
+            click.ClickException(str(error)).show()
+            raise click.exceptions.Exit(error.exit_code) from error
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'The system'}: {error.strerror or error}.") from error
 
