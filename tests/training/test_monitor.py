@@ -156,5 +156,7 @@ def test_layers_are_told_as_the_paper_draws_them() -> None:
     assert {(row["kernel"], row["stride"], row["padding"]) for row in ups} == {("4×4", "2×2", "1×1")}
     # Every one of 4×4 inputs with 1,024 channels meets 4×4 taps to 512 channels.
     assert ups[0]["multiply_adds"] == 16 * 1024 * 16 * 512
+    # The last has a bias, which each of 64×64 places in 3 channels adds once.
+    assert ups[-1]["multiply_adds"] == 32 * 32 * 128 * 16 * 3 + 3 * 64 * 64
     downs = [row for row in rows if row["kind"] == "Conv2d"]
     assert downs[1]["multiply_adds"] == 16 * 16 * 256 * 16 * 128

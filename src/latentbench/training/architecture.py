@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -65,13 +66,17 @@ def describe_networks(objective: Objective, shape: Shape) -> list[dict[str, Any]
 
 
 def _multiply_adds(layer: Any) -> int:
-    """torchinfo's of what multiplies by a matrix; of a transposed convolution's stride s, 1/s² of the kernel meets
-    each output."""
+    """torchinfo's of what multiplies by a matrix, its bias included, which each output adds once.
+
+    Of a transposed convolution's stride s, 1/s² of the kernel meets each output.
+    """
     module = layer.module
     if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         return 0
-    shared = module.stride[0] * module.stride[1] if isinstance(module, nn.ConvTranspose2d) else 1
-    return int(layer.macs) // shared
+    if not isinstance(module, nn.ConvTranspose2d):
+        return int(layer.macs)
+    added = 0 if module.bias is None else math.prod(layer.output_size[1:])
+    return (int(layer.macs) - added) // (module.stride[0] * module.stride[1]) + added
 
 
 _GEOMETRY = {"kernel": "kernel_size", "stride": "stride", "padding": "padding", "dilation": "dilation"}
