@@ -44,7 +44,7 @@ SAMPLES = item("random images", "latent: Random samples", "mosaics.samples", lay
 PATHS = item("interpolation between real images", "latent: Interpolations", "paths.interpolations", layout.EXPLORED)
 LOSSES = item("losses", "training: Losses", "figures.loss_curves", layout.HISTORY)
 BOTH_SPLITS = item("by split", "training: Training and test images", "figures.split_curves", layout.HISTORY)
-LAYERS = item("layers and shapes", "training: Networks", "tables.architectures", layout.ARCHITECTURE)
+LAYERS = item("layers and shapes", "training: Networks", "layers.architectures", layout.ARCHITECTURE)
 STABILITY = item("stability", "training: Signs of trouble", "words.troubles", layout.HISTORY)
 OVER_TIME = item("mosaics over time", "training: Samples over time", "evolution.samples_by_epoch", "samples")
 ANIMATION = item("animation", "training: Samples over time", "evolution.animation", layout.EVOLUTION[1])
@@ -81,8 +81,8 @@ CHECKLIST = {
         *(CLASSES, RATIONALE, CHANGES, ITERATIONS, OVER_TIME, ANIMATION, LOSSES, RECONSTRUCTION, OVER_EPOCHS),
     ],
     "conditional": [
-        item("optimisation", "training: Settings", "tables.settings", layout.CONFIG),
-        item("device, duration", "training: Provenance", "tables.provenance", layout.PROVENANCE),
+        item("optimisation", "training: Settings", "settings.settings", layout.CONFIG),
+        item("device, duration", "training: Provenance", "settings.provenance", layout.PROVENANCE),
         item("fakes beside reals", "comparison: Classes", "classes.samples_by_class", layout.EXAMINATION),
         item("diversity per class", "comparison: Classes", "classes.class_tables", layout.LAST_METRICS),
         item("predictions", "comparison: Discriminators", "discriminators.score_histograms", layout.EXAMINATION),

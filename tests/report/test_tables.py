@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from latentbench.artifacts.files import read_json, write_json
 from latentbench.report import captions, tables
 from latentbench.report.results import open_study
 from tests.report.conftest import make_repeats
@@ -78,35 +77,6 @@ def test_experiments_on_two_datasets_are_not_ranked_together(make_study):
     assert "| faces | vae | 1.2" in markdown
     assert [line for line in markdown.splitlines() if "30.0 ± 0.4" in line]  # vae is alone: not bold
     assert [line for line in markdown.splitlines() if "**12.0** ± 0.2" in line]
-
-
-def test_settings_that_differ_stand_apart(make_study):
-    differing, shared = tables.settings(open_study(make_study()))
-    assert cells(differing.markdown, "`model.objective`")[1:] == ["vae", "dcgan", "wgan_gp"]
-    assert cells(differing.markdown, "`model.n_critic`")[1:] == ["–", "1", "5"]
-    assert cells(shared.markdown, "`training.checkpoints`")[1:] == ["1, 2, 4"]
-    assert "`training.epochs`" not in differing.markdown
-
-
-def test_provenance_is_shared_unless_it_differs(make_study):
-    folder = make_study()
-    record = read_json(folder / "vae" / "provenance.json")
-    write_json(folder / "vae" / "provenance.json", record | {"processor": "Another | processor"})
-    differing, shared = tables.provenance(open_study(folder))
-    assert "Another \\| processor" in differing.markdown
-    assert cells(shared.markdown, "Commit")[1] == "`0123456789ab`"
-    assert cells(shared.markdown, "Data digest")[1] == "`feedfacecafebeef`"
-
-
-def test_layers_are_listed_and_added_up(make_study):
-    (name, table), *_ = tables.architectures(open_study(make_study()))
-    assert name == "**vae**, **dcgan** and **wgan-gp**"
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.markdown.splitlines()]
-    assert lines[2] == ["encoder", "Conv2d", "4×4", "2×2", "1×1", "8×16×16", "1,360", "34,816"]
-    assert lines[3][:2] == ["", "ReLU"]
-    assert lines[3][-2:] == ["", ""]
-    assert lines[4][0] == "decoder"
-    assert lines[-1][-2:] == ["2,000", "35,456"]
 
 
 def test_overlap_is_of_one_extractor_and_best_where_most(make_study):

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from latentbench.artifacts.layout import OVERLAPS, overlap_column
-from latentbench.report.quantities import NBSP, count, decimals, duration, listed
+from latentbench.report.quantities import NBSP, count, decimals, duration
 from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Score, Study, mean_score
 from latentbench.report.show import Table
 
@@ -73,48 +75,6 @@ def models_table(study: Study, columns: Sequence[Column]) -> str:
     if len(groups) > 1:
         header.insert(0, "Dataset")
     return pipe_table(header, rows, texts=1 + (len(groups) > 1))
-
-
-def architectures(study: Study) -> list[tuple[str, Table]]:
-    """Networks, a row per layer, for one image, under the names of those who have them; last, what is missing."""
-    present, notes = study.having("architecture.csv", "train", lambda e: e.layers)
-    missing = [("others", Table(None, notes))] if notes else []
-    owners: dict[str, list[Experiment]] = {}
-    for experiment in present:
-        owners.setdefault(repr(experiment.layers), []).append(experiment)
-    named = [(listed([f"**{e.name}**" for e in alike]), _layers(alike[0])) for alike in owners.values()]
-    return [*named, *missing]
-
-
-def _layers(experiment: Experiment) -> Table:
-    rows: list[list[str]] = []
-    before = ""
-    for layer in experiment.layers:
-        shown = [layer["kind"], *(layer[key] for key in ("kernel", "stride", "padding", "output"))]
-        counts = [f"{int(layer[key]):,}" if int(layer[key]) else "" for key in ("parameters", "multiply_adds")]
-        rows.append([layer["network"] if layer["network"] != before else "", *shown, *counts])
-        before = layer["network"]
-    total = [sum(int(layer[key]) for layer in experiment.layers) for key in ("parameters", "multiply_adds")]
-    rows.append(["*all*", *[""] * 5, *(f"{number:,}" for number in total)])
-    header = ["Network", "Layer", "Kernel", "Stride", "Padding", "Output", "Parameters", "Multiply-adds"]
-    return Table(pipe_table(header, rows, texts=6))
-
-
-def settings(study: Study) -> tuple[Table, Table]:
-    """Settings that differ between the experiments, and those that all share."""
-    present, notes = study.having("config.yaml", "configure", lambda e: e.settings)
-    flat = {e.name: flatten(e.settings or {}) for e in present}
-    differing, shared = _compared(flat, code=True)
-    if len(present) == 1:
-        notes = [*notes, "One experiment alone has nothing to differ from."]
-    return Table(differing, notes), Table(shared)
-
-
-def provenance(study: Study) -> tuple[Table, Table]:
-    """What made the results: what differs between the experiments, and what all share."""
-    present, notes = study.having("provenance.json", "train", lambda e: e.provenance)
-    differing, shared = _compared({e.name: _origin(e) for e in present}, code=False)
-    return Table(differing, notes), Table(shared)
 
 
 def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int) -> str:
@@ -205,59 +165,21 @@ def _places(values: Sequence[float]) -> Callable[[float], int]:
     return lambda _: same
 
 
-def _compared(values: Mapping[str, Mapping[str, str]], *, code: bool) -> tuple[str | None, str | None]:
-    """A table of the rows in which the columns of `values` differ, and one of those that all share."""
-    keys = dict.fromkeys(key for column in values.values() for key in column)
-    differing, shared = [], []
-    for key in keys:
-        cells = [column.get(key, ABSENT) for column in values.values()]
-        title = f"`{key}`" if code else key
-        if len(set(cells)) > 1:
-            differing.append([title, *cells])
-        else:
-            shared.append([title, cells[0]])
-    rows = [["", *values], *differing]
-    if len(values) > len(differing):  # the longer side runs down the page
-        rows = [list(column) for column in zip(*rows, strict=True)]
-    return (
-        pipe_table(rows[0], rows[1:], texts=len(rows[0])) if differing else None,
-        pipe_table(["", "All models" if len(values) > 1 else next(iter(values))], shared, texts=2) if shared else None,
-    )
-
-
 def flatten(section: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """`{model: {width: 32}}` as `{model.width: 32}`, without the names of experiment and study."""
+    """`{model: {width: 32}}` as `{model.width: 32}` in words, without the names of experiment and study."""
     flat: dict[str, str] = {}
     # The objective goes first: it is what decides which settings there are.
     for key, value in sorted(section.items(), key=lambda item: item[0] != "objective"):
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{above}{key}.")
         elif above or key not in {"name", "study"}:
-            flat[f"{above}{key}"] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            flat[f"{above}{key}"] = _setting(value)
     return flat
 
 
-def _origin(experiment: Experiment) -> dict[str, str]:
-    record = experiment.provenance or {}
-    packages = record.get("packages") or {}
-    commit = f"`{str(record.get('commit'))[:12]}`" if record.get("commit") else "not from a git repository"
-    digest = record.get("data_digest")
-    rows = {
-        "Commit": commit + (" with uncommitted changes" if record.get("uncommitted_changes") else ""),
-        "Command": _code(record.get("command")),
-        "Seed": record.get("seed"),
-        "Data digest": _code(digest[:16]) if digest else None,
-        "Device": record.get("device"),
-        "Processor": record.get("processor"),
-        "Cores": record.get("cores"),
-        "CPU threads used": record.get("threads"),
-        "Precision": record.get("precision"),
-        "System": record.get("system"),
-        "Python": record.get("python"),
-        **{str(name): version for name, version in packages.items()},
-    }
-    return {key: str(value).replace("|", "\\|") for key, value in rows.items() if value is not None}
-
-
-def _code(text: Any) -> str | None:
-    return f"`{text}`" if text else None
+def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_setting, value))
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return np.format_float_positional(value, trim="0") if isinstance(value, float) else str(value)
