@@ -91,4 +91,28 @@ function Div(cell)
   end
 end
 
-return { { Div = Div } }
+-- On paper a figure makes room for the words around it, where its section has some, and what leads in stays with
+-- what it leads to.
+local function on_paper(document)
+  if FORMAT ~= "typst" then return nil end
+  local result = pandoc.List()
+  local after_heading = false
+  for _, block in ipairs(document.blocks) do
+    if block.t == "Figure" and not after_heading then
+      result:insert(pandoc.RawBlock("typst", "#[#set figure(placement: auto)"))
+      result:insert(block)
+      result:insert(pandoc.RawBlock("typst", "]"))
+    elseif block.t == "Para" and pandoc.utils.stringify(block):match(":$") then
+      result:insert(pandoc.RawBlock("typst", "#block(sticky: true)["))
+      result:insert(block)
+      result:insert(pandoc.RawBlock("typst", "]"))
+    else
+      result:insert(block)
+    end
+    after_heading = block.t == "Header" or after_heading and block.t == "Figure"
+  end
+  document.blocks = result
+  return document
+end
+
+return { { Div = Div }, { Pandoc = on_paper } }
