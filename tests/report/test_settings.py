@@ -66,7 +66,7 @@ def test_of_many_models_each_tells_only_what_most_have_not(make_study):
     change(folder / "wgan-gp", width=16)
     differing, _ = settings.settings(open_study(folder))
     assert cells(differing.markdown, "Model") == ["Model", "Differs in"]
-    assert cells(differing.markdown, "*most*")[1].startswith("`objective` dcgan; ")
+    assert cells(differing.markdown, "*most that have it*")[1].startswith("`objective` dcgan; ")
     assert cells(differing.markdown, "wgan-gp")[1] == "`seed` 2; `width` 16"
     assert cells(differing.markdown, "conditional-dcgan")[1] == "`seed` 1"
     assert cells(differing.markdown, "vae")[1].startswith("`seed` 0; `objective` vae; ")

@@ -113,7 +113,7 @@ def _by_model(values: Values, keys: Sequence[str]) -> str:
         value, number = Counter(found).most_common(1)[0]
         if 2 * number > len(found):
             usual[key] = value
-    rows = [["*most*", _in_words(usual)]] if usual else []
+    rows = [["*most that have it*", _in_words(usual)]] if usual else []
     for name, of_model in values.items():
         own = {key: of_model[key] for key in keys if key in of_model and of_model[key] != usual.get(key)}
         rows.append([name, _in_words(own) or "as most"])
