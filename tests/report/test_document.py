@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from latentbench.report.document import to_page
 from latentbench.report.pandoc import convert
 
 SOURCES = Path(__file__).parents[2] / "report"
@@ -42,3 +43,8 @@ def test_what_leads_in_stays_with_what_it_leads_to(written):
     told = written("On digits:", "The first is best.")
     assert told.index("sticky: true") < told.index("On digits:") < told.index("]") < told.index("The first")
     assert "sticky" not in written("On digits.", "The first is best.")
+
+
+def test_apostrophes_are_those_of_print():
+    notebook = new_notebook(cells=[new_markdown_cell("# The model's\n\nIt is the model's.")])
+    assert to_page(notebook, {"title": "A"}, SOURCES).count("model’s") >= 2

@@ -94,9 +94,10 @@ def test_quantities_read_as_written():
     plain = [text.replace("\N{NO-BREAK SPACE}", " ") for text in (duration(48.2), duration(185), duration(7620))]
     assert plain == ["48 s", "3 min 05 s", "2 h 07 min"]
     assert duration(59.7).startswith("1\N{NO-BREAK SPACE}min")
-    assert [count(n).replace("\N{NO-BREAK SPACE}", " ") for n in (930, 12_300, 1_210_000)] == [
+    assert [count(n).replace("\N{NO-BREAK SPACE}", " ") for n in (930, 12_300, 999_700, 121_000_000)] == [
         "930",
         "12.3 k",
-        "1.21 M",
+        "1.00 M",
+        "121 M",
     ]
     assert [decimals([x]) for x in (0.0123, 1.23, 12.3, 123.0, 12345.0, 0.0)] == [4, 2, 1, 0, 0, 2]

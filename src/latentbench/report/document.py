@@ -18,7 +18,7 @@ PARTS = ("page.html", "page.lua", "page.typ", "style.css", BIBLIOGRAPHY)
 
 _SVG = "image/svg+xml"
 _OPTIONS = (
-    *("--standalone", "--from=ipynb+citations-raw_html", "--section-divs", "--syntax-highlighting=none"),
+    *("--standalone", "--from=ipynb+citations+smart-raw_html", "--section-divs", "--syntax-highlighting=none"),
     "--columns=10000",
 )
 

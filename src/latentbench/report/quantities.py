@@ -26,10 +26,10 @@ def duration(seconds: float) -> str:
 
 
 def count(value: float) -> str:
-    """`930`, `12.3 k`, `1.21 M`, `2.05 G`."""
+    """`930`, `12.3 k`, `1.00 M`, `205 G`: three significant digits."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{NBSP}{unit}"
+        if round(value / size, 3) >= 1:  # what would be written 1,000 k is 1.00 M
+            return f"{value / size:#.3g}".rstrip(".") + f"{NBSP}{unit}"
     return f"{value:.0f}"
 
 
