@@ -38,6 +38,7 @@ def test_samples_and_means_are_those_of_each_class(make_prepared: Make, explore:
     assert facts["data"] == {
         "name": "squares",
         "source": "folder",
+        "settings": dataset.manifest.settings,
         "image_size": 32,
         "channels": 1,
         "images": {"train": 40, "test": 20},

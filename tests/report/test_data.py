@@ -144,3 +144,33 @@ def test_every_source_says_where_it_comes_from(make_study):
         text = data.origins(open_study(folder))
         assert text.startswith("**")
         assert ("[@" in text) == (name not in ("glyphs", "folder"))
+
+
+def test_preparation_is_told_as_far_as_the_results_know_it(make_study):
+    folder = make_study()
+    assert data.preparation(open_study(folder)) == ""
+    facts = read_json(folder / "vae" / EXPLORATION)["data"]
+    prepared = {"image_size": 64, "channels": 3, "crop": 148, "pad": 2, "max_train_images": 2_000, "test_share": 0.1}
+    change(folder / "vae" / EXPLORATION, data=facts | {"settings": prepared})
+    assert data.preparation(open_study(folder)).replace("\N{NO-BREAK SPACE}", " ") == (
+        "Pictures of **glyphs** were cut to the central square of 148 pixels, given 2 black pixels on each side and "
+        "brought to 64 × 64 pixels in colour. Of those for training 2,000 at most are used, chosen by the seed. "
+        "Without a test folder 10 % are held out for testing."
+    )
+    whole = prepared | {"channels": 1, "crop": None, "pad": 0, "max_train_images": None, "test_share": None}
+    change(folder / "vae" / EXPLORATION, data=facts | {"settings": whole})
+    assert data.preparation(open_study(folder)).replace("\N{NO-BREAK SPACE}", " ") == (
+        "Pictures of **glyphs** were cut to their largest central square and brought to 64 × 64 pixels in grey."
+    )
+
+
+def test_datasets_of_the_same_pictures_are_named(make_study):
+    folder = make_study()
+    for path, old, new in (
+        (folder / "study.yaml", "datasets:\n- glyphs", "datasets:\n- faces\n- glyphs"),
+        (folder / "vae" / "config.yaml", "dataset: glyphs", "dataset: faces"),
+    ):
+        path.write_text(path.read_text().replace(old, new))
+    assert data.preparation(open_study(folder)) == "**faces** and **glyphs** hold the same pictures and labels."
+    change(folder / "vae" / "provenance.json", data_digest="another")
+    assert data.preparation(open_study(folder)) == ""

@@ -37,6 +37,7 @@ def explore_data(subject: Subject) -> Findings:
     described = {
         "name": dataset.manifest.name,
         "source": dataset.manifest.source,
+        "settings": dataset.manifest.settings,
         "image_size": dataset.manifest.image_size,
         "channels": dataset.manifest.channels,
         "images": {split: getattr(dataset.manifest, split).num_images for split in SPLITS},

@@ -9,7 +9,7 @@ import numpy as np
 
 from latentbench.artifacts.layout import EXPLORATION, EXPLORED, SPLITS
 from latentbench.report.classes import percent
-from latentbench.report.quantities import NBSP, literal
+from latentbench.report.quantities import NBSP, listed, literal
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import INK, house_style
@@ -39,8 +39,45 @@ _ORIGINS = {
 def origins(study: Study) -> str:
     """Where the pictures of each dataset come from, with the paper that introduced them."""
     described, _ = _described(study)
-    told = {dataset: _ORIGINS.get(facts.get("source", "")) for dataset, facts in described.items()}
-    return "\n\n".join(f"**{literal(dataset)}** is {origin}." for dataset, origin in told.items() if origin)
+    told = {
+        dataset: origin for dataset, facts in described.items() if (origin := _ORIGINS.get(facts.get("source", "")))
+    }
+    return "\n\n".join(f"**{literal(dataset)}** is {origin}." for dataset, origin in told.items())
+
+
+def preparation(study: Study) -> str:
+    """What was made of the pictures, by dataset, and which datasets turned out to have the same."""
+    described, _ = _described(study)
+    owners: dict[str, list[str]] = {}
+    for dataset, facts in described.items():
+        if facts.get("settings"):  # results of before have none
+            owners.setdefault(_prepared(facts["settings"]), []).append(f"**{literal(dataset)}**")
+    told = [f"Pictures of {listed(datasets)} were {words}" for words, datasets in owners.items()]
+    return "\n\n".join([*told, *_identical(study)])
+
+
+def _prepared(settings: Mapping[str, Any]) -> str:
+    crop, pad, side = settings["crop"], settings["pad"], settings["image_size"]
+    steps = [f"cut to the central square of {crop} pixels" if crop else "cut to their largest central square"]
+    steps += [f"given {pad} black pixels on each side"] * bool(pad)
+    steps.append(f"brought to {_square(side)} pixels in {'colour' if settings['channels'] == 3 else 'grey'}")
+    sentences = [f"{listed(steps)}."]
+    if settings["max_train_images"]:
+        sentences.append(
+            f"Of those for training {settings['max_train_images']:,} at most are used, chosen by the seed."
+        )
+    if settings.get("test_share"):
+        sentences.append(f"Without a test folder {100 * settings['test_share']:g}{NBSP}% are held out for testing.")
+    return " ".join(sentences)
+
+
+def _identical(study: Study) -> list[str]:
+    """Sentences on datasets whose prepared pictures and labels are the same, bit by bit."""
+    same: dict[str, list[str]] = {}
+    for dataset, experiments in study.by_dataset().items():
+        for digest in {(e.provenance or {}).get("data_digest", "") for e in experiments} - {""}:
+            same.setdefault(digest, []).append(f"**{literal(dataset)}**")
+    return [f"{listed(names)} hold the same pictures and labels." for names in same.values() if len(names) > 1]
 
 
 def samples(study: Study) -> Drawing:
@@ -164,12 +201,20 @@ def _in_rows(images: Images) -> tuple[Images, Images]:
 
 def _counted(facts: Mapping[str, Any]) -> list[list[str]]:
     classes: Sequence[Mapping[str, Any]] = facts["classes"]
-    size = f"{facts['image_size']}{NBSP}×{NBSP}{facts['image_size']}"
-    whole = [size, str(facts["channels"]), str(len(classes) or ABSENT), *(f"{facts['images'][s]:,}" for s in SPLITS)]
+    whole = [
+        _square(facts["image_size"]),
+        str(facts["channels"]),
+        str(len(classes) or ABSENT),
+        *(f"{facts['images'][s]:,}" for s in SPLITS),
+    ]
     rows = [[_plain(facts["name"]), *whole]]
     if len(classes) <= _MOST_COUNTED:
         rows += [[f"*{_plain(c['name'])}*", "", "", "", *(f"{c[s]:,}" for s in SPLITS)] for c in classes]
     return rows
+
+
+def _square(side: int) -> str:
+    return f"{side}{NBSP}×{NBSP}{side}"
 
 
 def _plain(name: str) -> str:
