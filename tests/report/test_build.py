@@ -23,7 +23,7 @@ from tests.report.conftest import write_pictures
 SOURCES = Path(__file__).parents[2] / "report"
 # Those that every study has, and those that are there where some model can be asked.
 CHAPTERS = {
-    "2. Data": ["Images"],
+    "2. Data": ["Origin and preparation", "Images"],
     "3. Training": [
         "Networks", "Settings", "Losses", "Training and test images", "Gradients", "Provenance",
     ],
@@ -97,7 +97,7 @@ def check_page(page: str) -> None:
     sections = [heading for level, heading in found if level == "2"]
     assert [heading for level, heading in found if level == "1"] == ["1. Background", *CHAPTERS, "References"]
     known = {heading for chapter in CHAPTERS.values() for heading in chapter} | ASKED
-    background = sections[: sections.index("Images")]
+    background = sections[: sections.index("Origin and preparation")]
     assert sorted(sections[len(background) :]) == sorted(known)
     contents = page.partition("<nav")[2].partition("</nav>")[0]
     assert re.findall(r"<a [^>]*>([^<]*)</a>", contents) == [heading for _, heading in found]

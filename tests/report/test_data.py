@@ -88,7 +88,10 @@ def test_counts_are_told_of_each_split_and_of_few_classes(make_study):
     lines = data.counts(open_study(make_study())).markdown.replace("\N{NO-BREAK SPACE}", " ").splitlines()
     assert lines[0] == "| Dataset | Size | Channels | Classes | Training images | Test images |"
     assert lines[2] == "| glyphs | 8 × 8 | 1 | 10 | 3,603 | 500 |"
-    assert lines[3:5] == ["| *airplane* |  |  |  | 400 | 50 |", "| *automobile* |  |  |  | 3 | 50 |"]
+    assert lines[3:5] == [
+        "| \N{EM SPACE}*airplane* |  |  |  | 400 | 50 |",
+        "| \N{EM SPACE}*automobile* |  |  |  | 3 | 50 |",
+    ]
     assert len(data.counts(open_study(make_study(classes=ALPHABET))).markdown.splitlines()) == 3
     [row] = data.counts(open_study(make_study(classes=[]))).markdown.splitlines()[2:]
     assert row.endswith("| 1 | – | 40 | 50 |")

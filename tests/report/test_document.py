@@ -48,3 +48,9 @@ def test_what_leads_in_stays_with_what_it_leads_to(written):
 def test_apostrophes_are_those_of_print():
     notebook = new_notebook(cells=[new_markdown_cell("# The model's\n\nIt is the model's.")])
     assert to_page(notebook, {"title": "A"}, SOURCES).count("model’s") >= 2
+
+
+def test_the_cover_tells_the_version():
+    template = f"--template={SOURCES / 'page.typ'}"
+    told = convert("Words.", ("--to=typst", template), {"title": "A", "version": "1.2.3"}, SOURCES)
+    assert "[latentbench 1.2.3]" in told

@@ -21,6 +21,7 @@ _MOST_ROWS = 8  # classes that have a row each; more have a column each
 _ACROSS = 16  # images in a row where there are no classes
 _LONGEST_NAME = 24  # letters
 _MOST_COUNTED = 20  # classes in a table
+_INDENT = "\N{EM SPACE}"
 _TITLES = {"train": "Training", "test": "Test"}
 
 # By the source in params.yaml. Files can be other pictures in the same format (verify: false).
@@ -209,7 +210,7 @@ def _counted(facts: Mapping[str, Any]) -> list[list[str]]:
     ]
     rows = [[_plain(facts["name"]), *whole]]
     if len(classes) <= _MOST_COUNTED:
-        rows += [[f"*{_plain(c['name'])}*", "", "", "", *(f"{c[s]:,}" for s in SPLITS)] for c in classes]
+        rows += [[f"{_INDENT}*{_plain(c['name'])}*", "", "", "", *(f"{c[s]:,}" for s in SPLITS)] for c in classes]
     return rows
 
 

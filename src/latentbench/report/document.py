@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def _converted(notebook: Any, options: Sequence[str], head: Mapping[str, Any], s
     import nbformat
 
     text: str = nbformat.writes(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]
-    metadata = {"link-citations": True, "reference-section-title": "References", **head}
-    return convert(text, [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options], metadata, sources)
+    metadata = {"link-citations": True, "reference-section-title": "References", "version": version("latentbench")}
+    return convert(text, [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options], {**metadata, **head}, sources)
 
 
 def _printed(notebook: Any) -> Any:
