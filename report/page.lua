@@ -91,25 +91,33 @@ function Div(cell)
   end
 end
 
--- On paper a figure makes room for the words around it, where its section has some, and what leads in stays with
--- what it leads to.
+local function around(opening, block)
+  return { pandoc.RawBlock("typst", opening), block, pandoc.RawBlock("typst", "]") }
+end
+
+-- Whether the section goes on in words or tables behind the figures that begin at this place.
+local function goes_on(blocks, place)
+  while blocks[place] and blocks[place].t == "Figure" do place = place + 1 end
+  local block = blocks[place]
+  return block and (block.t ~= "Header" or block.level > 2)
+end
+
+-- On paper a figure that stands amid words makes room for them, and what leads in stays with what it leads to.
 local function on_paper(document)
   if FORMAT ~= "typst" then return nil end
-  local result = pandoc.List()
-  local after_heading = false
-  for _, block in ipairs(document.blocks) do
-    if block.t == "Figure" and not after_heading then
-      result:insert(pandoc.RawBlock("typst", "#[#set figure(placement: auto)"))
-      result:insert(block)
-      result:insert(pandoc.RawBlock("typst", "]"))
-    elseif block.t == "Para" and pandoc.utils.stringify(block):match(":$") then
-      result:insert(pandoc.RawBlock("typst", "#block(sticky: true)["))
-      result:insert(block)
-      result:insert(pandoc.RawBlock("typst", "]"))
+  local result, blocks = pandoc.List(), document.blocks
+  local in_words = false
+  for place, block in ipairs(blocks) do
+    local below = blocks[place + 1]
+    local stays = below and below.t == "Figure" and not goes_on(blocks, place + 1)
+    if block.t == "Figure" and in_words and goes_on(blocks, place) then
+      result:extend(around("#[#set figure(placement: auto)", block))
+    elseif block.t == "Para" and (stays or pandoc.utils.stringify(block):match(":$")) then
+      result:extend(around("#block(sticky: true)[", block))
     else
       result:insert(block)
     end
-    after_heading = block.t == "Header" or after_heading and block.t == "Figure"
+    in_words = block.t ~= "Header" and (in_words or block.t ~= "Figure")
   end
   document.blocks = result
   return document

@@ -32,16 +32,18 @@ def written(tmp_path):
     return write
 
 
-def test_a_figure_moves_where_words_hold_its_section(written):
-    assert written("## Losses", "Words.", "figure").count(FLOATING) == 1
-    assert FLOATING not in written("## Losses", "figure")
-    assert FLOATING not in written("## Losses", "figure", "figure")
-    assert FLOATING not in written("## Losses", "Words.", "figure", to="html5")
+def test_a_figure_moves_where_it_stands_amid_words(written):
+    assert written("## Losses", "Words.", "figure", "Words.").count(FLOATING) == 1
+    assert written("## Losses", "Words.", "figure", "### More", "Words.").count(FLOATING) == 1
+    assert FLOATING not in written("## Losses", "figure", "figure", "Words.")
+    assert FLOATING not in written("## Losses", "Words.", "figure", "## Gradients", "Words.")
+    assert FLOATING not in written("## Losses", "Words.", "figure", "Words.", to="html5")
 
 
 def test_what_leads_in_stays_with_what_it_leads_to(written):
     told = written("On digits:", "The first is best.")
     assert told.index("sticky: true") < told.index("On digits:") < told.index("]") < told.index("The first")
+    assert "sticky" in written("## Losses", "Words.", "figure", "## Gradients")
     assert "sticky" not in written("On digits.", "The first is best.")
 
 
