@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from latentbench.artifacts.criteria import CLOSE
 from latentbench.artifacts.files import read_array, read_arrays, read_json
 from latentbench.artifacts.layout import EXAMINATION
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.memory import CLOSE, Memory
+from latentbench.evaluation.memory import Memory
 from latentbench.evaluation.nearest import nearest
 from latentbench.models.gan import GAN
 from tests.evaluation.conftest import evaluate
@@ -121,6 +122,7 @@ def test_a_model_that_gives_training_images_is_told_from_one_that_gives_unseen_o
     assert told["nearer_classifier_std"] is None
 
     described = ReferenceManifest.read(reference).extractors["classifier"]
+    assert (told["memory"].pop("copied") >= 0.5) is is_copy
     assert told["memory"] | {"verdict": ""} == {
         "extractor": "classifier",
         "num_samples": 300,

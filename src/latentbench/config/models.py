@@ -25,6 +25,8 @@ class Model(Section):
 
     # Whether the objective maps images to codes: its training then also leaves reconstructions.
     encodes: ClassVar[bool] = False
+    # Whether it is trained to make images of random latents: only then do its samples say how good it is.
+    has_prior: ClassVar[bool] = True
 
     latent_dim: int = Field(default=128, ge=1, le=1024)
     network: Network = Field(
@@ -109,6 +111,7 @@ class AutoencoderModel(Model):
     """Deterministic autoencoder (Hinton & Salakhutdinov, 2006): mean squared error, no prior on the codes."""
 
     encodes: ClassVar[bool] = True
+    has_prior: ClassVar[bool] = False
     objective: Literal["autoencoder"]
     learning_rate: float = Field(default=1e-3, gt=0)
 
@@ -239,5 +242,14 @@ AnyModel = Annotated[
 
 def encodes(objective: str) -> bool:
     """Whether the objective of this name maps images to codes; of one that is not known, that it does not."""
+    return any(model.encodes for model in _of(objective))
+
+
+def has_prior(objective: str) -> bool:
+    """Whether models of the objective were trained to make images of random latents; of one not known, that it was."""
+    return all(model.has_prior for model in _of(objective))
+
+
+def _of(objective: str) -> list[type[Model]]:
     models: tuple[type[Model], ...] = get_args(get_args(AnyModel)[0])
-    return any(model.encodes for model in models if objective in get_args(model.model_fields["objective"].annotation))
+    return [model for model in models if objective in get_args(model.model_fields["objective"].annotation)]

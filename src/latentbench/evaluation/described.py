@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
 
 
 def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool) -> list[str]:
     """What makes a distance less than it seems."""
     promised = [
-        "its samples decode latents of N(0, I), which it was not trained to do: their distance from the real "
-        "images says how far its codes are from that distribution, not how well it reconstructs."
+        "samples decode latents of N(0, I), which was not trained: their distance from the real images says how far "
+        "codes are from that distribution, not how well images are reconstructed."
     ]
     sizes = {"generated": num_samples, "real": reference.num_images}
     biased = [
@@ -42,5 +42,7 @@ def description(reference: ReferenceManifest, distances: Mapping[str, Distances]
         )
         floor |= {key: value for key, value in described.floor.items() if key != "num_images"}
         halves |= described.halves
+        if described.task == "labels" and described.accuracy is not None:
+            floor[LABEL_ACCURACY] = described.accuracy
     num_unseen = next(int(described.floor["num_images"]) for described in reference.extractors.values())
     return {"protocols": protocols, "floor": floor, "num_unseen": num_unseen, "halves": halves}

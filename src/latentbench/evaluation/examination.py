@@ -72,6 +72,7 @@ def beside_training_images(
                 "num_samples": len(features),
                 "num_training": len(memory.real),
                 "typical_distance": memory.typical,
+                "copied": memory.copied(distances[:, 0]),
                 "verdict": memory.verdict(distances[:, 0]),
             }
         },

@@ -32,7 +32,7 @@ class ExtractorManifest(BaseModel):
 
     `floor` is what the test split's `num_images` real images score, `halves` how far apart two halves of the training
     images are, `num_images` each. Half of the test images are nearer to a training image than `typical_distance`, and
-    a share of memory.CLOSE than `close_distance`.
+    a share of criteria.CLOSE than `close_distance`.
     """
 
     model_config = ConfigDict(extra="forbid")

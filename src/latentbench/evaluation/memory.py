@@ -14,16 +14,11 @@ from typing import Self
 import numpy as np
 from torch import Tensor
 
+from latentbench.artifacts.criteria import CLOSE, COPYING
 from latentbench.artifacts.files import read_array
 from latentbench.artifacts.layout import features_name
 from latentbench.evaluation.manifest import ExtractorManifest
 from latentbench.evaluation.nearest import Rows, nearest
-
-# The share of unseen real images that are as near to a training image as a copy would be.
-CLOSE = 0.05
-
-# The share of samples so near from which on they are called copies.
-COPYING = 0.5
 
 
 class Memory:
@@ -57,8 +52,13 @@ class Memory:
         """The share of features that are nearer to a training image than half of the test images are."""
         return share_below(self.nearest(features)[0], self.typical)
 
+    def copied(self, distances: Tensor) -> float:
+        """The share of samples that are nearer than all but CLOSE of the test images are, by their distances
+        (samples,) to their nearest training images."""
+        return share_below(distances, self.close)
+
     def verdict(self, distances: Tensor) -> str:
-        """A sentence where samples are copies, by the distances (samples,) to their nearest training images.
+        """A sentence where samples are copies, by the same distances.
 
         They are where most are nearer than all but a share of CLOSE of the test images. Of the test images
         themselves that share are, and of copies all, so that most lies far from either: neither the noise of few
@@ -66,7 +66,7 @@ class Memory:
         eleven models trained here on digits and faces, autoencoders and GANs, none had more than 6 % so near; training
         images with noise of 10 levels of 255 are so near almost all.
         """
-        copied = share_below(distances, self.close)
+        copied = self.copied(distances)
         if copied < COPYING:
             return ""
         return (

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentbench.artifacts.criteria import FEW_UNITS, LOW_DIVERSITY, NEVER_WRONG
 from latentbench.artifacts.layout import SPLITS
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import Condition, label_vectors
@@ -18,10 +19,6 @@ MOST_IMAGES = 1_000  # of each split, the same at every look
 BATCH_SIZE = 250
 MOST_COMPARED = 250  # real images whose distances from each other are taken
 NUM_SHOWN = 8  # reconstructions in a picture
-
-LOW_DIVERSITY = 0.3
-NEVER_WRONG = 0.99
-FEW_UNITS = 0.1
 
 Values = dict[str, float | None]
 
