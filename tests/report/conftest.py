@@ -209,7 +209,8 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
         | {
             "protocols": protocols,
             "seed": 0,
-            "floor": {"fcd": 1.5, "kcd": 0.001, "recall_classifier": 0.9, "nearer_classifier": 0.5},
+            "floor": {"fcd": 1.5, "kcd": 0.001, "recall_classifier": 0.9, "nearer_classifier": 0.5}
+            | {"label_accuracy": 0.95},
             "num_unseen": 10_000,
             "halves": {"fcd": 0.7, "kcd": 0.0004, "num_images": 5000},
         },

@@ -48,6 +48,7 @@ def examined(see: Imagination, *, discriminates: bool, conditional: bool, classe
         "memory_distances": see.random.uniform(1, 3, (16, 3)).astype(np.float32),
     }
     memory = {"extractor": "classifier", "num_samples": 5000, "num_training": 10_000, "typical_distance": 2.5}
+    memory |= {"copied": 0.02}
     facts: Facts = {"memory": memory | {"verdict": "" if conditional else "It copies."}}
     if number:
         arrays["class_samples"] = see.blobs(number, 10, labels=np.arange(number)[:, None])
@@ -69,9 +70,7 @@ def examined(see: Imagination, *, discriminates: bool, conditional: bool, classe
             arrays[f"scores_{name}"] = see.random.normal(1.0 - place**2 / 2, 1.0, 1000).astype(np.float32)
         rows = [_judged(name, 0.03 * place) for place, name in enumerate(["all", *classes])]
         facts["discriminator"] = {
-            "rule": "An image is called real where its score is above 0.",
             "threshold": 0.0,
-            "verdict": "It tells most real from generated images.",
             "all": rows[0],
             "classes": rows[1:],
         }

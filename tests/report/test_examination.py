@@ -9,7 +9,8 @@ from matplotlib.text import Text
 from latentbench.artifacts.files import read_arrays, read_json, write_arrays
 from latentbench.artifacts.layout import EXAMINATION, LAST_METRICS
 from latentbench.errors import ArtifactError
-from latentbench.report import classes, discriminators, figures, memory
+from latentbench.report import classes, discriminators, figures, judging, memory
+from latentbench.report.quantities import NBSP
 from latentbench.report.results import open_study
 from latentbench.report.style import to_svg
 from tests.report.conftest import SIX, change, keep_arrays
@@ -76,12 +77,20 @@ def test_share_nearer_than_unseen_images_is_that_of_the_file(make_study):
 
 def test_copies_are_named_where_there_are_any(make_study):
     folder = make_study({"vae": (30.0, 0.4), "dcgan": (10.0, 0.4)})
-    assert memory.verdicts(open_study(folder)) == "**vae**: It copies. **dcgan**: It copies."
+    criterion = (
+        f"Samples count as copies where at least 50{NBSP}% of them are nearer to a training image than all but "
+        f"5{NBSP}% of the real test images are."
+    )
+    assert memory.verdicts(open_study(folder)) == f"{criterion} **vae**: It copies. **dcgan**: It copies."
     assert memory.scope(open_study(folder)).startswith("5,000 samples of each sampling seed were held against 10,000")
     for name in ("vae", "dcgan"):
         path = folder / name / LAST_METRICS
-        change(path, memory=read_json(path)["memory"] | {"verdict": ""})
-    assert memory.verdicts(open_study(folder)).startswith("No model")
+        copied = {"vae": 0.12, "dcgan": 0.06}[name]
+        change(path, memory=read_json(path)["memory"] | {"verdict": "", "copied": copied})
+    said = f"{criterion} Those of no model do: the largest share is 12.0{NBSP}%, of vae."
+    # Of vae 75 % are nearer than half of the unseen images, of dcgan 25 %.
+    typical = "So the samples of vae, nearer than unseen images, are the most typical images, not copies."
+    assert memory.verdicts(open_study(folder)) == f"{said} {typical}"
     for path in folder.glob(f"*/{LAST_METRICS}"):
         change(path, memory=None)
     assert memory.verdicts(open_study(folder)) == memory.scope(open_study(folder)) == ""
@@ -101,6 +110,10 @@ def class_table(study, name):
     return next(table.markdown for title, table, _ in classes.class_tables(study) if title == name)
 
 
+def class_caption(folder, name):
+    return next(caption for title, _, caption in classes.class_tables(open_study(folder)) if title == name)
+
+
 def test_class_tables_hold_what_was_measured(make_study):
     folder = make_study({"vae": (30.0, 0.4), "conditional-vae": (25.0, 0.2), "conditional-dcgan": (18.0, 0.2)})
     path = folder / "conditional-vae" / LAST_METRICS
@@ -109,11 +122,43 @@ def test_class_tables_hold_what_was_measured(make_study):
     study = open_study(folder)
     accuracy = class_table(study, "class accuracy")
     assert cells(accuracy, "airplane") == ["airplane", "**95.0** ± 1.0", "90.0 ± 1.0"]
-    assert cells(accuracy, "automobile") == ["automobile", "– ± 1.0", "**88.0** ± 1.0"]
+    # What nothing is to be held against is not the best.
+    assert cells(accuracy, "automobile") == ["automobile", "–", "88.0 ± 1.0"]
     shares = [float(share) for share in column(class_table(study, "class shares"), "vae").values()]
+    assert set(column(class_table(study, "class shares"), "*real images*").values()) == {"10.0"}
     assert shares[0] == pytest.approx(100 * 400 / 4900, abs=0.05)
     assert sum(shares) == pytest.approx(100, abs=0.5)
     assert cells(class_table(study, "class diversity"), "truck") == ["truck", "7.30", "7.30", "7.30", "12.00"]
+
+
+def test_a_row_in_which_all_are_alike_has_no_best(make_study):
+    folder = make_study({"conditional-vae": (25.0, 0.2), "conditional-dcgan": (18.0, 0.2)})
+    assert "**" not in class_table(open_study(folder), "class accuracy")
+
+
+def test_what_is_told_of_few_samples_is_left_out(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "dcgan": (20.0, 0.4)})
+    path = folder / "vae" / LAST_METRICS
+    rows = read_json(path)["classes"]
+    change(path, classes=[rows[0] | {"num_samples": 19}, rows[1] | {"num_samples": 20}, *rows[2:]])
+    diversity = class_table(open_study(folder), "class diversity")
+    assert cells(diversity, "airplane") == ["airplane", "–", "10.00", "12.00"]
+    assert cells(diversity, "automobile") == ["automobile", "9.70", "9.70", "12.00"]
+    assert "– stands where there are fewer than 20 images of a class" in class_caption(folder, "class diversity")
+    change(folder / "dcgan" / LAST_METRICS, classes=None)
+    assert "airplane" not in class_table(open_study(folder), "class diversity"), "of which no model has enough"
+    assert "stands where" not in class_caption(folder, "class diversity")
+
+
+def test_captions_say_how_often_the_classifier_is_right(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "conditional-dcgan": (18.0, 0.2)})
+    captions = {name: caption for name, _, caption in classes.class_tables(open_study(folder))}
+    assert f"(of real test images 95.0{NBSP}% are recognised)" in captions["class shares"]
+    assert f"(of real test images 95.0{NBSP}% are recognised)" in captions["class accuracy"]
+    assert "bold" not in captions["class accuracy"], "one model alone is not best"
+    for path in folder.glob(f"*/{LAST_METRICS}"):
+        change(path, floor={})
+    assert all("are recognised)" not in caption for _, _, caption in classes.class_tables(open_study(folder)))
 
 
 def test_study_without_classes_has_no_class_tables(make_study):
@@ -143,6 +188,38 @@ def test_judgements_hold_what_was_measured(make_study):
     assert cells(accuracy, "automobile") == ["automobile", "74.0", "74.0"]
     assert cells(positives, "automobile") == ["automobile", "21.0", "21.0"]
     assert cells(negatives, "automobile") == ["automobile", "31.0", "31.0"]
+    captions = [caption for *_, caption in discriminators.judgements_by_class(study)]
+    assert captions[0].startswith("Share (%) of images on which each discriminator is right, by class.")
+    assert captions[1].startswith("Share (%) of generated images that each discriminator calls real, by class.")
+
+
+def test_classes_without_errors_or_images_are_left_out(make_study):
+    folder = make_study()
+    for name in ("dcgan", "wgan-gp"):
+        path = folder / name / LAST_METRICS
+        judged = read_json(path)["discriminator"]
+        judged["classes"] = [row | {"false_positives": 0.0} for row in judged["classes"]]
+        judged["classes"][0] |= {"false_negatives": 0.0}
+        judged["classes"][1] |= {"num_generated": 19}
+        change(path, discriminator=judged)
+    found = {
+        name: (table.markdown, caption)
+        for name, table, caption in discriminators.judgements_by_class(open_study(folder))
+    }
+    assert list(found) == ["discriminator accuracy by class", "discriminator false negatives by class"]
+    accuracy, negatives = found.values()
+    assert "automobile" not in accuracy[0]
+    assert "Classes without enough images are left out." in accuracy[1]
+    assert "airplane" not in negatives[0]
+    assert "automobile" in negatives[0]
+    assert negatives[1].endswith("by class. Classes without any are left out.")
+    path = folder / "dcgan" / LAST_METRICS
+    judged = read_json(path)["discriminator"]
+    judged["classes"][1] |= {"num_real": 19}
+    change(path, discriminator=judged)
+    [*_, (_, table, caption)] = discriminators.judgements_by_class(open_study(folder))
+    assert cells(table.markdown, "automobile") == ["automobile", "–", "31.0"]
+    assert caption.endswith("– stands where there are fewer than 20 images of a kind.")
 
 
 def test_one_discriminator_has_one_table_by_class(make_study):
@@ -156,23 +233,71 @@ def test_one_discriminator_has_one_table_by_class(make_study):
     assert "**dcgan**" in caption
 
 
-def test_rule_is_told_once_unless_it_differs(make_study):
+def judge(folder, name: str, **shares) -> None:
+    """Set what a discriminator makes of all images."""
+    path = folder / name / LAST_METRICS
+    judged = read_json(path)["discriminator"]
+    change(path, discriminator=judged | {"all": judged["all"] | shares})
+
+
+def test_each_kind_of_discriminator_has_its_rule(make_study):
     folder = make_study()
-    text = discriminators.verdicts(open_study(folder))
-    assert text.count("above 0.") == 1
-    assert "**wgan-gp**: It tells most" in text
-    path = folder / "wgan-gp" / LAST_METRICS
-    change(path, discriminator=read_json(path)["discriminator"] | {"rule": "Another.", "verdict": "It is biased."})
-    text = discriminators.verdicts(open_study(folder))
-    assert "**dcgan**: An image is called real where its score is above 0. It tells" in text
-    assert "**wgan-gp**: Another. It is biased." in text
+    text = judging.verdicts(open_study(folder))
+    assert "called real by dcgan where its score is above 0, halfway between what the loss asks" in text
+    assert "best tells 1,000 training images from as many generated ones: 0.0 for wgan-gp." in text
+    text = judging.verdicts(open_study(make_study({"dcgan": (20.0, 0.3)})))
+    assert text.startswith("An image is called real where its score is above 0, halfway between what the loss asks of")
+
+
+def test_smoothed_labels_have_another_middle(make_study):
+    folder = make_study({"dcgan": (20.0, 0.3), "conditional-dcgan": (18.0, 0.2)})
+    config = folder / "dcgan" / "config.yaml"
+    smoothed = config.read_text().replace("label_smoothing: 0.0", "label_smoothing: 0.1")
+    config.write_text(smoothed)
+    assert "with the smoothed labels of dcgan, halfway would be a little lower" in judging.verdicts(open_study(folder))
+    other = folder / "conditional-dcgan" / "config.yaml"
+    other.write_text(other.read_text().replace("label_smoothing: 0.0", "label_smoothing: 0.1"))
+    assert "halfway" not in judging.verdicts(open_study(folder))
+
+
+def test_discriminators_that_are_alike_are_told_together(make_study):
+    text = judging.verdicts(open_study(make_study()))
+    assert f"- Tells most real from generated images: **dcgan** (80.0{NBSP}%) and **wgan-gp** (80.0{NBSP}%)." in text
+
+
+@pytest.mark.parametrize(
+    ("called_fake", "accuracy", "positives", "negatives", "said"),
+    [
+        (1.0, 0.5, 0.0, 1.0, "Calls nearly everything fake (the share of a set of which half is): **dcgan** (100.0 %)"),
+        (
+            0.05,
+            0.52,
+            0.9,
+            0.0,
+            "Calls nearly everything real (the share of a set of which half is): **dcgan** (95.0 %)",
+        ),
+        (0.8, 0.6, 0.1, 0.7, "Calls too much fake (the share of a set of which half is): **dcgan** (80.0 %)"),
+        (0.5, 0.996, 0.0, 0.107, "Tells real from generated images and errs only on real images: **dcgan** (99.6 %)"),
+        (0.5, 0.92, 0.12, 0.04, "Tells real from generated images and errs mostly on generated images: **dcgan**"),
+        (0.5, 0.92, 0.08, 0.06, "Tells real from generated images: **dcgan** (92.0 %)"),
+        # One or two of 500 are no pattern.
+        (0.5, 0.997, 0.0, 0.004, "Tells real from generated images: **dcgan** (99.7 %)"),
+        (0.5, 1.0, 0.0, 0.0, "Tells real from generated images and errs on none: **dcgan** (100.0 %)"),
+        (0.5, 0.52, 0.5, 0.46, "Hardly tells real from generated images, where guessing gets half: **dcgan** (52.0 %)"),
+    ],
+)
+def test_what_a_discriminator_amounts_to(make_study, called_fake, accuracy, positives, negatives, said):
+    folder = make_study({"dcgan": (20.0, 0.3)})
+    shares = {"false_positives": positives, "false_negatives": negatives}
+    judge(folder, "dcgan", called_fake=called_fake, accuracy=accuracy, **shares)
+    assert f"- {said}" in judging.verdicts(open_study(folder)).replace(NBSP, " ")
 
 
 def test_study_without_discriminators_says_nothing_of_them(make_study):
     study = open_study(make_study({"vae": (30.0, 0.4)}))
     assert discriminators.judgements(study).markdown is None
     assert discriminators.judgements_by_class(study) == []
-    assert discriminators.verdicts(study) == ""
+    assert judging.verdicts(study) == ""
 
 
 def test_scores_that_are_all_the_same_are_drawn(make_study):

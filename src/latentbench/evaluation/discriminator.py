@@ -13,25 +13,16 @@ from latentbench.models.adversarial import real_threshold
 
 MOST_PER_CLASS = 500
 
-# Shares called fake of a balanced set from which on a verdict says so, either way.
-_NEARLY_ALL, _MOST = 0.9, 0.65
-
 
 @dataclass(frozen=True)
 class Rule:
     """An image is called real where its score is above the threshold."""
 
     threshold: float
-    sentence: str
 
     @classmethod
     def of_loss(cls, loss: str) -> Rule:
-        threshold = real_threshold(loss)
-        sentence = (
-            f"An image is called real where its score is above {threshold:g}, halfway between what the {loss} loss "
-            "asks of real and of generated images."
-        )
-        return cls(threshold, sentence)
+        return cls(real_threshold(loss))
 
     @classmethod
     def best(cls, *, real: Tensor, generated: Tensor) -> Rule:
@@ -48,14 +39,7 @@ class Rule:
             for side in (real, generated)
         )
         accuracy = (1 - lost + caught) / 2
-        best = int(accuracy.argmax())
-        threshold = float(between[best])
-        sentence = (
-            f"A critic's scores have no threshold of their own: an image is called real where its score is above "
-            f"{threshold:.3g}, which best tells {len(real):,} training images from {len(generated):,} generated ones "
-            f"({float(accuracy[best]):.0%} right, either kind counting half)."
-        )
-        return cls(threshold, sentence)
+        return cls(float(between[int(accuracy.argmax())]))
 
     def row(self, name: str, *, real: Tensor, generated: Tensor) -> dict[str, Any]:
         """What it makes of scores (number,). Real and generated images count half each, whatever their numbers."""
@@ -85,20 +69,3 @@ def rows_by_class(
         rule.row(name, real=real[classes[0] == label], generated=generated[classes[1] == label][:MOST_PER_CLASS])
         for label, name in enumerate(names)
     ]
-
-
-def verdict(row: dict[str, Any]) -> str:
-    """In words, what a discriminator does with a balanced set of real and generated images."""
-    fake, accuracy = row["called_fake"], row["accuracy"]
-    for kind, share in (("fake", fake), ("real", 1 - fake)):
-        if share >= _NEARLY_ALL:
-            return f"It calls nearly everything {kind}: {share:.0%} of a set of which half is {kind}."
-        if share >= _MOST:
-            return (
-                f"It is biased: it calls {share:.0%} of a set {kind} of which half is, and is right on {accuracy:.0%}."
-            )
-    if accuracy >= _NEARLY_ALL:
-        return f"It tells real from generated images: {accuracy:.0%} right, without a bias to either."
-    if accuracy >= _MOST:
-        return f"It tells most real from generated images: {accuracy:.0%} right, without a bias to either."
-    return f"It hardly tells real from generated images: {accuracy:.0%} right, and guessing gets half."

@@ -17,7 +17,7 @@ from latentbench.data.labels import label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DivergenceError
 from latentbench.evaluation.classes import Recogniser
-from latentbench.evaluation.discriminator import MOST_PER_CLASS, Rule, rows_by_class, verdict
+from latentbench.evaluation.discriminator import MOST_PER_CLASS, Rule, rows_by_class
 from latentbench.evaluation.findings import Findings
 from latentbench.models.objective import Discriminates, Objective, draw_latents
 from latentbench.rng import numpy_generator, torch_generator
@@ -57,8 +57,8 @@ class Scorer:
         scores["generated"], recognised = self._generated(self._labels("test", test), "discriminator")
         rule = self._rule(scores["train"], self._labels("train", train))
         whole = rule.row("all", real=scores["test"], generated=scores["generated"])
-        facts = {"rule": rule.sentence, "threshold": rule.threshold, "verdict": verdict(whole), "all": whole}
-        facts["classes"] = self._rows_by_class(rule, scores, test, recognised)
+        classes = self._rows_by_class(rule, scores, test, recognised)
+        facts = {"threshold": rule.threshold, "all": whole, "classes": classes}
         arrays = {f"scores_{kind}": values.numpy() for kind, values in scores.items()}
         return Findings(arrays, {"discriminator": facts})
 

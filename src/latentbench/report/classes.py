@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from latentbench.report.mosaics import names
-from latentbench.report.quantities import decimals
-from latentbench.report.results import Experiment, Study
+from latentbench.report.quantities import NBSP, decimals
+from latentbench.report.results import LABEL_ACCURACY, Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import INK, colour_of, house_style
 from latentbench.report.tables import ABSENT, pipe_table
@@ -18,6 +18,7 @@ from latentbench.report.tiles import Panel, panels_figure
 # Images of a class, by how many models stand beside one another.
 _COLUMNS = {1: 10, 2: 8, 3: 7}
 _MOST_CLASSES = 20
+FEWEST = 20  # images that a share or a distance is told of
 
 Rows = Mapping[str, Mapping[str, Any]]  # by class
 
@@ -47,27 +48,48 @@ def class_tables(study: Study) -> list[tuple[str, Table, str]]:
         rows = {e.name: rows_of(e) for e in experiments if rows_of(e)}
         asked = {e.name: rows[e.name] for e in experiments if e.name in rows and _is_asked(e)}
         recognised = {name: rows[name] for name in rows if name not in asked}
+        limit, diversity = _limit(classifier_accuracy(experiments)), _diversity(rows)
         tables += [
-            (f"class accuracy{where}", _accuracy(asked), _ACCURACY.format(where)),
-            (f"class shares{where}", _shares(recognised), _SHARES.format(where)),
-            (f"class diversity{where}", _diversity(rows), _DIVERSITY.format(where)),
+            (f"class accuracy{where}", _accuracy(asked), _ACCURACY.format(where, limit) + _bold(asked)),
+            (f"class shares{where}", _shares(recognised, _real_shares(experiments)), _SHARES.format(where, limit)),
+            (f"class diversity{where}", diversity, _DIVERSITY.format(where) + absence(diversity, "a class")),
         ]
     return [each for each in tables if each[1].markdown is not None]
 
 
+def classifier_accuracy(experiments: Sequence[Experiment]) -> float | None:
+    """The share of real test images whose class the classifier of their dataset recognises."""
+    return next((e.floor[LABEL_ACCURACY] for e in experiments if LABEL_ACCURACY in e.floor), None)
+
+
 _ACCURACY = (
-    "The share of samples (%) of conditional models{} that the classifier recognises as the class asked for; ± is "
-    "the standard deviation over sampling seeds, where there are several. The best of each row in bold."
+    "The share of samples (%) of conditional models{} that the classifier recognises as the class asked for{}; ± is "
+    "the standard deviation over sampling seeds, where there are several."
 )
 _SHARES = (
     "The share of samples (%) of models that cannot be asked for a class{} that the classifier recognises as each. "
-    "A class that hardly occurs is one that the model has dropped."
+    "A class that hardly occurs is one that the model has dropped or that the classifier does not recognise{}."
 )
 _DIVERSITY = (
     "Diversity within each class{}: the root mean square distance between two samples of the class in the "
     "classifier's feature space, beside that of real test images. Where it is below theirs, samples of the class are "
     "more alike than images are."
 )
+
+
+def absence(table: Table, kind: str) -> str:
+    """What a cell without a number says, where there is one."""
+    if f"| {ABSENT} |" not in (table.markdown or ""):
+        return ""
+    return f" {ABSENT} stands where there are fewer than {FEWEST} images of {kind}."
+
+
+def _limit(accuracy: float | None) -> str:
+    return "" if accuracy is None else f" (of real test images {percent(accuracy)}{NBSP}% are recognised)"
+
+
+def _bold(models: Mapping[str, Rows]) -> str:
+    return " The best of each row is in bold." * (len(models) > 1)
 
 
 def rows_of(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
@@ -115,8 +137,8 @@ def _accuracy(models: Mapping[str, Rows]) -> Table:
         return Table(None)
 
     def written(row: Mapping[str, Any]) -> str:
-        spread = row.get("label_accuracy_std")
-        return percent(row.get("label_accuracy")) + (f" ± {percent(spread)}" if spread is not None else "")
+        spread, accuracy = row.get("label_accuracy_std"), row.get("label_accuracy")
+        return percent(accuracy) + (f" ± {percent(spread)}" if None not in (spread, accuracy) else "")
 
     return Table(pipe_table(["Class", *models], map(_bold_best, by_class(models, written)), texts=1))
 
@@ -124,14 +146,15 @@ def _accuracy(models: Mapping[str, Rows]) -> Table:
 def _bold_best(line: list[str]) -> list[str]:
     """Every cell that reads like the best is bold, if there is anything to beat."""
     values = {cell.partition(" ")[0] for cell in line[1:]} - {ABSENT}
-    if len(line) <= 2 or not values:
+    if len(values) < 2:
         return line
     best = max(values, key=float)
     bold = [f"**{best}**{cell.removeprefix(best)}" if cell.partition(" ")[0] == best else cell for cell in line[1:]]
     return [line[0], *bold]
 
 
-def _shares(models: Mapping[str, Rows]) -> Table:
+def _shares(models: Mapping[str, Rows], real: Mapping[str, float]) -> Table:
+    """With real test images in the last column, where their classes were counted."""
     if not models:
         return Table(None)
     totals = {name: sum(row["num_samples"] for row in rows.values()) or 1 for name, rows in models.items()}
@@ -139,11 +162,24 @@ def _shares(models: Mapping[str, Rows]) -> Table:
         name: {title: {"share": row["num_samples"] / totals[name]} for title, row in rows.items()}
         for name, rows in models.items()
     }
-    return Table(pipe_table(["Class", *models], by_class(shares, lambda row: percent(row["share"])), texts=1))
+    if real:
+        shares["*real images*"] = {title: {"share": share} for title, share in real.items()}
+    return Table(pipe_table(["Class", *shares], by_class(shares, lambda row: percent(row["share"])), texts=1))
+
+
+def _real_shares(experiments: Sequence[Experiment]) -> dict[str, float]:
+    """Of the test split by class, from what the exploration of any model counted."""
+    for experiment in experiments:
+        counted = ((experiment.exploration or {}).get("data") or {}).get("classes") or []
+        total = sum(each["test"] for each in counted)
+        if total:
+            return {str(each["name"]): each["test"] / total for each in counted}
+    return {}
 
 
 def _diversity(models: Mapping[str, Rows]) -> Table:
-    """With real images in the last column; all models were held against the same ones."""
+    """With real images in the last column; all models were held against the same ones. Classes of which no model has
+    enough samples are left out."""
     if not models:
         return Table(None)
     found = [row["diversity"] for rows in models.values() for row in rows.values() if row.get("diversity")]
@@ -155,6 +191,8 @@ def _diversity(models: Mapping[str, Rows]) -> Table:
     real: dict[str, float | None] = {}
     for rows in models.values():
         real |= {name: row.get("real_diversity") for name, row in rows.items()}
-    lines = by_class(models, lambda row: written(row.get("diversity")))
-    lines = [[*line, written(real[line[0]])] for line in lines]
+    lines = by_class(models, lambda row: written(row.get("diversity") if row["num_samples"] >= FEWEST else None))
+    lines = [[*line, written(real[line[0]])] for line in lines if {*line[1:]} != {ABSENT}]
+    if not lines:
+        return Table(None)
     return Table(pipe_table(["Class", *models, "*real images*"], lines, texts=1))

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.classes import Rows, by_class, percent
+from latentbench.report.classes import FEWEST, Rows, absence, by_class, percent
 from latentbench.report.lines import ROW_HEIGHT
 from latentbench.report.mosaics import names
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import INK, MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style
-from latentbench.report.tables import pipe_table
+from latentbench.report.tables import ABSENT, pipe_table
 
 _SHARES = {
     "accuracy": "Right",
@@ -55,39 +55,23 @@ def judgements_by_class(study: Study) -> list[tuple[str, Table, str]]:
 def _by_class(judged: Mapping[str, Rows], where: str) -> list[tuple[str, Table, str]]:
     if len(judged) == 1:
         [(name, rows)] = judged.items()
-        caption = f"The same of **{name}**{where}, class by class."
-        return [(f"discriminator by class{where}", Table(_full("Class", rows)), caption)]
+        table = Table(_full("Class", rows))
+        caption = f"The same of **{name}**{where}, by class.{absence(table, 'a kind')}"
+        return [(f"discriminator by class{where}", table, caption)]
     tables = []
-    for key, title, caption in (
-        ("accuracy", "accuracy", f"The share (%) that each discriminator is right on{where}, class by class."),
-        (
-            "false_positives",
-            "false positives",
-            f"The share (%) of generated images of a class{where} that it calls real.",
-        ),
-        (
-            "false_negatives",
-            "false negatives",
-            f"The share (%) of real test images of a class{where} that it calls fake.",
-        ),
+    for key, title, share, without in (
+        ("accuracy", "accuracy", "images on which each discriminator is right", "enough images"),
+        ("false_positives", "false positives", "generated images that each discriminator calls real", "any"),
+        ("false_negatives", "false negatives", "real test images that each discriminator calls fake", "any"),
     ):
         lines = by_class(judged, _share(key))
-        if lines:
-            table = Table(pipe_table(["Class", *judged], lines, texts=1))
+        shown = [line for line in lines if not {*line[1:]} <= {ABSENT, _NOTHING}]
+        if shown:
+            left_out = f" Classes without {without} are left out." * (len(shown) < len(lines))
+            table = Table(pipe_table(["Class", *judged], shown, texts=1))
+            caption = f"Share (%) of {share}, by class{where}.{left_out}{absence(table, 'a kind')}"
             tables.append((f"discriminator {title} by class{where}", table, caption))
     return tables
-
-
-def verdicts(study: Study) -> str:
-    """By what rule each discriminator is taken at its word, and what it amounts to."""
-    judged = _judged(study)
-    rules = {str(facts["rule"]) for facts in judged.values()}
-    shared = [next(iter(rules))] if len(rules) == 1 else []
-    sentences = [
-        f"**{name}**: " + " ".join([*([] if shared else [str(facts["rule"])]), str(facts["verdict"])])
-        for name, facts in judged.items()
-    ]
-    return "\n\n".join([*shared, *sentences])
 
 
 def score_histograms(study: Study) -> Drawing:
@@ -115,8 +99,14 @@ def _judged(study: Study) -> dict[str, Mapping[str, Any]]:
     return {e.name: facts for e in study.experiments if (facts := (e.metrics or {}).get("discriminator"))}
 
 
+# By share, of which images there have to be enough; of the others, of both kinds.
+_OVER = {"false_positives": ("num_generated",), "false_negatives": ("num_real",)}
+_NOTHING = "0.0"
+
+
 def _share(key: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda row: percent(row.get(key))
+    over = _OVER.get(key, ("num_real", "num_generated"))
+    return lambda row: percent(row.get(key)) if all(row[number] >= FEWEST for number in over) else ABSENT
 
 
 def _by_name(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -126,7 +116,7 @@ def _by_name(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _full(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
     """All that is known of each row."""
     lines = [
-        [name, *(f"{row[key]:,}" for key in ("num_real", "num_generated")), *(percent(row.get(key)) for key in _SHARES)]
+        [name, *(f"{row[key]:,}" for key in ("num_real", "num_generated")), *(_share(key)(row) for key in _SHARES)]
         for name, row in rows.items()
     ]
     header = [title, "Real images", "Generated", *(f"{name}, %" for name in _SHARES.values())]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from latentbench.artifacts.criteria import CLOSE, COPYING
 from latentbench.artifacts.layout import NEARER, overlap_column
 from latentbench.report.mosaics import names
+from latentbench.report.quantities import NBSP, listed, spaced
 from latentbench.report.results import METRICS, Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import colour_of, house_style
@@ -55,12 +58,44 @@ def copies(study: Study) -> Drawing:
 
 
 def verdicts(study: Study) -> str:
-    """On which models copies were found, or that none were."""
-    asked = {e.name: _facts(e) for e in study.experiments if _facts(e)}
-    found = [f"**{name}**: {facts['verdict']}" for name, facts in asked.items() if facts.get("verdict")]
-    if found or not asked:
-        return " ".join(found)
-    return "No model's samples are mostly so near to training images that they look like copies."
+    """When samples count as copies, on which models they do, and what else makes samples near."""
+    asked = [experiment for experiment in study.experiments if _facts(experiment)]
+    if not asked:
+        return ""
+    criterion = (
+        f"Samples count as copies where at least {_percent(COPYING)} of them are nearer to a training image than all "
+        f"but {_percent(CLOSE)} of the real test images are."
+    )
+    found = [f"**{e.name}**: {spaced(str(_facts(e)['verdict']))}" for e in asked if _facts(e).get("verdict")]
+    return " ".join([criterion, *(found or [_no_copies(asked)]), *_typical(asked)])
+
+
+def _no_copies(asked: Sequence[Experiment]) -> str:
+    shares = {e.name: share for e in asked if (share := _facts(e).get("copied")) is not None}
+    if len(shares) < len(asked):
+        return "Those of no model do."
+    most = max(shares, key=lambda name: shares[name])
+    if shares[most] == 0:
+        return "Of no model is any sample so near."
+    return f"Those of no model do: the largest share is {_percent(shares[most], 1)}, of {most}."
+
+
+def _typical(asked: Sequence[Experiment]) -> list[str]:
+    """Whose samples are nearer than unseen images are, without being copies."""
+    near = []
+    for experiment in asked:
+        column = overlap_column(NEARER, str(_facts(experiment)["extractor"]))
+        score = experiment.score(column)
+        real = experiment.floor.get(column, 0.5)
+        if score and score.mean - 2 * (score.std or 0) > real and not _facts(experiment).get("verdict"):
+            near.append(experiment.name)
+    if not near:
+        return []
+    return [f"So the samples of {listed(near)}, nearer than unseen images, are the most typical images, not copies."]
+
+
+def _percent(share: float, places: int = 0) -> str:
+    return f"{100 * share:.{places}f}{NBSP}%"
 
 
 def scope(study: Study) -> str:
