@@ -33,7 +33,7 @@ CHAPTERS = {
 ASKED = {
     "Signs of trouble", "Samples over time", "Reconstructions over time",
     "Around the mean", "Codes", "Attributes",
-    "Memory", "Classes", "Discriminators", "Strengths and weaknesses",
+    "Memorisation", "Classes", "Discriminators", "Strengths and weaknesses", "In short",
 }  # fmt: skip
 OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "index.html", "latent.ipynb", "report.pdf"]
 
@@ -91,7 +91,7 @@ def check_page(page: str) -> None:
     assert "<title>Three models</title>" in page
     head = page.partition("<header>")[2].partition("</header>")[0]
     assert "A. Author" in head
-    assert "<strong>wgan-gp</strong> comes closest" in head
+    assert "By FCD, <strong>wgan-gp</strong> comes closest" in head
     # No heading is empty: of conditional models this study has none.
     found = re.findall(r"<h([12])[^>]*>([^<]*)</h\1>", page)
     sections = [heading for level, heading in found if level == "2"]

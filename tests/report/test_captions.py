@@ -47,3 +47,21 @@ def test_reconstruction_says_by_what_way_and_of_how_many(make_study):
         "Inversion is 200 steps of Adam on the latent, from the nearest of 512 random ones."
     )
     assert "means over 64 images in [0, 1], the same for all models" in captions.reconstruction_scope(study)
+
+
+def test_the_summary_says_what_its_columns_are(make_study):
+    folder = make_study()
+    caption = captions.summary_caption(open_study(folder))
+    assert "FCD is the Fréchet classifier distance to real images and KCD is the kernel" in caption
+    assert caption.endswith("The best of each column is in bold.")
+    assert "Class asked" not in caption
+    assert "bold" not in captions.summary_caption(open_study(make_study({"vae": (30.0, 0.4)})))
+
+
+def test_samples_above_real_images_are_called_typical_where_there_are_any(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "dcgan": (20.0, 0.4)})
+    assert "more typical" not in captions.overlap_caption(open_study(folder))
+    change(folder / "dcgan" / "metrics.json", floor={"precision_classifier": 0.01, "density_classifier": 0.9})
+    assert "Where precision is above that of real images, samples are more typical" in captions.overlap_caption(
+        open_study(folder)
+    )

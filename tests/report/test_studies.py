@@ -18,8 +18,8 @@ import pytest
 from latentbench.artifacts import layout
 from latentbench.config.load import read_params
 from latentbench.config.params import NOTEBOOKS
+from latentbench.report.changes import PAPERS
 from latentbench.report.results import METRICS
-from latentbench.report.verdicts import PAPERS
 
 ROOT = Path(__file__).parents[2]
 PARAMS = read_params(ROOT / "params.yaml")
@@ -45,10 +45,11 @@ PATHS = item("interpolation between real images", "latent: Interpolations", "pat
 LOSSES = item("losses", "training: Losses", "figures.loss_curves", layout.HISTORY)
 BOTH_SPLITS = item("by split", "training: Training and test images", "figures.split_curves", layout.HISTORY)
 LAYERS = item("layers and shapes", "training: Networks", "layers.architectures", layout.ARCHITECTURE)
-STABILITY = item("stability", "training: Signs of trouble", "words.troubles", layout.HISTORY)
+STABILITY = item("stability", "training: Signs of trouble", "troubles.table", layout.HISTORY)
 OVER_TIME = item("mosaics over time", "training: Samples over time", "evolution.samples_by_epoch", "samples")
 ANIMATION = item("animation", "training: Samples over time", "evolution.animation", layout.EVOLUTION[1])
-CHANGES = item("what settings change", "comparison: What each change did", "verdicts.changes", layout.METRICS)
+CHANGES = item("what settings change", "comparison: What each change did", "changes.told", layout.METRICS)
+SHORT = item("the question answered", "comparison: In short", "conclusions.in_short", layout.LAST_METRICS)
 CLASSES = item("images of each class", "data: Images", "data.samples", layout.EXPLORED)
 RATIONALE = item("design rationale", "background: The networks of DCGAN", "@radford2016")
 OVER_EPOCHS = item(
@@ -66,19 +67,19 @@ CHECKLIST = {
     "faces": [
         item("distances during training", "comparison: Quality over training", "figures.metric_curves", layout.METRICS),
         item("strengths", "comparison: Strengths and weaknesses", "verdicts.strengths", layout.LAST_METRICS),
-        *(CHANGES, LOSSES, PATHS, SAMPLES, LAYERS, STABILITY),
+        *(CHANGES, SHORT, LOSSES, PATHS, SAMPLES, LAYERS, STABILITY),
     ],
     "autoencoders": [
         item("single samples", "latent: Reconstructions", "reconstruction.best_and_worst", layout.EXPLORED),
         item("scaled codes", "latent: Around the mean", "surroundings.scaled", layout.EXPLORED),
         item("the ELBO", "background: Variational autoencoders", "@kingma2014vae"),
         item("both compared", "comparison: Result", "tables.summary", layout.LAST_METRICS),
-        *(RECONSTRUCTION, BOTH_SPLITS, PATHS, SAMPLES, LOSSES, LAYERS, STABILITY, OVER_TIME, CHANGES),
+        *(RECONSTRUCTION, BOTH_SPLITS, PATHS, SAMPLES, LOSSES, LAYERS, STABILITY, OVER_TIME, CHANGES, SHORT),
     ],
     "initialisation": [
         item("initialisations", "background: First weights", "@glorot2010"),
         item("loss explained", "background: Variational autoencoders", "@kingma2014vae"),
-        *(CLASSES, RATIONALE, CHANGES, ITERATIONS, OVER_TIME, ANIMATION, LOSSES, RECONSTRUCTION, OVER_EPOCHS),
+        *(CLASSES, RATIONALE, CHANGES, SHORT, ITERATIONS, OVER_TIME, ANIMATION, LOSSES, RECONSTRUCTION, OVER_EPOCHS),
     ],
     "conditional": [
         item("optimisation", "training: Settings", "settings.settings", layout.CONFIG),
@@ -92,7 +93,7 @@ CHECKLIST = {
         item("noise on labels", "latent: Label embeddings", "surroundings.noise_around_labels", layout.EXPLORED),
         item("labels of none", "latent: Label embeddings", "surroundings.random_embeddings", layout.EXPLORED),
         item("1-NN", "latent: Label embeddings", "surroundings.embedding_agreement", layout.EXPLORATION),
-        *(LAYERS, LOSSES, BOTH_SPLITS, CHANGES, PATHS, CLASSES),
+        *(LAYERS, LOSSES, BOTH_SPLITS, CHANGES, SHORT, PATHS, CLASSES),
     ],
     "evolution": [*(LAYERS, LOSSES, ITERATIONS, STABILITY, OVER_TIME, ANIMATION, CLASSES, RATIONALE, SAMPLES)],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from latentbench.artifacts.files import read_csv, write_csv
 from latentbench.report import captions, tables
 from latentbench.report.results import open_study
 from tests.report.conftest import make_repeats
@@ -101,7 +102,33 @@ def test_repeats_are_averaged_and_counted(make_study):
     [members] = study.repeats()
     assert [member.name for member in members] == ["vae", "dcgan", "wgan-gp"]
     summary = tables.summary(study).markdown
-    assert column(summary, "FCD")["*vae, 3 trainings*"] == "20.7 ± 9.0"  # of 30, 20 and 12
-    assert column(summary, "Parameters")["*vae, 3 trainings*"] == column(summary, "Parameters")["vae"]
+    assert column(summary, "FCD")["*vae (3\N{NO-BREAK SPACE}seeds)*"] == "20.7 ± 9.0"  # of 30, 20 and 12
+    assert column(summary, "Parameters")["*vae (3\N{NO-BREAK SPACE}seeds)*"] == column(summary, "Parameters")["vae"]
     assert "ranked as one, by their mean" in captions.protocol(study)
     assert open_study(make_study()).repeats() == []
+
+
+def test_repeats_compete_as_one(make_study):
+    folder = make_study({"vae": (10.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)})
+    make_repeats(folder, "vae", "dcgan")
+    fcd = column(tables.summary(open_study(folder)).markdown, "FCD")
+    # The best single training is no contender: the mean of its repeats, 15, is behind.
+    assert fcd["vae"] == "10.0 ± 0.4"
+    assert fcd["wgan-gp"] == "**12.0** ± 0.2"
+    assert "bold, repeats as one" in captions.overlap_caption(open_study(folder))
+
+
+def test_a_column_in_which_all_tie_has_no_best(make_study):
+    folder = make_study()
+    for path in folder.glob("*/metrics.csv"):
+        rows = read_csv(path)
+        zeros = {"recall_classifier": "0.0", "recall_classifier_std": "0.0"}
+        write_csv(path, [row | zeros for row in rows], columns=list(rows[0]))
+    make_repeats(folder, "vae", "dcgan")
+    recall = column(tables.overlap(open_study(folder)).markdown, "Recall")
+    assert set(recall.values()) == {"0.000 ± 0.000", "0.900"}
+
+
+def test_a_spread_that_would_vanish_has_one_more_decimal(make_study):
+    fcd = column(tables.summary(open_study(make_study({"vae": (111.52, 0.21), "dcgan": (243.2, 0.1)}))).markdown, "FCD")
+    assert (fcd["vae"], fcd["dcgan"]) == ("**111.5** ± 0.2", "243.2 ± 0.1")

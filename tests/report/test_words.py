@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from latentbench.report import captions, words
+from latentbench.artifacts import criteria
+from latentbench.artifacts.files import read_csv, write_csv, write_yaml
+from latentbench.config.load import read_yaml
+from latentbench.report import captions, troubles, words
 from latentbench.report.quantities import count, decimals, duration
 from latentbench.report.results import open_study
-from tests.report.conftest import make_repeats
+from tests.report.conftest import change, make_repeats
+from tests.report.test_tables import cells
 
 
 def headline(make_study, **scores) -> str:
@@ -17,8 +21,8 @@ def headline(make_study, **scores) -> str:
 @pytest.mark.parametrize(("vae", "dcgan", "winner"), [(10.0, 20.0, "vae"), (20.0, 10.0, "dcgan")])
 def test_headline_flips_when_the_numbers_flip(make_study, vae, dcgan, winner):
     text = headline(make_study, vae=(vae, 0.1), dcgan=(dcgan, 0.1), wgan_gp=(30.0, 0.1))
-    assert text.startswith(f"**{winner}** comes closest")
-    assert "is 10.0 (50\N{NO-BREAK SPACE}%) below" in text
+    assert text.startswith(f"By FCD, **{winner}** comes closest")
+    assert "its 10.0 ± 0.1 is 10.0 (50\N{NO-BREAK SPACE}%) below the 20.0 ± 0.1 of" in text
     # Twice the standard deviation of the difference: 2 √(0.1² + 0.1²) = 0.283.
     assert "exceeds the spread over the sampling seeds (0.28," in text
 
@@ -39,9 +43,13 @@ def test_repeats_are_ranked_as_one(make_study):
     folder = make_study({"vae": (30.0, 0.1), "dcgan": (20.0, 0.1), "wgan-gp": (21.0, 0.1)})
     make_repeats(folder, "dcgan", "wgan-gp")
     text = words.headline(open_study(folder))
-    # 20 and 21: mean 20.5, standard deviation 0.707; twice √(0.707² + 0.1²) = 1.43.
-    assert text.startswith("**dcgan** comes closest to the real images: its FCD of 20.5 ± 0.7 over 2 trainings is 9.5")
-    assert "exceeds the spread over the trainings and the sampling seeds (1.4," in text
+    # 20 and 21: mean 20.5, standard deviation 0.707; twice √(0.707² + 0.707²) = 2.0.
+    assert text.startswith(
+        "By FCD, **dcgan (2\N{NO-BREAK SPACE}seeds)** comes closest to the real images: its 20.5 ± 0.7 is"
+    )
+    assert "9.5 (32\N{NO-BREAK SPACE}%) below the 30.0 ± 0.1 of vae" in text
+    # What training vae again would do is not known: the spread of the two stands for both.
+    assert "exceeds the spread over the trainings (2.0," in text
     assert "wgan" not in text
 
 
@@ -52,7 +60,7 @@ def test_one_set_of_samples_has_no_spread_to_compare_with(make_study):
 
 
 def test_one_measured_model_is_no_winner(make_study):
-    assert "nothing to compare it with" in headline(make_study, vae=(10.0, 0.1))
+    assert "nothing compares with it" in headline(make_study, vae=(10.0, 0.1))
 
 
 def test_nothing_measured_is_said(make_study):
@@ -69,30 +77,97 @@ def test_second_metric_that_disagrees_is_named(make_study):
     assert "KCD agrees: vae is lowest" in words.headline(open_study(folder))
     metrics = folder / "dcgan" / "metrics.csv"
     metrics.write_text(metrics.read_text().replace("0.02,", "0.001,"))
-    assert "By KCD, dcgan comes first instead (0.00100" in words.headline(open_study(folder))
+    assert "By KCD, dcgan comes first instead (0.0010" in words.headline(open_study(folder))
 
 
 def test_equal_time_looks_at_checkpoints_within_it(make_study):
     # wgan-gp is best at its end, after 80 s; at 40 s, when vae ended, its last checkpoint had 12 · 4/2 = 24.
     text = headline(make_study, vae=(15.0, 0.1), wgan_gp=(12.0, 0.1)).replace("\N{NO-BREAK SPACE}", " ")
-    assert text.startswith("**wgan-gp**")
+    assert text.startswith("By FCD, **wgan-gp**")
     assert "fastest (vae, 40 s), the lowest FCD at a checkpoint is that of vae (15.0 ± 0.1)" in text
     text = headline(make_study, vae=(25.0, 0.1), wgan_gp=(12.0, 0.1)).replace("\N{NO-BREAK SPACE}", " ")
     assert "at a checkpoint is that of wgan-gp (24.0 ± 0.1)" in text
 
 
 def test_trouble_is_told_by_model_and_epochs(make_study):
-    text = words.troubles(open_study(make_study()))
-    assert text == (
-        "**vae** showed signs of mode collapse in epochs 1 to 2 of 4. "
-        "**vae** showed signs of posterior collapse in epoch 1 of 4."
-    )
-    assert words.troubles(open_study(make_study({"dcgan": (1.0, 0.1)}))).startswith("No epoch showed signs of mode")
+    study = open_study(make_study())
+    assert cells(troubles.table(study).markdown, "vae") == ["vae", "4", "1 and 2", "1"]
+    assert "dcgan" not in troubles.table(study).markdown
+    assert troubles.verdict(study).startswith("No epoch of dcgan and wgan-gp showed signs of trouble.")
+    healthy = open_study(make_study({"dcgan": (1.0, 0.1)}))
+    assert troubles.table(healthy).markdown is None
+    assert troubles.verdict(healthy).startswith("No epoch showed signs of trouble. Signs, by the numbers")
+
+
+def test_criteria_of_trouble_are_those_of_training(make_study):
+    text = troubles.verdict(open_study(make_study())).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"by less than {100 * criteria.LOW_DIVERSITY:.0f} % of what real images differ by" in text
+    assert f"fewer than {100 * criteria.FEW_UNITS:.0f} % of the latent units" in text
+
+
+def test_epochs_are_listed_in_runs():
+    assert troubles.epochs_listed([3]) == "3"
+    assert troubles.epochs_listed([2, 1]) == "1 and 2"
+    assert troubles.epochs_listed([1, 2, 3, 4, 7]) == "1 to 4 and 7"
+    assert troubles.epochs_listed([]) == ""
+
+
+def test_a_first_look_has_no_winner_in_bold(make_study):
+    folder = make_study({"vae": (10.0, 0.1), "dcgan": (20.0, 0.1)})
+    study = folder / "study.yaml"
+    study.write_text(study.read_text().replace("budget: full", "budget: small"))
+    text = words.headline(open_study(folder))
+    assert text.startswith("By FCD, vae came closest to the real images in this run: its 10.0 ± 0.1")
+    assert "**" not in text
+
+
+def test_another_metric_agrees_beyond_its_spread_only(make_study):
+    text = headline(make_study, vae=(10.0, 0.1), dcgan=(20.0, 0.1))
+    assert "KCD agrees: vae is lowest." in text
+    folder = make_study({"vae": (10.0, 0.1), "dcgan": (20.0, 0.1)})
+    metrics = folder / "vae" / "metrics.csv"
+    rows = read_csv(metrics)
+    write_csv(metrics, [row | {"kcd_std": "0.02"} for row in rows], columns=list(rows[0]))
+    assert "KCD puts vae first too, within its spread." in words.headline(open_study(folder))
+
+
+def test_what_the_winner_is_behind_in_is_said(make_study):
+    folder = make_study({"vae": (10.0, 0.1), "dcgan": (20.0, 0.1)})
+    assert "is behind" not in words.headline(open_study(folder))
+    metrics = folder / "vae" / "metrics.csv"
+    rows = read_csv(metrics)
+    write_csv(metrics, [row | {"precision_classifier": "0.01"} for row in rows], columns=list(rows[0]))
+    assert "In precision (0.010 against 0.050) vae is behind dcgan." in words.headline(open_study(folder))
+
+
+def test_what_is_to_be_minded_of_several_models_is_said_once(make_study):
+    folder = make_study()
+    for name in ("vae", "dcgan"):
+        change(folder / name / "metrics.json", warnings=["few images: 5% of them."])
+    told = words.headline(open_study(folder))
+    assert told.count("**Mind**") == 1
+    assert "**Mind** (vae and dcgan): few images: 5\N{NO-BREAK SPACE}% of them." in told
+
+
+def test_differences_are_those_of_the_printed_numbers(make_study):
+    # Unrounded they differ by 1.02, 1.0 to one decimal.
+    text = headline(make_study, vae=(10.04, 0.1), dcgan=(11.06, 0.1))
+    assert "its 10.0 ± 0.1 is 1.1 (10\N{NO-BREAK SPACE}%) below the 11.1 ± 0.1" in text
+
+
+def test_models_of_equal_work_are_not_compared_in_time(make_study):
+    folder = make_study({"dcgan": (10.0, 0.1), "wgan-gp": (20.0, 0.1)})
+    assert "training time of the fastest" in words.headline(open_study(folder))
+    make_repeats(folder, "dcgan", "wgan-gp")
+    settings = read_yaml(folder / "wgan-gp" / "config.yaml")
+    write_yaml(folder / "wgan-gp" / "config.yaml", settings | {"model": settings["model"] | {"learning_rate": 0.1}})
+    assert "training time of the fastest" not in words.headline(open_study(folder))
 
 
 def test_quantities_read_as_written():
-    plain = [text.replace("\N{NO-BREAK SPACE}", " ") for text in (duration(48.2), duration(185), duration(7620))]
-    assert plain == ["48 s", "3 min 05 s", "2 h 07 min"]
+    times = (duration(3.24), duration(48.2), duration(185), duration(7620))
+    assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in times] == ["3.2 s", "48 s", "3 min 05 s", "2 h 07 min"]
+    assert duration(9.96) == "10\N{NO-BREAK SPACE}s"
     assert duration(59.7).startswith("1\N{NO-BREAK SPACE}min")
     assert [count(n).replace("\N{NO-BREAK SPACE}", " ") for n in (930, 12_300, 999_700, 121_000_000)] == [
         "930",

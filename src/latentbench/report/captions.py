@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentbench.report.quantities import listed
-from latentbench.report.results import Metric, Study
+from latentbench.report.quantities import listed, spaced
+from latentbench.report.results import LABEL_ACCURACY, Metric, Study
+from latentbench.report.tables import overlap_columns
 
 
 def protocol(study: Study) -> str:
@@ -17,11 +19,12 @@ def protocol(study: Study) -> str:
     protocols: dict[str, set[str]] = {}
     for metrics in measured:
         for extractor, text in (metrics.get("protocols") or {}).items():
-            protocols.setdefault(extractor, set()).add(str(text).strip().rstrip("."))
+            protocols.setdefault(extractor, set()).add(spaced(str(text).strip().rstrip(".")))
     if study.repeats():
         spread = (
             "Trainings that differ in their seed alone are ranked as one, by their mean; there ± is the standard "
-            "deviation over them, elsewhere over sampling seeds."
+            "deviation over them, elsewhere over sampling seeds. Beside a model that was trained once, their spread "
+            "stands for both."
         )
     else:
         spread = (
@@ -46,8 +49,20 @@ def _protocol(metrics: Sequence[Metric], extractor: str, texts: Sequence[str]) -
 
 
 def summary_caption(study: Study) -> str:
-    names = listed([f"{metric.name}, the {metric.long_name}" for metric in study.metrics] or ["no metric yet"])
-    return f"Each model after its last epoch; the best of each column in bold. {names[0].upper()}{names[1:]}."
+    """What the columns are, as far as they are there."""
+    names = [f"{metric.name} is the {metric.long_name} to real images" for metric in study.metrics]
+    told = f" {listed(names)}." if names else ""
+    if any(experiment.score(LABEL_ACCURACY) for experiment in study.experiments):
+        told += " Class asked is the share of samples that are recognised as the class they were asked for."
+    return f"Each model after its last epoch.{told}{best_in_bold(study)}"
+
+
+def best_in_bold(study: Study) -> str:
+    """What bold stands for in tables of models; nothing where none has a rival."""
+    if all(len(study.contenders(experiments)) < 2 for experiments in study.by_dataset().values()):
+        return ""
+    repeats = ", repeats as one" * bool(study.repeats())
+    return f" The best of each column{' by dataset' * (len(study.by_dataset()) > 1)} is in bold{repeats}."
 
 
 def curves_caption(study: Study) -> str:
@@ -79,8 +94,23 @@ def overlap_caption(study: Study) -> str:
     return (
         f"Fidelity and diversity apart, over the features of the {study.overlap_extractor}. Precision is the share of "
         "samples that lie among real images, recall the share of real images that lie among samples; density and "
-        "coverage are the same two in a form that single outliers do not sway. Samples that are good but few of a "
-        "kind have much of the first and third, little of the others."
+        "coverage are the same two in a form that single outliers do not sway. Good samples with little variety score "
+        f"high in precision and density, low in recall and coverage.{_above_real(study)}{best_in_bold(study)}"
+    )
+
+
+def _above_real(study: Study) -> str:
+    """That samples may score higher than real images, and what that says; nothing where none does."""
+    above = [
+        quantity
+        for quantity, column in overlap_columns(study).items()
+        if quantity in ("precision", "density")
+        and any(
+            (score := column.value(e)) and score.mean > e.floor.get(column.metric, math.inf) for e in study.experiments
+        )
+    ]
+    return f" Where {' or '.join(above)} is above that of real images, samples are more typical, not better." * bool(
+        above
     )
 
 

@@ -16,7 +16,9 @@ def decimals(values: Iterable[float]) -> int:
 
 
 def duration(seconds: float) -> str:
-    """`48 s`, `3 min 05 s`, `2 h 07 min`."""
+    """`3.2 s`, `48 s`, `3 min 05 s`, `2 h 07 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}{NBSP}s"
     if seconds < 59.5:
         return f"{seconds:.0f}{NBSP}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -46,3 +48,8 @@ def literal(text: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def spaced(text: str) -> str:
+    """Percentages of other stages' sentences as the report writes them."""
+    return re.sub(r"(?<=\d)%", f"{NBSP}%", text)

@@ -16,7 +16,7 @@ from latentbench.artifacts.files import read_csv
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
-from latentbench.report.quantities import listed
+from latentbench.report.quantities import NBSP, listed
 from latentbench.report.reading import Array, read_numbers, read_optional, read_optional_arrays, read_troubles
 
 # What history.csv counts or watches; every other column is a term of the loss.
@@ -145,13 +145,13 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """What the names of repeats have in common."""
+        """Of repeats what their names have in common, and how many they are."""
         if len(self.members) == 1:
             return self.members[0].name
         names = [member.name for member in self.members]
         same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
         common = "".join(letters[0] for letters in same)
-        return common.rstrip("-_0123456789") or names[0]
+        return f"{common.rstrip('-_0123456789') or names[0]} ({len(names)}{NBSP}seeds)"
 
     @property
     def index(self) -> int:
@@ -168,12 +168,6 @@ class Contender:
 
     def score(self, metric: str) -> Score | None:
         return _last_score(self.checkpoints, metric)
-
-    @property
-    def reconstruction_error(self) -> float | None:
-        found = [member.reconstruction("test").get("mse") for member in self.members]
-        errors = [float(error) for error in found if error is not None]
-        return statistics.mean(errors) if len(errors) == len(found) else None
 
 
 @dataclass(frozen=True)

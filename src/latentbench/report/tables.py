@@ -11,7 +11,7 @@ import numpy as np
 
 from latentbench.artifacts.layout import OVERLAPS, overlap_column
 from latentbench.report.quantities import NBSP, count, decimals, duration
-from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Score, Study, mean_score
+from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Metric, Score, Study, mean_score
 from latentbench.report.show import Table
 
 ABSENT = "–"
@@ -40,6 +40,11 @@ class Column:
     written: Callable[[float, int], str] = plain
     metric: str = ""
 
+    @property
+    def name(self) -> str:
+        """Its title without the arrow."""
+        return self.title.partition(NBSP)[0]
+
 
 def summary(study: Study) -> Table:
     """A row per model: its cost, its distances to the real images, its reconstruction error; best in bold."""
@@ -49,15 +54,18 @@ def summary(study: Study) -> Table:
 
 def overlap(study: Study) -> Table:
     """Precision, recall, density and coverage, a row per model; nothing where they were not measured."""
+    columns = overlap_columns(study)
+    return Table(models_table(study, list(columns.values())) if columns else None)
+
+
+def overlap_columns(study: Study) -> dict[str, Column]:
+    """By quantity; empty where they were not measured."""
     extractor = study.overlap_extractor
-    if extractor is None:
-        return Table(None)
-    keys = {quantity: overlap_column(quantity, extractor) for quantity in OVERLAPS}
-    columns = [
-        Column(f"{quantity.capitalize()}{NBSP}↑", measured(key), 1, three_decimals, metric=key)
+    keys = {quantity: overlap_column(quantity, extractor) for quantity in OVERLAPS} if extractor else {}
+    return {
+        quantity: Column(f"{quantity.capitalize()}{NBSP}↑", measured(key), 1, three_decimals, metric=key)
         for quantity, key in keys.items()
-    ]
-    return Table(models_table(study, columns))
+    }
 
 
 def models_table(study: Study, columns: Sequence[Column]) -> str:
@@ -67,10 +75,10 @@ def models_table(study: Study, columns: Sequence[Column]) -> str:
     header = ["Model", *(column.title for column in columns)]
     rows: list[list[str]] = []
     for dataset, experiments in groups.items():
-        repeats = [contender for contender in study.contenders(experiments) if len(contender.members) > 1]
-        labels = [e.name for e in experiments] + [f"*{r.name}, {len(r.members)} trainings*" for r in repeats]
+        contenders = study.contenders(experiments)
+        labels = [e.name for e in experiments] + [f"*{c.name}*" for c in contenders if len(c.members) > 1]
         labels += ["*real images*"] * any(column.metric in e.floor for column in columns for e in experiments)
-        cells = [_cells(column, experiments, repeats)[: len(labels)] for column in columns]
+        cells = [_cells(column, experiments, contenders)[: len(labels)] for column in columns]
         rows += [[*[dataset] * (len(groups) > 1), *row] for row in zip(labels, *cells, strict=True)]
     if len(groups) > 1:
         header.insert(0, "Dataset")
@@ -89,9 +97,9 @@ def _columns(study: Study) -> list[Column]:
         Column(f"Training{NBSP}↓", of_provenance("seconds"), -1, lambda value, _: duration(value)),
         Column(f"Images/s{NBSP}↑", of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
         Column(f"Memory (MB){NBSP}↓", of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
-        *(Column(f"{metric.name}{NBSP}↓", measured(metric.key), -1, metric=metric.key) for metric in study.metrics),
-        Column(f"Class asked{NBSP}↑", measured(LABEL_ACCURACY), 1, three_decimals),
-        Column(f"MSE{NBSP}↓", reconstructed("mse"), -1),
+        *(distance_column(metric) for metric in study.metrics),
+        CLASS_ASKED,
+        SQUARED_ERROR,
         Column(f"PSNR (dB){NBSP}↑", reconstructed("psnr"), 1, lambda value, _: f"{value:.1f}"),
     ]
 
@@ -117,51 +125,75 @@ def _finite(value: Any) -> Score | None:
     return Score(float(value)) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _over_trainings(column: Column, repeats: Contender) -> Score | None:
-    """The mean over repeats and its standard deviation; None unless all of them have the quantity."""
-    scores = [score for member in repeats.members if (score := column.value(member)) is not None]
-    return mean_score(scores) if len(scores) == len(repeats.members) else None
+CLASS_ASKED = Column(f"Class asked{NBSP}↑", measured(LABEL_ACCURACY), 1, three_decimals, metric=LABEL_ACCURACY)
+SQUARED_ERROR = Column(f"MSE{NBSP}↓", reconstructed("mse"), -1)
 
 
-def _cells(column: Column, experiments: Sequence[Experiment], repeats: Sequence[Contender] = ()) -> list[str]:
+def distance_column(metric: Metric) -> Column:
+    return Column(f"{metric.name}{NBSP}↓", measured(metric.key), -1, metric=metric.key)
+
+
+def score_of(column: Column, contender: Contender) -> Score | None:
+    """Of repeats the mean and the standard deviation over them; None unless all of them have the quantity."""
+    scores = [score for member in contender.members if (score := column.value(member)) is not None]
+    if len(scores) < len(contender.members):
+        return None
+    return mean_score(scores) if len(scores) > 1 else scores[0]
+
+
+def _cells(column: Column, experiments: Sequence[Experiment], contenders: Sequence[Contender]) -> list[str]:
     """One column: a cell per experiment, one per set of repeats, then that of the real images.
 
-    Every cell that reads like the best is bold, if there is anything to beat.
+    Among the contenders every cell that reads like the best is bold, if there is anything to beat: repeats compete as
+    one, by their mean.
     """
     scores = [column.value(experiment) for experiment in experiments]
     found = [score for score in scores if score is not None]
-    places = _places([score.mean for score in found])
+    places = places_of(found)
     floor = next((e.floor[column.metric] for e in experiments if column.metric in e.floor), None)
     real = "" if floor is None else column.written(floor, places(floor))
-    together = [_over_trainings(column, each) for each in repeats]
-    if not found:
-        return [*[ABSENT] * (len(scores) + len(together)), real]
-    best_mean = max(found, key=lambda score: column.better * score.mean).mean
-    best = column.written(best_mean, places(best_mean))
+    singles = [experiment.name for experiment in experiments]
+    competing = {contender.name: score_of(column, contender) for contender in contenders}
+    together = {name: score for name, score in competing.items() if name not in singles}
+    best = _best(column, [score for score in competing.values() if score is not None], places)
     cells = []
-    for score in scores:
+    for name, score in [*zip(singles, scores, strict=True), *together.items()]:
         if score is None:
             cells.append(ABSENT)
             continue
-        text = column.written(score.mean, places(score.mean))
-        is_best = column.better != 0 and len(found) > 1 and text == best
-        spread = "" if score.std is None else f" ± {column.written(score.std, places(score.mean))}"
-        cells.append(f"**{text}**{spread}" if is_best else f"{text}{spread}")
-    for score in together:
-        if score is None:
-            cells.append(ABSENT)
-        else:
-            spread = f" ± {column.written(score.std, places(score.mean))}" if score.std else ""
-            cells.append(column.written(score.mean, places(score.mean)) + spread)
+        text = _mean(column, score, places)
+        bold = f"**{text}**" if name in competing and text == best else text
+        cells.append(bold + _spread(column, score, places, measured=any(each.std is not None for each in found)))
     return [*cells, real]
 
 
-def _places(values: Sequence[float]) -> Callable[[float], int]:
+def _mean(column: Column, score: Score, places: Callable[[float], int]) -> str:
+    return column.written(score.mean, places(score.mean))
+
+
+def _spread(column: Column, score: Score, places: Callable[[float], int], *, measured: bool) -> str:
+    """Nothing where it is not known, or where trainings do not differ in what has none within a training."""
+    if score.std is None or (score.std == 0 and not measured):
+        return ""
+    return f" ± {column.written(score.std, places(score.mean))}"
+
+
+def _best(column: Column, competing: Sequence[Score], places: Callable[[float], int]) -> str | None:
+    """As it is written; None where there is nothing to beat."""
+    if column.better == 0 or len({_mean(column, score, places) for score in competing}) < 2:
+        return None
+    return _mean(column, max(competing, key=lambda score: column.better * score.mean), places)
+
+
+def places_of(scores: Sequence[Score]) -> Callable[[float], int]:
     """The decimal places of each number of a column: the same ones, unless the column spans orders of magnitude."""
-    sizes = [abs(value) for value in values if value]
+    sizes = [abs(score.mean) for score in scores if score.mean]
     if sizes and max(sizes) > _WIDE * min(sizes):
         return lambda value: decimals([value])
-    same = decimals(values)
+    same = decimals(sizes)
+    spreads = [score.std for score in scores if score.std]
+    # One more where no spread at all would be seen.
+    same += bool(spreads) and round(max(spreads), same) == 0
     return lambda _: same
 
 

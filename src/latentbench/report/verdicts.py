@@ -1,167 +1,120 @@
-"""What a study says about its models beyond their ranking: strengths and weaknesses, and what each change did."""
+"""What each model of a study is best and last in."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from latentbench.artifacts.layout import OVERLAPS, overlap_column
-from latentbench.report.quantities import duration, listed
-from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Metric, Score, Study
-from latentbench.report.tables import flatten, measured, of_provenance, plain, reconstructed
-from latentbench.report.words import Ranked, difference, primary, spread, written
+from latentbench.report.quantities import NBSP, duration, listed
+from latentbench.report.ranking import Ranked, level, primary, rank, tied, work
+from latentbench.report.results import Contender, Metric, Study
+from latentbench.report.tables import (
+    CLASS_ASKED,
+    SQUARED_ERROR,
+    Column,
+    distance_column,
+    of_provenance,
+    overlap_columns,
+)
 
-# By settings that are known as a technique, the paper that says why.
-PAPERS = {
-    "model.network": "[@radford2016; @gulrajani2017]",
-    "model.dilation": "[@yu2017]",
-    "model.attention": "[@zhang2019sagan]",
-    "model.spectral_norm": "[@miyato2018]",
-    "model.initialisation": "[@glorot2010; @he2015; @saxe2014]",
-    "model.kl_weight": "[@higgins2017beta]",
-    "model.kl_warmup_steps": "[@bowman2016]",
-    "model.discriminator_learning_rate": "[@heusel2017]",
-    "model.ema_decay": "[@yazici2019]",
-    "model.label_smoothing": "[@salimans2016]",
-    "model.loss": "[@goodfellow2014; @lim2017; @mao2017]",
-    "model.gp_weight": "[@gulrajani2017]",
-}
+_EQUAL_TIME = 1.2  # of the shorter of two training times, which vary from run to run
+_MOST_LAST = 2  # where more share the last place, it says nothing of one of them
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A quantity in which models have strengths. `better` is 1 where more is better, -1 where less is."""
+    """A quantity in which models have strengths, and when two of them cannot be told apart in it."""
 
     name: str
-    value: Callable[[Experiment], Score | None]
-    better: int
-    write: Callable[[float], str] = "{:.3g}".format
+    column: Column
+    alike: Callable[[Ranked, Ranked], bool] = tied
 
-    def of(self, contender: Contender) -> float | None:
-        scores = [self.value(member) for member in contender.members]
-        return None if None in scores else statistics.mean(score.mean for score in scores if score)
+
+@dataclass(frozen=True)
+class Place:
+    """Who shares the first or the last place of a criterion."""
+
+    criterion: Criterion
+    sharing: Sequence[Ranked]
+
+    def of(self, contender: Contender) -> str:
+        """The criterion with the contender's number and who else is there; empty where the contender is not."""
+        mine = [ranked for ranked in self.sharing if ranked.contender is contender]
+        others = [ranked.name for ranked in self.sharing if ranked.contender is not contender]
+        beside = f", with {listed(others)}" if others else ""
+        return f"{self.criterion.name} ({mine[0].mean}{beside})" if mine else ""
 
 
 def strengths(study: Study) -> str:
-    """Per dataset, what each model is best and worst at; nothing where there is nothing to compare."""
-    paragraphs = []
+    """Per dataset, what each model is best and last at; nothing where there is nothing to compare."""
+    paragraphs: list[str] = []
+    names: dict[str, None] = {}
     for dataset, experiments in study.by_dataset().items():
         contenders = study.contenders(experiments)
         metric, _ = primary(study, contenders)
         if metric is None or len(contenders) < 2:
             continue
-        places = [_places(criterion, contenders) for criterion in _criteria(study, metric)]
+        orders = {criterion: rank(criterion.column, contenders) for criterion in _criteria(study, metric)}
+        orders = {criterion: order for criterion, order in orders.items() if len(order) > 1}
+        names |= {criterion.name: None for criterion in orders}
+        best = [place for criterion, order in orders.items() if (place := _place(criterion, order))]
+        last = [place for criterion, order in orders.items() if (place := _place(criterion, order[::-1]))]
+        last = [place for place in last if len(place.sharing) <= _MOST_LAST]
         opening = [f"On **{dataset}**:"] * (len(study.by_dataset()) > 1)
-        paragraphs += [*opening, *(_portrait(contender, places) for contender in contenders)]
-    return "\n\n".join(paragraphs)
-
-
-def changes(study: Study) -> str:
-    """What became of each model's distance by what it was changed in, against the first of its kind.
-
-    Of a kind are models with one objective on one dataset that differ in a few settings.
-    """
-    told = []
-    for _, experiments in study.by_dataset().items():
-        contenders = study.contenders(experiments)
-        metric, _ = primary(study, contenders)
-        firsts: dict[str, Contender] = {}
-        for contender in contenders:
-            kind = flatten(contender.members[0].settings or {}).get("model.objective")
-            if kind is None or metric is None:
-                continue
-            first = firsts.setdefault(kind, contender)
-            if first is not contender:
-                told += _change(first, contender, metric)
-    return "\n\n".join(told)
+        paragraphs += [*opening, *(_portrait(contender, best, last) for contender in contenders)]
+    return "\n\n".join([_rule(list(names)), *paragraphs]) if paragraphs else ""
 
 
 def _criteria(study: Study, metric: Metric) -> list[Criterion]:
-    overlaps = {"precision": "fidelity (precision)", "recall": "diversity (recall)"}
-    extractor = study.overlap_extractor or metric.extractor
+    overlaps = overlap_columns(study)
     return [
-        Criterion(f"distance to the real images ({metric.name})", measured(metric.key), -1),
-        *(
-            Criterion(overlaps[name], measured(overlap_column(name, extractor)), 1, "{:.2f}".format)
-            for name in OVERLAPS
-            if name in overlaps
+        Criterion(metric.name, distance_column(metric)),
+        *(Criterion(quantity, overlaps[quantity]) for quantity in ("precision", "recall") if quantity in overlaps),
+        Criterion("reconstruction error", SQUARED_ERROR),
+        Criterion("drawing the class asked for", CLASS_ASKED),
+        Criterion(
+            "training time", Column("", of_provenance("seconds"), -1, lambda value, _: duration(value)), _as_fast
         ),
-        Criterion("reconstruction (MSE)", reconstructed("mse"), -1),
-        Criterion("drawing the class that is asked for", measured(LABEL_ACCURACY), 1, "{:.1%}".format),
-        Criterion("training time", of_provenance("seconds"), -1, duration),
     ]
 
 
-Placed = tuple[Criterion, list[tuple[float, Contender]]]
+def _rule(names: Sequence[str]) -> str:
+    percent = f"{100 * (_EQUAL_TIME - 1):.0f}{NBSP}%"
+    timed = "training time" in names
+    return (
+        f"Looked at: {listed(names)}. Models share a place where they differ by less than twice the standard deviation "
+        "of the difference, or read alike where no spread is known"
+        + f"; in training time, where they do the same work or differ by less than {percent}" * timed
+        + ". A last place that more than two share is left out, and what cannot be told apart in any two."
+    )
 
 
-def _places(criterion: Criterion, contenders: Sequence[Contender]) -> Placed:
-    """The contenders that have the quantity, the best first."""
-    found = [(value, contender) for contender in contenders if (value := criterion.of(contender)) is not None]
-    return criterion, sorted(found, key=lambda pair: -criterion.better * pair[0])
+def _as_fast(one: Ranked, other: Ranked) -> bool:
+    """What equal work takes differs by what else the machine does."""
+    shorter, longer = sorted((one.score.mean, other.score.mean))
+    return longer <= _EQUAL_TIME * shorter or work(one.contender) == work(other.contender)
 
 
-def _portrait(contender: Contender, places: Sequence[Placed]) -> str:
-    best, worst = [], []
-    for criterion, order in places:
-        shown = [criterion.write(value) for value, _ in order]
-        if len(order) < 2 or shown[0] == shown[-1]:
-            continue
-        mine = next((text for text, (_, other) in zip(shown, order, strict=True) if other is contender), None)
-        best += [f"{criterion.name}, {mine}"] * (mine == shown[0])
-        worst += [f"{criterion.name}, {mine}"] * (mine == shown[-1])
-    placed = {"best in": best, "last in": worst}
-    told = "; ".join(f"{place} {listed(names)}" for place, names in placed.items() if names)
-    text = told or "neither best nor last in anything that was measured"
-    return f"**{contender.name}** is {text}.{_trouble(contender)}"
+def _place(criterion: Criterion, order: Sequence[Ranked]) -> Place | None:
+    """Who cannot be told apart from the first of an order, unless that is all; who is at both ends is at neither."""
+    if criterion.alike(order[0], order[-1]):
+        return None
+    return Place(criterion, [r for r in level(order, criterion.alike) if not criterion.alike(r, order[-1])])
+
+
+def _portrait(contender: Contender, best: Sequence[Place], last: Sequence[Place]) -> str:
+    placed = {
+        "best in": [place.of(contender) for place in best if len(place.sharing) == 1],
+        "among the best in": [place.of(contender) for place in best if len(place.sharing) > 1],
+        "last in": [place.of(contender) for place in last if len(place.sharing) == 1],
+        "among the last in": [place.of(contender) for place in last if len(place.sharing) > 1],
+    }
+    found = {place: [text for text in texts if text] for place, texts in placed.items()}
+    told = "; ".join(f"{place} {listed(texts)}" for place, texts in found.items() if texts)
+    return f"**{contender.name}** is {told or 'neither best nor last in any of these'}.{_trouble(contender)}"
 
 
 def _trouble(contender: Contender) -> str:
     troubled = sum(len(member.troubles) for member in contender.members)
     epochs = sum(len(member.history) for member in contender.members)
     return f" Its training showed signs of trouble in {troubled} of {epochs} epochs." * bool(troubled)
-
-
-def _change(first: Contender, other: Contender, metric: Metric) -> list[str]:
-    before, after = first.score(metric.key), other.score(metric.key)
-    if before is None or after is None:
-        return []
-    settings = [flatten(each.members[0].settings or {}) for each in (first, other)]
-    different = [key for key in settings[1] if key.startswith(("model.", "training.")) and _differ(key, settings)]
-    if not different:
-        return []
-    what = listed(
-        [
-            f"`{key.partition('.')[2]}` {settings[1][key]} instead of {settings[0].get(key)}"
-            f"{' ' * (key in PAPERS)}{PAPERS.get(key, '')}"
-            for key in different
-        ]
-    )
-    gap, margin = after.mean - before.mean, spread(before, after)
-    certain = "its spread is unknown"
-    if margin is not None:
-        certain = f"{'more' if abs(gap) > margin else 'not more'} than the spread ({difference(margin, before)})"
-    direction = "higher" if gap > 0 else "lower"
-    sentences = [
-        f"**{other.name}** ({what}): {metric.name} {written(Ranked(other, after))} against "
-        f"{written(Ranked(first, before))} of {first.name}, {direction} by {difference(abs(gap), before)}, {certain}."
-    ]
-    return [" ".join([*sentences, *_pace(first, other, metric, before)])]
-
-
-def _differ(key: str, settings: Sequence[dict[str, str]]) -> bool:
-    return key not in ("model.objective", "training.checkpoints") and settings[0].get(key) != settings[1][key]
-
-
-def _pace(first: Contender, other: Contender, metric: Metric, goal: Score) -> list[str]:
-    """When it had come as far as the first, and what that took."""
-    sentences = []
-    reached = [c.epoch for c in other.checkpoints if metric.key in c.scores and c.scores[metric.key].mean <= goal.mean]
-    if reached:
-        last = other.checkpoints[-1].epoch
-        sentences.append(f"It had come as close as {first.name} does in the end by epoch {reached[0]} of {last}.")
-    rates = [Criterion("", of_provenance("images_per_second"), 1).of(each) for each in (first, other)]
-    if rates[0] and rates[1]:
-        sentences.append(f"An epoch takes {plain(rates[0] / rates[1], 2)} times as long.")
-    return sentences

@@ -1,0 +1,129 @@
+"""The end of a report: what the results say to the study's question, as far as they can, in a short list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from latentbench.config.models import has_prior
+from latentbench.report.changes import Change, changes_of, distances, objective_of, reconstructions
+from latentbench.report.classes import classifier_accuracy, rows_of
+from latentbench.report.quantities import NBSP, listed
+from latentbench.report.ranking import Ranked, gap, level, primary, rank, sources_of_spread, tied
+from latentbench.report.results import Contender, Study
+from latentbench.report.tables import CLASS_ASKED, SQUARED_ERROR, plain
+
+
+def in_short(study: Study) -> str:
+    """The question, and by dataset a list; nothing where nothing was measured."""
+    groups = {dataset: study.contenders(experiments) for dataset, experiments in study.by_dataset().items()}
+    lists = {dataset: points for dataset, contenders in groups.items() if (points := _points(study, contenders))}
+    if not lists:
+        return ""
+    paragraphs = [f"*{study.config.question.strip()}*"] * bool(study.config.question.strip())
+    for dataset, points in lists.items():
+        paragraphs += [f"On **{dataset}**:"] * (len(groups) > 1)
+        paragraphs.append("\n".join(f"- {point}" for point in points))
+    return "\n\n".join(paragraphs)
+
+
+def _points(study: Study, contenders: Sequence[Contender]) -> list[str]:
+    changes = changes_of(study, contenders)
+    _, ranking = primary(study, contenders)
+    return [
+        *_distance(ranking),
+        *_reconstruction(contenders),
+        *_asked(contenders),
+        *_discriminators(contenders),
+        *_luck(changes),
+        *_effects(changes),
+    ]
+
+
+def _distance(ranking: Sequence[Ranked]) -> list[str]:
+    if not ranking:
+        return []
+    name = ranking[0].column.name
+    if len(ranking) == 1:
+        return [f"{name} to the real images: {ranking[0].quoted}, which alone was measured."]
+    return [f"Closest to the real images, by {name}: {_end(ranking)}; farthest: {_end(ranking[::-1])}."]
+
+
+def _reconstruction(contenders: Sequence[Contender]) -> list[str]:
+    ranking = rank(SQUARED_ERROR, contenders)
+    return [f"Best reconstruction of test images, by squared error: {_end(ranking)}."] if len(ranking) > 1 else []
+
+
+def _asked(contenders: Sequence[Contender]) -> list[str]:
+    """Between chance and what the classifier makes of real images."""
+    ranking = rank(CLASS_ASKED, contenders)
+    if not ranking:
+        return []
+    member = ranking[0].contender.members[0]
+    accuracy, number = classifier_accuracy([member]), len(rows_of(member))
+    bounds = [f"of real test images {plain(accuracy, 3)} are"] if accuracy is not None else []
+    bounds += [f"chance would be {plain(1 / number, 3)}"] if number else []
+    best = "Best at drawing the class asked for" if len(ranking) > 1 else "Drawing the class asked for"
+    return ["; ".join([f"{best}, by the share that is recognised: {_end(ranking)}", *bounds]) + "."]
+
+
+def _discriminators(contenders: Sequence[Contender]) -> list[str]:
+    """Between which shares they are right: of images, not of models."""
+    rights = [
+        float(facts["all"]["accuracy"])
+        for contender in contenders
+        for member in contender.members
+        if (facts := (member.metrics or {}).get("discriminator"))
+    ]
+    if not rights:
+        return []
+    low, high = (f"{100 * share:.1f}{NBSP}%" for share in (min(rights), max(rights)))
+    between = f"{low} to {high}" if low != high else low
+    who = "Discriminators are" if len(rights) > 1 else "The discriminator is"
+    return [f"{who} right on {between} of real and generated images in the end; guessing gets half."]
+
+
+def _luck(changes: Sequence[Change]) -> list[str]:
+    """Of repeats: what the seed alone makes, against what the settings that were tried beside it do."""
+    points = []
+    for name in sorted({change.first.name for change in changes if len(change.first.members) > 1}):
+        pairs = [change.judged for change in changes if change.first.name == name and change.judged]
+        if not pairs:
+            continue
+        before, beyond = pairs[0][0], [pair for pair in pairs if not tied(*pair)]
+        largest = plain(max(gap(*pair) for pair in pairs), before.places)
+        points.append(
+            f"The luck of the seed: {name} has {before.column.name} {before.written} over its trainings. "
+            f"Of {len(pairs)} models with another setting, {len(beyond) or 'none'} "
+            f"{'differs' if len(beyond) == 1 else 'differ'} from it by more than luck explains (twice the standard "
+            f"deviation of the difference); the largest difference is {largest}."
+        )
+    return points
+
+
+def _effects(changes: Sequence[Change]) -> list[str]:
+    told = {"What helped": 1, "What hurt": -1, "What made no difference": 0}
+    points = []
+    for what, effect in told.items():
+        found = [change for change in changes if change.effect == effect]
+        if pairs := [change.judged for change in found if change.judged]:
+            limit = f"by {pairs[0][0].column.name}, beyond the spread over {sources_of_spread(pairs)}"
+            tried = [_tried(change, *change.judged) for change in found if change.judged]
+            points.append(f"{what}, {limit}: {'; '.join(tried)}.")
+    return points + [point for change in changes if not change.judged for point in _unjudged(change)]
+
+
+def _tried(change: Change, before: Ranked, after: Ranked) -> str:
+    return f"{change.settings} ({change.other.name}: {after.mean} against {before.mean})"
+
+
+def _unjudged(change: Change) -> list[str]:
+    """What samples do not judge is judged by what it was trained for."""
+    has_samples = has_prior(objective_of(change.other))
+    sentences = [*(distances(change) if has_samples else []), *reconstructions(change)]
+    return [f"{change.other.name}, with {change.settings}: {' '.join(sentences)}"] if sentences else []
+
+
+def _end(order: Sequence[Ranked]) -> str:
+    """The first of an order and who cannot be told apart from it."""
+    beside = [ranked.name for ranked in level(order)[1:]]
+    return order[0].quoted + (f", not told apart from {listed(beside)}" if beside else "")
