@@ -164,7 +164,7 @@ def points(folder) -> list[str]:
 
 def test_the_end_answers_with_the_best_and_the_worst(make_study):
     folder = make_study({"vae": (30.0, 0.4), "dcgan": (12.3, 0.3), "wgan-gp": (12.0, 0.2)})
-    assert in_short(open_study(folder)).startswith("*Which is best?*")
+    assert in_short(open_study(folder)).startswith(r"*Which is best\?*")
     assert (
         "Closest to the real images, by FCD: wgan-gp (12.0 ± 0.2), not told apart from dcgan; "
         "farthest: vae (30.0 ± 0.4)."

@@ -125,7 +125,7 @@ def test_reconstruction_errors_are_those_of_the_images_that_all_models_were_give
     assert set(column(table, "Test images").values()) == {"64"}
     assert column(table, "MSE\N{NO-BREAK SPACE}↓, training")["vae"] == "**0.00200**"
     assert column(table, "SSIM\N{NO-BREAK SPACE}↑, test") == {"vae": "**0.900**", "dcgan": "0.780", "wgan-gp": "0.780"}
-    assert column(tables.summary(study).markdown, "MSE")["dcgan"] == "**0.0120**"
+    assert column(tables.summary(study).markdown, "MSE")["dcgan"] == "0.0120"
 
 
 def test_models_that_encode_are_compared_on_all_that_they_encoded(make_study):
@@ -146,7 +146,6 @@ def test_a_study_whose_reconstructions_were_not_measured_says_nothing_of_them(ma
     assert reconstruction.reconstruction_errors(study).markdown is None
     assert "MSE" not in tables.summary(study).markdown
     assert "reconstructed best" not in words.headline(study)
-    assert study.contenders(study.experiments)[0].reconstruction_error is None
 
 
 def test_best_and_worst_have_their_errors(make_study):

@@ -150,7 +150,7 @@ def test_repeats_are_drawn_as_one_line(make_study):
     folder = make_study()
     make_repeats(folder, "dcgan", "wgan-gp")
     study = open_study(folder)
-    assert {"vae", "dcgan", "real images"} <= words_of(figures.metric_curves(study))
+    assert {"vae", "dcgan (2\N{NO-BREAK SPACE}seeds)", "real images"} <= words_of(figures.metric_curves(study))
     assert "wgan-gp" not in words_of(figures.metric_curves(study))
     _, repeats = study.contenders(study.experiments)
     assert [checkpoint.epoch for checkpoint in repeats.checkpoints] == [1, 2, 4]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from latentbench.config.models import has_prior
 from latentbench.report.changes import Change, changes_of, distances, objective_of, reconstructions
 from latentbench.report.classes import classifier_accuracy, rows_of
-from latentbench.report.quantities import NBSP, listed
+from latentbench.report.quantities import NBSP, listed, literal
 from latentbench.report.ranking import Ranked, gap, level, primary, rank, sources_of_spread, tied
 from latentbench.report.results import Contender, Study
 from latentbench.report.tables import CLASS_ASKED, SQUARED_ERROR, plain
@@ -19,7 +19,8 @@ def in_short(study: Study) -> str:
     lists = {dataset: points for dataset, contenders in groups.items() if (points := _points(study, contenders))}
     if not lists:
         return ""
-    paragraphs = [f"*{study.config.question.strip()}*"] * bool(study.config.question.strip())
+    question = literal(study.config.question.strip())
+    paragraphs = [f"*{question}*"] * bool(question)
     for dataset, points in lists.items():
         paragraphs += [f"On **{dataset}**:"] * (len(groups) > 1)
         paragraphs.append("\n".join(f"- {point}" for point in points))
