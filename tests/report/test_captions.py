@@ -52,7 +52,9 @@ def test_reconstruction_says_by_what_way_and_of_how_many(make_study):
 def test_the_summary_says_what_its_columns_are(make_study):
     folder = make_study()
     caption = captions.summary_caption(open_study(folder))
-    assert "FCD is the Fréchet classifier distance to real images and KCD is the kernel" in caption
+    assert (
+        "FCD is the Fréchet classifier distance and KCD is the kernel classifier distance, to real images." in caption
+    )
     assert caption.endswith("The best of each column is in bold.")
     assert "Class asked" not in caption
     assert "bold" not in captions.summary_caption(open_study(make_study({"vae": (30.0, 0.4)})))

@@ -50,8 +50,8 @@ def _protocol(metrics: Sequence[Metric], extractor: str, texts: Sequence[str]) -
 
 def summary_caption(study: Study) -> str:
     """What the columns are, as far as they are there."""
-    names = [f"{metric.name} is the {metric.long_name} to real images" for metric in study.metrics]
-    told = f" {listed(names)}." if names else ""
+    names = [f"{metric.name} is the {metric.long_name}" for metric in study.metrics]
+    told = f" {listed(names)}, to real images." if names else ""
     if any(experiment.score(LABEL_ACCURACY) for experiment in study.experiments):
         told += " Class asked is the share of samples that are recognised as the class they were asked for."
     return f"Each model after its last epoch.{told}{best_in_bold(study)}"

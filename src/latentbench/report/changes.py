@@ -175,7 +175,7 @@ def _code(key: str) -> str:
 def _value(key: str, settings: Mapping[str, str]) -> str:
     value = settings.get(key, "None")
     if value != "None":
-        return _SWITCHES.get(value, value)
+        return _SWITCHES.get(value, value.replace("_", "-"))
     if key == "model.discriminator_learning_rate":
         return f"{settings.get('model.learning_rate')}, the generator's,"
     return _OPEN.get(key, "none")
