@@ -85,7 +85,7 @@ def test_an_equal_pace_is_not_told(make_study):
         ({"initialisation": "orthogonal"}, "`initialisation` orthogonal instead of dcgan [@saxe2014]:"),
         ({"initialisation": "default"}, "`initialisation` default instead of dcgan:"),
         ({"discriminator_learning_rate": 4e-4}, "0.0004 instead of 0.0002, the generator's [@heusel2017]:"),
-        ({"spectral_norm": True}, "`spectral_norm` on instead of off [@miyato2018]:"),
+        ({"spectral_norm": True}, "`spectral_norm` yes instead of no [@miyato2018]:"),
         ({"loss": "hinge"}, "`loss` hinge instead of non-saturating [@lim2017]:"),
     ],
 )

@@ -10,6 +10,7 @@ from latentbench.report.quantities import listed
 from latentbench.report.ranking import Ranked, margin, primary, rank, tied, written_gap, written_margin
 from latentbench.report.results import Contender, Experiment, Study
 from latentbench.report.tables import (
+    NONE,
     Column,
     distance_column,
     flatten,
@@ -53,7 +54,6 @@ _OF_GANS = {"model.network"}
 
 # What stands for a setting that is left open.
 _OPEN = {"model.decoder_std": "1.0"}
-_SWITCHES = {"True": "on", "False": "off"}
 
 _EQUAL_PACE = 0.2  # of an epoch's time, which varies from run to run
 
@@ -173,12 +173,12 @@ def _code(key: str) -> str:
 
 
 def _value(key: str, settings: Mapping[str, str]) -> str:
-    value = settings.get(key, "None")
-    if value != "None":
-        return _SWITCHES.get(value, value.replace("_", "-"))
+    value = settings.get(key, NONE)
+    if value != NONE:
+        return value.replace("_", "-")
     if key == "model.discriminator_learning_rate":
         return f"{settings.get('model.learning_rate')}, the generator's,"
-    return _OPEN.get(key, "none")
+    return _OPEN.get(key, NONE)
 
 
 def _rule(changes: Sequence[Change]) -> str:

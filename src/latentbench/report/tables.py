@@ -15,6 +15,7 @@ from latentbench.report.results import LABEL_ACCURACY, Contender, Experiment, Me
 from latentbench.report.show import Table
 
 ABSENT = "–"
+NONE = "none"  # of a setting that is left open
 _WIDE = 1_000  # of largest to smallest
 
 
@@ -213,5 +214,5 @@ def _setting(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_setting, value))
     if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
+        return {None: NONE, True: "yes", False: "no"}[value]
     return np.format_float_positional(value, trim="0") if isinstance(value, float) else str(value)
