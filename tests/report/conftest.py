@@ -45,6 +45,12 @@ SIX = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)} | {
     f"{CONDITIONAL}{name}": (mean, 0.2) for name, mean in (("vae", 25.0), ("dcgan", 18.0), ("wgan-gp", 11.0))
 }
 SCORES = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)}
+# More models than there are colours, or places on a page: `vae_1` is like `vae`, and as large as no other.
+MANY = {
+    f"{name}{more}": (mean + place, 0.2)
+    for place, more in enumerate(("", "_1", "_2"))
+    for name, (mean, _) in SIX.items()
+}
 
 MakeStudy = Callable[..., Path]
 
@@ -72,7 +78,7 @@ def make_study(tmp_path: Path) -> MakeStudy:
 
 def write_study(folder: Path, names: list[str]) -> None:
     models = {
-        name: {"objective": kind_of(name).replace("-", "_"), "latent_dim": 32}
+        name: {"objective": kind_of(name).replace("-", "_"), "latent_dim": 32 + int(name.partition("_")[2] or 0)}
         | ({"condition": "class"} if name.startswith(CONDITIONAL) else {})
         for name in names
     }
@@ -98,7 +104,7 @@ def write_study(folder: Path, names: list[str]) -> None:
 
 
 def kind_of(name: str) -> str:
-    return name.removeprefix(CONDITIONAL)
+    return name.removeprefix(CONDITIONAL).partition("_")[0]
 
 
 def make_repeats(folder: Path, first: str, *others: str) -> None:
@@ -113,7 +119,7 @@ def write_training(folder: Path, *, seconds: float) -> None:
         {"epoch": epoch, "step": 100 * epoch, "images": 6400 * epoch, "seconds": seconds * epoch}
         | {"images_per_second": 6400 / seconds, "peak_memory_mb": 900.0}
         | {
-            term: (place + 1) * 10 / epoch
+            term: (place + 1) * (0.1 if "accuracy" in term else 10) / epoch
             for place, term in enumerate(TERMS[kind_of(folder.name)] + WATCHED[kind_of(folder.name)])
         }
         for epoch in range(1, EPOCHS + 1)
@@ -238,19 +244,34 @@ def keep_arrays(path: Path, *names: str) -> None:
     write_arrays(path, {name: array for name, array in read_arrays(path).items() if name in names})
 
 
-def words_of(drawing: Drawing) -> set[str]:
+def figures_of(drawing: Drawing) -> list[Figure]:
     assert drawing.figure is not None
-    return {text.get_text() for text in drawing.figure.findobj(Text)}
+    return [drawing.figure, *drawing.continued]
+
+
+def words_of(drawing: Drawing) -> set[str]:
+    return {text.get_text() for figure in figures_of(drawing) for text in figure.findobj(Text)}
 
 
 def images_drawn(drawing: Drawing) -> list[Array]:
-    assert drawing.figure is not None
-    return [np.asarray(image.get_array()) for axes in drawing.figure.axes for image in axes.images]
+    return [
+        np.asarray(image.get_array()) for figure in figures_of(drawing) for axes in figure.axes for image in axes.images
+    ]
+
+
+def give_datasets(folder: Path, **datasets: str) -> None:
+    """Put experiments on other datasets than the study's one."""
+    names = ["glyphs", *dict.fromkeys(datasets.values())]
+    write_yaml(folder / "study.yaml", read_yaml(folder / "study.yaml") | {"datasets": names})
+    for name, dataset in datasets.items():
+        path = folder / name.replace("_", "-") / "config.yaml"
+        write_yaml(path, read_yaml(path) | {"dataset": dataset})
 
 
 def assert_on_the_page(figure: Figure) -> None:
     """All words but tick labels, which are left to matplotlib: it keeps some that it does not show."""
     figure.draw_without_rendering()
+    assert all(axes.get_position().x1 <= 1 + 1e-6 for axes in figure.axes)
     written = [*figure.texts, *(text for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title))]
     for text in written:
         if text.get_text():

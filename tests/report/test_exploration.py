@@ -11,7 +11,7 @@ from latentbench.errors import ArtifactError
 from latentbench.report import codes, mosaics, paths, reconstruction, surroundings, tables, words
 from latentbench.report.results import open_study
 from latentbench.report.style import to_svg
-from tests.report.conftest import SIX, assert_on_the_page, change, words_of
+from tests.report.conftest import SIX, assert_on_the_page, change, give_datasets, words_of
 from tests.report.imagined import CLASSES
 from tests.report.test_tables import column
 
@@ -89,7 +89,7 @@ def test_random_embedding_is_named_by_its_nearest_label_and_what_is_seen(make_st
     folder = make_study({"conditional-dcgan": (12.0, None)})
     study = open_study(folder)
     shown = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(surroundings.random_embeddings(study))}
-    assert "near automobile (0.6)\nseen as automobile 70 %" in shown
+    assert "near automobile (0.6)\n70 % seen as automobile" in shown
     agreement = surroundings.embedding_agreement(study).replace("\N{NO-BREAK SPACE}", " ")
     assert agreement == "The classifier sees the class of the nearest label in 70 % of the images of conditional-dcgan."
     change(folder / "conditional-dcgan" / EXPLORATION, embedding_agreement=None)
@@ -150,7 +150,15 @@ def test_a_study_whose_reconstructions_were_not_measured_says_nothing_of_them(ma
 
 def test_best_and_worst_have_their_errors(make_study):
     drawing = reconstruction.best_and_worst(open_study(make_study({"vae": (12.0, None)})))
-    assert {"1.0", "2.0", "90", "50", "real", "model"} <= words_of(drawing)
+    assert {"1.0", "2.0", "90", "50", "real", "model", "vae (of 1,000 images)"} <= words_of(drawing)
+
+
+def test_errors_beside_one_another_have_the_same_decimals(make_study):
+    folder = make_study({"vae": (12.0, None)})
+    arrays = read_arrays(folder / "vae" / EXPLORED)
+    write_arrays(folder / "vae" / EXPLORED, arrays | {"best_errors": np.array([0.00996, 0.011, 0.014, 0.2, 0.2, 0.2])})
+    drawn = words_of(reconstruction.best_and_worst(open_study(folder)))
+    assert {"10.0", "11.0", "14.0", "200.0"} <= drawn
 
 
 def test_too_few_images_for_a_best_and_a_worst_are_no_picture(make_study):
@@ -171,6 +179,28 @@ def test_inversion_is_drawn_by_its_median(make_study):
     assert axes.lines[0].get_xdata()[-1] == 200
 
 
+def test_inversions_on_other_datasets_have_a_panel_of_their_own(make_study):
+    folder = make_study({"dcgan": (12.0, None), "wgan-gp": (13.0, None), "conditional-dcgan": (14.0, None)})
+    [alone] = reconstruction.inversion_curves(open_study(folder)).figure.axes
+    assert len(alone.collections) == 3
+    assert alone.get_title(loc="left") == ""
+    give_datasets(folder, wgan_gp="others")
+    panels = reconstruction.inversion_curves(open_study(folder)).figure.axes
+    assert {axes.get_title(loc="left"): len(axes.collections) for axes in panels} == {"glyphs": 2, "others": 1}
+
+
+def test_the_pairs_that_are_shown_are_counted(make_study):
+    folder = make_study()
+    assert paths.scope(open_study(folder)) == "2 of 6 pairs are shown, the first and the last among them."
+    give_datasets(folder, wgan_gp="others")
+    assert "2 of 6 or 3 of 6 pairs of each dataset are shown" in paths.scope(open_study(folder))
+
+
+def test_means_of_models_that_have_one_each_stand_in_a_row(make_study):
+    [axes] = surroundings.means(open_study(make_study({"dcgan": (1.0, None), "wgan-gp": (2.0, None)}))).figure.axes
+    assert {text.get_text() for text in axes.texts} == {"dcgan", "wgan-gp", "zero"}
+
+
 def test_usage_falls_and_is_counted(make_study):
     folder = make_study()
     study = open_study(folder)
@@ -188,5 +218,7 @@ def test_usage_falls_and_is_counted(make_study):
 
 
 def test_maps_name_classes_and_variances(make_study):
-    drawn = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(codes.maps(open_study(make_study())))}
-    assert {"1st component (21 %)", "2nd component (12 %)", "t-SNE", "automobile"} <= drawn
+    drawing = codes.maps(open_study(make_study()))
+    drawn = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(drawing)}
+    assert {"1st component (21 %)", "2nd component (12 %)", "t-SNE", *CLASSES} <= drawn
+    assert not any(axes.texts for axes in drawing.figure.axes)  # of what the legend says

@@ -4,16 +4,44 @@ from __future__ import annotations
 
 import re
 import shutil
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
-from latentbench.report import figures, lines, mosaics, paths, tiles
+from latentbench.artifacts.files import read_csv, write_csv
+from latentbench.report import (
+    classes,
+    codes,
+    data,
+    discriminators,
+    evolution,
+    figures,
+    lines,
+    memory,
+    mosaics,
+    paths,
+    reconstruction,
+    surroundings,
+    tiles,
+)
 from latentbench.report.results import open_study
-from latentbench.report.style import COLOURS, colour_of, marker_of, to_svg
-from tests.report.conftest import make_repeats
+from latentbench.report.style import COLOURS, TALLEST, WIDTH, colour_of, dashes_of, marker_of, pages, to_svg
+from tests.report.conftest import (
+    CONDITIONAL,
+    MANY,
+    change,
+    figures_of,
+    give_datasets,
+    make_repeats,
+    words_of,
+    write_pictures,
+)
+
+ROOT = Path(__file__).parents[2]
 
 HISTORIES = (figures.loss_curves, figures.split_curves, figures.gradient_curves)
 
@@ -61,8 +89,88 @@ def test_a_model_keeps_its_colour_in_every_figure(make_study):
         assert [colour for colour in COLOURS if colour in svg] == list(COLOURS[:3])
 
 
-def test_more_models_than_colours_differ_by_marker():
-    assert len({(colour_of(index), marker_of(index)) for index in range(2 * len(COLOURS))}) == 2 * len(COLOURS)
+def test_more_models_than_colours_differ_by_marker_and_dashes():
+    for other in (marker_of, dashes_of):
+        assert len({(colour_of(index), other(index)) for index in range(2 * len(COLOURS))}) == 2 * len(COLOURS)
+
+
+def test_the_page_has_each_colour_by_day_and_another_by_night():
+    """A line needs a contrast of 3:1 to what it is drawn on; the palest falls a little short of it by day."""
+    day, night = (ROOT / "report" / "style.css").read_text().split("prefers-color-scheme: dark")
+    papers = [re.findall(r"--paper: (#\w{6})", css)[0] for css in (day, night)]
+    inks = [dict(re.findall(r"(--model-\d+): (#\w{6})", css)) for css in (day, night)]
+    assert list(inks[0].values()) == list(COLOURS)
+    assert inks[1].keys() == inks[0].keys()
+    for paper, colours, least in zip(papers, inks, (2.8, 4.5), strict=True):
+        assert min(contrast(paper, colour) for colour in colours.values()) > least
+
+
+def contrast(one: str, other: str) -> float:
+    """Of the relative luminances, as WCAG 2 has it."""
+    high, low = sorted(map(luminance, (one, other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    shares = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_colours_are_given_dataset_by_dataset(make_study):
+    folder = make_study()
+    give_datasets(folder, wgan_gp="others")
+    assert {e.name: e.index for e in open_study(folder).experiments} == {"vae": 0, "dcgan": 1, "wgan-gp": 0}
+
+
+def test_pages_are_as_few_as_can_be_and_about_equally_full():
+    assert pages([1.0] * 6, tallest=7.0) == [slice(0, 6)]
+    assert pages([1.0] * 10, tallest=7.0) == [slice(0, 5), slice(5, 10)]
+    assert pages([9.0, 1.0, 1.0], tallest=7.0) == [slice(0, 1), slice(1, 3)]
+    assert pages([3.0, 3.0, 4.0], tallest=7.0) == [slice(0, 2), slice(2, 3)]
+
+
+OF_MANY = (
+    *(figures.metric_curves, figures.sample_size_curves, *HISTORIES),
+    *(evolution.samples_by_epoch, evolution.reconstructions_by_epoch, evolution.iteration_curves),
+    *(mosaics.samples, mosaics.reconstructions, reconstruction.best_and_worst, reconstruction.inversion_curves),
+    *(paths.interpolations, surroundings.truncated, surroundings.means, surroundings.scaled),
+    *(surroundings.noise_around_mean, surroundings.noise_around_labels, surroundings.random_embeddings),
+    *(surroundings.walks, codes.usage, memory.copies, classes.samples_by_class, discriminators.score_histograms),
+)
+
+
+@pytest.fixture
+def many(make_study):
+    """The results of many models, with their pictures."""
+    folder = make_study(MANY)
+    for name in MANY:
+        write_pictures(folder / name, [1, 2, 4], columns=12 if name.startswith(CONDITIONAL) else 8)
+    return open_study(folder)
+
+
+def test_of_many_models_no_figure_is_shrunk_to_fit_a_page(many):
+    """Figures are set 166 mm wide on paper, which leaves 6.1 of 5.5 points."""
+    for draw in (*OF_MANY, data.samples):
+        drawing = draw(many)
+        for figure in figures_of(drawing):
+            assert figure.get_size_inches()[0] == WIDTH
+            assert figure.get_size_inches()[1] <= TALLEST + 0.1, draw
+            texts = [text for text in figure.findobj(Text) if text.get_text()]
+            assert min(text.get_fontsize() for text in texts) >= 6.1, draw
+
+
+def test_figures_together_show_every_model_once(many):
+    for draw in (evolution.samples_by_epoch, surroundings.truncated, figures.loss_curves):
+        drawing = draw(many)
+        titles = [
+            text.get_text()
+            for figure in figures_of(drawing)
+            for text in figure.findobj(Text)
+            if text.get_text() in MANY
+        ]
+        assert len(drawing.continued) >= 1
+        assert titles == [name for name in MANY if name in titles] == list(MANY)
 
 
 def test_same_figure_same_bytes_and_nothing_to_fetch(make_study):
@@ -176,5 +284,70 @@ def test_long_names_fit_beside_and_over_their_images(make_study):
         assert all(extent.width <= 0.36 * figure.bbox.width for extent in extents)
 
 
-def words_of(drawing) -> set[str]:
-    return {text.get_text() for text in drawing.figure.findobj(Text)}
+def ends_of(axes) -> list[Annotation]:
+    return [text for text in axes.texts if isinstance(text, Annotation)]
+
+
+def test_leaders_end_at_the_left_of_their_names_and_do_not_cross(make_study):
+    scores = {name: (20.0 + place / 100, 0.1) for place, name in enumerate(MANY)}
+    axes = figures.metric_curves(open_study(make_study(scores))).figure.axes[0]
+    ends = sorted(ends_of(axes), key=lambda end: end.xy[1])
+    assert len(ends) >= len(MANY)
+    assert all(low.xyann[1] < high.xyann[1] for low, high in pairwise(ends))
+    assert {end.xy[0] for end in ends} == {1.0}
+    assert {end.arrow_patch.get_visible() for end in ends} == {True}
+    assert {end._arrow_relpos for end in ends} == {(0, 0.5)}
+
+
+def test_names_stand_where_curves_end_together(make_study):
+    by_epoch, by_time, *_ = figures.metric_curves(open_study(make_study())).figure.axes
+    assert {end.get_text() for end in ends_of(by_epoch)} >= {"vae", "dcgan", "wgan-gp"}
+    assert ends_of(by_time) == []
+
+
+def test_a_floor_far_below_all_curves_is_written_at_the_lower_edge(make_study):
+    folder = make_study()
+    near = figures.metric_curves(open_study(folder)).figure.axes[0]
+    assert near.get_ylim()[0] < 1.5
+    assert "real images" in {end.get_text() for end in ends_of(near)}
+    for path in folder.glob("*/metrics.json"):
+        change(path, floor={"fcd": 1e-4}, halves={"fcd": -0.002, "num_images": 5000})
+    far = figures.metric_curves(open_study(folder)).figure.axes[0]
+    assert far.get_ylim()[0] > 1.5
+    written = {text.get_text().replace("\N{NO-BREAK SPACE}", " ") for text in far.texts}
+    assert "↓ real images 0.000100, two halves −0.00200" in written
+
+
+def test_errors_while_training_are_drawn_of_pixels_from_zero_to_one(make_study):
+    folder = make_study({"vae": (12.0, None)})
+    path = folder / "vae" / "history.csv"
+    rows = read_csv(path)
+    kept = [{key: value for key, value in row.items() if "bits" not in key} | {"test_mse": "0.4"} for row in rows]
+    write_csv(path, kept, columns=list(kept[0]))
+    [axes] = figures.split_curves(open_study(folder)).figure.axes
+    assert axes.get_ylabel() == "MSE"
+    assert axes.lines[1].get_ydata() == pytest.approx([0.1] * len(rows))
+
+
+def test_shares_end_at_one(make_study):
+    folder = make_study({"dcgan": (12.0, None)})
+    path = folder / "dcgan" / "history.csv"
+    rows = [row | {"test_accuracy_fake": "1.0"} for row in read_csv(path)]
+    write_csv(path, rows, columns=list(rows[0]))
+    [axes] = figures.split_curves(open_study(folder)).figure.axes
+    assert axes.get_ylim()[1] == 1.0
+
+
+def test_what_both_splits_tell_is_said_of_the_kinds_that_there_are(make_study):
+    everyone = figures.split_caption(open_study(make_study()))
+    for words in ("discriminator", "critic", "VAE", "generated images (dotted)", "up to 1,000"):
+        assert words in everyone
+    assert "autoencoder" not in everyone
+    alone = figures.split_caption(open_study(make_study({"wgan-gp": (12.0, None)})))
+    assert "critic" in alone
+    assert not {"VAE", "discriminator", "generated"} & set(re.findall(r"\w+", alone))
+
+
+def test_numbers_of_samples_are_halved_from_tick_to_tick(make_study):
+    axes = figures.sample_size_curves(open_study(make_study())).figure.axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["∞", "5,000", "2,500", "1,250"]

@@ -38,3 +38,19 @@ def test_note_is_read_once_in_a_section(shown):
         for _ in range(2):
             page.figure("nothing", Drawing(None, notes=["There is none."]), "Caption.")
     assert shown == ["## One", "*There is none.*", "## Other", "*There is none.*"]
+
+
+def test_what_continues_a_figure_has_the_next_number(shown):
+    page = Page("4")
+    page.figure("long", Drawing(Figure(), continued=[Figure(), Figure()]), "Caption.")
+    page.figure("next", Drawing(Figure()), "Another.")
+    page.figure("long", Drawing(Figure(), continued=[Figure()]), "Caption.")
+    assert [text for text in shown if text != "figure"] == [
+        "**Figure 4.1.** Caption.",
+        "**Figure 4.2.** Figure 4.1, continued.",
+        "**Figure 4.3.** Figure 4.1, continued.",
+        "**Figure 4.4.** Another.",
+        "**Figure 4.1.** Caption.",
+        "**Figure 4.2.** Figure 4.1, continued.",
+    ]
+    assert shown.count("figure") == 6

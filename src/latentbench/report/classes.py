@@ -13,7 +13,7 @@ from latentbench.report.results import LABEL_ACCURACY, Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import INK, colour_of, house_style
 from latentbench.report.tables import ABSENT, pipe_table
-from latentbench.report.tiles import Panel, panels_figure
+from latentbench.report.tiles import Panel, panels_figures
 
 # Images of a class, by how many models stand beside one another.
 _COLUMNS = {1: 10, 2: 8, 3: 7}
@@ -29,15 +29,15 @@ def samples_by_class(study: Study) -> Drawing:
     if not present:
         return Drawing(None, notes=notes)
     across = min(3, 1 + len(present))
-    panels = []
+    groups = []
     for dataset, experiments in study.by_dataset().items():
         where = f" of {dataset}" if len(study.by_dataset()) > 1 else ""
         here = [e for e in experiments if e in present]
-        panels += [_real_panel(e, f"real images{where}", _COLUMNS[across]) for e in here if "data" in _facts(e)][:1]
-        panels += [_panel(experiment, _COLUMNS[across]) for experiment in here]
+        real = [_real_panel(e, f"real images{where}", _COLUMNS[across]) for e in here if "data" in _facts(e)][:1]
+        groups.append([*real, *(_panel(experiment, _COLUMNS[across]) for experiment in here)])
     with house_style():
-        figure = panels_figure(panels, across=across)
-    return Drawing(figure, f"Real images and samples by class, of {names(present)}.", notes)
+        figure, *others = panels_figures(groups, across=across)
+    return Drawing(figure, f"Real images and samples by class, of {names(present)}.", notes, others)
 
 
 def class_tables(study: Study) -> list[tuple[str, Table, str]]:

@@ -16,7 +16,6 @@ from matplotlib.ticker import MaxNLocator
 from latentbench.report.lines import ROW_HEIGHT, label_ends, scale_y
 from latentbench.report.mosaics import names
 from latentbench.report.quantities import NBSP
-from latentbench.report.reading import Array
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing
 from latentbench.report.style import (
@@ -25,9 +24,9 @@ from latentbench.report.style import (
     SMALL_SIZE,
     WIDTH,
     colour_of,
+    dashes_of,
     fitting_size,
     house_style,
-    text_width,
 )
 
 _MAPS = ("pca", "tsne")
@@ -44,7 +43,7 @@ def maps(study: Study) -> Drawing:
     legend = 0.35 * any(map(_class_names, present))
     with house_style():
         height = (0.35 + WIDTH / (2 * across)) * rows
-        layout = ConstrainedLayoutEngine(rect=(0, legend / (legend + height), 1, height / (legend + height)))
+        layout = ConstrainedLayoutEngine(w_pad=0.1, rect=(0, legend / (legend + height), 1, height / (legend + height)))
         figure = Figure(figsize=(WIDTH, height + legend), layout=layout)
         grid = figure.subplots(rows, 2 * across, squeeze=False).reshape(-1, 2)
         for experiment, pair in zip(present, grid, strict=False):
@@ -76,6 +75,11 @@ def usage(study: Study) -> Drawing:
             axes.set_title(title)
             axes.set_xlabel("dimensions, most used first")
     return Drawing(figure, f"How much each dimension of the codes is used, by {names(present)}.", notes)
+
+
+def has_divergence(study: Study) -> bool:
+    """Whether some model has a divergence of each dimension from the prior."""
+    return any("usage_kl" in experiment.explored for experiment in study.experiments)
 
 
 def active_units(study: Study) -> str:
@@ -123,29 +127,6 @@ def _map(axes: Axes, experiment: Experiment, kind: str, *, across: int) -> None:
         )
     else:
         axes.set_xlabel("t-SNE", fontsize=SMALL_SIZE)
-    if known and kind == "tsne":
-        _name_classes(axes, places, labels, _class_names(experiment), inches=inches)
-
-
-def _name_classes(axes: Axes, places: Array, labels: Array, known: Sequence[str], *, inches: float) -> None:
-    """Names at the medians of their classes, as many as do not touch; the legend has them all.
-
-    The map is `inches` wide and high.
-    """
-    span = np.ptp(places, axis=0) + 1e-9
-    taken: list[tuple[Array, float]] = []
-    for label, name in enumerate(known):
-        own = places[labels == label]
-        if not len(own):
-            continue
-        middle, width = np.median(own, axis=0), text_width(name, size=SMALL_SIZE) + 0.03
-        apart = [inches * np.abs(middle - other) / span for other, _ in taken]
-        if any(x < (width + wide) / 2 and y < 0.13 for (x, y), (_, wide) in zip(apart, taken, strict=True)):
-            continue
-        taken.append((middle, width))
-        axes.text(
-            float(middle[0]), float(middle[1]), name, ha="center", va="center", fontsize=SMALL_SIZE, fontweight="bold"
-        )
 
 
 def _legend(figure: Figure, present: Sequence[Experiment]) -> None:
@@ -171,7 +152,8 @@ def _usage_panel(axes: Axes, name: str, experiments: Sequence[Experiment]) -> No
     ends, values = [], []
     for experiment in experiments:
         line = np.sort(experiment.explored[name].astype(float))[::-1]
-        axes.plot(np.arange(1, len(line) + 1), line, color=colour_of(experiment.index))
+        style: dict[str, Any] = {"color": colour_of(experiment.index), "linestyle": dashes_of(experiment.index)}
+        axes.plot(np.arange(1, len(line) + 1), line, **style)
         ends.append((experiment.name, colour_of(experiment.index), float(len(line)), float(line[-1])))
         values += line.tolist()
     axes.set_xlim(left=1)
@@ -181,4 +163,4 @@ def _usage_panel(axes: Axes, name: str, experiments: Sequence[Experiment]) -> No
     if name == "usage_variance" and active is not None and min(values) < active:
         axes.axhline(active, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate("used above", (1, active), (2, 2), textcoords="offset points", color=MUTED, fontsize=SMALL_SIZE)
-    label_ends(axes, ends, size=SMALL_SIZE, height=0.8 * ROW_HEIGHT)
+    label_ends(axes, ends, size=SMALL_SIZE)

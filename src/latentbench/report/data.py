@@ -14,7 +14,7 @@ from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import INK, house_style
 from latentbench.report.tables import ABSENT, pipe_table
-from latentbench.report.tiles import Images, Panel, panels_figure
+from latentbench.report.tiles import Images, Panel, panels_figures
 
 _MOST_CLASSES, _FIRST_CLASSES = 26, 20  # all are shown up to so many; of more the first
 _MOST_ROWS = 8  # classes that have a row each; more have a column each
@@ -128,8 +128,8 @@ def _drawn(study: Study, panel: Callable[[Experiment, bool], Panel], what: str) 
         return Drawing(None, notes=notes)
     panels = [panel(experiment, len(study.by_dataset()) > 1) for experiment in chosen.values()]
     with house_style():
-        figure = panels_figure(panels, across=1)
-    return Drawing(figure, f"{what}, of {', '.join(chosen)}.", notes)
+        figure, *others = panels_figures([panels], across=1)
+    return Drawing(figure, f"{what}, of {', '.join(chosen)}.", notes, others)
 
 
 def _described(study: Study) -> tuple[dict[str, Mapping[str, Any]], list[str]]:

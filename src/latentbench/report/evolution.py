@@ -14,19 +14,20 @@ from matplotlib.figure import Figure
 from latentbench.artifacts.layout import EVOLUTION, ITERATIONS, MOSAIC_GAP, RECONSTRUCTIONS, samples_path
 from latentbench.config.models import encodes
 from latentbench.errors import ArtifactError
-from latentbench.report.lines import DASHES, label_ends, name_panel, panels_of_curves, scale_y
+from latentbench.report.lines import NAMES_SIZE, label_ends, name_panel, panels_of_curves, scale_y
 from latentbench.report.mosaics import names
 from latentbench.report.quantities import listed, written_term
 from latentbench.report.reading import read_numbers, read_picture
 from latentbench.report.results import Experiment, Study, loss_terms
 from latentbench.report.show import Animation, Drawing
-from latentbench.report.style import MUTED, SMALL_SIZE, WIDTH, colour_of, house_style
-from latentbench.report.tiles import APART, TITLE_HEIGHT, Images, Panel, draw, image_axes, panels_figure, tile
+from latentbench.report.style import DASHES, MUTED, SMALL_SIZE, TALLEST, WIDTH, colour_of, house_style, pages
+from latentbench.report.tiles import APART, TITLE_HEIGHT, Images, Panel, draw, image_axes, panels_figures, tile
 
 _MOST_CHECKPOINTS = 5
 _FEWEST_PLACES = 3  # beside one another: fewer checkpoints do not get larger
 _MOST_COLUMNS, _MOST_KINDS = 8, 10  # of a checkpoint's samples, without labels and with
-_MANY_MODELS, _MOST_ROWS, _FEWER_ROWS = 4, 8, 4  # from so many models on there are fewer rows, to stay on a page
+_ROWS = {3: 8, 8: 4}  # of samples, of up to so many models; of more:
+_FEWEST_ROWS = 2
 _LINE = 0.2  # inches, of the words under a picture
 _MOST_EPOCHS = 8
 _MOST_POINTS = 1_000  # of a curve; of more, neighbours are drawn as their mean
@@ -40,18 +41,19 @@ T = TypeVar("T")
 def samples_by_epoch(study: Study) -> Drawing:
     """The samples of the same latents at the checkpoints, a row per model."""
 
-    few = len(study.experiments) < _MANY_MODELS
+    number = next((rows for most, rows in _ROWS.items() if len(study.experiments) <= most), _FEWEST_ROWS)
 
     def read(experiment: Experiment) -> dict[int, Images]:
-        return _samples(experiment, _MOST_ROWS if few else _FEWER_ROWS)
+        return _samples(experiment, number)
 
     rows, notes = _read(study.experiments, "samples/epoch-*.png", lambda e: bool(_checkpoints(e)), read)
     if not rows:
         return Drawing(None, notes=notes)
     with house_style():
-        figure = _epochs_figure(rows)
+        figure, *others = _epochs_figures(rows)
     told = names([experiment for experiment, _ in rows])
-    return Drawing(figure, f"Samples of the same latents at checkpoints, from the first to the last, of {told}.", notes)
+    what = "Samples of the same latents at checkpoints, from the first to the last, of"
+    return Drawing(figure, f"{what} {told}.", notes, others)
 
 
 def reconstructions_by_epoch(study: Study) -> Drawing:
@@ -63,10 +65,10 @@ def reconstructions_by_epoch(study: Study) -> Drawing:
         return Drawing(None, notes=notes)
     across = min(2, len(panels))
     with house_style():
-        figure = panels_figure([panel for _, panel in panels], across=across)
+        figure, *others = panels_figures([[panel for _, panel in panels]], across=across)
     told = names([experiment for experiment, _ in panels])
     what = "Test images, and under them their reconstructions after more and more epochs, by"
-    return Drawing(figure, f"{what} {told}.", notes)
+    return Drawing(figure, f"{what} {told}.", notes, others)
 
 
 def iteration_curves(study: Study) -> Drawing:
@@ -80,10 +82,10 @@ def iteration_curves(study: Study) -> Drawing:
     if not panels:
         return Drawing(None, notes=notes)
     with house_style():
-        figure, grid = panels_of_curves(len(panels))
+        (figure, *others), grid = panels_of_curves(len(panels))
         for (experiment, rows), axes in zip(panels, grid, strict=True):
             _iterations_panel(axes, experiment, rows)
-    return Drawing(figure, f"Loss terms against steps, a panel for each of {len(panels)} models.", notes)
+    return Drawing(figure, f"Loss terms against steps, a panel for each of {len(panels)} models.", notes, others)
 
 
 def animation(experiment: Experiment) -> Animation:
@@ -208,24 +210,43 @@ def _cut(path: Path, side: int, *, gap: int) -> Images:
     return places[:, :side, :, :side].swapaxes(1, 2)
 
 
-def _epochs_figure(rows: Sequence[tuple[Experiment, Mapping[int, Images]]]) -> Figure:
-    """Under each model's name its mosaics side by side, with the epoch under each."""
+def _epochs_figures(rows: Sequence[tuple[Experiment, Mapping[int, Images]]]) -> list[Figure]:
+    """Under each model's name its mosaics side by side, under the epochs: once, where they are the same for all."""
     across = max(_FEWEST_PLACES, *(len(mosaics) for _, mosaics in rows))
     width = (WIDTH - (across - 1) * APART) / across
-    heights = [max(width * each.shape[0] / each.shape[1] for each in mosaics.values()) for _, mosaics in rows]
-    total = sum(heights) + len(rows) * (TITLE_HEIGHT + _LINE)
+    once = all(mosaics.keys() == rows[0][1].keys() for _, mosaics in rows)
+    heights = [_epochs_height(mosaics, width) + TITLE_HEIGHT for _, mosaics in rows]
+    if not once:
+        heights = [height + _LINE for height in heights]
+    return [
+        _epochs_figure(rows[run], heights[run], width=width, once=once)
+        for run in pages(heights, tallest=TALLEST - _LINE * once)
+    ]
+
+
+def _epochs_height(mosaics: Mapping[int, Images], width: float) -> float:
+    return max(float(width * each.shape[0] / each.shape[1]) for each in mosaics.values())
+
+
+def _epochs_figure(
+    rows: Sequence[tuple[Experiment, Mapping[int, Images]]], heights: Sequence[float], *, width: float, once: bool
+) -> Figure:
+    total = sum(heights) + _LINE * once
     figure = Figure(figsize=(WIDTH, total))
-    top = total
-    for (experiment, mosaics), height in zip(rows, heights, strict=True):
-        top -= TITLE_HEIGHT + height
+    top = total - _LINE * once
+    for row, ((experiment, mosaics), height) in enumerate(zip(rows, heights, strict=True)):
+        figure.text(
+            0, (top - _LINE) / total, experiment.name, color=colour_of(experiment.index), fontsize=9, fontweight="bold"
+        )
+        headed = row == 0 or not once
+        below = top - height
         for place, (epoch, mosaic) in enumerate(mosaics.items()):
-            axes = image_axes(figure, (place * (width + APART), top, width, height))
-            draw(axes, mosaic)
-            if place == 0:
-                axes.set_title(experiment.name, color=colour_of(experiment.index), pad=4)
-            below: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "xytext": (0, -3)}
-            axes.annotate(f"epoch {epoch}", (0.5, 0), ha="center", va="top", color=MUTED, fontsize=SMALL_SIZE, **below)
-        top -= _LINE
+            left = place * (width + APART)
+            draw(image_axes(figure, (left, below, width, _epochs_height({epoch: mosaic}, width))), mosaic)
+            if headed:
+                x, y = (left + width / 2) / WIDTH, (top + 0.05 if once else top - TITLE_HEIGHT - _LINE + 0.05) / total
+                figure.text(x, y, f"epoch {epoch}", ha="center", color=MUTED, fontsize=SMALL_SIZE)
+        top = below
     return figure
 
 
@@ -250,7 +271,7 @@ def _iterations_panel(axes: Axes, experiment: Experiment, rows: Iterations) -> N
     name_panel(axes, experiment.name, colour, against="steps")
     axes.set_xlim(left=0)
     scale_y(axes, drawn)
-    label_ends(axes, ends, size=7)
+    label_ends(axes, ends, size=NAMES_SIZE)
 
 
 def _terms(rows: Iterations) -> list[str]:

@@ -4,30 +4,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
-from latentbench.report.style import WIDTH
+from latentbench.report.style import TALLEST, WIDTH, pages
 
-DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # of the lines of one colour
-ROW_HEIGHT = 2.0  # inches, of a row of panels with its words
+ROW_HEIGHT, _LEAST_ROW_HEIGHT = 2.0, 1.4  # inches, of a row of panels with its words; where there are many
+NAMES_SIZE = 7.0  # points, of many names at the ends of lines
 _LOG_FROM = 10  # a logarithmic axis from this ratio of largest to smallest on
 _SYMLOG_FROM, _SYMLOG_DEPTH = 100, 1e5  # with values below zero, of the largest to those; and how far down
+_PANEL_SHARE = 0.7  # of a row's height, the rest are words
+_LINE_SPACING = 1.25
+_LEADER = 0.16  # inches, from a panel to the names right of it
+
+SCALES = f"An axis is logarithmic where its values are positive and span a factor of {_LOG_FROM} or more."
 
 
-def panels_of_curves(number: int) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, at most three beside one another; to be made in the house style."""
+def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
+    """So many panels, at most three beside one another, on as many figures as pages are needed; to be made in the
+    house style."""
     columns = min(3, number)
     rows = math.ceil(number / columns)
-    figure = Figure(figsize=(WIDTH, 0.3 + ROW_HEIGHT * rows), layout=ConstrainedLayoutEngine(wspace=0.08))
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid[number:]:
+    height = min(ROW_HEIGHT, max(_LEAST_ROW_HEIGHT, (TALLEST - 0.3) / rows))
+    figures, panels = [], []
+    for run in pages([height] * rows, tallest=TALLEST - 0.3 + 1e-6):
+        figure = Figure(
+            figsize=(WIDTH, 0.3 + height * (run.stop - run.start)), layout=ConstrainedLayoutEngine(wspace=0.08)
+        )
+        figures.append(figure)
+        panels += list(figure.subplots(run.stop - run.start, columns, squeeze=False).ravel())
+    for axes in panels[number:]:
         axes.set_axis_off()
-    return figure, list(grid[:number])
+    return figures, panels[:number]
+
+
+def row_height(names: int) -> float:
+    """Inches of a row of panels beside which so many names find place."""
+    return max(ROW_HEIGHT, names * _LINE_SPACING * NAMES_SIZE / 72 / _PANEL_SHARE)
 
 
 def name_panel(axes: Axes, name: str, colour: str, *, against: str) -> None:
@@ -56,8 +76,14 @@ def spread_apart(places: Sequence[float], distance: float) -> list[float]:
     return [float(place) for place in result]
 
 
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether an axis of these values is: where positive ones span orders of magnitude."""
+    finite = [value for value in values if math.isfinite(value)]
+    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) >= _LOG_FROM
+
+
 def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> None:
-    """A logarithmic axis where positive values span orders of magnitude, with plain numbers either way.
+    """A logarithmic axis or one that is not, with plain numbers either way.
 
     Of unbiased `estimates` of what cannot be negative some may be: the axis is then linear about zero, as far as they
     reach.
@@ -70,7 +96,7 @@ def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> 
         axes.yaxis.set_major_locator(FixedLocator([0, *(10.0**exponent for exponent in exponents)]))
         _write_plainly(axes)
         return
-    if not finite or min(finite) <= 0 or max(finite) / min(finite) < _LOG_FROM:
+    if not is_logarithmic(finite):
         axes.yaxis.set_major_locator(MaxNLocator(5))
         return
     axes.set_yscale("log")
@@ -85,39 +111,40 @@ def _write_plainly(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def label_ends(
-    axes: Axes, ends: Sequence[tuple[str, str, float, float]], *, size: float = 8.5, height: float = 0.7 * ROW_HEIGHT
-) -> None:
-    """Write each name right of the panel at the height of its line's end, and lead the eye there.
-
-    `height` is that of the panel in inches: of a row the panel itself takes some 70 %, the rest are words.
-    """
+def label_ends(axes: Axes, ends: Sequence[tuple[str, str, float, float]], *, size: float = 8.5) -> None:
+    """Write each name right of the panel at the height of its line's end, and lead the eye there: level to the edge of
+    the panel, and from there to the left of the name, so that no leader crosses another. To be called last, as it
+    holds the axes to what is drawn."""
     ends = [end for end in ends if math.isfinite(end[3])]
     if not ends:
         return
     axes.autoscale_view()
     to_panel = axes.transScale + axes.transLimits
-    heights = [float(to_panel.transform((x, y))[1]) for _, _, x, y in ends]
-    line_height = 1.25 * size / (72 * height)
-    places = spread_apart(heights, line_height)
+    starts = [to_panel.transform((x if math.isfinite(x) else axes.get_xlim()[1], y)) for _, _, x, y in ends]
+    line_height = _LINE_SPACING * size / (72 * _panel_height(axes))
+    places = spread_apart([float(height) for _, height in starts], line_height)
     # Many names that end low or high stay beside their own panel.
     shift = max(0.0, -min(places)) - max(0.0, max(places) - 1)
-    for (name, colour, x, y), place in zip(ends, places, strict=True):
+    beside = axes.transAxes + ScaledTranslation(_LEADER, 0, axes.figure.dpi_scale_trans)
+    for (name, colour, _, _), (along, height), place in zip(ends, starts, places, strict=True):
+        thin: dict[str, Any] = {"color": colour, "linewidth": 0.5, "alpha": 0.6}
+        axes.add_artist(Line2D([min(along, 1.0), 1.0], [height, height], transform=axes.transAxes, **thin))
         axes.annotate(
             name,
-            xy=(x if math.isfinite(x) else axes.get_xlim()[1], y),
-            xytext=(1.03, place + shift),
-            textcoords="axes fraction",
+            xy=(1.0, height),
+            xycoords=axes.transAxes,
+            xytext=(1.0, place + shift),
+            textcoords=beside,
             va="center",
             color=colour,
             fontsize=size,
             annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.5,
-                "alpha": 0.6,
-                "shrinkA": 1,
-                "shrinkB": 3,
-            },
+            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0, **thin},
         )
+
+
+def _panel_height(axes: Axes) -> float:
+    """Inches, about: the layout decides when the figure is drawn."""
+    place = axes.get_subplotspec()
+    rows = place.get_gridspec().nrows if place else 1
+    return float(_PANEL_SHARE * axes.figure.bbox.height / axes.figure.dpi / rows)

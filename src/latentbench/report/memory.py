@@ -13,7 +13,7 @@ from latentbench.report.results import METRICS, Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import colour_of, house_style
 from latentbench.report.tables import Column, measured, models_table
-from latentbench.report.tiles import Images, Row, join, rows_figure, strip
+from latentbench.report.tiles import Images, Row, join, rows_figures, strip
 
 _EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
 _GROUPS = 3  # samples in a row, each with its nearest training images
@@ -47,14 +47,12 @@ def copies(study: Study) -> Drawing:
     present, notes = study.examining("memory_samples", "memory_nearest")
     if not present:
         return Drawing(None, notes=notes)
-    rows = [
-        Row(experiment.name, colour_of(experiment.index), _groups(experiment, half), remark)
-        for experiment in present
-        for remark, half in _ROWS.items()
+    groups = [
+        [Row(e.name, colour_of(e.index), _groups(e, half), remark) for remark, half in _ROWS.items()] for e in present
     ]
     with house_style():
-        figure = rows_figure(rows, block=len(_ROWS), header=_header(present[0]))
-    return Drawing(figure, f"Samples beside their three nearest training images, of {names(present)}.", notes)
+        figure, *others = rows_figures(groups, header=_header(present[0]))
+    return Drawing(figure, f"Samples beside their three nearest training images, of {names(present)}.", notes, others)
 
 
 def verdicts(study: Study) -> str:

@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from latentbench.report.quantities import decimals
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing
-from latentbench.report.style import MUTED, WIDTH, colour_of, fitting_size, house_style
-from latentbench.report.tiles import APART, TITLE_HEIGHT, Images, Row, draw, image_axes, rows_figure, strip, tile
+from latentbench.report.style import MUTED, TALLEST, WIDTH, colour_of, fitting_size, house_style, pages
+from latentbench.report.tiles import APART, TITLE_HEIGHT, Images, Row, draw, image_axes, rows_figures, strip, tile
 
 _MOST_SAMPLES = 36
+_ACROSS = (3, 4, 5)  # models' squares beside one another: the fewest that need one page
 _MOST_RECONSTRUCTIONS = 12
+_MOST_TOGETHER = 12  # models under the same real images
 
 
 def samples(study: Study) -> Drawing:
@@ -23,20 +25,17 @@ def samples(study: Study) -> Drawing:
     present, notes = study.exploring("samples")
     if not present:
         return Drawing(None, notes=notes)
-    columns = min(3, len(present))
-    rows = math.ceil(len(present) / columns)
-    across = max(columns, 2)
-    side = (WIDTH - (across - 1) * APART) / across
+    groups = rows_by_dataset(study, present)
+    most = max(map(len, groups))
+    columns = next(
+        (number for number in _ACROSS if number <= most and _squares_height(groups, number) <= TALLEST),
+        min(most, _ACROSS[-1]),
+    )
+    lines = [group[start : start + columns] for group in groups for start in range(0, len(group), columns)]
+    side = _squares_side(columns)
     with house_style():
-        figure = Figure(figsize=(WIDTH, rows * (side + TITLE_HEIGHT)))
-        for place, experiment in enumerate(present):
-            row, column = divmod(place, columns)
-            bottom = (rows - row - 1) * (side + TITLE_HEIGHT)
-            axes = image_axes(figure, (column * (side + APART), bottom, side, side))
-            size = fitting_size(experiment.name, side)
-            axes.set_title(experiment.name, color=colour_of(experiment.index), pad=4, fontsize=size)
-            draw(axes, _square(experiment.explored["samples"]))
-    return Drawing(figure, f"Grids of generated images: {names(present)}.", notes)
+        figure, *others = (_squares_figure(lines[run], side) for run in pages([side + TITLE_HEIGHT] * len(lines)))
+    return Drawing(figure, f"Grids of generated images: {names(present)}.", notes, others)
 
 
 def reconstructions(study: Study) -> Drawing:
@@ -44,23 +43,52 @@ def reconstructions(study: Study) -> Drawing:
     present, notes = study.exploring("reconstruction_real", "reconstruction_model")
     if not present:
         return Drawing(None, notes=notes)
-    rows: list[Row] = []
+    groups: list[list[Row]] = []
     above = None
     for experiment in present:
         real = experiment.explored["reconstruction_real"][:_MOST_RECONSTRUCTIONS]
         # Models of one dataset are shown the same pictures, which then stand there once.
-        if above is None or not np.array_equal(above, real):
-            rows.append(Row("real", MUTED, strip(real)))
+        if above is None or not np.array_equal(above, real) or len(groups[-1]) > _MOST_TOGETHER:
+            groups.append([Row("real", MUTED, strip(real))])
             above = real
         model = experiment.explored["reconstruction_model"][:_MOST_RECONSTRUCTIONS]
-        rows.append(Row(experiment.name, colour_of(experiment.index), strip(model), _error(experiment)))
+        groups[-1].append(Row(experiment.name, colour_of(experiment.index), strip(model), _error(experiment)))
     with house_style():
-        figure = rows_figure(rows)
-    return Drawing(figure, f"Real images, and under them the reconstructions by {names(present)}.", notes)
+        figure, *others = rows_figures(groups)
+    return Drawing(figure, f"Real images, and under them the reconstructions by {names(present)}.", notes, others)
+
+
+def rows_by_dataset(study: Study, experiments: Sequence[Experiment]) -> list[list[Experiment]]:
+    """Those of one dataset together; all in one, where no two have the same."""
+    groups = list(study.by_dataset(experiments).values())
+    return groups if max(map(len, groups)) > 1 else [list(experiments)]
 
 
 def names(experiments: Sequence[Experiment]) -> str:
     return ", ".join(experiment.name for experiment in experiments)
+
+
+def _squares_side(columns: int) -> float:
+    """Inches of a model's square, of so many beside one another, or of two: one alone does not get larger."""
+    across = max(columns, 2)
+    return (WIDTH - (across - 1) * APART) / across
+
+
+def _squares_height(groups: Sequence[Sequence[Experiment]], columns: int) -> float:
+    lines = sum(math.ceil(len(group) / columns) for group in groups)
+    return lines * (_squares_side(columns) + TITLE_HEIGHT)
+
+
+def _squares_figure(lines: Sequence[Sequence[Experiment]], side: float) -> Figure:
+    figure = Figure(figsize=(WIDTH, len(lines) * (side + TITLE_HEIGHT)))
+    for row, line in enumerate(lines):
+        bottom = (len(lines) - row - 1) * (side + TITLE_HEIGHT)
+        for column, experiment in enumerate(line):
+            axes = image_axes(figure, (column * (side + APART), bottom, side, side))
+            size = fitting_size(experiment.name, side)
+            axes.set_title(experiment.name, color=colour_of(experiment.index), pad=4, fontsize=size)
+            draw(axes, _square(experiment.explored["samples"]))
+    return figure
 
 
 def _square(images: Images) -> Images:

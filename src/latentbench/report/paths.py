@@ -11,12 +11,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.lines import label_ends, scale_y
+from latentbench.report.lines import scale_y
 from latentbench.report.mosaics import names
 from latentbench.report.quantities import NBSP
 from latentbench.report.results import Experiment, Score, Study
 from latentbench.report.show import Drawing, Table
-from latentbench.report.style import MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style, text_width
+from latentbench.report.style import (
+    MUTED,
+    SMALL_SIZE,
+    WIDTH,
+    colour_of,
+    dashes_of,
+    fitting_size,
+    house_style,
+    pages,
+    text_width,
+)
 from latentbench.report.tables import Column, models_table
 from latentbench.report.tiles import LABEL_GAP, MOST_LABEL_WIDTH, draw, image_axes, strip
 
@@ -24,8 +34,9 @@ KINDS = ("linear", "spherical")
 
 _BETWEEN = 0.4  # of an image's side, between real images and the paths
 _TITLE, _PLOT, _AFTER = 0.4, 0.78, 0.2  # inches: over a pair's images, a plot of them, under the pair
-_LABEL_SIZE = 7.0
-_MOST_BESIDE = 1.0  # inches, of names at the ends of lines
+_MOST_TOGETHER = 12  # models under the same pair
+_TITLES_WIDTH = 0.7  # inches, at least, of the plots' titles
+_LARGEST_SIDE = 0.5
 
 
 def interpolations(study: Study) -> Drawing:
@@ -33,21 +44,29 @@ def interpolations(study: Study) -> Drawing:
     far from real they are and as what they are recognised."""
     present, notes = study.exploring("interpolation_real", *(f"interpolation_{kind}" for kind in KINDS))
     blocks = [
-        _Block(dataset if len(study.by_dataset()) > 1 else "", pair, tuple(experiments))
-        for dataset, experiments in _by_dataset(study, present).items()
+        _Block(dataset if len(study.by_dataset()) > 1 else "", pair, tuple(experiments[run]))
+        for dataset, experiments in study.by_dataset(present).items()
         for pair in _chosen_pairs(experiments)
+        for run in pages([1.0] * len(experiments), tallest=_MOST_TOGETHER)
     ]
     if not blocks:
         return Drawing(None, notes=notes)
     with house_style():
         places = _Places.of(present)
-        figure = Figure(figsize=(WIDTH, sum(block.height(places.side) for block in blocks)))
-        top = float(figure.get_size_inches()[1])
-        for block in blocks:
-            _draw_block(figure, block, places, top=top)
-            top -= block.height(places.side)
-    what = f"Linear and spherical paths between {len(blocks)} pairs of real images through the latents of"
-    return Drawing(figure, f"{what} {names(present)}.", notes)
+        runs = pages([block.height(places.side) for block in blocks])
+        figure, *others = (_blocks_figure(blocks[run], places) for run in runs)
+    number = len({(block.dataset, block.pair) for block in blocks})
+    what = f"Linear and spherical paths between {number} pairs of real images through the latents of"
+    return Drawing(figure, f"{what} {names(present)}.", notes, others)
+
+
+def scope(study: Study) -> str:
+    """How many of the pairs are shown."""
+    present, _ = study.exploring("interpolation_real", *(f"interpolation_{kind}" for kind in KINDS))
+    told = {(len(_chosen_pairs(group)), _num_pairs(group)) for group in study.by_dataset(present).values()}
+    numbers = " or ".join(f"{shown} of {number}" for shown, number in sorted(told))
+    several = " of each dataset" * (len(study.by_dataset()) > 1)
+    return f"{numbers} pairs{several} are shown, the first and the last among them." * bool(told)
 
 
 def realism(study: Study) -> Table:
@@ -103,13 +122,11 @@ class _Places:
 
     @classmethod
     def of(cls, experiments: Sequence[Experiment]) -> _Places:
-        labels = [experiment.name for experiment in experiments]
-        left = LABEL_GAP + max(0.7, min(max(map(text_width, labels)), MOST_LABEL_WIDTH))
-        # The last real image stands over the labels at the lines' ends.
-        beside = min(max(map(_label_width, labels)), _MOST_BESIDE) + 0.15
+        widest = max(text_width(experiment.name) for experiment in experiments)
+        left = LABEL_GAP + max(_TITLES_WIDTH, min(widest, MOST_LABEL_WIDTH))
         number = experiments[0].explored["interpolation_linear"].shape[1]
-        images = 2 * (1.08 * number + _BETWEEN) + 1 + _BETWEEN
-        return cls(left, min((WIDTH - left - max(beside, 0.45)) / images, 0.5), number)
+        images = 2 * (1.08 * number + _BETWEEN) + _BETWEEN + 2
+        return cls(left, min((WIDTH - left) / images, _LARGEST_SIDE), number)
 
     def path(self, kind: str) -> tuple[float, float]:
         """Left end and width of the images of a kind of path."""
@@ -118,21 +135,24 @@ class _Places:
         return first + KINDS.index(kind) * (width + _BETWEEN * self.side), width - 0.08 * self.side
 
 
-def _label_width(name: str) -> float:
-    return max(text_width(name, size=_LABEL_SIZE, bold=False), 1e-9)
-
-
-def _by_dataset(study: Study, present: Sequence[Experiment]) -> dict[str, list[Experiment]]:
-    """Models of one dataset are shown the same pairs."""
-    groups = {dataset: [e for e in members if e in present] for dataset, members in study.by_dataset().items()}
-    return {dataset: members for dataset, members in groups.items() if members}
-
-
 def _chosen_pairs(experiments: Sequence[Experiment]) -> list[int]:
     """The fewer, the more models there are; evenly spread, as those within classes come before those between them."""
-    number = min(len(e.explored["interpolation_linear"]) for e in experiments)
+    number = _num_pairs(experiments)
     shown = min(number, 3 if len(experiments) == 1 else 2)
     return sorted({round(place) for place in np.linspace(0, number - 1, shown)})
+
+
+def _num_pairs(experiments: Sequence[Experiment]) -> int:
+    return min(len(e.explored["interpolation_linear"]) for e in experiments)
+
+
+def _blocks_figure(blocks: Sequence[_Block], places: _Places) -> Figure:
+    figure = Figure(figsize=(WIDTH, sum(block.height(places.side) for block in blocks)))
+    top = float(figure.get_size_inches()[1])
+    for block in blocks:
+        _draw_block(figure, block, places, top=top)
+        top -= block.height(places.side)
+    return figure
 
 
 def _draw_block(figure: Figure, block: _Block, places: _Places, *, top: float) -> None:
@@ -184,11 +204,7 @@ def _draw_plots(figure: Figure, block: _Block, quantity: str, places: _Places, *
         axes.set_xticks([])
         axes.tick_params(labelleft=kind == KINDS[0], labelsize=SMALL_SIZE)
         draw_lines = _distance_lines if quantity == "distance" else _class_lines
-        ends = draw_lines(axes, block, kind)
-        # Once is enough: the lines of the other plot have the same colours.
-        if kind == KINDS[-1] and len(block.experiments) > 1 and quantity == block.quantities[0]:
-            size = _LABEL_SIZE * min(1.0, *(_MOST_BESIDE / _label_width(end[0]) for end in ends))
-            label_ends(axes, ends, size=size, height=_PLOT - 0.06)
+        draw_lines(axes, block, kind)
     title = "distance to\nnearest real" if quantity == "distance" else "probability\nof the class"
     y = (bottom + _PLOT / 2) / height
     first = places.path(KINDS[0])[0]
@@ -197,24 +213,23 @@ def _draw_plots(figure: Figure, block: _Block, quantity: str, places: _Places, *
     )
 
 
-def _distance_lines(axes: Axes, block: _Block, kind: str) -> list[tuple[str, str, float, float]]:
-    ends, values = [], [1.0]
+def _distance_lines(axes: Axes, block: _Block, kind: str) -> None:
+    """In the colours of the names beside the images."""
+    values = [1.0]
     axes.axhline(1, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     for experiment in block.experiments:
         distances = experiment.explored.get(f"interpolation_{kind}_distance")
         if distances is not None:
             line = [float(distance) for distance in distances[block.pair]]
-            axes.plot(range(len(line)), line, color=colour_of(experiment.index), linewidth=1.2)
-            ends.append((experiment.name, colour_of(experiment.index), len(line) - 1.0, line[-1]))
+            style: dict[str, Any] = {"color": colour_of(experiment.index), "linestyle": dashes_of(experiment.index)}
+            axes.plot(range(len(line)), line, linewidth=1.2, **style)
             values += line
     scale_y(axes, values)
     axes.yaxis.set_major_locator(MaxNLocator(3))
-    return ends
 
 
-def _class_lines(axes: Axes, block: _Block, kind: str) -> list[tuple[str, str, float, float]]:
+def _class_lines(axes: Axes, block: _Block, kind: str) -> None:
     """The class of the first image solid, that of the second dashed."""
-    ends = []
     for experiment in block.experiments:
         shares = experiment.explored.get(f"interpolation_{kind}_classes")
         known = (experiment.exploration or {}).get("class_names") or []
@@ -223,8 +238,5 @@ def _class_lines(axes: Axes, block: _Block, kind: str) -> list[tuple[str, str, f
             if shares is not None and name in known:
                 line = [float(share) for share in shares[block.pair, :, known.index(name)]]
                 axes.plot(range(len(line)), line, color=colour, linewidth=1.2, linestyle=dashes)
-                if name == block.ends[1]:
-                    ends.append((experiment.name, colour, len(line) - 1.0, line[-1]))
     axes.set_ylim(-0.05, 1.05)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-    return ends

@@ -53,7 +53,7 @@ def losses() -> Drawing:
         left.set(title="Loss of the generator", ylim=(-5, 9))
         right.set(title="Its gradient by s", ylim=(-3.2, 3.2))
         ends = zip(generator_gradients(logits).items(), COLOURS, strict=False)
-        label_ends(right, [(name, colour, 4.0, float(values[-1])) for (name, values), colour in ends], height=1.8)
+        label_ends(right, [(name, colour, 4.0, float(values[-1])) for (name, values), colour in ends])
     described = (
         "Curves of four generator losses against the discriminator's logit, and of their gradients. Where the logit is "
         "very negative the minimax gradient is nearly 0, the non-saturating and the hinge gradient are near -1, and "

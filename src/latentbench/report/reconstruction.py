@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latentbench.report.lines import ROW_HEIGHT, label_ends, scale_y
-from latentbench.report.mosaics import names
+from latentbench.report.lines import NAMES_SIZE, label_ends, row_height, scale_y
+from latentbench.report.mosaics import names, rows_by_dataset
 from latentbench.report.quantities import NBSP, decimals
+from latentbench.report.reading import Array
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
-from latentbench.report.style import WIDTH, colour_of, house_style
+from latentbench.report.style import WIDTH, colour_of, dashes_of, house_style, pages
 from latentbench.report.tables import Column, models_table, plain, reconstructed, three_decimals
-from latentbench.report.tiles import Panel, panels_figure
+from latentbench.report.tiles import Panel, panels_figures
 
 # Images of either kind, by how many panels stand beside one another.
 _EXTREMES = {1: 6, 2: 4}
@@ -49,9 +52,11 @@ def best_and_worst(study: Study) -> Drawing:
     if not present:
         return Drawing(None, notes=notes)
     across = 1 if len(present) <= 2 else 2
+    groups = rows_by_dataset(study, present)
+    panels = [[_extremes(experiment, _EXTREMES[across]) for experiment in group] for group in groups]
     with house_style():
-        figure = panels_figure([_extremes(experiment, _EXTREMES[across]) for experiment in present], across=across)
-    return Drawing(figure, f"The best and the worst reconstructions by {names(present)}.", notes)
+        figure, *others = panels_figures(panels, across=across)
+    return Drawing(figure, f"The best and the worst reconstructions by {names(present)}.", notes, others)
 
 
 def inversion_curves(study: Study) -> Drawing:
@@ -59,24 +64,40 @@ def inversion_curves(study: Study) -> Drawing:
     present, notes = study.exploring("inversion_error", facts=["inversion_steps"])
     if not present:
         return Drawing(None, notes=notes)
+    groups = study.by_dataset(present)
+    columns = min(2, len(groups))
+    height = 1.2 * row_height(max(map(len, groups.values())))
+    drawn = []
     with house_style():
-        figure = Figure(figsize=(WIDTH, 1.2 * ROW_HEIGHT), layout="constrained")
-        axes = figure.subplots()
-        ends, values = [], []
-        for experiment in present:
-            steps = [float(step) for step in (experiment.exploration or {})["inversion_steps"]]
-            low, middle, high = np.quantile(experiment.explored["inversion_error"], [0.25, 0.5, 0.75], axis=0)
-            colour = colour_of(experiment.index)
-            axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(steps, middle, color=colour)
-            ends.append((experiment.name, colour, steps[-1], float(middle[-1])))
-            values += [*low.tolist(), *high.tolist()]
-        axes.set_xlim(0, max(end[2] for end in ends))
-        axes.set_xlabel("steps")
-        axes.set_ylabel("MSE")
-        scale_y(axes, values)
-        label_ends(axes, ends, height=ROW_HEIGHT)
-    return Drawing(figure, f"Error of the inversion against its steps, by {names(present)}.", notes)
+        for run in pages([height] * math.ceil(len(groups) / columns)):
+            shown = list(groups.items())[run.start * columns : run.stop * columns]
+            rows = run.stop - run.start
+            figure = Figure(figsize=(WIDTH, rows * height), layout="constrained")
+            panels = figure.subplots(rows, columns, squeeze=False).ravel()
+            for (dataset, experiments), axes in zip(shown, panels, strict=False):
+                _inversion_panel(axes, experiments)
+                axes.set_title(dataset * (len(study.by_dataset()) > 1))
+            for axes in panels[len(shown) :]:
+                axes.set_axis_off()
+            drawn.append(figure)
+    return Drawing(drawn[0], f"Error of the inversion against its steps, by {names(present)}.", notes, drawn[1:])
+
+
+def _inversion_panel(axes: Axes, experiments: Sequence[Experiment]) -> None:
+    ends, values = [], []
+    for experiment in experiments:
+        steps = [float(step) for step in (experiment.exploration or {})["inversion_steps"]]
+        low, middle, high = np.quantile(experiment.explored["inversion_error"], [0.25, 0.5, 0.75], axis=0)
+        colour = colour_of(experiment.index)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(steps, middle, color=colour, linestyle=dashes_of(experiment.index))
+        ends.append((experiment.name, colour, steps[-1], float(middle[-1])))
+        values += [*low.tolist(), *high.tolist()]
+    axes.set_xlim(0, max(end[2] for end in ends))
+    axes.set_xlabel("steps")
+    axes.set_ylabel("MSE")
+    scale_y(axes, values)
+    label_ends(axes, ends, size=NAMES_SIZE)
 
 
 def _extremes(experiment: Experiment, number: int) -> Panel:
@@ -87,12 +108,14 @@ def _extremes(experiment: Experiment, number: int) -> Panel:
         np.concatenate([arrays[f"{which}_{what}"][:number] for which in ("best", "worst")])
         for what in ("real", "model")
     ]
-    errors = np.concatenate([arrays["best_errors"][:number], arrays["worst_errors"][:number]])
-    written = _written([float(error) for error in errors])
-    return Panel(experiment.name, colour_of(experiment.index), np.stack(images), ("real", "model"), written, number)
+    written = [text for which in ("best", "worst") for text in _written(arrays[f"{which}_errors"][:number])]
+    given = experiment.num_reconstructed("test")
+    title = experiment.name + (f" (of {given:,} images)" if given else "")
+    return Panel(title, colour_of(experiment.index), np.stack(images), ("real", "model"), written, number)
 
 
-def _written(errors: Sequence[float]) -> list[str]:
-    """In thousandths, with two significant digits: as much as fits over an image."""
-    thousandths = [1000 * error for error in errors]
-    return [f"{error:.{max(decimals([error]) - 1, 0)}f}" for error in thousandths]
+def _written(errors: Array) -> list[str]:
+    """In thousandths, the smallest with two significant digits: as much as fits over an image."""
+    thousandths = [1000 * float(error) for error in errors]
+    places = max(decimals(thousandths) - 1, 0)
+    return [f"{error:.{places}f}" for error in thousandths]

@@ -66,7 +66,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that one experiment left. `index` is its place in the study and decides its colour."""
+    """All that one experiment left. `index` is its place among those on its dataset and decides its colour."""
 
     name: str
     index: int
@@ -188,11 +188,14 @@ class Study:
                 return metric.extractor
         return None
 
-    def by_dataset(self) -> dict[str, list[Experiment]]:
-        """Only experiments on the same dataset can be compared."""
+    def by_dataset(self, among: Sequence[Experiment] | None = None) -> dict[str, list[Experiment]]:
+        """Only experiments on the same dataset can be compared. `among` are those in question, if not all."""
+        if among is not None:
+            groups = {dataset: [e for e in members if e in among] for dataset, members in self.by_dataset().items()}
+            return {dataset: members for dataset, members in groups.items() if members}
         if len(self.config.datasets) == 1:
             return {self.config.datasets[0]: list(self.experiments)}
-        groups: dict[str, list[Experiment]] = {}
+        groups = {}
         for experiment in self.experiments:
             groups.setdefault(experiment.dataset, []).append(experiment)
         return groups
@@ -264,9 +267,11 @@ def open_study(folder: Path) -> Study:
         )
     if not any((folder / name).is_dir() for name in config.experiments):
         raise ArtifactError(f"{folder} has no results of {', '.join(config.experiments)}; train an experiment first.")
-    experiments = [_read_experiment(folder / name, index) for index, name in enumerate(config.experiments)]
+    experiments = tuple(_read_experiment(folder / name) for name in config.experiments)
     compared = {dataset: _num_compared(experiments, dataset) for dataset in {e.dataset for e in experiments}}
-    return Study(config, tuple(replace(e, num_compared=compared[e.dataset]) for e in experiments))
+    groups = Study(config, experiments).by_dataset().values()
+    places = {experiment.name: place for group in groups for place, experiment in enumerate(group)}
+    return Study(config, tuple(replace(e, index=places[e.name], num_compared=compared[e.dataset]) for e in experiments))
 
 
 def _last_score(checkpoints: Sequence[Checkpoint], metric: str) -> Score | None:
@@ -282,13 +287,13 @@ def _mean_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     return Checkpoint(checkpoints[0].epoch, statistics.mean(seconds) if seconds else None, scores)
 
 
-def _read_experiment(folder: Path, index: int) -> Experiment:
+def _read_experiment(folder: Path) -> Experiment:
     history = read_numbers(folder / layout.HISTORY)
     seconds = {row["epoch"]: row.get("seconds") for row in history}
     rows = read_numbers(folder / layout.METRICS)
     return Experiment(
         name=folder.name,
-        index=index,
+        index=0,  # known once all are read
         folder=folder,
         settings=read_yaml(folder / layout.CONFIG) if (folder / layout.CONFIG).is_file() else None,
         history=tuple(history),

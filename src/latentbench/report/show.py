@@ -18,12 +18,13 @@ from latentbench.report.style import to_svg
 class Drawing:
     """A figure with the words for those who cannot see it; None where there is nothing to draw.
 
-    `notes` are sentences on what is missing.
+    `notes` are sentences on what is missing. `continued` are further figures, where one page does not hold all.
     """
 
     figure: Figure | None
     description: str = ""
     notes: Sequence[str] = ()
+    continued: Sequence[Figure] = ()
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,19 @@ class Page:
             self._heading = ""
 
     def figure(self, name: str, drawing: Drawing, caption: str) -> None:
-        """The figure with its caption under it."""
+        """The figure with its caption under it; what continues it has a number of its own."""
         if drawing.figure is not None:
             self._open()
-            _display("image/svg+xml", to_svg(drawing.figure), alt=drawing.description)
-            self.text(f"**{self._number('Figure', name)}.** {caption}")
+            first = self._number("Figure", name)
+            self._picture(drawing.figure, drawing.description, f"**{first}.** {caption}")
+            for part, figure in enumerate(drawing.continued, start=2):
+                number = self._number("Figure", f"{name}, part {part}")
+                self._picture(figure, drawing.description, f"**{number}.** {first}, continued.")
         self._notes(drawing.notes)
+
+    def _picture(self, figure: Figure, description: str, caption: str) -> None:
+        _display("image/svg+xml", to_svg(figure), alt=description)
+        self.text(caption)
 
     def animation(self, name: str, animation: Animation, caption: str) -> None:
         """The moving picture with its caption under it; paper leaves it out."""

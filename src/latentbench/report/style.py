@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
 WIDTH = 7.2  # inches: the text width of a printed page
+TALLEST = 7.6  # inches: what is taller is shrunk on paper, with its words (report/page.typ)
 
 INK = "#1f2328"
 MUTED = "#667079"
@@ -24,9 +26,14 @@ SMALL_SIZE = 7.5
 _FONT = "DejaVu Sans"
 _POINTS_DPI = 220
 
-# Okabe & Ito (2008), without the two that are too pale for a line on white paper.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c4629b", "#8a6d00", "#4b5fc0")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+# The first three are of Okabe & Ito (2008). The others lie as far from them and from one another as can be, in the
+# eyes of the colour-blind too, while they stay legible on white paper.
+COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#b33597", "#6721b7"),
+    *("#715b1c", "#771f0b", "#075142", "#8685be", "#c58c00"),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # of the lines of one colour
 
 # Of classes, after Tableau 10 and a little darker: readable on white and on dark paper, none of them a model's.
 CLASS_COLOURS = (
@@ -74,8 +81,12 @@ def colour_of(index: int) -> str:
 
 
 def marker_of(index: int) -> str:
-    # A second round of the palette differs from the first by its markers.
     return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+
+
+def dashes_of(index: int) -> Any:
+    """Of a model's lines: a second round of the palette differs from the first by its dashes, and by its markers."""
+    return DASHES[index // len(COLOURS) % len(DASHES)]
 
 
 def text_width(text: str, *, size: float = NAME_SIZE, bold: bool = True) -> float:
@@ -88,6 +99,23 @@ def text_width(text: str, *, size: float = NAME_SIZE, bold: bool = True) -> floa
 def fitting_size(name: str, inches: float) -> float:
     """The size in points at which a bold name fits, at most NAME_SIZE."""
     return NAME_SIZE * min(1.0, inches / max(text_width(name), 1e-9))
+
+
+def pages(heights: Sequence[float], *, tallest: float = TALLEST) -> list[slice]:
+    """Runs of parts of these heights that each fit on a page: as few as can be, about equally tall."""
+
+    def filled(limit: float) -> list[slice]:
+        starts, taken = [0], 0.0
+        for place, height in enumerate(heights):
+            if taken and taken + height > limit:
+                starts.append(place)
+                taken = 0.0
+            taken += height
+        return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(heights)], strict=True)]
+
+    fewest = filled(tallest)
+    evened = (filled(limit) for limit in np.linspace(sum(heights) / len(fewest), tallest, 50))
+    return next((runs for runs in evened if len(runs) == len(fewest)), fewest)
 
 
 @contextmanager

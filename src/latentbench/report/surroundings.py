@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from latentbench.report.mosaics import names
+from latentbench.report.mosaics import names, rows_by_dataset
 from latentbench.report.quantities import NBSP, listed
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing
-from latentbench.report.style import colour_of, house_style
-from latentbench.report.tiles import Images, Panel, panels_figure
+from latentbench.report.style import INK, colour_of, house_style
+from latentbench.report.tiles import Images, Panel, panels_figures
 
 # Images in a row of a panel, by how many panels stand beside one another.
 _COLUMNS = {1: 12, 2: 8, 3: 5}
@@ -39,19 +39,34 @@ def means(study: Study) -> Drawing:
     present, notes = study.exploring("means", facts=["means"])
     if not present:
         return Drawing(None, notes=notes)
-    panels: list[Panel] = []
+    titles = {e.name: [title.replace("zero vector", "zero") for title in _fact(e, "means")] for e in present}
+    # Of models with one image each, the images stand in a row and the models' names over them.
+    single = [experiment for experiment in present if len(titles[experiment.name]) == 1]
+    panels = [
+        Panel(
+            "",
+            INK,
+            np.stack([e.explored["means"][0] for e in line])[None],
+            rows=["zero"],
+            columns=[e.name for e in line],
+        )
+        for group in study.by_dataset(single).values()
+        for line in (group[start : start + _MOST_KINDS] for start in range(0, len(group), _MOST_KINDS))
+    ]
     before: Sequence[str] = ()
     for experiment in present:
+        if experiment in single:
+            continue
         images = experiment.explored["means"][:_MOST_KINDS]
-        titles = [title.replace("zero vector", "zero") for title in _fact(experiment, "means")[: len(images)]]
+        own = titles[experiment.name][: len(images)]
         # The titles stand over the first of the rows that share them.
-        shown = titles if titles != before else []
+        shown = own if own != before else []
         colour = colour_of(experiment.index)
         panels.append(Panel("", colour, images[None], rows=[experiment.name], columns=shown, row_colour=colour))
-        before = titles
+        before = own
     with house_style():
-        figure = panels_figure(panels, across=1)
-    return Drawing(figure, f"Images of mean latents, by {names(present)}.", notes)
+        figure, *others = panels_figures([panels], across=1)
+    return Drawing(figure, f"Images of mean latents, by {names(present)}.", notes, others)
 
 
 def scaled(study: Study) -> Drawing:
@@ -137,11 +152,12 @@ def _drawn(
     present, notes = study.exploring(*arrays, facts=facts)
     if not present:
         return Drawing(None, notes=notes)
-    across = min(most_across, len(present))
-    panels = [panel(experiment, across) for experiment in present]
+    groups = rows_by_dataset(study, present)
+    across = min(most_across, max(map(len, groups)))
+    panels = [[panel(experiment, across) for experiment in group] for group in groups]
     with house_style():
-        figure = panels_figure(panels, across=across)
-    return Drawing(figure, f"{what} {names(present)}.", notes)
+        figure, *others = panels_figures(panels, across=across)
+    return Drawing(figure, f"{what} {names(present)}.", notes, others)
 
 
 def _panel(
@@ -183,4 +199,4 @@ def _described(embedding: Mapping[str, Any]) -> str:
     if not seen:
         return nearest
     most = max(seen, key=lambda name: seen[name])
-    return f"{nearest}\nseen as {most} {100 * seen[most]:.0f}{NBSP}%"
+    return f"{nearest}\n{100 * seen[most]:.0f}{NBSP}% seen as {most}"

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latentbench.report.style import INK, MUTED, NAME_SIZE, SMALL_SIZE, WIDTH, fitting_size, text_width
+from latentbench.report.style import INK, MUTED, NAME_SIZE, SMALL_SIZE, TALLEST, WIDTH, fitting_size, pages, text_width
 
 Images = np.ndarray[Any, Any]
 
@@ -23,6 +23,8 @@ _GAP = 0.08  # of an image's side
 _SPLIT = 0.4  # of an image's side, between columns that are set apart
 _LARGEST_SIDE = 0.56  # inches of an image in a panel
 _TALLEST = 4.6  # inches of a panel's images
+_LINES_APART = 0.12  # of panels
+_GROUPS_APART, _HEADER_HEIGHT = 0.16, 0.2  # of rows
 _SLANT = 40  # degrees, of titles wider than their column
 
 
@@ -81,36 +83,56 @@ def join(strips: Sequence[Images], *, gap: float) -> Images:
     return np.concatenate(parts[1:], axis=1)
 
 
-def rows_figure(rows: Sequence[Row], *, block: int | None = None, header: Sequence[tuple[str, float]] = ()) -> Figure:
-    """Labelled strips under one another; a wider gap after every `block` rows.
+def rows_figures(groups: Sequence[Sequence[Row]], *, header: Sequence[tuple[str, float]] = ()) -> list[Figure]:
+    """Labelled strips under one another, a wider gap between groups, on as many figures as pages are needed.
 
     The `header` has words and the pixel of the first strip over which their middle stands.
     """
+    rows = [row for group in groups for row in group]
     remarks = (text_width(row.remark, size=SMALL_SIZE, bold=False) for row in rows)
     label_width = max(*remarks, min(max(text_width(row.label) for row in rows), MOST_LABEL_WIDTH))
     left = label_width + LABEL_GAP + 0.02
-    width = WIDTH - left
-    heights = [width * row.strip.shape[0] / row.strip.shape[1] for row in rows]
-    gap = 0.07 * min(1.0, min(heights) / 0.5)
-    gaps = [gap + 0.16 * (block is not None and (place + 1) % block == 0) for place in range(len(rows) - 1)]
-    margin = 0.2 if header else 0.02
-    total = sum(heights) + sum(gaps) + margin + 0.02
+    gap = 0.07 * min(1.0, min(_strip_height(row, left) for row in rows) / 0.5)
+    heights = [sum(_strip_height(row, left) + gap for row in group) + _GROUPS_APART for group in groups]
+    runs = pages(heights, tallest=TALLEST - _HEADER_HEIGHT)
+    return [_rows_figure(groups[run], header, label_width=label_width, left=left, gap=gap) for run in runs]
+
+
+def _rows_figure(
+    groups: Sequence[Sequence[Row]],
+    header: Sequence[tuple[str, float]],
+    *,
+    label_width: float,
+    left: float,
+    gap: float,
+) -> Figure:
+    strips = [_strip_height(row, left) + gap for group in groups for row in group]
+    margin = _HEADER_HEIGHT if header else 0.02
+    total = sum(strips) - gap + _GROUPS_APART * (len(groups) - 1) + margin + 0.02
     figure = Figure(figsize=(WIDTH, total))
     top = total - margin
-    for row, height, below in zip(rows, heights, [*gaps, 0.0], strict=True):
-        axes = image_axes(figure, (left, top - height, width, height))
-        _label(axes, row, size=fitting_size(row.label, label_width))
-        draw(axes, row.strip)
-        top -= height + below
+    for group in groups:
+        for row in group:
+            height = _strip_height(row, left)
+            axes = image_axes(figure, (left, top - height, WIDTH - left, height))
+            _label(axes, row, size=fitting_size(row.label, label_width))
+            draw(axes, row.strip)
+            top -= height + gap
+        top -= _GROUPS_APART
     for text, pixel in header:
-        x = left + width * pixel / rows[0].strip.shape[1]
+        x = left + (WIDTH - left) * pixel / groups[0][0].strip.shape[1]
         figure.text(x / WIDTH, 1 - 0.14 / total, text, ha="center", color=MUTED, fontsize=SMALL_SIZE)
     return figure
 
 
-def panels_figure(panels: Sequence[Panel], *, across: int) -> Figure:
-    """Panels in rows of `across`, all images of one size; where all have the same words at the left, they stand there
-    once."""
+def _strip_height(row: Row, left: float) -> float:
+    return float((WIDTH - left) * row.strip.shape[0] / row.strip.shape[1])
+
+
+def panels_figures(groups: Sequence[Sequence[Panel]], *, across: int) -> list[Figure]:
+    """Panels in lines of `across`, a new line for each group, all images of one size, on as many figures as pages are
+    needed; where all have the same words at the left, they stand there once."""
+    panels = [panel for group in groups for panel in group]
     labels = max((_widest(panel.rows) for panel in panels), default=0.0)
     labels = min(labels, MOST_LABEL_WIDTH) + LABEL_GAP if labels else 0.0
     once = all(panel.rows == panels[0].rows for panel in panels)
@@ -122,20 +144,30 @@ def panels_figure(panels: Sequence[Panel], *, across: int) -> Figure:
     slack = max(0.0, over * math.cos(math.radians(_SLANT)) - side / 2)
     slot -= slack / across
     side = min(side, *((slot - labels * (not once)) / _sides(panel) for panel in panels))
-    lines = [panels[start : start + across] for start in range(0, len(panels), across)]
-    heads = [max(_head(panel, side) for panel in line) for line in lines]
-    bodies = [max(side * _body_sides(panel) for panel in line) for line in lines]
-    total = sum(heads) + sum(bodies) + 0.12 * (len(lines) - 1) + 0.03
+    lines = [group[start : start + across] for group in groups for start in range(0, len(group), across)]
+    runs = pages([sum(_line_heights(line, side)) + _LINES_APART for line in lines])
+    return [_panels_figure(lines[run], side=side, slot=slot, labels=labels, once=once) for run in runs]
+
+
+def _panels_figure(lines: Sequence[Sequence[Panel]], *, side: float, slot: float, labels: float, once: bool) -> Figure:
+    total = sum(sum(_line_heights(line, side)) for line in lines) + _LINES_APART * (len(lines) - 1) + 0.03
     figure = Figure(figsize=(WIDTH, total))
     top = total
-    for line, head, body in zip(lines, heads, bodies, strict=True):
+    for line in lines:
+        head, body = _line_heights(line, side)
         for place, panel in enumerate(line):
             left = labels + place * (slot + APART) if once else place * (slot + APART) + labels
             height, width = side * _body_sides(panel), side * _sides(panel)
             axes = image_axes(figure, (left, top - head - height, width, height))
-            _draw_panel(axes, panel, side=side, head=head, labelled=place == 0 or not once)
-        top -= head + body + 0.12
+            room = slot - labels * (not once)
+            _draw_panel(axes, panel, side=side, head=head, room=room, labelled=place == 0 or not once)
+        top -= head + body + _LINES_APART
     return figure
+
+
+def _line_heights(line: Sequence[Panel], side: float) -> tuple[float, float]:
+    """Inches over the images of panels beside one another, and of the images."""
+    return max(_head(panel, side) for panel in line), max(side * _body_sides(panel) for panel in line)
 
 
 def image_axes(figure: Figure, inches: tuple[float, float, float, float]) -> Axes:
@@ -185,8 +217,8 @@ def _head(panel: Panel, side: float) -> float:
     return title + 0.05 + (widest * math.sin(math.radians(_SLANT)) + 0.09 if slanted else 0.14)
 
 
-def _draw_panel(axes: Axes, panel: Panel, *, side: float, head: float, labelled: bool) -> None:
-    """`head` is the height over the images of all panels in its row, whose titles stand in line."""
+def _draw_panel(axes: Axes, panel: Panel, *, side: float, head: float, room: float, labelled: bool) -> None:
+    """`head` is the height over the images of all panels in its line, whose titles are in line; `room` their width."""
     number_rows, number_columns, height, width = panel.images.shape[:4]
     parts = [slice(0, panel.split), slice(panel.split, None)] if panel.split else [slice(None)]
     shown = np.ones(panel.images.shape[:2], bool) if panel.shown is None else panel.shown
@@ -196,7 +228,7 @@ def _draw_panel(axes: Axes, panel: Panel, *, side: float, head: float, labelled:
         if (columns := panel.images[:, part].shape[1])
     ]
     draw(axes, join(mosaics, gap=_SPLIT * width))
-    across, up = axes.get_position().width * WIDTH, side * _body_sides(panel)
+    up = side * _body_sides(panel)
     step = width + _pixels_between(height)
     shift = round(_SPLIT * width) - _pixels_between(height)
     slanted = _widest(panel.columns) > side
@@ -212,7 +244,7 @@ def _draw_panel(axes: Axes, panel: Panel, *, side: float, head: float, labelled:
         axes.annotate(text, (-0.5, y), (-5, 0), textcoords="offset points", linespacing=1.15, **where)
     if panel.title:
         y = 1 + (head - 0.16) / up
-        size = fitting_size(panel.title, max(across, 1.0))
+        size = fitting_size(panel.title, room)
         where = {"transform": axes.transAxes, "fontweight": "bold", "color": panel.colour or INK, "fontsize": size}
         axes.text(0, y, panel.title, va="baseline", **where)
 
