@@ -307,6 +307,16 @@ def test_scores_that_are_all_the_same_are_drawn(make_study):
     assert to_svg(discriminators.score_histograms(open_study(folder)).figure)
 
 
+@pytest.mark.parametrize("along", [0.0, 0.5, 1.0])
+def test_names_of_kinds_stay_inside_the_axes_and_apart(along):
+    peaks = {"generated": along, "training": along, "test": 1 - along}
+    places = discriminators._names_over(peaks, inches=2.0)
+    assert all(0.06 < middle < 0.94 for middle, _ in places.values())
+    levels = {name: level for name, (_, level) in places.items()}
+    assert levels["generated"] != levels["training"]
+    assert max(levels.values()) == (2 if along == 0.5 else 1)
+
+
 def test_two_halves_have_a_line_with_its_name(make_study):
     folder = make_study()
     assert {"real images", "two halves"} <= words_of(figures.metric_curves(open_study(folder)))

@@ -15,9 +15,21 @@ from matplotlib.ticker import MaxNLocator
 from latentbench.report.classes import FEWEST, Rows, absence, by_class, percent
 from latentbench.report.lines import ROW_HEIGHT
 from latentbench.report.mosaics import names
+from latentbench.report.quantities import NBSP
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
-from latentbench.report.style import INK, MUTED, SMALL_SIZE, WIDTH, colour_of, fitting_size, house_style
+from latentbench.report.style import (
+    INK,
+    MUTED,
+    SMALL_SIZE,
+    TALLEST,
+    WIDTH,
+    colour_of,
+    fitting_size,
+    house_style,
+    pages,
+    text_width,
+)
 from latentbench.report.tables import ABSENT, pipe_table
 
 _SHARES = {
@@ -26,8 +38,9 @@ _SHARES = {
     "false_positives": "Generated called real",
     "false_negatives": "Real called fake",
 }
-_HEADROOM = 1.4  # of the highest peak, for the names
+_LEVEL = 0.17  # of the highest peak, that a line of names takes over it
 _BINS = 40
+_PANEL_SHARE = 0.78  # of its part of the figure's width, that a panel has inside its tick labels
 _TAILS = 0.002  # of the scores on either side that do not widen the axis
 
 
@@ -84,15 +97,26 @@ def score_histograms(study: Study) -> Drawing:
         return Drawing(None, notes=notes)
     columns = 2 if len(present) == 4 else min(3, len(present))
     rows = math.ceil(len(present) / columns)
+    height = ROW_HEIGHT if rows > 1 else 1.15 * ROW_HEIGHT
+    drawn = []
     with house_style():
-        layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
-        figure = Figure(figsize=(WIDTH, 0.1 + (ROW_HEIGHT if rows > 1 else 1.15 * ROW_HEIGHT) * rows), layout=layout)
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for experiment, axes in zip(present, grid, strict=False):
-            _histograms(axes, experiment, inches=WIDTH / columns)
-        for axes in grid[len(present) :]:
-            axes.set_axis_off()
-    return Drawing(figure, f"Histograms of the discriminators' scores, of {names(present)}.", notes)
+        for run in pages([height] * rows, tallest=TALLEST - 0.1):
+            shown = present[run.start * columns : run.stop * columns]
+            layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
+            figure = Figure(figsize=(WIDTH, 0.1 + height * (run.stop - run.start)), layout=layout)
+            grid = figure.subplots(run.stop - run.start, columns, squeeze=False).ravel()
+            for experiment, axes in zip(shown, grid, strict=False):
+                _histograms(axes, experiment, inches=WIDTH / columns)
+            for axes in grid[len(shown) :]:
+                axes.set_axis_off()
+            drawn.append(figure)
+    described = f"Histograms of the discriminators' scores, of {names(present)}."
+    return Drawing(drawn[0], described, notes, drawn[1:])
+
+
+def scores_scope(study: Study) -> str:
+    """How far the axes of the histograms reach."""
+    return f"At either end {100 * _TAILS:g}{NBSP}% of a model's scores lie outside the axes." * bool(_judged(study))
 
 
 def _judged(study: Study) -> dict[str, Mapping[str, Any]]:
@@ -139,13 +163,16 @@ def _histograms(axes: Axes, experiment: Experiment, *, inches: float) -> None:
         filled = name == "training"
         axes.stairs(shares, edges, color=ink, fill=filled, alpha=0.3 if filled else 1, linewidth=1.2)
         peaks[name] = (float(middles[shares.argmax()]), float(shares.max()))
-    top = max(height for _, height in peaks.values())
-    axes.set_ylim(0, _HEADROOM * top)
     axes.set_xlim(min(low, threshold), max(edges[-1], threshold))
-    axes.axvline(threshold, ymax=1 / _HEADROOM, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    _name_peaks(
-        axes, {name: place for name, (place, _) in peaks.items()}, {name: ink for name, (_, ink) in kinds.items()}
-    )
+    left, right = axes.get_xlim()
+    along = {name: (place - left) / (right - left) for name, (place, _) in peaks.items()}
+    places = _names_over(along, inches=_PANEL_SHARE * inches)
+    headroom = 1.06 + _LEVEL * (1 + max(level for _, level in places.values()))
+    axes.set_ylim(0, headroom * max(height for _, height in peaks.values()))
+    axes.axvline(threshold, ymax=1 / headroom, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    for name, (middle, level) in places.items():
+        where = (middle, (1.04 + _LEVEL * level) / headroom)
+        axes.text(*where, name, transform=axes.transAxes, ha="center", color=kinds[name][1], fontsize=SMALL_SIZE)
     size = fitting_size(experiment.name, 0.8 * inches)
     axes.set_title(experiment.name, color=colour, fontsize=size)
     axes.set_xlabel("score")
@@ -153,14 +180,16 @@ def _histograms(axes: Axes, experiment: Experiment, *, inches: float) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
 
 
-def _name_peaks(axes: Axes, places: Mapping[str, float], inks: Mapping[str, str]) -> None:
-    """Names over the peaks: training and generated images away from each other, test images over both."""
-    left, right = axes.get_xlim()
-    along = {name: (place - left) / (right - left) for name, place in places.items()}
-    is_left = along["generated"] <= along["training"]
-    for name, level in (("generated", 0), ("training", 0), ("test", 1)):
-        outwards = (name == "generated") == is_left
-        room = along[name] > 0.3 if outwards else along[name] < 0.7
-        side = "center" if name == "test" or not room else ("right" if outwards else "left")
-        where = (min(max(along[name], 0.08), 0.92), (1.04 + 0.17 * level) / _HEADROOM)
-        axes.text(*where, name, transform=axes.transAxes, ha=side, color=inks[name], fontsize=SMALL_SIZE)
+def _names_over(along: Mapping[str, float], *, inches: float) -> dict[str, tuple[float, int]]:
+    """Where names stand over their peaks, of axes that are `inches` wide: the middle of each, moved into the axes, and
+    the lowest level at which none touches another."""
+    places: dict[str, tuple[float, int]] = {}
+    spans: list[tuple[float, float, int]] = []
+    for name in ("generated", "training", "test"):
+        half = (text_width(name, size=SMALL_SIZE, bold=False) / 2 + 0.03) / inches
+        middle = min(max(along[name], half), 1 - half)
+        taken = {level for low, high, level in spans if low < middle + half and high > middle - half}
+        level = next(level for level in range(3) if level not in taken)
+        spans.append((middle - half, middle + half, level))
+        places[name] = (middle, level)
+    return places
