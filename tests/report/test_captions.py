@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from latentbench.report import captions
 from latentbench.report.results import open_study
-from tests.report.conftest import change
+from tests.report.conftest import CONDITIONAL, change
+from tests.report.imagined import CLASSES
 
 
 def test_protocol_names_samples_seeds_and_reference(make_study):
@@ -67,3 +68,15 @@ def test_samples_above_real_images_are_called_typical_where_there_are_any(make_s
     assert "Where precision is above that of real images, samples are more typical" in captions.overlap_caption(
         open_study(folder)
     )
+
+
+def test_what_a_study_lacks_is_not_spoken_of(make_study):
+    asked = (captions.has_classes, captions.has_conditional, captions.has_class_means, captions.lacks_prior)
+    for scores, classes, answers in (
+        ({"dcgan": (1.0, None)}, CLASSES, [True, False, False, False]),
+        ({"vae": (1.0, None)}, CLASSES, [True, False, True, False]),
+        ({"vae": (1.0, None)}, [], [False, False, False, False]),
+        ({f"{CONDITIONAL}vae": (1.0, None)}, CLASSES, [True, True, False, False]),
+    ):
+        study = open_study(make_study(scores, classes=classes))
+        assert [ask(study) for ask in asked] == answers

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from latentbench.report.lines import SCALES
 from latentbench.report.quantities import listed, spaced
 from latentbench.report.results import LABEL_ACCURACY, Metric, Study
 from latentbench.report.tables import overlap_columns
@@ -69,8 +70,8 @@ def curves_caption(study: Study) -> str:
     """Of the metrics against epochs and time, and what the dashed line is worth."""
     sentences = [
         "Distance to the real images after each checkpoint, against epochs (left) and against training time (right); "
-        "lower is better. Bars are the ± of the summary. An estimate may fall below zero; the axis is then linear "
-        "about it and logarithmic beyond."
+        "lower is better. Bars are the ± of the summary. "
+        f"{SCALES} An estimate may fall below zero; the axis is then linear about it and logarithmic beyond."
     ]
     for unseen, samples in _unseen(study):
         line = f"A dashed line is the distance of the {unseen:,} real test images, which no model saw"
@@ -81,6 +82,8 @@ def curves_caption(study: Study) -> str:
         "on that number."
         for images in sorted({int(e.halves["num_images"]) for e in study.experiments if "num_images" in e.halves})
     ]
+    if len(sentences) > 1:
+        sentences.append("Where such a line would lie far below all curves, it is given in numbers at the lower edge.")
     return " ".join(sentences)
 
 
@@ -151,3 +154,23 @@ def _sample_sizes(measured: Sequence[dict[str, Any] | Any]) -> str:
         f"against {reference:,} real images."
         for samples, seeds, reference in sizes
     )
+
+
+def has_classes(study: Study) -> bool:
+    """Whether some dataset of the study has them, as far as exploration told."""
+    return any((e.exploration or {}).get("class_names") for e in study.experiments)
+
+
+def has_conditional(study: Study) -> bool:
+    return any(((e.settings or {}).get("model") or {}).get("condition") for e in study.experiments)
+
+
+def has_class_means(study: Study) -> bool:
+    """Whether the mean codes of classes were decoded: by models that encode and are asked for no label."""
+    facts = [e.exploration or {} for e in study.experiments]
+    return any(len(each.get("means") or []) > 1 and not each.get("kinds") for each in facts)
+
+
+def lacks_prior(study: Study) -> bool:
+    """Whether the codes of some model follow no prior."""
+    return any(((e.settings or {}).get("model") or {}).get("objective") == "autoencoder" for e in study.experiments)
