@@ -346,6 +346,10 @@ def test_what_both_splits_tell_is_said_of_the_kinds_that_there_are(make_study):
     alone = figures.split_caption(open_study(make_study({"wgan-gp": (12.0, None)})))
     assert "critic" in alone
     assert not {"VAE", "discriminator", "generated"} & set(re.findall(r"\w+", alone))
+    folder = make_study()
+    for path in folder.glob("*/history.csv"):
+        path.unlink()
+    assert figures.split_caption(open_study(folder)) == ""
 
 
 def test_numbers_of_samples_are_halved_from_tick_to_tick(make_study):

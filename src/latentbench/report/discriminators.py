@@ -186,7 +186,7 @@ def _names_over(along: Mapping[str, float], *, inches: float) -> dict[str, tuple
     places: dict[str, tuple[float, int]] = {}
     spans: list[tuple[float, float, int]] = []
     for name in ("generated", "training", "test"):
-        half = (text_width(name, size=SMALL_SIZE, bold=False) / 2 + 0.03) / inches
+        half = (text_width(name, size=SMALL_SIZE, bold=False) / 2 + 0.05) / inches
         middle = min(max(along[name], half), 1 - half)
         taken = {level for low, high, level in spans if low < middle + half and high > middle - half}
         level = next(level for level in range(3) if level not in taken)

@@ -139,12 +139,14 @@ def split_caption(study: Study) -> str:
     told = [told for written, told in _QUANTITIES.values() if written in drawn]
     if _ACCURACY in drawn:
         told.insert(0, "of a discriminator the share of images that it takes for what they are")
+    if not told:
+        return ""
     kinds = ["training images (solid)", "test images (dashed)"]
     kinds += ["generated images (dotted)"] * (len(drawn.get(_ACCURACY, ())) > 2)
     return (
         f"After each epoch, in inference mode and on up to 1,000 images each, on {listed(kinds)}: {listed(told)}. A "
         f"training curve that leaves that of test images says that training images are known by heart. {SCALES}"
-    ) * bool(told)
+    )
 
 
 def gradient_curves(study: Study) -> Drawing:

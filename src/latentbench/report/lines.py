@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from latentbench.report.style import TALLEST, WIDTH, pages
+from latentbench.report.style import TALLEST, WIDTH, fitting_size, pages
 
 ROW_HEIGHT, _LEAST_ROW_HEIGHT = 2.0, 1.4  # inches, of a row of panels with its words; where there are many
 NAMES_SIZE = 7.0  # points, of many names at the ends of lines
@@ -22,6 +22,7 @@ _LOG_FROM = 10  # a logarithmic axis from this ratio of largest to smallest on
 _SYMLOG_FROM, _SYMLOG_DEPTH = 100, 1e5  # with values below zero, of the largest to those; and how far down
 _PANEL_SHARE = 0.7  # of a row's height, the rest are words
 _LINE_SPACING = 1.25
+_TITLE_WIDTH = 1.7  # inches, beside the words at the left of one of three panels
 _LEADER = 0.16  # inches, from a panel to the names right of it
 
 SCALES = f"An axis is logarithmic where its values are positive and span a factor of {_LOG_FROM} or more."
@@ -52,7 +53,7 @@ def row_height(names: int) -> float:
 
 def name_panel(axes: Axes, name: str, colour: str, *, against: str) -> None:
     """The model over its panel, and a few whole numbers along what its curves are drawn against."""
-    axes.set_title(name, color=colour)
+    axes.set_title(name, color=colour, fontsize=fitting_size(name, _TITLE_WIDTH))
     axes.set_xlabel(against)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -85,7 +85,7 @@ def _squares_figure(lines: Sequence[Sequence[Experiment]], side: float) -> Figur
         bottom = (len(lines) - row - 1) * (side + TITLE_HEIGHT)
         for column, experiment in enumerate(line):
             axes = image_axes(figure, (column * (side + APART), bottom, side, side))
-            size = fitting_size(experiment.name, side)
+            size = fitting_size(experiment.name, 0.97 * side)
             axes.set_title(experiment.name, color=colour_of(experiment.index), pad=4, fontsize=size)
             draw(axes, _square(experiment.explored["samples"]))
     return figure
