@@ -23,13 +23,17 @@ def test_protocol_says_once_what_is_the_same_on_every_dataset(make_study):
     assert "\n\n- width 1 for a\n- width 2 for b\n\nKCD of subsets; precision of neighbours.\n\n" in text
 
 
-def test_the_floor_says_of_how_many_images_it_is(make_study):
+def test_the_floor_says_of_how_many_images_it_is_and_what_that_does_to_it(make_study):
     folder = make_study()
-    assert "10,000 real test images, which no model saw, about what a" in captions.curves_caption(open_study(folder))
-    for path in folder.glob("*/metrics.json"):
-        path.write_text(path.read_text().replace('"num_unseen": 10000', '"num_unseen": 400'))
-    caption = captions.curves_caption(open_study(folder))
-    assert "400 real test images, which no model saw; as many samples as are measured, 5,000, would score" in caption
+    for number, worth in (
+        (400, "; so good samples, 5,000 as they are measured, would score lower."),
+        (5_000, ", about what a perfect model would score."),
+        (10_000, "; so good samples, 5,000 as they are measured, would score higher."),
+    ):
+        for path in folder.glob("*/metrics.json"):
+            change(path, num_unseen=number)
+        caption = captions.curves_caption(open_study(folder))
+        assert f"of {number:,} real test images, which no model saw{worth}" in caption
 
 
 def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_study):

@@ -73,10 +73,10 @@ def curves_caption(study: Study) -> str:
         "lower is better. Bars are the ± of the summary. "
         f"{SCALES} An estimate may fall below zero; the axis is then linear about it and logarithmic beyond."
     ]
-    for unseen, samples in _unseen(study):
-        line = f"A dashed line is the distance of the {unseen:,} real test images, which no model saw"
-        few = f"; as many samples as are measured, {samples:,}, would score lower"
-        sentences.append(f"{line}{few if unseen < samples else ', about what a perfect model would score'}.")
+    sentences += [
+        f"A dashed line is the distance of {unseen:,} real test images, which no model saw{_worth(unseen, measured)}."
+        for unseen, measured in _unseen(study)
+    ]
     sentences += [
         f"A dotted line is the distance between two halves of the training images, {images:,} each: as real as can be, "
         "on that number."
@@ -85,6 +85,15 @@ def curves_caption(study: Study) -> str:
     if len(sentences) > 1:
         sentences.append("Where such a line would lie far below all curves, it is given in numbers at the lower edge.")
     return " ".join(sentences)
+
+
+def _worth(unseen: int, samples: int) -> str:
+    """What their distance says of samples: the fewer are measured, the larger it is."""
+    if unseen == samples:
+        return ", about what a perfect model would score"
+    return (
+        f"; so good samples, {samples:,} as they are measured, would score {'lower' if unseen < samples else 'higher'}"
+    )
 
 
 def _unseen(study: Study) -> list[tuple[int, int]]:

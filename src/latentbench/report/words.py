@@ -24,6 +24,9 @@ from latentbench.report.ranking import (
 from latentbench.report.results import Contender, Metric, Study
 from latentbench.report.tables import SQUARED_ERROR, distance_column, overlap_columns
 
+# By so much a checkpoint may come after the fastest model's end: as much as the clock varies.
+_AS_LONG = 0.05
+
 
 def head(study: Study) -> dict[str, Any]:
     """What stands at the head of the report, as Markdown: title, question, authors, the answer in a sentence."""
@@ -165,7 +168,8 @@ def _equal_time(study: Study, contenders: Sequence[Contender]) -> list[str]:
     budget, fastest = min(totals)
     reached = []
     for r in ranking:
-        in_time = [c for c in r.contender.checkpoints if (c.seconds or 0) <= budget and metric.key in c.scores]
+        latest = (1 + _AS_LONG) * budget
+        in_time = [c for c in r.contender.checkpoints if (c.seconds or 0) <= latest and metric.key in c.scores]
         if in_time:
             reached.append(replace(r, score=in_time[-1].scores[metric.key]))
     if len(reached) < 2:
