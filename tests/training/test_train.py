@@ -182,11 +182,21 @@ def test_asked_to_end_it_keeps_the_step_it_was_in(make_config: Make, make_prepar
     assert process.returncode == 75, output
     [stopped] = re.findall(rb"vae was asked to end after step (\d+) of 150 and kept its state", output)
 
+    time.sleep(1)  # TensorBoard reads files in the order of the seconds in their names.
     again = _train(config, data)
     assert again.exit_code == 0
     assert f"Going on after step {int(stopped)} of 150." in again.output
     assert _digests(config.parent) == _digests(config.parent.with_name("vae-whole"))
     assert _told(config.parent) == _told(config.parent.with_name("vae-whole"))
+    root = config.parents[3]
+    assert _logged(root / "logs") == _logged(root / "logs-whole") == list(range(2, 151, 2))
+
+
+def _logged(logs: Path) -> list[int]:
+    """The steps of the points that TensorBoard shows."""
+    events = EventAccumulator(str(logs))
+    events.Reload()
+    return [point.step for point in events.Scalars("loss/loss")]
 
 
 def _told(results: Path) -> dict[str, str]:

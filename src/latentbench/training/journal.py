@@ -11,7 +11,7 @@ from latentbench.data.mosaic import Images
 
 
 class Journal:
-    """Scalars and pictures under `folder`; points at or after `step` that an interrupted run wrote are void."""
+    """Scalars and pictures under `folder`; points after `step` that an interrupted run wrote are void."""
 
     def __init__(self, folder: Path, *, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -22,7 +22,7 @@ class Journal:
                 for events in folder.glob("events.out.tfevents.*"):
                     events.unlink()
             threading.excepthook = _left_to_caller
-            self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)
+            self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
         self._folder = folder
 
     def scalars(self, values: dict[str, float | None], *, step: int) -> None:

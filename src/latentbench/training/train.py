@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,7 +134,13 @@ class _Run:
             self._publish(kept)
 
     def loop(self) -> None:
-        journal = Journal(self.folders.logs, step=self.progress.step)
+        # Closed however it ends, so that TensorBoard misses nothing that a resumed run does not write again.
+        with closing(Journal(self.folders.logs, step=self.progress.step)) as journal:
+            self._take_steps(journal)
+        self.finish()
+
+    def _take_steps(self, journal: Journal) -> None:
+        """From the step of the progress to the last one. Raises InterruptedRun and DivergenceError."""
         clock = saved = time.perf_counter()
         for step in track(range(self.progress.step, self.last_step), self.config.name, unit="steps"):
             generator = step_generator(self.config.seed, step, self.device)
@@ -162,8 +169,6 @@ class _Run:
                     "its state; the same command goes on from there."
                 )
             clock = saved = time.perf_counter()
-        journal.close()
-        self.finish()
 
     def finish(self) -> None:
         """Write what describes the whole run; only then let go of the state."""
