@@ -114,6 +114,15 @@ def make_repeats(folder: Path, first: str, *others: str) -> None:
         write_yaml(folder / name / "config.yaml", settings | {"name": name, "seed": seed})
 
 
+def put_on_two_datasets(folder: Path) -> None:
+    """Of the experiments on glyphs, let the vae be on another dataset."""
+    for path, old, new in (
+        (folder / "study.yaml", "datasets:\n- glyphs", "datasets:\n- faces\n- glyphs"),
+        (folder / "vae" / "config.yaml", "dataset: glyphs", "dataset: faces"),
+    ):
+        path.write_text(path.read_text().replace(old, new))
+
+
 def write_training(folder: Path, *, seconds: float) -> None:
     rows = [
         {"epoch": epoch, "step": 100 * epoch, "images": 6400 * epoch, "seconds": seconds * epoch}

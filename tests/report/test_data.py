@@ -13,7 +13,7 @@ from latentbench.config.load import read_yaml
 from latentbench.report import data
 from latentbench.report.results import open_study
 from latentbench.report.style import to_svg
-from tests.report.conftest import assert_on_the_page, change, images_drawn, keep_arrays, words_of
+from tests.report.conftest import assert_on_the_page, change, images_drawn, keep_arrays, put_on_two_datasets, words_of
 from tests.report.imagined import CLASSES
 
 DRAWINGS = (data.samples, data.means)
@@ -169,11 +169,7 @@ def test_preparation_is_told_as_far_as_the_results_know_it(make_study):
 
 def test_datasets_of_the_same_pictures_are_named(make_study):
     folder = make_study()
-    for path, old, new in (
-        (folder / "study.yaml", "datasets:\n- glyphs", "datasets:\n- faces\n- glyphs"),
-        (folder / "vae" / "config.yaml", "dataset: glyphs", "dataset: faces"),
-    ):
-        path.write_text(path.read_text().replace(old, new))
+    put_on_two_datasets(folder)
     assert data.preparation(open_study(folder)) == "**faces** and **glyphs** hold the same pictures and labels."
     change(folder / "vae" / "provenance.json", data_digest="another")
     assert data.preparation(open_study(folder)) == ""

@@ -7,7 +7,7 @@ import pytest
 from latentbench.artifacts.files import read_csv, write_csv
 from latentbench.report import captions, tables
 from latentbench.report.results import open_study
-from tests.report.conftest import make_repeats
+from tests.report.conftest import make_repeats, put_on_two_datasets
 
 
 def cells(markdown: str, model: str) -> list[str]:
@@ -69,11 +69,7 @@ def test_more_images_per_second_are_better_and_less_time_is(make_study):
 
 def test_experiments_on_two_datasets_are_not_ranked_together(make_study):
     folder = make_study()
-    for path, old, new in (
-        (folder / "study.yaml", "datasets:\n- glyphs", "datasets:\n- faces\n- glyphs"),
-        (folder / "vae" / "config.yaml", "dataset: glyphs", "dataset: faces"),
-    ):
-        path.write_text(path.read_text().replace(old, new))
+    put_on_two_datasets(folder)
     markdown = tables.summary(open_study(folder)).markdown
     assert "| faces | vae | 1.2" in markdown
     assert [line for line in markdown.splitlines() if "30.0 ± 0.4" in line]  # vae is alone: not bold

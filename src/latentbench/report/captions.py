@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from latentbench.config.models import has_prior
 from latentbench.report.lines import SCALES
 from latentbench.report.quantities import listed, spaced
 from latentbench.report.results import LABEL_ACCURACY, Metric, Study
@@ -43,10 +44,11 @@ def _protocol(metrics: Sequence[Metric], extractor: str, texts: Sequence[str]) -
     if len(texts) == 1:
         return f"{names}: {texts[0]}."
     clauses = [text.split("; ") for text in texts]
-    same = "; ".join(clause for clause in clauses[0] if all(clause in others for others in clauses))
+    same = [clause for clause in clauses[0] if all(clause in others for others in clauses)]
     items = ["; ".join(clause for clause in each if clause not in same) for each in clauses]
     listing = "\n".join(f"- {item}" for item in items)
-    return f"{names}, by dataset:\n\n{listing}" + f"\n\n{same[:1].upper()}{same[1:]}." * bool(same)
+    shared = "; ".join(same)
+    return f"{names}, by dataset:\n\n{listing}" + f"\n\n{shared[:1].upper()}{shared[1:]}." * bool(same)
 
 
 def summary_caption(study: Study) -> str:
@@ -100,6 +102,14 @@ def _unseen(study: Study) -> list[tuple[int, int]]:
     """How many real test images gave the floors, and how many samples stand beside them."""
     measured = [e.metrics for e in study.experiments if e.metrics and e.floor and e.metrics.get("num_unseen")]
     return sorted({(int(metrics["num_unseen"]), int(metrics["num_samples"])) for metrics in measured})
+
+
+def samples_caption(study: Study) -> str:
+    turns = "; of conditional models the labels take turns" * has_conditional(study)
+    return (
+        "Images generated after the last epoch, not selected. The same place in each grid holds the image of the same "
+        f"latent vector{turns}."
+    )
 
 
 def overlap_caption(study: Study) -> str:
@@ -182,4 +192,4 @@ def has_class_means(study: Study) -> bool:
 
 def lacks_prior(study: Study) -> bool:
     """Whether the codes of some model follow no prior."""
-    return any(((e.settings or {}).get("model") or {}).get("objective") == "autoencoder" for e in study.experiments)
+    return any(not has_prior(((e.settings or {}).get("model") or {}).get("objective", "")) for e in study.experiments)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from latentbench.config.models import has_prior
 from latentbench.report.quantities import listed
-from latentbench.report.ranking import Ranked, margin, primary, rank, tied, written_gap, written_margin
+from latentbench.report.ranking import CLOCK, Ranked, margin, primary, rank, tied, written_gap, written_margin
 from latentbench.report.results import Contender, Experiment, Study
 from latentbench.report.tables import (
     NONE,
@@ -54,8 +54,6 @@ _OF_GANS = {"model.network"}
 
 # What stands for a setting that is left open.
 _OPEN = {"model.decoder_std": "1.0"}
-
-_EQUAL_PACE = 0.2  # of an epoch's time, which varies from run to run
 
 
 @dataclass(frozen=True)
@@ -292,7 +290,7 @@ def _pace(change: Change) -> list[str]:
     rates = [score_of(_RATE, each) for each in (change.first, change.other)]
     if rates[0] and rates[1]:
         ratio = rates[0].mean / rates[1].mean
-        sentences += [f"An epoch takes {plain(ratio, 1)} times as long."] * (abs(ratio - 1) > _EQUAL_PACE)
+        sentences += [f"An epoch takes {plain(ratio, 1)} times as long."] * (abs(ratio - 1) > CLOCK)
     return sentences
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from latentbench.report.mosaics import names
-from latentbench.report.quantities import NBSP, decimals
+from latentbench.report.quantities import decimals, percent
 from latentbench.report.results import LABEL_ACCURACY, Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import INK, colour_of, house_style
@@ -85,7 +85,7 @@ def absence(table: Table, kind: str) -> str:
 
 
 def _limit(accuracy: float | None) -> str:
-    return "" if accuracy is None else f" (of real test images {percent(accuracy)}{NBSP}% are recognised)"
+    return "" if accuracy is None else f" (of real test images {percent(accuracy)} are recognised)"
 
 
 def _bold(models: Mapping[str, Rows]) -> str:
@@ -103,7 +103,7 @@ def by_class(models: Mapping[str, Rows], written: Callable[[Mapping[str, Any]], 
     return [[name, *(written(rows[name]) if name in rows else ABSENT for rows in models.values())] for name in classes]
 
 
-def percent(value: float | None) -> str:
+def share_in_percent(value: float | None) -> str:
     return ABSENT if value is None else f"{100 * value:.1f}"
 
 
@@ -138,7 +138,7 @@ def _accuracy(models: Mapping[str, Rows]) -> Table:
 
     def written(row: Mapping[str, Any]) -> str:
         spread, accuracy = row.get("label_accuracy_std"), row.get("label_accuracy")
-        return percent(accuracy) + (f" ± {percent(spread)}" if None not in (spread, accuracy) else "")
+        return share_in_percent(accuracy) + (f" ± {share_in_percent(spread)}" if None not in (spread, accuracy) else "")
 
     return Table(pipe_table(["Class", *models], map(_bold_best, by_class(models, written)), texts=1))
 
@@ -164,7 +164,7 @@ def _shares(models: Mapping[str, Rows], real: Mapping[str, float]) -> Table:
     }
     if real:
         shares["*real images*"] = {title: {"share": share} for title, share in real.items()}
-    return Table(pipe_table(["Class", *shares], by_class(shares, lambda row: percent(row["share"])), texts=1))
+    return Table(pipe_table(["Class", *shares], by_class(shares, lambda row: share_in_percent(row["share"])), texts=1))
 
 
 def _real_shares(experiments: Sequence[Experiment]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from latentbench.config.models import has_prior
 from latentbench.report.changes import Change, changes_of, distances, objective_of, reconstructions
 from latentbench.report.classes import classifier_accuracy, rows_of
-from latentbench.report.quantities import NBSP, listed, literal
+from latentbench.report.quantities import listed, literal, percent
 from latentbench.report.ranking import Ranked, gap, level, primary, rank, sources_of_spread, tied
 from latentbench.report.results import Contender, Study
 from latentbench.report.tables import CLASS_ASKED, SQUARED_ERROR, plain
@@ -77,7 +77,7 @@ def _discriminators(contenders: Sequence[Contender]) -> list[str]:
     ]
     if not rights:
         return []
-    low, high = (f"{100 * share:.1f}{NBSP}%" for share in (min(rights), max(rights)))
+    low, high = percent(min(rights)), percent(max(rights))
     between = f"{low} to {high}" if low != high else low
     who = "Discriminators are" if len(rights) > 1 else "The discriminator is"
     return [f"{who} right on {between} of real and generated images in the end; guessing gets half."]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from latentbench.artifacts.layout import EXPLORATION, EXPLORED, SPLITS
-from latentbench.report.classes import percent
+from latentbench.report.classes import share_in_percent
 from latentbench.report.quantities import NBSP, listed, literal
 from latentbench.report.results import Experiment, Study
 from latentbench.report.show import Drawing, Table
@@ -106,7 +106,11 @@ def attributes(study: Study) -> Table:
     described, notes = _described(study)
     several = len(described) > 1
     rows = [
-        [*[_plain(dataset)] * several, _plain(each["name"].replace("_", " ")), *(percent(each[s]) for s in SPLITS)]
+        [
+            *[_plain(dataset)] * several,
+            _plain(each["name"].replace("_", " ")),
+            *(share_in_percent(each[s]) for s in SPLITS),
+        ]
         for dataset, facts in described.items()
         for each in facts["attributes"]
     ]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.classes import FEWEST, Rows, absence, by_class, percent
+from latentbench.report.classes import FEWEST, Rows, absence, by_class, share_in_percent
 from latentbench.report.lines import ROW_HEIGHT
 from latentbench.report.mosaics import names
 from latentbench.report.quantities import NBSP
@@ -130,7 +130,7 @@ _NOTHING = "0.0"
 
 def _share(key: str) -> Callable[[Mapping[str, Any]], str]:
     over = _OVER.get(key, ("num_real", "num_generated"))
-    return lambda row: percent(row.get(key)) if all(row[number] >= FEWEST for number in over) else ABSENT
+    return lambda row: share_in_percent(row.get(key)) if all(row[number] >= FEWEST for number in over) else ABSENT
 
 
 def _by_name(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

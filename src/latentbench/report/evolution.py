@@ -40,7 +40,6 @@ T = TypeVar("T")
 
 def samples_by_epoch(study: Study) -> Drawing:
     """The samples of the same latents at the checkpoints, a row per model."""
-
     number = next((rows for most, rows in _ROWS.items() if len(study.experiments) <= most), _FEWEST_ROWS)
 
     def read(experiment: Experiment) -> dict[int, Images]:
@@ -58,7 +57,6 @@ def samples_by_epoch(study: Study) -> Drawing:
 
 def reconstructions_by_epoch(study: Study) -> Drawing:
     """Test images, and under them what each model made of them after its epochs, a panel per model."""
-
     encoders = [experiment for experiment in study.experiments if _encodes(experiment)]
     panels, notes = _read(encoders, RECONSTRUCTIONS, _has(RECONSTRUCTIONS), _reconstructions)
     if not panels:
@@ -73,7 +71,6 @@ def reconstructions_by_epoch(study: Study) -> Drawing:
 
 def iteration_curves(study: Study) -> Drawing:
     """Every term of each model's loss against the steps, a panel per model: points, and a running mean on them."""
-
     told, notes = _read(study.experiments, ITERATIONS, _has(ITERATIONS), _iterations)
     panels = [(experiment, rows) for experiment, rows in told if len(rows) > 1]
     short = [experiment.name for experiment, rows in told if len(rows) <= 1]

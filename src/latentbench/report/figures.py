@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.lines import (
     NAMES_SIZE,
     SCALES,
+    figures_of_rows,
     is_logarithmic,
     label_ends,
     name_panel,
@@ -31,13 +30,10 @@ from latentbench.report.style import (
     MUTED,
     NAME_SIZE,
     SMALL_SIZE,
-    TALLEST,
-    WIDTH,
     colour_of,
     dashes_of,
     house_style,
     marker_of,
-    pages,
 )
 
 _MOST_FLOORS = 2
@@ -68,9 +64,7 @@ def metric_curves(study: Study) -> Drawing:
     height = max(row_height(len(contenders) + _MOST_FLOORS) for _, _, contenders in rows)
     drawn = []
     with house_style():
-        for run in pages([height] * len(rows), tallest=TALLEST - 0.3):
-            layout = ConstrainedLayoutEngine(wspace=0.05, hspace=0.06)
-            figure = Figure(figsize=(WIDTH, 0.3 + height * (run.stop - run.start)), layout=layout)
+        for figure, run in figures_of_rows(len(rows), height, wspace=0.05, hspace=0.06):
             grid = figure.subplots(run.stop - run.start, 2, sharey="row", squeeze=False)
             for (dataset, metric, contenders), (by_epoch, by_time) in zip(rows[run], grid, strict=True):
                 _metric_row(by_epoch, by_time, metric, contenders, seconds_per_unit=unit)
@@ -108,9 +102,8 @@ def sample_size_curves(study: Study) -> Drawing:
     height = max(1.3 * row_height(len(experiments)) for _, _, experiments in panels)
     drawn = []
     with house_style():
-        for run in pages([height] * len(panels), tallest=TALLEST - 0.3):
+        for figure, run in figures_of_rows(len(panels), height):
             shown = panels[run]
-            figure = Figure(figsize=(WIDTH, 0.3 + height * len(shown)), layout="constrained")
             for (dataset, metric, experiments), axes in zip(
                 shown, figure.subplots(len(shown), 1, squeeze=False).ravel(), strict=True
             ):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentbench.report.quantities import NBSP, listed
+from latentbench.report.quantities import listed, percent
 from latentbench.report.results import Experiment, Study
 from latentbench.report.tables import plain
 
@@ -27,11 +27,6 @@ def verdicts(study: Study) -> str:
         alike.setdefault(_verdict(row), []).append(f"**{experiment.name}** ({percent(_share(row))})")
     sentences = [f"- {verdict}: {listed(names)}." for verdict, names in alike.items()]
     return "\n\n".join([*_rules(judged), "\n".join(sentences)]) if judged else ""
-
-
-def percent(share: float) -> str:
-    """With the decimals of the tables."""
-    return f"{100 * share:.1f}{NBSP}%"
 
 
 def _facts(experiment: Experiment) -> Mapping[str, Any]:

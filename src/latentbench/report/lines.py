@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from latentbench.report.style import TALLEST, WIDTH, fitting_size, pages
 
+_WORDS_UNDER = 0.3  # inches, under a figure's last panels
 ROW_HEIGHT, _LEAST_ROW_HEIGHT = 2.0, 1.4  # inches, of a row of panels with its words; where there are many
 NAMES_SIZE = 7.0  # points, of many names at the ends of lines
 _LOG_FROM = 10  # a logarithmic axis from this ratio of largest to smallest on
@@ -33,17 +34,23 @@ def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
     house style."""
     columns = min(3, number)
     rows = math.ceil(number / columns)
-    height = min(ROW_HEIGHT, max(_LEAST_ROW_HEIGHT, (TALLEST - 0.3) / rows))
+    height = min(ROW_HEIGHT, max(_LEAST_ROW_HEIGHT, (TALLEST - _WORDS_UNDER) / rows))
     figures, panels = [], []
-    for run in pages([height] * rows, tallest=TALLEST - 0.3 + 1e-6):
-        figure = Figure(
-            figsize=(WIDTH, 0.3 + height * (run.stop - run.start)), layout=ConstrainedLayoutEngine(wspace=0.08)
-        )
+    for figure, run in figures_of_rows(rows, height, wspace=0.08):
         figures.append(figure)
         panels += list(figure.subplots(run.stop - run.start, columns, squeeze=False).ravel())
     for axes in panels[number:]:
         axes.set_axis_off()
     return figures, panels[:number]
+
+
+def figures_of_rows(
+    rows: int, height: float, *, wspace: float | None = None, hspace: float | None = None
+) -> Iterator[tuple[Figure, slice]]:
+    """Figures with place for so many rows of panels, each with the run of rows that it is for."""
+    for run in pages([height] * rows, tallest=TALLEST - _WORDS_UNDER + 1e-6):  # rows that fill a page fit on it
+        size = (WIDTH, _WORDS_UNDER + height * (run.stop - run.start))
+        yield Figure(figsize=size, layout=ConstrainedLayoutEngine(wspace=wspace, hspace=hspace)), run
 
 
 def row_height(names: int) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from latentbench.artifacts.criteria import CLOSE, COPYING
 from latentbench.artifacts.layout import NEARER, overlap_column
 from latentbench.report.mosaics import names
-from latentbench.report.quantities import NBSP, listed, spaced
+from latentbench.report.quantities import listed, percent, spaced
 from latentbench.report.results import METRICS, Experiment, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import colour_of, house_style
@@ -61,8 +61,8 @@ def verdicts(study: Study) -> str:
     if not asked:
         return ""
     criterion = (
-        f"Samples count as copies where at least {_percent(COPYING)} of them are nearer to a training image than all "
-        f"but {_percent(CLOSE)} of the real test images are."
+        f"Samples count as copies where at least {percent(COPYING, 0)} of them are nearer to a training image than all "
+        f"but {percent(CLOSE, 0)} of the real test images are."
     )
     found = [f"**{e.name}**: {spaced(str(_facts(e)['verdict']))}" for e in asked if _facts(e).get("verdict")]
     return " ".join([criterion, *(found or [_no_copies(asked)]), *_typical(asked)])
@@ -75,7 +75,7 @@ def _no_copies(asked: Sequence[Experiment]) -> str:
     most = max(shares, key=lambda name: shares[name])
     if shares[most] == 0:
         return "Of no model is any sample so near."
-    return f"Those of no model do: the largest share is {_percent(shares[most], 1)}, of {most}."
+    return f"Those of no model do: the largest share is {percent(shares[most])}, of {most}."
 
 
 def _typical(asked: Sequence[Experiment]) -> list[str]:
@@ -90,10 +90,6 @@ def _typical(asked: Sequence[Experiment]) -> list[str]:
     if not near:
         return []
     return [f"So the samples of {listed(near)}, nearer than unseen images, are the most typical images, not copies."]
-
-
-def _percent(share: float, places: int = 0) -> str:
-    return f"{100 * share:.{places}f}{NBSP}%"
 
 
 def scope(study: Study) -> str:

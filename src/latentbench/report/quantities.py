@@ -27,6 +27,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}{NBSP}h{NBSP}{minutes % 60:02d}{NBSP}min"
 
 
+def percent(share: float, places: int = 1) -> str:
+    """`99.7 %`"""
+    return f"{100 * share:.{places}f}{NBSP}%"
+
+
 def count(value: float) -> str:
     """`930`, `12.3 k`, `1.00 M`, `205 G`: three significant digits."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

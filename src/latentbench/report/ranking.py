@@ -10,6 +10,9 @@ from latentbench.report.quantities import decimals
 from latentbench.report.results import Contender, Metric, Score, Study
 from latentbench.report.tables import Column, distance_column, flatten, places_of, plain, score_of
 
+# By so much of itself the time of the same work varies from run to run.
+CLOCK = 0.2
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -35,8 +38,11 @@ class Ranked:
     @property
     def quoted(self) -> str:
         """The name with the score in brackets: `a (12.3 ± 0.4)`, of repeats `a (3 seeds, 12.3 ± 0.4)`."""
-        name, _, seeds = self.name.rstrip(")").partition(" (")
-        return f"{name} ({f'{seeds}, ' * bool(seeds)}{self.written})"
+        return f"{self.contender.stem} {self.bracketed}"
+
+    @property
+    def bracketed(self) -> str:
+        return f"({', '.join(filter(None, [self.contender.seeds, self.written]))})"
 
     @property
     def written(self) -> str:

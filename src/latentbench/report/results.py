@@ -146,12 +146,22 @@ class Contender:
     @property
     def name(self) -> str:
         """Of repeats what their names have in common, and how many they are."""
+        return f"{self.stem} ({self.seeds})" if self.seeds else self.stem
+
+    @property
+    def seeds(self) -> str:
+        """How many repeats it is; empty of one training."""
+        return f"{len(self.members)}{NBSP}seeds" if len(self.members) > 1 else ""
+
+    @property
+    def stem(self) -> str:
+        """The name alone."""
         if len(self.members) == 1:
             return self.members[0].name
         names = [member.name for member in self.members]
         same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
         common = "".join(letters[0] for letters in same)
-        return f"{common.rstrip('-_0123456789') or names[0]} ({len(names)}{NBSP}seeds)"
+        return common.rstrip("-_0123456789") or names[0]
 
     @property
     def index(self) -> int:

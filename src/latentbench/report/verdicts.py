@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from latentbench.report.quantities import NBSP, duration, listed
-from latentbench.report.ranking import Ranked, level, primary, rank, tied, work
+from latentbench.report.quantities import duration, listed, percent
+from latentbench.report.ranking import CLOCK, Ranked, level, primary, rank, tied, work
 from latentbench.report.results import Contender, Metric, Study
 from latentbench.report.tables import (
     CLASS_ASKED,
@@ -17,7 +17,6 @@ from latentbench.report.tables import (
     overlap_columns,
 )
 
-_EQUAL_TIME = 1.2  # of the shorter of two training times, which vary from run to run
 _MOST_LAST = 2  # where more share the last place, it says nothing of one of them
 
 
@@ -79,12 +78,11 @@ def _criteria(study: Study, metric: Metric) -> list[Criterion]:
 
 
 def _rule(names: Sequence[str]) -> str:
-    percent = f"{100 * (_EQUAL_TIME - 1):.0f}{NBSP}%"
     timed = "training time" in names
     return (
         f"Looked at: {listed(names)}. Models share a place where they differ by less than twice the standard deviation "
         "of the difference, or read alike where no spread is known"
-        + f"; in training time, where they do the same work or differ by less than {percent}" * timed
+        + f"; in training time, where they do the same work or differ by less than {percent(CLOCK, 0)}" * timed
         + ". A last place that more than two share is left out, and what cannot be told apart in any two."
     )
 
@@ -92,7 +90,7 @@ def _rule(names: Sequence[str]) -> str:
 def _as_fast(one: Ranked, other: Ranked) -> bool:
     """What equal work takes differs by what else the machine does."""
     shorter, longer = sorted((one.score.mean, other.score.mean))
-    return longer <= _EQUAL_TIME * shorter or work(one.contender) == work(other.contender)
+    return longer <= (1 + CLOCK) * shorter or work(one.contender) == work(other.contender)
 
 
 def _place(criterion: Criterion, order: Sequence[Ranked]) -> Place | None:

@@ -95,21 +95,18 @@ def _named(study: Study, ranked: Ranked) -> str:
 
 
 def _quoted(study: Study, ranked: Ranked) -> str:
-    name, _, score = ranked.quoted.partition(" ")
-    return ranked.quoted if study.config.budget == "small" else f"**{name}** {score}"
+    return ranked.quoted if study.config.budget == "small" else f"**{ranked.contender.stem}** {ranked.bracketed}"
 
 
 def _lead(study: Study, metric: Metric, ranking: Sequence[Ranked]) -> str:
     best, second = ranking[:2]
     share = f" ({100 * gap(best, second) / second.score.mean:.0f}{NBSP}%)" if second.score.mean > 0 else ""
-    comes = "came closest to the real images in this run" if study.config.budget == "small" else _CLOSEST
+    in_this_run = study.config.budget == "small"
+    comes = "came closest to the real images in this run" if in_this_run else "comes closest to the real images"
     return (
         f"By {metric.name}, {_named(study, best)} {comes}: its {best.written} is {written_gap(best, second)}{share} "
         f"below the {second.written} of {second.name}, the next best."
     )
-
-
-_CLOSEST = "comes closest to the real images"
 
 
 def _tie(study: Study, metric: Metric, ranking: Sequence[Ranked]) -> str:
@@ -166,9 +163,8 @@ def _equal_time(study: Study, contenders: Sequence[Contender]) -> list[str]:
     if len({work(r.contender) for r in ranking}) == 1:
         return []  # What equal work takes differs by chance.
     budget, fastest = min(totals)
-    reached = []
+    reached, latest = [], (1 + _AS_LONG) * budget
     for r in ranking:
-        latest = (1 + _AS_LONG) * budget
         in_time = [c for c in r.contender.checkpoints if (c.seconds or 0) <= latest and metric.key in c.scores]
         if in_time:
             reached.append(replace(r, score=in_time[-1].scores[metric.key]))
