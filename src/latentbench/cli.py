@@ -13,7 +13,9 @@ import click
 from latentbench.errors import LatentbenchError
 
 if TYPE_CHECKING:
+    from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.params import Params
+    from latentbench.models.processes import Processes
 
 
 class Stages(click.Group):
@@ -45,6 +47,9 @@ def path_option(name: str, help_text: str) -> Callable[[Command], Command]:
 config_option = path_option("--config", "The resolved config.yaml that `configure` wrote.")
 data_option = path_option("--data", "data/prepared/DATASET")
 reference_option = path_option("--reference", "data/reference/DATASET")
+record_option = click.option(
+    "--record", type=PATH, help="Where to say what made it: data/provenance/DATASET/STAGE.json"
+)
 results_option = path_option("--results", "results/STUDY/EXPERIMENT")
 
 
@@ -99,27 +104,29 @@ def fetch(config: Path, output: Path) -> None:
 @config_option
 @path_option("--raw", "data/raw/DATASET")
 @path_option("--output", "data/prepared/DATASET")
+@record_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that decode; default: one per core.")
-def prepare(config: Path, raw: Path, output: Path, workers: int | None) -> None:
+def prepare(config: Path, raw: Path, output: Path, record: Path | None, workers: int | None) -> None:
     """Decode, crop and resize a dataset's pictures into uint8 arrays."""
     from latentbench.config.datasets import DatasetConfig
     from latentbench.config.load import read_config
     from latentbench.data.prepare import prepare_dataset
 
-    prepare_dataset(read_config(config, DatasetConfig), raw, output, workers=workers)
+    prepare_dataset(read_config(config, DatasetConfig), raw, output, record=record, workers=workers)
 
 
 @main.command()
 @config_option
 @data_option
 @path_option("--output", "data/reference/DATASET")
-def reference(config: Path, data: Path, output: Path) -> None:
+@record_option
+def reference(config: Path, data: Path, output: Path, record: Path | None) -> None:
     """Train the feature network where one is wanted, and keep the real images' features and statistics."""
     from latentbench.config.datasets import DatasetConfig
     from latentbench.config.load import read_config
     from latentbench.evaluation.reference import build_reference
 
-    build_reference(read_config(config, DatasetConfig), data, output)
+    build_reference(read_config(config, DatasetConfig), data, output, record=record)
 
 
 @main.command()
@@ -135,8 +142,9 @@ def train(config: Path, data: Path, results: Path, logs: Path, scratch: Path, re
     from latentbench.config.load import read_config
     from latentbench.training.train import Folders, train_experiment
 
+    settings = read_config(config, ExperimentConfig)
     folders = Folders(data=data, results=results, logs=logs, scratch=scratch)
-    train_experiment(read_config(config, ExperimentConfig), folders, restart=restart)
+    _in_processes(settings, lambda processes: train_experiment(settings, folders, restart=restart, processes=processes))
 
 
 @main.command()
@@ -151,8 +159,9 @@ def evaluate(config: Path, data: Path, reference: Path, results: Path, scratch: 
     from latentbench.config.load import read_config
     from latentbench.evaluation.evaluate import Folders, evaluate_experiment
 
+    settings = read_config(config, ExperimentConfig)
     folders = Folders(data=data, reference=reference, results=results, scratch=scratch)
-    evaluate_experiment(read_config(config, ExperimentConfig), folders)
+    _in_processes(settings, lambda processes: evaluate_experiment(settings, folders, processes=processes))
 
 
 @main.command()
@@ -192,6 +201,54 @@ def handin(params: Path, study: str, results: Path, report: Path, lock: Path, ou
     from latentbench.report.handin import build_handin
 
     build_handin(_params(params), study, results=results, report=report, lock=lock, output=output)
+
+
+@main.command()
+@click.argument("study")
+@click.option("--results", type=PATH, default=Path("results"), show_default=True, help="Where results/STUDY lies.")
+@click.option("--report", type=PATH, default=Path("report"), show_default=True, help="Where report/STUDY lies.")
+@click.option("--data", type=PATH, default=Path("data"), show_default=True, help="Where data/prepared lies.")
+@click.option("--params", type=PATH, help="Also hold the settings against this params.yaml.")
+def verify(study: str, results: Path, report: Path, data: Path, params: Path | None) -> None:
+    """Check a study's results against what was recorded when they were made, and name what does not match."""
+    from latentbench.artifacts.verification import Places, verify_study
+
+    found = verify_study(study, Places(results, report, data), _params(params) if params else None)
+    for line in (*found.notes, *found.mismatches):
+        click.echo(line)
+    found.require_match(study)
+    click.echo(f"{study}: {found.num_files} files of {found.num_stages} stages are as they were made.")
+
+
+@main.command()
+@click.argument("study")
+@click.option("--params", type=PATH, default=Path("params.yaml"), show_default=True)
+@click.option("--data", type=PATH, default=Path("data"), show_default=True, help="Where prepared datasets may lie.")
+@click.option("--budget", type=click.Choice(["full", "small"]), help="Instead of that of the params.")
+def plan(study: str, params: Path, data: Path, budget: str | None) -> None:
+    """Forecast a study before it runs: jobs, time and disk, from rates that are measured here for some seconds."""
+    from latentbench.artifacts.progress import say
+    from latentbench.forecast.forecast import forecast
+    from latentbench.forecast.rates import seconds_to_start
+    from latentbench.forecast.told import lines
+
+    asked = _params(params)
+    asked = asked.model_copy(update={"budget": budget}) if budget else asked
+    start = seconds_to_start()
+    for line in lines(study, forecast(asked, study, data, seconds_to_start=start, tell=say)):
+        click.echo(line)
+
+
+def _in_processes(config: ExperimentConfig, stage: Callable[[Processes], None]) -> None:
+    """Run a stage in as many processes as the experiment asks for: this command line once in each."""
+    from latentbench.models.launch import is_launched, joined, launch
+
+    number = config.training.processes
+    if number > 1 and not is_launched():
+        launch(sys.argv[1:], number=number, compute=config.compute)
+        return
+    with joined(number, config.compute) as processes:
+        stage(processes)
 
 
 def _params(path: Path) -> Params:

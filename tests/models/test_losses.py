@@ -176,7 +176,7 @@ def test_the_penalty_of_a_linear_critic_is_known(slope: float) -> None:
         lambda images: (images * direction).sum(dim=(1, 2, 3)),
         real=_images(5, 4),
         fake=-_images(5, 4),
-        generator=torch_generator(0, "penalty"),
+        weights=torch.rand(5, 1, 1, 1, generator=torch_generator(0, "penalty")),
     )
     assert penalty.item() == pytest.approx((slope - 1) ** 2, abs=1e-6)
 

@@ -21,7 +21,9 @@ from latentbench.artifacts.layout import (
     ITERATIONS,
     LAST_METRICS,
     OVERLAPS,
+    PROVENANCE,
     RECONSTRUCTIONS,
+    record_name,
     samples_path,
 )
 from latentbench.config.load import parse_params, read_yaml
@@ -166,7 +168,13 @@ def write_training(folder: Path, *, seconds: float) -> None:
         "peak_memory_mb": 900.0,
         "parameters": {"encoder": 500_000, "decoder": 700_000},
     }
-    write_json(folder / "provenance.json", record)
+    write_json(folder / PROVENANCE, record | {"cost": cost(seconds * EPOCHS + 5)})
+    for stage, took in (("evaluate", 30.0), ("explore", 12.0)):
+        write_json(folder / record_name(stage), {"stage": stage, "cost": cost(took)})
+
+
+def cost(wall_seconds: float) -> dict[str, float]:
+    return {"wall_seconds": wall_seconds, "cpu_seconds": 1.5 * wall_seconds, "peak_memory_mb": 800 + wall_seconds}
 
 
 def write_iterations(folder: Path, number: int = 60) -> None:

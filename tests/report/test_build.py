@@ -25,7 +25,7 @@ SOURCES = Path(__file__).parents[2] / "report"
 CHAPTERS = {
     "2. Data": ["Origin and preparation", "Images"],
     "3. Training": [
-        "Networks", "Settings", "Losses", "Training and test images", "Gradients", "Provenance",
+        "Networks", "Settings", "Losses", "Training and test images", "Gradients", "Provenance", "Cost",
     ],
     "4. Latent space": ["Random samples", "Reconstructions", "Interpolations"],
     "5. Comparison": ["Result", "Quality over training"],
@@ -35,7 +35,8 @@ ASKED = {
     "Around the mean", "Codes", "Attributes",
     "Memorisation", "Classes", "Discriminators", "Strengths and weaknesses", "In short",
 }  # fmt: skip
-OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "index.html", "latent.ipynb", "report.pdf"]
+OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "index.html", "latent.ipynb"]
+OUTPUTS += ["provenance.json", "report.pdf"]
 
 
 @pytest.fixture

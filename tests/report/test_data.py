@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from latentbench.artifacts.files import read_json, write_json, write_yaml
-from latentbench.artifacts.layout import EXPLORATION, EXPLORED
+from latentbench.artifacts.layout import EXPLORATION, EXPLORED, PROVENANCE
 from latentbench.config.datasets import AnyDataset
 from latentbench.config.load import read_yaml
 from latentbench.report import data
@@ -171,5 +171,5 @@ def test_datasets_of_the_same_pictures_are_named(make_study):
     folder = make_study()
     put_on_two_datasets(folder)
     assert data.preparation(open_study(folder)) == "**faces** and **glyphs** hold the same pictures and labels."
-    change(folder / "vae" / "provenance.json", data_digest="another")
+    change(folder / "vae" / PROVENANCE, data_digest="another")
     assert data.preparation(open_study(folder)) == ""

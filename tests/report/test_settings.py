@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from latentbench.artifacts.files import read_json, write_json, write_yaml
+from latentbench.artifacts.layout import PROVENANCE
 from latentbench.config.load import read_yaml
 from latentbench.report import settings
 from latentbench.report.results import open_study
@@ -74,8 +75,8 @@ def test_of_many_models_each_tells_only_what_most_have_not(make_study):
 
 def test_provenance_is_shared_unless_it_differs(make_study):
     folder = make_study()
-    record = read_json(folder / "vae" / "provenance.json")
-    write_json(folder / "vae" / "provenance.json", record | {"processor": "Another | processor"})
+    record = read_json(folder / "vae" / PROVENANCE)
+    write_json(folder / "vae" / PROVENANCE, record | {"processor": "Another | processor"})
     differing, shared = settings.provenance(open_study(folder))
     assert "Another \\| processor" in differing.markdown
     assert cells(shared.markdown, "Commit")[1] == "`0123456789ab`"
@@ -86,7 +87,7 @@ def test_commands_that_differ_in_the_name_are_one(make_study):
     folder = make_study()
     _, shared = settings.provenance(open_study(folder))
     assert cells(shared.markdown, "Command")[1] == "`latentbench train --config results/demo/MODEL/config.yaml`"
-    record = read_json(folder / "vae" / "provenance.json")
-    write_json(folder / "vae" / "provenance.json", record | {"command": f"{record['command']} --threads 4"})
+    record = read_json(folder / "vae" / PROVENANCE)
+    write_json(folder / "vae" / PROVENANCE, record | {"command": f"{record['command']} --threads 4"})
     differing, _ = settings.provenance(open_study(folder))
     assert cells(differing.markdown, "Command")[1].endswith("MODEL/config.yaml --threads 4`")

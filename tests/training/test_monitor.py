@@ -33,10 +33,10 @@ def test_real_images_are_as_diverse_as_real_images_and_one_image_not_at_all(make
     data = make_prepared()
     monitor, images = _monitor(data), np.array(PreparedDataset.open(data).images("test"))
     objective = build_objective(DCGANModel(objective="dcgan", width=4), Shape(32, 1), seed=0).eval()
-    assert monitor.look(objective, images, torch.zeros(20, 0), epoch=1)["diversity"] == pytest.approx(1)
-    assert monitor.look(objective, images[:1].repeat(20, axis=0), torch.zeros(20, 0), epoch=1)[
-        "diversity"
-    ] == pytest.approx(0, abs=1e-3)
+    assert monitor.look(objective, images, torch.zeros(20, 0))["diversity"] == pytest.approx(1)
+    assert monitor.look(objective, images[:1].repeat(20, axis=0), torch.zeros(20, 0))["diversity"] == pytest.approx(
+        0, abs=1e-3
+    )
 
 
 def test_one_image_per_class_is_not_diverse_for_a_model_that_is_asked_for_classes(make_prepared: Make) -> None:
@@ -46,10 +46,10 @@ def test_one_image_per_class_is_not_diverse_for_a_model_that_is_asked_for_classe
     config = DCGANModel(objective="dcgan", width=4, condition="class")
     objective = build_objective(config, Shape(32, 1, num_labels=4), seed=0).eval()
     monitor = _monitor(data, "class")
-    assert monitor.look(objective, images, labels, epoch=1)["diversity"] == pytest.approx(1)
+    assert monitor.look(objective, images, labels)["diversity"] == pytest.approx(1)
     # The first four images are of the four classes in turn.
     repeated = images[:4][np.arange(20) % 4]
-    assert monitor.look(objective, repeated, labels, epoch=1)["diversity"] == pytest.approx(0, abs=1e-3)
+    assert monitor.look(objective, repeated, labels)["diversity"] == pytest.approx(0, abs=1e-3)
 
 
 def test_both_splits_are_looked_at_and_nothing_moves(make_prepared: Make) -> None:
@@ -57,9 +57,9 @@ def test_both_splits_are_looked_at_and_nothing_moves(make_prepared: Make) -> Non
     monitor = _monitor(data)
     objective = build_objective(AutoencoderModel(objective="autoencoder", width=4), Shape(32, 1), seed=0).eval()
     before = {name: tensor.clone() for name, tensor in objective.state_dict().items()}
-    samples = np.zeros((4, 32, 32, 1), np.uint8)
-    values = monitor.look(objective, samples, torch.zeros(4, 0), epoch=1)
-    assert values == monitor.look(objective, samples, torch.zeros(4, 0), epoch=1)
+    np.zeros((4, 32, 32, 1), np.uint8)
+    values = monitor.validate(objective, epoch=1)
+    assert values == monitor.validate(objective, epoch=1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in objective.state_dict().items())
     for split in ("train", "test"):
         images = torch.from_numpy(np.array(PreparedDataset.open(data).images(split))).permute(0, 3, 1, 2) / 127.5 - 1
@@ -83,7 +83,7 @@ def test_active_units_are_those_whose_code_varies(make_prepared: Make) -> None:
             return codes
 
     objective.encoder = Two()
-    assert monitor.look(objective, np.zeros((4, 32, 32, 1), np.uint8), torch.zeros(4, 0), epoch=1)["active_units"] == 2
+    assert monitor.look(objective, np.zeros((4, 32, 32, 1), np.uint8), torch.zeros(4, 0))["active_units"] == 2
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_run_leaves_what_is_promised(objective: str, make_config: Make, make_p
     assert metadata["settings"] == read_config(config, ExperimentConfig).training_settings()
     assert (metadata["epoch"], metadata["step"]) == (3, 15)
     assert metadata["data_digest"] == PreparedDataset.open(data).manifest.digest
-    parameters = read_json(results / "provenance.json")["parameters"]
+    parameters = read_json(results / "provenance/train.json")["parameters"]
     assert {name.split(".")[0] for name in weights} == set(parameters)
 
     events = EventAccumulator(str(root / "logs"))
@@ -312,7 +312,7 @@ def test_a_loss_that_becomes_nan_ends_the_run_with_a_sentence(make_config: Make,
     line = result.output.splitlines()[-1]
     assert line.startswith("Error: vae: loss became")
     assert "lower model.learning_rate (now 1e+30)" in line
-    assert not (config.parent / "provenance.json").exists()
+    assert not (config.parent / "provenance/train.json").exists()
 
 
 def test_fewer_images_than_a_batch_is_said(make_config: Make, make_prepared: Make) -> None:

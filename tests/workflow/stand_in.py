@@ -18,14 +18,14 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
 from latentbench.config.params import StudyConfig
 
-PICTURES = ["samples", "reconstruction", "interpolation"]
-
 
 def run(stage: str, options: dict[str, Path]) -> None:
     folder = options.get("output", options.get("results", Path()))
     config = _config(stage, options)
     for name in _names(stage, config):
         write_text(folder / name, _content(stage, config))
+    if "record" in options:
+        write_text(options["record"], _content(stage, config))
 
 
 def _config(stage: str, options: dict[str, Path]) -> Section:
@@ -38,32 +38,20 @@ def _config(stage: str, options: dict[str, Path]) -> Section:
 def _names(stage: str, config: Section) -> list[str | Path]:
     if stage == "train":
         assert isinstance(config, ExperimentConfig)
-        epochs = config.training.checkpoint_epochs
-        kept = [path(Path(), epoch) for path in (layout.checkpoint_path, layout.samples_path) for epoch in epochs]
-        pictures = [*layout.EVOLUTION, *[layout.RECONSTRUCTIONS] * config.model.encodes]
-        return [*kept, *pictures, layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS, layout.PROVENANCE]
-    extractor = "classifier"
+        files = layout.trained_files(config.training.checkpoint_epochs, encodes=config.model.encodes)
+        return [*files, layout.PROVENANCE]
     return {
         "fetch": ["source.json"],
-        "prepare": [
-            *(f"{split}-{kind}.npy" for split in layout.SPLITS for kind in ("images", "labels")),
-            layout.DATASET_MANIFEST,
+        "prepare": [*layout.prepared_files(has_attributes=False)],
+        "reference": [*layout.reference_files(["classifier"])],
+        "evaluate": [*layout.MEASURED_FILES, layout.record_name("evaluate")],
+        "explore": [*layout.EXPLORED_FILES, layout.record_name("explore")],
+        "report": [
+            *map(layout.notebook_name, getattr(config, "notebooks", ())),
+            layout.PAGE,
+            layout.PDF,
+            layout.REPORT_RECORD,
         ],
-        "reference": [
-            layout.REFERENCE_ROWS,
-            layout.features_name(extractor),
-            layout.test_features_name(extractor),
-            layout.statistics_name(extractor),
-            layout.CLASSIFIER,
-            layout.REFERENCE_MANIFEST,
-        ],
-        "evaluate": [layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION],
-        "explore": [
-            layout.EXPLORED,
-            *(f"latent/{name}.png" for name in PICTURES),
-            layout.EXPLORATION,
-        ],
-        "report": [*map(layout.notebook_name, getattr(config, "notebooks", ())), layout.PAGE, layout.PDF],
         "handin": ["tiny.zip"],
     }[stage]
 

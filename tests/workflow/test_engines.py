@@ -13,11 +13,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from latentbench.artifacts.stages import SETTINGS, SOURCES
 from latentbench.cli import main
 from tests.workflow.conftest import ROOT, Workplace
 
 PACKAGE = "src/latentbench/"
-Tables = dict[str, dict[str, tuple[str, ...]]]
 
 
 @dataclass
@@ -41,20 +41,6 @@ def sorted_out(paths: list[str]) -> tuple[set[str], set[str]]:
     own = {path for path in paths if re.fullmatch(r"report/[^/]+\.[a-z]+", path)}
     made = {path for path in paths if not path.startswith(PACKAGE) and path != "params.yaml"}
     return made - own, parts | own
-
-
-@pytest.fixture(scope="module")
-def tables() -> Tables:
-    """SOURCES and SETTINGS of the Snakemake side, from its text."""
-    names = {"BASE", "SOURCES", "TRAINED", "SETTINGS"}
-    kept = [
-        node
-        for node in ast.parse((ROOT / "workflow/rules/common.smk").read_text()).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in names
-    ]
-    values: dict[str, Any] = {}
-    exec(compile(ast.Module(kept, []), "common.smk", "exec"), values)
-    return values
 
 
 @pytest.fixture(scope="module")
@@ -107,24 +93,24 @@ def assert_covers(places: set[str], files: set[str]) -> None:
     assert set().union(*held.values()) == places
 
 
-def test_both_engines_read_the_same_settings(in_dvc: dict[str, Any], tables: Tables) -> None:
+def test_both_engines_read_the_same_settings(in_dvc: dict[str, Any]) -> None:
     for name, locked in in_dvc.items():
         for path, values in locked.get("params", {}).items():
             if path != "params.yaml":
-                assert set(values) == set(tables["SETTINGS"][stage_of(name)]), name
+                assert set(values) == set(SETTINGS[stage_of(name)]), name
 
 
-def test_sources_are_what_each_stage_imports(tables: Tables) -> None:
+def test_sources_are_what_each_stage_imports() -> None:
     graph = grimp.build_graph("latentbench")
     commands = ast.parse((ROOT / PACKAGE / "cli.py").read_text())
     functions = {node.name: node for node in commands.body if isinstance(node, ast.FunctionDef)}
-    for stage, sources in tables["SOURCES"].items():
+    for stage, sources in SOURCES.items():
         entries = {node.module for node in ast.walk(functions[stage]) if isinstance(node, ast.ImportFrom)}
         modules = entries.union(*(graph.find_upstream_modules(entry) for entry in entries))
         parts = {module.split(".")[1] for module in modules if "." in module}
         listed = {source.removesuffix(".py") for source in sources}
         assert parts <= listed, f"{stage} also runs {parts - listed}"
-        base = {source.removesuffix(".py") for source in tables["BASE"]}
+        base = {source.removesuffix(".py") for source in SOURCES["configure"]}
         assert listed - base <= parts, f"{stage} does not run {listed - base - parts}"
 
 

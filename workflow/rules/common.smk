@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snakemake.utils import validate
 
-from latentbench.artifacts import layout
+from latentbench.artifacts import layout, stages
 from latentbench.config.load import parse_params, read_yaml
 from latentbench.errors import ConfigError
 
@@ -43,38 +43,13 @@ DATASETS = {name: PARAMS.dataset(name) for name in PARAMS.datasets}
 EXPERIMENTS = {name: PARAMS.experiment(name) for name in PARAMS.experiments}
 STUDIES = {name: PARAMS.study(name) for name in PARAMS.studies}
 
-# The sources that each stage runs: the layers it may import. dvc.yaml lists the same.
-BASE = ("errors.py", "rng.py", "config", "artifacts")
-SOURCES = {
-    "configure": BASE,
-    "fetch": (*BASE, "data"),
-    "prepare": (*BASE, "data"),
-    "reference": (*BASE, "data", "models", "evaluation"),
-    "train": (*BASE, "data", "models", "training"),
-    "evaluate": (*BASE, "data", "models", "evaluation"),
-    "explore": (*BASE, "data", "models", "evaluation", "latent"),
-    "report": (*BASE, "report"),
-    "handin": (*BASE, "report"),
-}
 # What reports are made with, beside their notebooks. dvc.yaml lists the same.
 REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bib")
-
-# The sections of its resolved config that each stage reads. dvc.yaml lists the same.
-TRAINED = ("seed", "dataset", "image_size", "channels", "model", "training", "compute")
-SETTINGS = {
-    "fetch": ("dataset",),
-    "prepare": ("dataset",),
-    "reference": ("dataset", "reference"),
-    "train": TRAINED,
-    "evaluate": (*TRAINED, "evaluation"),
-    "explore": (*TRAINED, "latent"),
-}
 
 
 def sources(stage):
     """The Python files that a stage runs."""
-    places = [Path("src/latentbench", part) for part in SOURCES[stage]]
-    return [file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+    return stages.source_files(stage, Path("src/latentbench"))
 
 
 def params_for(**names):
@@ -88,8 +63,7 @@ def params_for(**names):
 
 
 def settings(stage, resolved):
-    content = resolved.model_dump(mode="json")
-    return {section: content[section] for section in SETTINGS[stage]}
+    return stages.settings_of(stage, resolved.model_dump(mode="json"))
 
 
 def is_current(path, content):
@@ -128,19 +102,17 @@ def raw_manifest(dataset):
 
 
 def prepared_files(dataset):
-    has_attributes = DATASETS[dataset].dataset.source == "celeba"
-    kinds = ("images", "labels", "attributes") if has_attributes else ("images", "labels")
-    arrays = [f"{split}-{kind}.npy" for split in layout.SPLITS for kind in kinds]
-    return [f"data/prepared/{dataset}/{name}" for name in (*arrays, layout.DATASET_MANIFEST)]
+    names = layout.prepared_files(has_attributes=DATASETS[dataset].dataset.source == "celeba")
+    return [f"data/prepared/{dataset}/{name}" for name in names]
 
 
 def reference_files(dataset):
     extractors = DATASETS[dataset].dataset.reference.extractors
-    kinds = (layout.features_name, layout.test_features_name, layout.statistics_name)
-    names = [kind(extractor) for extractor in extractors for kind in kinds]
-    networks = [layout.CLASSIFIER] if "classifier" in extractors else []
-    whole = (layout.REFERENCE_ROWS, *names, *networks, layout.REFERENCE_MANIFEST)
-    return [f"data/reference/{dataset}/{name}" for name in whole]
+    return [f"data/reference/{dataset}/{name}" for name in layout.reference_files(extractors)]
+
+
+def data_record(stage, dataset):
+    return f"data/provenance/{dataset}/{stage}.json"
 
 
 def results(experiment):
@@ -165,9 +137,10 @@ def reconstructions(experiment):
 
 def result_files(experiment):
     """What the report reads of an experiment."""
-    trained = (layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS, layout.PROVENANCE)
+    trained = (layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS)
+    records = map(layout.record_name, stages.OF_EXPERIMENTS)
     measured = (layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION)
-    names = (layout.CONFIG, *trained, *measured, layout.EXPLORED, layout.EXPLORATION)
+    names = (layout.CONFIG, *trained, *measured, layout.EXPLORED, layout.EXPLORATION, *records)
     pictures = [
         *samples(experiment),
         f"{results(experiment)}/{layout.EVOLUTION[0]}",
@@ -187,7 +160,7 @@ def report_page(study):
 
 def report_files(study):
     names = [layout.notebook_name(chapter) for chapter in STUDIES[study].notebooks]
-    return [f"report/{study}/{name}" for name in (*names, layout.PDF)]
+    return [f"report/{study}/{name}" for name in (*names, layout.PDF, layout.REPORT_RECORD)]
 
 
 def report_parts(study):

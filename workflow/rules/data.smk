@@ -34,6 +34,7 @@ for name, dataset in DATASETS.items():
             sources=sources("prepare"),
         output:
             prepared_files(name),
+            record=data_record("prepare", name),
         log:
             f"logs/data/{name}/prepare.log",
         conda:
@@ -50,7 +51,7 @@ for name, dataset in DATASETS.items():
             f"Prepare {name}."
         shell:
             "latentbench prepare --config data/config/{params.name}.yaml --raw data/raw/{params.name}"
-            " --output data/prepared/{params.name} &> {log}"
+            " --output data/prepared/{params.name} --record {output.record} &> {log}"
 
     rule:
         name:
@@ -61,6 +62,7 @@ for name, dataset in DATASETS.items():
             sources=sources("reference"),
         output:
             reference_files(name),
+            record=data_record("reference", name),
         log:
             f"logs/data/{name}/reference.log",
         # Every measurement waits for it; only training goes first.
@@ -79,4 +81,4 @@ for name, dataset in DATASETS.items():
             f"Compute the features of the real images of {name}."
         shell:
             "latentbench reference --config data/config/{params.name}.yaml --data data/prepared/{params.name}"
-            " --output data/reference/{params.name} &> {log}"
+            " --output data/reference/{params.name} --record {output.record} &> {log}"

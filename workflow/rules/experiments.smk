@@ -59,6 +59,7 @@ for name, experiment in EXPERIMENTS.items():
             metrics=report(f"{results(name)}/{layout.METRICS}", caption="../report/metrics.rst", **figure),
             last=f"{results(name)}/{layout.LAST_METRICS}",
             examination=f"{results(name)}/{layout.EXAMINATION}",
+            provenance=f"{results(name)}/{layout.record_name('evaluate')}",
         log:
             f"logs/{experiment.study}/{name}/evaluate.log",
         conda:
@@ -94,8 +95,9 @@ for name, experiment in EXPERIMENTS.items():
             arrays=f"{results(name)}/{layout.EXPLORED}",
             pictures=[
                 report(f"{results(name)}/latent/{picture}.png", caption=f"../report/{picture}.rst", **figure)
-                for picture in ("samples", "reconstruction", "interpolation")
+                for picture in layout.FIRST_LOOKS
             ],
+            provenance=f"{results(name)}/{layout.record_name('explore')}",
         log:
             f"logs/{experiment.study}/{name}/explore.log",
         conda:

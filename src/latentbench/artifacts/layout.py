@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 SPLITS = ("train", "test")
@@ -25,6 +26,11 @@ def attributes_name(split: str) -> str:
     return f"{split}-attributes.npy"
 
 
+def prepared_files(*, has_attributes: bool) -> list[str]:
+    kinds = [images_name, labels_name, *[attributes_name] * has_attributes]
+    return [*(kind(split) for split in SPLITS for kind in kinds), DATASET_MANIFEST]
+
+
 # data/reference/DATASET. The manifest is written last.
 REFERENCE_MANIFEST = "reference.json"
 CLASSIFIER = "classifier.safetensors"
@@ -43,13 +49,19 @@ def statistics_name(extractor: str) -> str:
     return f"{extractor}-statistics.safetensors"
 
 
+def reference_files(extractors: Sequence[str]) -> list[str]:
+    kinds = (features_name, test_features_name, statistics_name)
+    names = [kind(extractor) for extractor in extractors for kind in kinds]
+    return [REFERENCE_ROWS, *names, *[CLASSIFIER] * ("classifier" in extractors), REFERENCE_MANIFEST]
+
+
 # results/STUDY/EXPERIMENT
 CONFIG = "config.yaml"
 HISTORY = "history.csv"
 ITERATIONS = "iterations.csv"
 TROUBLE = "trouble"  # the one column of history.csv that holds words
 ARCHITECTURE = "architecture.csv"
-PROVENANCE = "provenance.json"
+PROVENANCE = "provenance/train.json"
 EVOLUTION = ("samples/evolution.gif", "samples/evolution.webp")
 RECONSTRUCTIONS = "samples/reconstructions.png"  # of models that encode
 METRICS = "metrics.csv"
@@ -57,6 +69,9 @@ LAST_METRICS = "metrics.json"
 EXAMINATION = "evaluation/arrays.npz"
 EXPLORED = "latent/arrays.npz"
 EXPLORATION = "latent/explore.json"
+
+# What explore leaves for a first look; the report draws its arrays.
+FIRST_LOOKS = ("samples", "reconstruction", "interpolation")
 
 # What is handed in of an experiment beside its last checkpoint.
 HANDED_IN = (CONFIG, HISTORY, METRICS, LAST_METRICS, PROVENANCE)
@@ -90,7 +105,24 @@ def samples_path(results: Path, epoch: int) -> Path:
     return results / "samples" / f"epoch-{epoch:04d}.png"
 
 
+def record_name(stage: str) -> str:
+    """Which code, data, settings and machine made what a stage of an experiment left."""
+    return f"provenance/{stage}.json"
+
+
+def trained_files(epochs: Sequence[int], *, encodes: bool) -> list[Path]:
+    """What train leaves beside its record, of checkpoints at these epochs."""
+    kept = [path(Path(), epoch) for path in (checkpoint_path, samples_path) for epoch in epochs]
+    names = (*EVOLUTION, *[RECONSTRUCTIONS] * encodes, ARCHITECTURE, HISTORY, ITERATIONS)
+    return [*kept, *map(Path, names)]
+
+
+# The same of evaluate and explore.
+MEASURED_FILES = (METRICS, LAST_METRICS, EXAMINATION)
+EXPLORED_FILES = (EXPLORATION, EXPLORED, *(f"latent/{name}.png" for name in FIRST_LOOKS))
+
 # report/STUDY
+REPORT_RECORD = "provenance.json"
 PAGE = "index.html"
 PDF = "report.pdf"
 

@@ -1,4 +1,4 @@
-"""Which code, versions and machine made a result."""
+"""Which params, data, code, versions, machine and command made a result, and what it cost."""
 
 from __future__ import annotations
 
@@ -8,10 +8,71 @@ import platform
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from latentbench.artifacts.files import file_sha256, write_json
+from latentbench.artifacts.stages import code_sha256
+
 PACKAGES = ("latentbench", "torch", "torchvision", "numpy", "pillow", "safetensors")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job took: seconds on the clock and of processors, and the most memory that it held, in 10^6 bytes."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+    @classmethod
+    def so_far(cls) -> Cost:
+        """Of this process since it started, its imports included, and of the processes that it waited for."""
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return cls(
+            wall_seconds=time.time() - psutil.Process().create_time(),
+            cpu_seconds=sum(usage.ru_utime + usage.ru_stime for usage in used),
+            peak_memory_mb=max(_in_mb(usage.ru_maxrss) for usage in used),
+        )
+
+    def after(self, earlier: Cost) -> Cost:
+        """Together with what an interrupted try had taken before."""
+        return Cost(
+            earlier.wall_seconds + self.wall_seconds,
+            earlier.cpu_seconds + self.cpu_seconds,
+            max(earlier.peak_memory_mb, self.peak_memory_mb),
+        )
+
+
+def write_record(
+    path: Path,
+    stage: str,
+    *,
+    settings: Mapping[str, Any],
+    inputs: Iterable[Path],
+    outputs: Iterable[Path],
+    cost: Cost | None,
+    **facts: Any,
+) -> None:
+    """Write what `latentbench verify` checks results by, last of what a stage writes.
+
+    `settings` are what the stage read of its config. Files are named as they are given, with their SHA-256. None as
+    `cost` leaves it out: the same results then have the same record.
+    """
+    record = {
+        "stage": stage,
+        **describe_environment(),
+        "code": code_sha256(stage),
+        "settings": settings,
+        "inputs": {file.as_posix(): file_sha256(file) for file in inputs},
+        "outputs": {file.as_posix(): file_sha256(file) for file in outputs},
+    }
+    write_json(path, record | ({"cost": asdict(cost)} if cost else {}) | facts)
 
 
 def describe_environment() -> dict[str, Any]:
@@ -21,17 +82,24 @@ def describe_environment() -> dict[str, Any]:
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": versions(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
     }
 
 
+def versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
 def peak_memory_mb() -> float:
     """The largest resident memory of this process so far, in 10^6 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    return _in_mb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _in_mb(maxrss: int) -> float:
+    return maxrss / 1e6 if sys.platform == "darwin" else maxrss * 1024 / 1e6
 
 
 def _git(*arguments: str) -> str | None:

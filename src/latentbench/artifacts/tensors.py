@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentbench.artifacts.files import replacing
+from latentbench.artifacts.stages import differences
 from latentbench.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -56,16 +57,6 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def require_same_settings(found: Mapping[str, Any], expected: Mapping[str, Any], *, path: Path, remedy: str) -> None:
     """Raise ArtifactError, naming each difference, unless both mappings agree."""
-    differences = list(_differences(found, expected))
-    if differences:
-        raise ArtifactError(f"{path} was made with other settings ({'; '.join(differences)}); {remedy}.")
-
-
-def _differences(found: Any, expected: Any, key: str = "") -> list[str]:
-    if isinstance(found, Mapping) and isinstance(expected, Mapping):
-        return [
-            difference
-            for part in sorted({*found, *expected})
-            for difference in _differences(found.get(part), expected.get(part), f"{key}.{part}" if key else part)
-        ]
-    return [] if found == expected else [f"{key} was {found}, is now {expected}"]
+    different = differences(found, expected)
+    if different:
+        raise ArtifactError(f"{path} was made with other settings ({'; '.join(different)}); {remedy}.")

@@ -22,6 +22,11 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="`auto` is bfloat16 on a GPU that has it and float32 elsewhere."
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="Processes that train one model together, each on its share of every batch; GPUs, where there are.",
+    )
     compile: bool = Field(default=False, description="torch.compile the networks: pays in long runs on a GPU.")
     grid: int = Field(
         default=8,
@@ -39,6 +44,17 @@ class Training(Section):
                 f"asks for a checkpoint at epoch {late[0]}, but training ends after {self.epochs}; "
                 "raise epochs or drop that checkpoint"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_share_batches(self) -> Training:
+        if self.batch_size % self.processes or self.batch_size == self.processes:
+            raise ValueError(
+                f"has batches of {self.batch_size} for {self.processes} processes; take a multiple, of two images each "
+                "at least"
+            )
+        if self.compile and self.processes > 1:
+            raise ValueError("asks for compile and for several processes, which do not go together; drop one of them")
         return self
 
     @property

@@ -32,8 +32,11 @@ from latentbench.artifacts.layout import (
     attributes_name,
     images_name,
     labels_name,
+    prepared_files,
 )
 from latentbench.artifacts.progress import say, track
+from latentbench.artifacts.provenance import Cost, write_record
+from latentbench.artifacts.stages import settings_of
 from latentbench.config.datasets import DatasetConfig
 from latentbench.data.decode import Square, to_square
 from latentbench.data.prepared import FORMAT
@@ -47,8 +50,10 @@ PICTURES_PER_TASK = 64
 TASKS_AHEAD = 4  # per worker: enough to keep it busy, few enough to keep memory flat
 
 
-def prepare_dataset(config: DatasetConfig, raw: Path, output: Path, *, workers: int | None = None) -> None:
-    """Write the arrays of both splits, then dataset.json, which says that they are whole.
+def prepare_dataset(
+    config: DatasetConfig, raw: Path, output: Path, *, record: Path | None = None, workers: int | None = None
+) -> None:
+    """Write the arrays of both splits, then dataset.json, which says that they are whole; to `record`, what made them.
 
     The arrays do not depend on the number of workers. Raises DataError, ArtifactError and StorageError.
     """
@@ -100,6 +105,16 @@ def prepare_dataset(config: DatasetConfig, raw: Path, output: Path, *, workers: 
             "digest": hashlib.sha256(digests.encode()).hexdigest(),
         },
     )
+    if record is not None:
+        names = prepared_files(has_attributes=dataset.source == "celeba")
+        write_record(
+            record,
+            "prepare",
+            settings=settings_of("prepare", config.model_dump(mode="json")),
+            inputs=[raw / SOURCE_MANIFEST],
+            outputs=[output / name for name in names],
+            cost=Cost.so_far(),
+        )
 
 
 def usable_cores() -> int:

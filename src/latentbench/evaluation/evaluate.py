@@ -12,8 +12,22 @@ import numpy as np
 import torch
 
 from latentbench.artifacts.files import write_arrays, write_csv, write_json
-from latentbench.artifacts.layout import EXAMINATION, FEATURES, LAST_METRICS, METRICS, NEARER, overlap_column
+from latentbench.artifacts.layout import (
+    DATASET_MANIFEST,
+    EXAMINATION,
+    FEATURES,
+    LAST_METRICS,
+    MEASURED_FILES,
+    METRICS,
+    NEARER,
+    REFERENCE_MANIFEST,
+    checkpoint_path,
+    overlap_column,
+    record_name,
+)
 from latentbench.artifacts.progress import say
+from latentbench.artifacts.provenance import Cost, write_record
+from latentbench.artifacts.stages import settings_of
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.cache import FeatureCache
@@ -28,6 +42,7 @@ from latentbench.evaluation.memory import Memory
 from latentbench.evaluation.sample_size import FEWEST_SAMPLES
 from latentbench.evaluation.samples import Drawn, Samples
 from latentbench.evaluation.scores import Scorer
+from latentbench.models.processes import ALONE, Processes
 
 Row = dict[str, float | int | None]
 
@@ -42,16 +57,20 @@ class Folders:
     scratch: Path
 
 
-def evaluate_experiment(config: ExperimentConfig, folders: Folders) -> None:
+def evaluate_experiment(config: ExperimentConfig, folders: Folders, *, processes: Processes = ALONE) -> None:
     """Write metrics.csv, a row per checkpoint, metrics.json, the last row and how it was measured, and the arrays of a
     closer look at the last checkpoint.
 
+    Where there are several processes, each makes this call: they share the samples, the first one measures and writes.
     Raises ArtifactError, DataError, DownloadError, DivergenceError and StorageError.
     """
     device = prepare_measurement(config.compute)
     results = folders.results
+    if not processes.is_first:
+        _Evaluator(config, folders, device, processes).sample()
+        return
     (results / LAST_METRICS).unlink(missing_ok=True)
-    evaluator = _Evaluator(config, folders, device)
+    evaluator = _Evaluator(config, folders, device, processes)
     told = evaluator.warnings()
     for warning in told:
         say(f"{config.name}: {warning}")
@@ -64,13 +83,25 @@ def evaluate_experiment(config: ExperimentConfig, folders: Folders) -> None:
     write_arrays(results / EXAMINATION, findings.arrays)
     write_csv(results / METRICS, rows, columns=list(rows[0]))
     write_json(results / LAST_METRICS, last | evaluator.description() | findings.facts)
+    write_record(
+        results / record_name("evaluate"),
+        "evaluate",
+        settings=settings_of("evaluate", config.model_dump(mode="json")),
+        inputs=[
+            *(checkpoint_path(results, epoch) for epoch in config.training.checkpoint_epochs),
+            folders.data / DATASET_MANIFEST,
+            folders.reference / REFERENCE_MANIFEST,
+        ],
+        outputs=[results / name for name in MEASURED_FILES],
+        cost=Cost.so_far(),
+    )
     evaluator.cache.remove_unused()
 
 
 class _Evaluator:
     """What is loaded once and serves every checkpoint."""
 
-    def __init__(self, config: ExperimentConfig, folders: Folders, device: torch.device) -> None:
+    def __init__(self, config: ExperimentConfig, folders: Folders, device: torch.device, processes: Processes) -> None:
         self.config = config
         self.settings = config.evaluation
         self.folders = folders
@@ -90,6 +121,7 @@ class _Evaluator:
             extractors=self.extractors,
             cache=self.cache,
             device=device,
+            processes=processes,
         )
         # A checkpoint that cannot be measured should say so before the features are read.
         self.has_prior = self.samples.load(config.training.checkpoint_epochs[0]).objective.has_prior
@@ -101,6 +133,13 @@ class _Evaluator:
             dim = self.extractors[name].dim
             self.distances[name] = Distances.open(folders.reference, name, self.settings, dim=dim, device=device)
             self.memories[name] = Memory.open(folders.reference, name, described)
+
+    def sample(self) -> None:
+        """Only help to draw what the first process measures."""
+        for epoch in self.config.training.checkpoint_epochs:
+            trained = self.samples.load(epoch)
+            for seed_index in range(self.settings.num_seeds):
+                self.samples.draw(trained, epoch, seed_index)
 
     def measure(self, epoch: int) -> Row:
         """A checkpoint's row of metrics.csv."""

@@ -13,15 +13,19 @@ from torch import Tensor
 from latentbench.artifacts.files import file_sha256, read_array, replacing, write_array
 from latentbench.artifacts.layout import (
     CLASSIFIER,
+    DATASET_MANIFEST,
     NEARER,
     REFERENCE_MANIFEST,
     REFERENCE_ROWS,
     features_name,
     overlap_column,
+    reference_files,
     statistics_name,
     test_features_name,
 )
 from latentbench.artifacts.progress import say
+from latentbench.artifacts.provenance import Cost, write_record
+from latentbench.artifacts.stages import settings_of
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import Evaluation
 from latentbench.data.prepared import PreparedDataset
@@ -41,8 +45,9 @@ from latentbench.rng import numpy_generator
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def build_reference(config: DatasetConfig, data: Path, output: Path) -> None:
-    """Write which images are taken, each extractor's network, features and statistics, and reference.json, the last.
+def build_reference(config: DatasetConfig, data: Path, output: Path, *, record: Path | None = None) -> None:
+    """Write which images are taken, each extractor's network, features and statistics, and reference.json, the last;
+    what made them goes to `record`.
 
     Raises ArtifactError, DataError, DownloadError, DivergenceError and StorageError.
     """
@@ -64,6 +69,15 @@ def build_reference(config: DatasetConfig, data: Path, output: Path) -> None:
         num_images=len(rows),
         extractors=extractors,
     ).write(output)
+    if record is not None:
+        write_record(
+            record,
+            "reference",
+            settings=settings_of("reference", config.model_dump(mode="json")),
+            inputs=[data / DATASET_MANIFEST],
+            outputs=[output / name for name in reference_files(config.dataset.reference.extractors)],
+            cost=Cost.so_far(),
+        )
 
 
 class _Builder:

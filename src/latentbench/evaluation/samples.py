@@ -20,6 +20,7 @@ from latentbench.evaluation.checkpoints import Trained, load_checkpoint
 from latentbench.evaluation.features import FeatureExtractor, require_finite
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.models.objective import draw_latents
+from latentbench.models.processes import ALONE, Processes
 from latentbench.rng import torch_generator
 
 
@@ -36,7 +37,7 @@ class Drawn:
 class Samples:
     """Samples of one experiment. All its checkpoints decode the same latents."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         config: ExperimentConfig,
         results: Path,
@@ -45,6 +46,7 @@ class Samples:
         extractors: Mapping[str, FeatureExtractor],
         cache: FeatureCache,
         device: torch.device,
+        processes: Processes = ALONE,
     ) -> None:
         self.config = config
         self.settings = config.evaluation
@@ -53,6 +55,7 @@ class Samples:
         self.extractors = extractors
         self.cache = cache
         self.device = device
+        self.processes = processes
         self.sources = sources_sha256()
 
     def load(self, epoch: int) -> Trained:
@@ -63,7 +66,8 @@ class Samples:
         """One seed's samples; the features are decoded and computed only where the cache has none.
 
         Latents and labels are drawn at once, on the CPU: neither the batch size nor the device changes one. Labels
-        are as frequent as in the training data, which the samples are compared with.
+        are as frequent as in the training data, which the samples are compared with. Where there are several
+        processes, each makes this call, and computes the features of some of the batches.
         """
         number = self.settings.num_samples
         generator = torch_generator(self.config.seed, "evaluation", seed_index)
@@ -77,10 +81,12 @@ class Samples:
         }
         found = {name: torch.from_numpy(features) for name, features in kept.items() if features is not None}
         missing = [name for name in self.extractors if name not in found]
+        self.processes.wait()  # all have looked before one of them writes
         if missing:
             computed = self._features(missing, trained, latents, labels, epoch)
             for name, features in computed.items():
-                self.cache.write(keys[name], features.numpy())
+                if self.processes.is_first:
+                    self.cache.write(keys[name], features.numpy())
             found |= computed
         return Drawn(latents, labels, {name: found[name].to(self.device) for name in self.extractors})
 
@@ -89,6 +95,8 @@ class Samples:
 
         Raises DivergenceError where a pixel is not finite.
         """
+        if not len(latents):
+            return
         size = self.settings.batch_size
         inputs = zip(latents.split(size), labels.split(size), strict=True)
         for latent, label in track(
@@ -105,16 +113,21 @@ class Samples:
     def _features(
         self, names: list[str], trained: Trained, latents: Tensor, labels: Tensor, epoch: int
     ) -> dict[str, Tensor]:
-        """Of the samples, float32 (number, dim) on the CPU by extractor, filled batch by batch."""
-        number = len(latents)
-        kept = {name: torch.empty(number, self.extractors[name].dim) for name in names}
-        start = 0
-        for images in self.images(trained, latents, labels, epoch):
+        """Of the samples, float32 (number, dim) on the CPU by extractor, filled batch by batch.
+
+        Batches are the same whichever process computes them, and so are the features.
+        """
+        kept = {name: torch.zeros(len(latents), self.extractors[name].dim) for name in names}
+        batches = torch.arange(len(latents)).split(self.settings.batch_size)
+        own = batches[self.processes.rank :: self.processes.number]
+        rows = torch.cat(own) if own else torch.arange(0)
+        for batch, images in zip(own, self.images(trained, latents[rows], labels[rows], epoch), strict=True):
             for name in names:
                 features = self.extractors[name](images)
                 require_finite(features, self.extractors[name])
-                kept[name][start : start + len(images)] = features.cpu()
-            start += len(images)
+                kept[name][batch] = features.cpu()
+        for features in kept.values():
+            self.processes.sum_(features)  # each row is zero in all but one
         return kept
 
     def _key(self, checkpoint: str, extractor: str, seed_index: int) -> str:

@@ -8,8 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from latentbench.artifacts.files import write_arrays, write_json
-from latentbench.artifacts.layout import EXPLORATION, EXPLORED
+from latentbench.artifacts.layout import (
+    DATASET_MANIFEST,
+    EXPLORATION,
+    EXPLORED,
+    EXPLORED_FILES,
+    REFERENCE_MANIFEST,
+    checkpoint_path,
+    record_name,
+)
 from latentbench.artifacts.progress import say
+from latentbench.artifacts.provenance import Cost, write_record
+from latentbench.artifacts.stages import settings_of
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.mosaic import mosaic, write_png
 from latentbench.data.prepared import PreparedDataset
@@ -62,6 +72,14 @@ def explore_experiment(config: ExperimentConfig, data: Path, reference: Path, re
     _write_pictures((results / EXPLORED).parent, found)
     about = {"epoch": epoch, "seed": config.seed, "class_names": dataset.manifest.class_names}
     write_json(results / EXPLORATION, about | found.facts)
+    write_record(
+        results / record_name("explore"),
+        "explore",
+        settings=settings_of("explore", config.model_dump(mode="json")),
+        inputs=[checkpoint_path(results, epoch), data / DATASET_MANIFEST, reference / REFERENCE_MANIFEST],
+        outputs=[results / name for name in EXPLORED_FILES],
+        cost=Cost.so_far(),
+    )
 
 
 def _write_pictures(folder: Path, found: Findings) -> None:

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from latentbench.models.processes import ALONE, Processes
+
 
 class Adam:
-    """One learning rate for all parameters; `learning_rate` may be assigned between steps."""
+    """One learning rate for all parameters; `learning_rate` may be assigned between steps, `processes` before them."""
 
     def __init__(
         self,
@@ -30,16 +32,23 @@ class Adam:
         self.beta1 = beta1
         self.beta2 = beta2
         self.weight_decay = weight_decay
+        self.processes: Processes = ALONE
         self.first_moments = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.second_moments = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
 
     @torch.no_grad()
     def step(self) -> Tensor:
-        """Move the parameters against their gradients, then forget these; the norm that all of them had together."""
+        """Move the parameters against their gradients, then forget these; the norm that all of them had together.
+
+        Where several processes learn from one batch, the gradients are the means over them.
+        """
         gradients = [parameter.grad for parameter in self.parameters]
         if any(gradient is None for gradient in gradients):
             raise RuntimeError("a parameter took no part in the loss")
+        if self.processes.number > 1:
+            # In place: the kernel takes gradients to lie in memory as their parameters do.
+            torch._foreach_copy_(gradients, self.processes.means(gradients))  # type: ignore[arg-type]
         norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()  # type: ignore[arg-type]
         adam(
             list(self.parameters),

@@ -12,7 +12,7 @@ from latentbench.models.adam import Adam
 from latentbench.models.averaging import update_average
 from latentbench.models.initialisation import bound_spectrum, initialise
 from latentbench.models.networks import Decoder, Encoder, Shape
-from latentbench.models.objective import Objective, Terms, draw_latents, frozen, own_statistics
+from latentbench.models.objective import Objective, Terms, frozen, own_statistics
 
 
 class GAN(Objective):
@@ -78,7 +78,7 @@ class GAN(Objective):
     def generate(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Fresh images of the generator in training, float32, one per label."""
         with self.autocast():
-            images: Tensor = self.generator(draw_latents(len(labels), self.latent_dim, generator), labels)
+            images: Tensor = self.generator(self.draw_latents(len(labels), generator), labels)
         return images.float().tanh()
 
     def score(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from latentbench.models.processes import ALONE, Processes
+
 # With the optimal standard deviation a perfect reconstruction would have infinite likelihood; an eighth of the
 # step between two of the 256 levels is as fine as 8-bit images can tell.
 SMALLEST_VARIANCE = (2 / 255 / 8) ** 2
@@ -25,8 +27,8 @@ class Likelihood(Protocol):
         """The images in [-1, 1] that are expected."""
         ...
 
-    def nll(self, outputs: Tensor, images: Tensor) -> Tensor:
-        """-log p(images) per image, (batch,), in nats."""
+    def nll(self, outputs: Tensor, images: Tensor, *, processes: Processes = ALONE) -> Tensor:
+        """-log p(images) per image, (batch,), in nats; the batch may be shared among processes."""
         ...
 
 
@@ -39,15 +41,19 @@ class Gaussian:
     def mean(self, outputs: Tensor) -> Tensor:
         return outputs.tanh()
 
-    def nll(self, outputs: Tensor, images: Tensor) -> Tensor:
+    def nll(self, outputs: Tensor, images: Tensor, *, processes: Processes = ALONE) -> Tensor:
         squared_error = (images - self.mean(outputs)).square().sum(dim=(1, 2, 3))
         dimensions = images[0].numel()
-        return gaussian_nll(squared_error, self._variance(squared_error, dimensions), dimensions=dimensions)
+        variance = self._variance(squared_error, dimensions, processes)
+        return gaussian_nll(squared_error, variance, dimensions=dimensions)
 
-    def _variance(self, squared_error: Tensor, dimensions: int) -> Tensor:
+    def _variance(self, squared_error: Tensor, dimensions: int, processes: Processes = ALONE) -> Tensor:
         """The optimum is the mean squared error (Rybkin et al., 2021, equation 4)."""
         mse = squared_error.detach().mean() / dimensions
-        return mse.clamp(min=SMALLEST_VARIANCE) if self.std is None else torch.full_like(mse, self.std**2)
+        if self.std is not None:
+            return torch.full_like(mse, self.std**2)
+        [whole] = processes.means([mse])
+        return whole.clamp(min=SMALLEST_VARIANCE)
 
 
 class ContinuousBernoulli:
@@ -61,7 +67,7 @@ class ContinuousBernoulli:
         safe = torch.where(is_small, 1.0, outputs)
         return torch.where(is_small, outputs / 3 - outputs**3 / 45, 1 / safe.tanh() - 1 / safe)
 
-    def nll(self, outputs: Tensor, images: Tensor) -> Tensor:
+    def nll(self, outputs: Tensor, images: Tensor, *, processes: Processes = ALONE) -> Tensor:  # noqa: ARG002
         """-log C(λ) - x log λ - (1 - x) log(1 - λ), and log 2 for each dimension, since [-1, 1] is twice as long."""
         logits, levels = 2 * outputs, (images + 1) / 2
         cross_entropy = functional.softplus(logits) - levels * logits

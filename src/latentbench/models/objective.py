@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.models.adam import Adam
+from latentbench.models.processes import ALONE, Processes
 
 Terms = dict[str, Tensor]
 
@@ -32,17 +33,25 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.optimizers: dict[str, Adam] = {}
         self.precision = torch.float32
+        self.processes: Processes = ALONE
 
     @abstractmethod
     def make_optimizers(self) -> None:
         """Fill `optimizers`; to be called once the networks are on their device."""
 
+    def share_with(self, processes: Processes) -> None:
+        """Learn together with these, once there are optimizers: `step` is given this process's share of a batch."""
+        self.processes = processes
+        for optimizer in self.optimizers.values():
+            optimizer.processes = processes
+
     @abstractmethod
     def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
         """Learn from real images (batch, channel, height, width) in [-1, 1] and their labels (batch, num_labels).
 
-        `step` counts from 0; all randomness comes from `generator`, on the images' device. Returns the loss
-        terms of this step as detached scalars, without waiting for the device.
+        `step` counts from 0; all randomness comes from `generator`, on the images' device: what is drawn is drawn
+        for the batch of all processes, and shared. Returns the loss terms of this step as detached scalars, of
+        this process's share, without waiting for the device.
         """
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:  # noqa: ARG002
@@ -104,6 +113,11 @@ class Objective(nn.Module, ABC):
 
     def compilable(self) -> list[nn.Module]:
         return list(self.networks().values())
+
+    def draw_latents(self, number: int, generator: torch.Generator) -> Tensor:
+        """(number, latent_dim): this process's share of what a step draws for its whole batch."""
+        whole = draw_latents(number * self.processes.number, self.latent_dim, generator)
+        return self.processes.share(whole)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Networks compute in `precision`; losses are for the caller to compute in float32."""

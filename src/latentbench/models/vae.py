@@ -10,6 +10,7 @@ from latentbench.models.autoencoder import EncoderDecoder
 from latentbench.models.likelihoods import ContinuousBernoulli, Gaussian, Likelihood, bits_per_dimension
 from latentbench.models.networks import Shape
 from latentbench.models.objective import Terms, draw_latents
+from latentbench.models.processes import ALONE, Processes
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -40,21 +41,23 @@ class VAE(EncoderDecoder):
         self.likelihood = _likelihood(config)
 
     def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
-        terms = self._bound(images, labels, generator)
+        terms = self._bound(images, labels, self.draw_latents(len(images), generator), self.processes)
         loss = terms["reconstruction"] + self.kl_weight(step) * terms["kl"]
         gradient = self.minimise(loss)
         return {"loss": loss.detach(), "gradient": gradient} | {name: term.detach() for name, term in terms.items()}
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
-        return self._bound(images, labels, generator)
+        return self._bound(images, labels, draw_latents(len(images), self.latent_dim, generator))
 
-    def _bound(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> Terms:
-        """The two terms of the evidence lower bound, by one draw of each code, and what follows from them."""
+    def _bound(self, images: Tensor, labels: Tensor, noise: Tensor, processes: Processes = ALONE) -> Terms:
+        """The two terms of the evidence lower bound, by one draw of each code, and what follows from them.
+
+        `noise` (batch, latent_dim) is of N(0, I).
+        """
         with self.autocast():
             mean, log_variance = self.posterior(images, labels)
-            noise = draw_latents(len(images), self.latent_dim, generator)
             outputs = self.decoder(mean + noise * (0.5 * log_variance).exp(), labels).float()
-        reconstruction = self.likelihood.nll(outputs, images).mean()
+        reconstruction = self.likelihood.nll(outputs, images, processes=processes).mean()
         kl = gaussian_kl(mean, log_variance).mean()
         with torch.no_grad():
             mse = (images - self.likelihood.mean(outputs)).square().mean()

@@ -14,12 +14,12 @@ from latentbench.models.objective import Terms, draw_latents
 from latentbench.models.second_order import CheapSecondDerivatives
 
 
-def gradient_penalty(
-    critic: Callable[[Tensor], Tensor], *, real: Tensor, fake: Tensor, generator: torch.Generator
-) -> Tensor:
-    """E[(‖∇ critic(x̂)‖₂ - 1)²] at x̂ uniform on the lines between real and fake (Gulrajani et al., 2017, eq. 3)."""
-    share = torch.rand(len(real), 1, 1, 1, generator=generator, device=real.device)
-    points = torch.lerp(fake, real, share).requires_grad_()
+def gradient_penalty(critic: Callable[[Tensor], Tensor], *, real: Tensor, fake: Tensor, weights: Tensor) -> Tensor:
+    """E[(‖∇ critic(x̂)‖₂ - 1)²] at x̂ on the lines between fake and real (Gulrajani et al., 2017, equation 3).
+
+    `weights` (batch, 1, 1, 1), uniform in [0, 1], say where on its line each point lies: 0 is the fake image.
+    """
+    points = torch.lerp(fake, real, weights).requires_grad_()
     with CheapSecondDerivatives():
         scores = critic(points)
     [gradients] = torch.autograd.grad(scores.sum(), points, create_graph=True)
@@ -50,8 +50,12 @@ class WGANGP(GAN):
         real, fake = self.score(torch.cat([images, fakes]), torch.cat([labels, labels])).chunk(2)
         wasserstein = real.mean() - fake.mean()
         # In float32: the penalty is differentiated twice.
+        whole = torch.rand(len(images) * self.processes.number, 1, 1, 1, generator=generator, device=images.device)
         penalty = gradient_penalty(
-            lambda points: self.discriminator(points, labels), real=images, fake=fakes, generator=generator
+            lambda points: self.discriminator(points, labels),
+            real=images,
+            fake=fakes,
+            weights=self.processes.share(whole),
         )
         loss = -wasserstein + self.config.gp_weight * penalty
         gradient = self.update_discriminator(loss)

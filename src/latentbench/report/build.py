@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from latentbench.artifacts.files import write_bytes, write_text
-from latentbench.artifacts.layout import PAGE, PDF, notebook_name
+from latentbench.artifacts.layout import PAGE, PDF, REPORT_RECORD, notebook_name
 from latentbench.artifacts.progress import say
+from latentbench.artifacts.provenance import write_record
 from latentbench.config.params import NOTEBOOKS
 from latentbench.errors import ArtifactError
 from latentbench.report import words
@@ -40,6 +41,14 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
         (output / notebook_name(chapter)).unlink(missing_ok=True)  # of an earlier report
     write_bytes(output / PDF, pdf)
     write_text(output / PAGE, page)
+    write_record(
+        output / REPORT_RECORD,
+        "report",
+        settings=study.config.model_dump(mode="json"),
+        inputs=study.files,
+        outputs=[output / name for name in (*notebooks, PDF, PAGE)],
+        cost=None,
+    )
     say(f"{output / PAGE} is written.")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from latentbench.artifacts import layout
 from latentbench.artifacts.files import read_csv
+from latentbench.artifacts.stages import OF_EXPERIMENTS
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
@@ -79,6 +80,8 @@ class Experiment:
     metrics: Mapping[str, Any] | None
     provenance: Mapping[str, Any] | None
     exploration: Mapping[str, Any] | None
+    # By stage, what it took (artifacts.provenance.Cost).
+    costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # By split, of how many images reconstructions are compared: those that every model of the dataset was given.
     num_compared: Mapping[str, int] = field(default_factory=dict)
 
@@ -184,6 +187,12 @@ class Contender:
 class Study:
     config: StudyConfig
     experiments: tuple[Experiment, ...]
+
+    @property
+    def files(self) -> list[Path]:
+        """The study's settings, and the records of its experiments' results, which name these by their SHA-256."""
+        records = [e.folder / layout.record_name(stage) for e in self.experiments for stage in OF_EXPERIMENTS]
+        return [self.experiments[0].folder.parent / layout.STUDY, *(path for path in records if path.is_file())]
 
     @property
     def metrics(self) -> list[Metric]:
@@ -301,6 +310,8 @@ def _read_experiment(folder: Path) -> Experiment:
     history = read_numbers(folder / layout.HISTORY)
     seconds = {row["epoch"]: row.get("seconds") for row in history}
     rows = read_numbers(folder / layout.METRICS)
+    found = {stage: read_optional(folder / layout.record_name(stage)) for stage in OF_EXPERIMENTS}
+    records = {stage: record for stage, record in found.items() if record}
     return Experiment(
         name=folder.name,
         index=0,  # known once all are read
@@ -311,8 +322,9 @@ def _read_experiment(folder: Path) -> Experiment:
         layers=read_csv(folder / layout.ARCHITECTURE) if (folder / layout.ARCHITECTURE).is_file() else [],
         checkpoints=tuple(Checkpoint(int(row["epoch"]), seconds.get(row["epoch"]), _scores(row)) for row in rows),
         metrics=read_optional(folder / layout.LAST_METRICS),
-        provenance=read_optional(folder / layout.PROVENANCE),
+        provenance=records.get("train"),
         exploration=read_optional(folder / layout.EXPLORATION),
+        costs={stage: record["cost"] for stage, record in records.items() if record.get("cost")},
     )
 
 

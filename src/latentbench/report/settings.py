@@ -36,7 +36,7 @@ def settings(study: Study) -> tuple[Table, Table]:
 
 def provenance(study: Study) -> tuple[Table, Table]:
     """What made the results: what differs between the experiments, and what all share."""
-    present, notes = study.having("provenance.json", "train", lambda e: e.provenance)
+    present, notes = study.having("provenance", "train", lambda e: e.provenance)
     differing, shared = _compared({e.name: _origin(e) for e in present}, "What")
     return Table(differing, notes), Table(shared)
 

@@ -13,6 +13,7 @@ from latentbench.data.images import to_model
 from latentbench.data.labels import Condition, label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
+from latentbench.models.processes import ALONE, Processes
 from latentbench.rng import numpy_generator, torch_generator
 
 
@@ -24,7 +25,7 @@ class Batches:
     would be smaller, because batch norm would see it differently.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dataset: PreparedDataset,
         *,
@@ -33,6 +34,7 @@ class Batches:
         flip: bool,
         seed: int,
         device: torch.device,
+        processes: Processes = ALONE,
     ) -> None:
         images = dataset.images("train")
         if len(images) < batch_size:
@@ -44,6 +46,7 @@ class Batches:
         self.flip = flip
         self.seed = seed
         self.device = device
+        self.processes = processes
         self.steps_per_epoch = len(images) // batch_size
         self._images = self._place(dataset.folder / images_name("train"))
         self._labels = torch.from_numpy(label_vectors(dataset, "train", condition)).to(self._images.device)
@@ -51,7 +54,7 @@ class Batches:
         self._order_epoch = -1
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The images and labels of a step, counted from 0 over all epochs.
+        """The images and labels of a step, counted from 0 over all epochs: this process's share of them.
 
         Float (batch, channel, height, width) in [-1, 1] and (batch, num_labels) of 0 and 1.
         """
@@ -60,11 +63,12 @@ class Batches:
             order = numpy_generator(self.seed, "order", epoch).permutation(len(self._images))
             self._order = torch.from_numpy(order).to(self._images.device)
             self._order_epoch = epoch
-        chosen = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        whole = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        chosen = self.processes.share(whole)
         images = to_model(self._images[chosen].to(self.device, non_blocking=True))
         if self.flip:
-            mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=self.device) < 0.5
-            images = torch.where(mirrored, images.flip(3), images)
+            mirrored = torch.rand(len(whole), 1, 1, 1, generator=generator, device=self.device) < 0.5
+            images = torch.where(self.processes.share(mirrored), images.flip(3), images)
         labels = self._labels[chosen].to(self.device, torch.float32, non_blocking=True)
         return images, labels
 

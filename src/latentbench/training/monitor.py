@@ -13,6 +13,7 @@ from latentbench.data.labels import Condition, label_vectors
 from latentbench.data.mosaic import Images
 from latentbench.data.prepared import PreparedDataset
 from latentbench.models.objective import ACTIVE_VARIANCE, Encodes, Objective
+from latentbench.models.processes import ALONE, Processes
 from latentbench.rng import numpy_generator, torch_generator
 
 MOST_IMAGES = 1_000  # of each split, the same at every look
@@ -26,25 +27,38 @@ Values = dict[str, float | None]
 class Monitor:
     """Looks at an objective from outside its training: no weight and no random draw of training depends on it."""
 
-    def __init__(self, dataset: PreparedDataset, condition: Condition, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        dataset: PreparedDataset,
+        condition: Condition,
+        *,
+        seed: int,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
         self._seed = seed
         self._device = device
+        self._processes = processes
         self._splits = {split: self._choose(dataset, split, condition) for split in SPLITS}
         images, labels = (tensor[:MOST_COMPARED] for tensor in self._splits["test"])
         self._real_distance = _mean_distance(to_model(images), labels)
 
-    @torch.no_grad()
-    def look(self, objective: Objective, samples: Images, labels: Tensor, *, epoch: int) -> Values:
-        """Terms of both splits, diversity and active units; the objective is to be in inference mode.
-
-        `samples` are generated, uint8 (number, height, width, channel), as `labels` (number, num_labels) asked. How
-        far they are from each other is compared with how far real images are; where there are labels, with the same.
-        """
-        values: Values = {
+    def validate(self, objective: Objective, *, epoch: int) -> Values:
+        """Terms of both splits, all processes together; the objective is to be in inference mode."""
+        return {
             f"{split}_{name}": value
             for split in SPLITS
             for name, value in self._validate(objective, split, epoch).items()
         }
+
+    @torch.no_grad()
+    def look(self, objective: Objective, samples: Images, labels: Tensor) -> Values:
+        """Diversity and active units; the objective is to be in inference mode.
+
+        `samples` are generated, uint8 (number, height, width, channel), as `labels` (number, num_labels) asked. How
+        far they are from each other is compared with how far real images are; where there are labels, with the same.
+        """
+        values: Values = {}
         generated = _mean_distance(to_model(torch.from_numpy(samples).to(self._device)), labels)
         values["diversity"] = generated / self._real_distance if self._real_distance > 0 else None
         if isinstance(objective, Encodes):
@@ -69,14 +83,18 @@ class Monitor:
 
     @torch.no_grad()
     def _validate(self, objective: Objective, split: str, epoch: int) -> dict[str, float]:
-        generator = torch_generator(self._seed, "validation", epoch, self._device)
-        totals: dict[str, Tensor] = {}
-        number = len(self._splits[split][0])
-        for images, labels in self._batches(split):
-            share = len(images) / number
+        """Each process takes some of the batches; a batch draws the same whoever takes it."""
+        batches = self._batches(split)
+        totals = torch.zeros(2, len(objective.terms), dtype=torch.float64, device=self._device)
+        for index in range(self._processes.rank, len(batches), self._processes.number):
+            images, labels = batches[index]
+            generator = torch_generator(self._seed, f"{split} batch {index}", epoch, self._device)
             for name, value in objective.validate(images, labels, generator=generator).items():
-                totals[name] = totals.get(name, torch.zeros((), device=self._device)) + share * value
-        return {name: total.item() for name, total in totals.items()}
+                # How many images a value is of: none have the terms that only training has.
+                totals[:, objective.terms.index(name)] += len(images) * torch.stack([value, torch.ones_like(value)])
+        self._processes.sum_(totals)
+        pairs = zip(objective.terms, *totals.tolist(), strict=True)
+        return {name: total / number for name, total, number in pairs if number}
 
     def _choose(self, dataset: PreparedDataset, split: str, condition: Condition) -> tuple[Tensor, Tensor]:
         """Images as uint8 and labels as float, on the device."""

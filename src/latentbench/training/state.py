@@ -28,6 +28,7 @@ class Progress:
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     rows: list[Row] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)  # the Cost of all tries
 
 
 def run_identity(settings: dict[str, Any], data_digest: str) -> dict[str, Any]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import replacing, write_csv, write_json
+from latentbench.artifacts.files import replacing, write_csv
 from latentbench.artifacts.layout import (
     ARCHITECTURE,
+    DATASET_MANIFEST,
     EVOLUTION,
     HISTORY,
     ITERATIONS,
@@ -24,9 +25,11 @@ from latentbench.artifacts.layout import (
     TROUBLE,
     checkpoint_path,
     samples_path,
+    trained_files,
 )
 from latentbench.artifacts.progress import say, track
-from latentbench.artifacts.provenance import describe_environment
+from latentbench.artifacts.provenance import Cost, write_record
+from latentbench.artifacts.stages import settings_of
 from latentbench.artifacts.tensors import write_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.images import to_uint8
@@ -34,9 +37,11 @@ from latentbench.data.labels import LabelKinds
 from latentbench.data.mosaic import Images, mosaic, write_png
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DivergenceError, InterruptedRun
+from latentbench.models.batch_norm import SharedStatistics
 from latentbench.models.compute import prepare_compute, resolve_precision
 from latentbench.models.networks import Shape, count_parameters
 from latentbench.models.objective import Objective, draw_latents
+from latentbench.models.processes import ALONE, Processes
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
 from latentbench.training.architecture import COLUMNS as ARCHITECTURE_COLUMNS
@@ -63,19 +68,23 @@ class Folders:
     scratch: Path
 
 
-def train_experiment(config: ExperimentConfig, folders: Folders, *, restart: bool = False) -> None:
+def train_experiment(
+    config: ExperimentConfig, folders: Folders, *, restart: bool = False, processes: Processes = ALONE
+) -> None:
     """Train to the last epoch, from the saved state where there is one.
 
-    Asked to end (SIGTERM), it keeps its state after the step that it is in and raises InterruptedRun.
+    Where there are several processes, each makes this call; the first one writes what they made together. Asked to
+    end (SIGTERM), it keeps its state after the step that it is in and raises InterruptedRun.
     Raises DivergenceError, ArtifactError (a state of other settings), DataError and StorageError.
     """
     device = prepare_compute(config.compute)
     dataset = PreparedDataset.open(folders.data)
     dataset.require_shape(image_size=config.image_size, channels=config.channels)
-    if restart:
+    if restart and processes.is_first:
         discard_state(folders.scratch)
+    processes.wait()
     with listening() as interruption:
-        run = _Run(config, folders, dataset, device, interruption)
+        run = _Run(config, folders, dataset, device, interruption, processes)
         run.resume()
         run.finish() if run.is_done else run.loop()
 
@@ -90,8 +99,10 @@ class _Run:
         dataset: PreparedDataset,
         device: torch.device,
         interruption: Interruption,
+        processes: Processes,
     ) -> None:
         self.interruption = interruption
+        self.processes = processes
         self.config = config
         self.folders = folders
         self.device = device
@@ -103,6 +114,7 @@ class _Run:
             flip=training.flip,
             seed=config.seed,
             device=device,
+            processes=processes,
         )
         self.labels = LabelKinds.of(dataset, config.model.condition)
         self.shape = Shape(config.image_size, config.channels, num_labels=len(self.labels.names))
@@ -115,7 +127,8 @@ class _Run:
         self.points = Points(self.objective.terms)
         self.told: dict[str, Remembers] = {"epoch": self.epoch_means, "point": self.point_means, "points": self.points}
         self.progress = Progress()
-        self.monitor = Monitor(dataset, config.model.condition, seed=config.seed, device=device)
+        self.earlier = Cost()
+        self.monitor = Monitor(dataset, config.model.condition, seed=config.seed, device=device, processes=processes)
         self.fixed_latents, self.fixed_labels = (tensor.to(device) for tensor in self._fixed_inputs())
 
     @property
@@ -124,10 +137,15 @@ class _Run:
 
     def resume(self) -> None:
         progress = load_state(self.folders.scratch, self.identity, self.objective, self.told)
+        self.processes.wait()  # before one of them writes another state
         if progress is None:
-            discard_state(self.folders.scratch)
+            if self.processes.is_first:
+                discard_state(self.folders.scratch)
             return
         self.progress = progress
+        self.earlier = Cost(**progress.spent)
+        if not self.processes.is_first:
+            return
         say(f"Going on after step {progress.step} of {self.last_step}.")
         # What was kept before the interruption; an engine may have removed it from the results.
         for kept in sorted((self.folders.scratch / "results").rglob("epoch-*")):
@@ -135,17 +153,23 @@ class _Run:
 
     def loop(self) -> None:
         # Closed however it ends, so that TensorBoard misses nothing that a resumed run does not write again.
-        with closing(Journal(self.folders.logs, step=self.progress.step)) as journal:
+        with (
+            closing(Journal(self.folders.logs, step=self.progress.step))
+            if self.processes.is_first
+            else nullcontext() as journal
+        ):
             self._take_steps(journal)
         self.finish()
 
-    def _take_steps(self, journal: Journal) -> None:
+    def _take_steps(self, journal: Journal | None) -> None:
         """From the step of the progress to the last one. Raises InterruptedRun and DivergenceError."""
         clock = saved = time.perf_counter()
         for step in track(range(self.progress.step, self.last_step), self.config.name, unit="steps"):
             generator = step_generator(self.config.seed, step, self.device)
             images, labels = self.batches.batch(step, generator)
-            terms = self.objective.step(images, labels, step=step, generator=generator)
+            with SharedStatistics(self.processes):
+                terms = self.objective.step(images, labels, step=step, generator=generator)
+            terms = dict(zip(terms, self.processes.means(list(terms.values())), strict=True))
             self.epoch_means.add(terms)
             self.point_means.add(terms)
             self.progress.step = step + 1
@@ -153,8 +177,10 @@ class _Run:
             if self.progress.step % self.config.training.log_every == 0:
                 self._write_point(journal)
             is_epoch_end = self.progress.step % self.batches.steps_per_epoch == 0
-            is_late = time.perf_counter() - saved >= SECONDS_BETWEEN_STATES
-            if not (is_epoch_end or is_late or self.interruption.asked):
+            is_asked, is_late = self.processes.any(
+                self.interruption.asked, time.perf_counter() - saved >= SECONDS_BETWEEN_STATES
+            )
+            if not (is_epoch_end or is_late or is_asked):
                 continue
 
             # Outside the steps the clock stands still: pictures and files are not training time.
@@ -162,8 +188,11 @@ class _Run:
             self.progress.seconds += time.perf_counter() - clock
             if is_epoch_end:
                 self._end_epoch(journal)
-            save_state(self.folders.scratch, self.identity, self.objective, self.progress, self.told)
-            if self.interruption.asked and not self.is_done:
+            self.progress.spent = asdict(self._spent())
+            if self.processes.is_first:
+                save_state(self.folders.scratch, self.identity, self.objective, self.progress, self.told)
+            if is_asked and not self.is_done:
+                self.processes.wait()  # until the state is written
                 raise InterruptedRun(
                     f"{self.config.name} was asked to end after step {self.progress.step} of {self.last_step} and kept "
                     "its state; the same command goes on from there."
@@ -172,26 +201,33 @@ class _Run:
 
     def finish(self) -> None:
         """Write what describes the whole run; only then let go of the state."""
+        spent = self._spent()
+        if not self.processes.is_first:
+            return
         write_history(self.folders.results / HISTORY, self.progress.rows, self.objective.terms)
         write_points(self.folders.results / ITERATIONS, self.points, batch_size=self.batches.batch_size)
         self._write_pictures()
         layers = describe_networks(self.objective, self.shape)
         write_csv(self.folders.results / ARCHITECTURE, layers, columns=ARCHITECTURE_COLUMNS)
         last = self.progress.rows[-1]
-        write_json(
+        files = trained_files(self.config.training.checkpoint_epochs, encodes=self.config.model.encodes)
+        write_record(
             self.folders.results / PROVENANCE,
-            describe_environment()
-            | {
-                "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
-                "threads": self.config.compute.threads,
-                "precision": str(self.objective.precision).removeprefix("torch."),
-                "seed": self.config.seed,
-                "data_digest": self.data_digest,
-                "seconds": last["seconds"],
-                "images_per_second": last["images"] / last["seconds"],
-                "peak_memory_mb": last["peak_memory_mb"],
-                "parameters": {name: count_parameters(network) for name, network in self.objective.networks().items()},
-            },
+            "train",
+            settings=settings_of("train", self.config.model_dump(mode="json")),
+            inputs=[self.folders.data / DATASET_MANIFEST],
+            outputs=[self.folders.results / file for file in files],
+            cost=spent,
+            device=torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
+            threads=self.config.compute.threads,
+            processes=self.processes.number,
+            precision=str(self.objective.precision).removeprefix("torch."),
+            seed=self.config.seed,
+            data_digest=self.data_digest,
+            seconds=last["seconds"],
+            images_per_second=last["images"] / last["seconds"],
+            peak_memory_mb=last["peak_memory_mb"],
+            parameters={name: count_parameters(network) for name, network in self.objective.networks().items()},
         )
         discard_state(self.folders.scratch)
 
@@ -204,6 +240,13 @@ class _Run:
             frames = [self._frame("reconstructions", epoch) for epoch in epochs]
             write_reconstructions(image_row(self.monitor.inputs), frames, results / RECONSTRUCTIONS)
 
+    def _spent(self) -> Cost:
+        """By all processes, and by the tries that were interrupted before."""
+        own = Cost.so_far()
+        both = torch.tensor([own.cpu_seconds, own.peak_memory_mb], dtype=torch.float64)
+        self.processes.sum_(both)
+        return Cost(own.wall_seconds, *both.tolist()).after(self.earlier)
+
     def _frame(self, kind: str, epoch: int) -> Path:
         return self.folders.scratch / FRAMES / kind / f"epoch-{epoch:04d}.png"
 
@@ -212,22 +255,31 @@ class _Run:
         objective = build_objective(config.model, self.shape, seed=config.seed).to(self.device)
         objective.precision = resolve_precision(config.training.precision, self.device)
         objective.make_optimizers()
+        objective.share_with(self.processes)
         if config.training.compile:
             objective.compile_networks()
         return objective.train()
 
-    def _write_point(self, journal: Journal) -> None:
+    def _write_point(self, journal: Journal | None) -> None:
         values = self.point_means.read()
         self._check_finite(values)
         self.points.add(self.progress.step, values)
-        journal.scalars({f"loss/{name}": value for name, value in values.items()}, step=self.progress.step)
+        if journal is not None:
+            journal.scalars({f"loss/{name}": value for name, value in values.items()}, step=self.progress.step)
         self.point_means.reset()
 
-    def _end_epoch(self, journal: Journal) -> None:
+    def _end_epoch(self, journal: Journal | None) -> None:
         values = self.epoch_means.read()
         self._check_finite(values)
         self.epoch_means.reset()
         self.objective.eval()
+        seen = self.monitor.validate(self.objective, epoch=self.progress.step // self.batches.steps_per_epoch)
+        if journal is not None:
+            self._tell_epoch(values, seen, journal)
+        self.objective.train()
+
+    def _tell_epoch(self, values: Values, seen: Values, journal: Journal) -> None:
+        """A row and a picture of the epoch that has ended, by the first process; the objective is in inference mode."""
         samples = to_uint8(self.objective.sample(self.fixed_latents, self.fixed_labels)).cpu().numpy()
         reconstructions = self.monitor.reconstructions(self.objective)
 
@@ -245,8 +297,7 @@ class _Run:
             "images_per_second": rate,
             "peak_memory_mb": progress.peak_memory_mb,
         }
-        seen = self.monitor.look(self.objective, samples, self.fixed_labels, epoch=epoch)
-        self.objective.train()
+        seen = seen | self.monitor.look(self.objective, samples, self.fixed_labels)
         signs = troubles(values | seen, latent_dim=self.objective.latent_dim, has_prior=self.objective.has_prior)
         progress.rows.append(clock | values | seen | self._learning_rates() | {TROUBLE: "; ".join(signs)})
         write_history(self.folders.results / HISTORY, progress.rows, self.objective.terms)

@@ -1,0 +1,70 @@
+"""What each stage runs and reads. Snakemake's rules take it from here, dvc.yaml lists the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import latentbench
+
+# The sources that each stage runs: the layers that it may import.
+_BASE = ("errors.py", "rng.py", "config", "artifacts")
+SOURCES = {
+    "configure": _BASE,
+    "fetch": (*_BASE, "data"),
+    "prepare": (*_BASE, "data"),
+    "reference": (*_BASE, "data", "models", "evaluation"),
+    "train": (*_BASE, "data", "models", "training"),
+    "evaluate": (*_BASE, "data", "models", "evaluation"),
+    "explore": (*_BASE, "data", "models", "evaluation", "latent"),
+    "report": (*_BASE, "report"),
+    "handin": (*_BASE, "report"),
+}
+
+# The sections of its resolved config that each stage reads.
+_TRAINED = ("seed", "dataset", "image_size", "channels", "model", "training", "compute")
+SETTINGS = {
+    "fetch": ("dataset",),
+    "prepare": ("dataset",),
+    "reference": ("dataset", "reference"),
+    "train": _TRAINED,
+    "evaluate": (*_TRAINED, "evaluation"),
+    "explore": (*_TRAINED, "latent"),
+}
+
+# Those of an experiment, in their order.
+OF_EXPERIMENTS = ("train", "evaluate", "explore")
+
+
+def settings_of(stage: str, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage reads of a resolved config."""
+    return {section: resolved[section] for section in SETTINGS[stage]}
+
+
+def differences(found: Any, expected: Any, key: str = "") -> list[str]:
+    """Of two settings, each that differs, in words."""
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        return [
+            difference
+            for part in sorted({*found, *expected})
+            for difference in differences(found.get(part), expected.get(part), f"{key}.{part}" if key else part)
+        ]
+    return [] if found == expected else [f"{key} was {found}, is now {expected}"]
+
+
+def source_files(stage: str, package: Path) -> list[Path]:
+    """The Python files that a stage runs, under the package's folder."""
+    places = [package / part for part in SOURCES[stage]]
+    return [file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+
+
+def code_sha256(stage: str) -> str:
+    """Of the Python files that a stage runs here, and of their names."""
+    package = Path(latentbench.__file__).parent
+    digest = hashlib.sha256()
+    for file in source_files(stage, package):
+        digest.update(f"{file.relative_to(package).as_posix()} {file.stat().st_size}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
