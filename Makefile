@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test check bench sync-dvc sync-snakemake lock clean
+.PHONY: help setup cluster report test test-cluster check bench sync-dvc sync-snakemake lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,12 +19,20 @@ help: ## List the targets
 setup: .venv/.ready ## Make the environment in .venv (other targets do so by themselves)
 	@echo "The environment is ready: . .venv/bin/activate"
 
+cluster: .venv/.cluster ## Add what hands Snakemake's jobs to Slurm and other clusters
+	@echo "Ready for snakemake --profile profiles/slurm and --profile profiles/generic"
+
 report: .venv/.ready ## Run STUDY=demo and render report/demo/index.html
 	@$(BIN)/snakemake $(STUDY)
 	@echo "The report is up to date: report/$(STUDY)/index.html"
 
 test: .venv/.ready ## Run the tests
 	@$(BIN)/pytest -q
+
+test-cluster: .venv/.cluster ## Run the workflow on a Slurm of two nodes on this machine
+	@command -v slurmctld munged >/dev/null || PATH="$$PATH:/usr/sbin" command -v slurmctld munged >/dev/null || \
+		{ apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends slurm-wlm munge >/dev/null; }
+	@$(BIN)/pytest -q -m cluster tests/cluster
 
 check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and workflow
 	$(LINT)/ruff format --check .
@@ -52,6 +60,7 @@ sync-snakemake: .venv/.ready ## After DVC ran or checked out STUDY=demo: let Sna
 lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/main.lock
+	$(COMPILE) --constraints requirements/main.lock requirements/cluster.in --output-file requirements/cluster.lock
 	$(COMPILE) requirements/lint.in --output-file requirements/lint.lock
 	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
@@ -66,6 +75,10 @@ clean: ## Remove what the stages made; data/raw, the fetched files, stays
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 	$(BIN)/uv pip sync --quiet --require-hashes --python .venv requirements/main.lock requirements/uv.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python .venv --editable .
+	@touch $@
+
+.venv/.cluster: requirements/cluster.lock .venv/.ready
+	$(BIN)/uv pip install --quiet --require-hashes --python .venv --requirement requirements/cluster.lock
 	@touch $@
 
 .venv-lint/.ready: requirements/lint.lock

@@ -40,6 +40,7 @@ def test_a_learning_rate_concerns_its_experiment_alone(workplace: Workplace) -> 
     [
         ("num_samples: 200", "num_samples: 201", CONFIGURED | MEASURED),
         ("num_pairs: 2", "num_pairs: 3", CONFIGURED | EXPLORED),
+        ("defaults:", "defaults:\n  resources: {minutes: 9}", CONFIGURED | {"report@tiny", "handin@tiny"}),
         ("epochs: 1", "epochs: 2", CONFIGURED | MEASURED | EXPLORED | {"configure_dataset@digits", "reference@digits"}),
     ],
 )

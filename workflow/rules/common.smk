@@ -92,9 +92,33 @@ def changed_params(path, resolved):
     return [] if is_current(path, resolved.model_dump(mode="json")) else PARAMS_FILES
 
 
-def gpus(compute):
-    """GPUs to reserve; `auto` takes one where there is one and waits for none."""
-    return 1 if compute.device == "cuda" else 0
+# What a cluster gives one job of each stage: MB of memory and minutes.
+NEEDS = {
+    "fetch": (2_000, 720),
+    "prepare": (8_000, 240),
+    "reference": (8_000, 240),
+    "train": (8_000, 1_440),
+    "evaluate": (8_000, 240),
+    "explore": (8_000, 240),
+    "report": (4_000, 30),
+}
+
+
+def memory(stage, resources=None):
+    """MB, twice as much from the second try."""
+    asked = resources.memory_mb if resources and resources.memory_mb else NEEDS[stage][0]
+    return lambda wildcards, attempt: asked * min(attempt, 2)
+
+
+def minutes(stage, resources=None):
+    """Twice as much from the second try, but of training, which goes on where it was: a limit can be its queue's."""
+    asked = resources.minutes if resources and resources.minutes else NEEDS[stage][1]
+    return lambda wildcards, attempt: asked * (1 if stage == "train" else min(attempt, 2))
+
+
+def gpus(compute, processes=1):
+    """GPUs to reserve, one for each process; `auto` takes what is there and waits for none."""
+    return processes if compute.device == "cuda" else 0
 
 
 def raw_manifest(dataset):

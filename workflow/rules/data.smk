@@ -12,11 +12,13 @@ for name, dataset in DATASETS.items():
             raw_manifest(name),
         log:
             f"logs/data/{name}/fetch.log",
+        # Nodes of clusters seldom reach the outside.
+        localrule: True
         conda:
             "../envs/latentbench.yaml"
         resources:
-            mem_mb=2_000,
-            runtime=720,
+            mem_mb=memory("fetch"),
+            runtime=minutes("fetch"),
         params:
             name=name,
             settings=settings("fetch", dataset),
@@ -42,8 +44,8 @@ for name, dataset in DATASETS.items():
         # Decoding uses every core there is, and leaves the same bits with any number of them.
         threads: 16
         resources:
-            mem_mb=8_000,
-            runtime=240,
+            mem_mb=memory("prepare"),
+            runtime=minutes("prepare"),
         params:
             name=name,
             settings=settings("prepare", dataset),
@@ -71,8 +73,8 @@ for name, dataset in DATASETS.items():
             "../envs/latentbench.yaml"
         threads: dataset.dataset.reference.compute.threads
         resources:
-            mem_mb=8_000,
-            runtime=240,
+            mem_mb=memory("reference"),
+            runtime=minutes("reference"),
             gpu=gpus(dataset.dataset.reference.compute),
         params:
             name=name,

@@ -29,11 +29,11 @@ for name, experiment in EXPERIMENTS.items():
         priority: 10
         conda:
             "../envs/latentbench.yaml"
-        threads: experiment.compute.threads
+        threads: experiment.compute.threads * experiment.training.processes
         resources:
-            mem_mb=8_000,
-            runtime=1_440,
-            gpu=gpus(experiment.compute),
+            mem_mb=memory("train", experiment.resources),
+            runtime=minutes("train", experiment.resources),
+            gpu=gpus(experiment.compute, experiment.training.processes),
         params:
             name=name,
             study=experiment.study,
@@ -64,11 +64,11 @@ for name, experiment in EXPERIMENTS.items():
             f"logs/{experiment.study}/{name}/evaluate.log",
         conda:
             "../envs/latentbench.yaml"
-        threads: experiment.compute.threads
+        threads: experiment.compute.threads * experiment.training.processes
         resources:
-            mem_mb=8_000,
-            runtime=240,
-            gpu=gpus(experiment.compute),
+            mem_mb=memory("evaluate", experiment.resources),
+            runtime=minutes("evaluate", experiment.resources),
+            gpu=gpus(experiment.compute, experiment.training.processes),
         params:
             name=name,
             study=experiment.study,
@@ -104,8 +104,8 @@ for name, experiment in EXPERIMENTS.items():
             "../envs/latentbench.yaml"
         threads: experiment.compute.threads
         resources:
-            mem_mb=8_000,
-            runtime=240,
+            mem_mb=memory("explore", experiment.resources),
+            runtime=minutes("explore", experiment.resources),
             gpu=gpus(experiment.compute),
         params:
             name=name,

@@ -18,8 +18,8 @@ for name, study in STUDIES.items():
         conda:
             "../envs/latentbench.yaml"
         resources:
-            mem_mb=4_000,
-            runtime=30,
+            mem_mb=memory("report"),
+            runtime=minutes("report"),
         params:
             name=name,
         message:

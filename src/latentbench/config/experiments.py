@@ -89,6 +89,13 @@ class Latent(Section):
     inversion_learning_rate: float = Field(default=0.05, gt=0)
 
 
+class Resources(Section):
+    """What a cluster gives each job of an experiment; one that is tried again is given twice the memory."""
+
+    memory_mb: int | None = Field(default=None, ge=100, description="null is what the workflow asks for its stage.")
+    minutes: int | None = Field(default=None, ge=1, description="The same of its time.")
+
+
 class Experiment(Section):
     """One entry under `experiments`."""
 
@@ -100,6 +107,7 @@ class Experiment(Section):
     evaluation: Evaluation = Evaluation()
     latent: Latent = Latent()
     compute: Compute = Compute()
+    resources: Resources = Resources()
 
 
 class Defaults(Section):
@@ -110,6 +118,7 @@ class Defaults(Section):
     evaluation: Evaluation = Evaluation()
     latent: Latent = Latent()
     compute: Compute = Compute()
+    resources: Resources = Resources()
 
 
 class ExperimentConfig(Experiment):

@@ -1,0 +1,54 @@
+"""The workflow by commands to submit, ask and cancel: those beside profiles/generic, on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from latentbench.artifacts.files import file_sha256
+from tests.cluster.test_slurm import ROOT, TINY, clone, finished, snakemake
+
+pytestmark = pytest.mark.cluster
+
+
+def test_every_stage_is_a_job_and_leaves_the_same_bits(tmp_path: Path) -> None:
+    here, there = clone(tmp_path / "here"), clone(tmp_path / "there")
+    files = ("--configfile", str(TINY))
+    finished(snakemake(here, dict(os.environ), *files, "--", "tiny"))
+    finished(snakemake(there, dict(os.environ), "--profile", "profiles/generic", *files, "--", "tiny"))
+    digests = [
+        {path.relative_to(folder): file_sha256(path) for path in folder.glob("results/**/*.safetensors")}
+        for folder in (here, there)
+    ]
+    assert len(digests[0]) >= 6
+    assert digests[0] == digests[1]
+    results = [path.read_text().strip() for path in there.glob("logs/generic/*/result")]
+    assert set(results) == {"success"}
+    assert len(results) >= 10
+
+
+def test_a_job_that_is_cancelled_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    scripts = ROOT / "profiles" / "generic"
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\nsleep 600 & echo $! > child\nwait\n")
+
+    def told(name: str, argument: str) -> str:
+        command = ["sh", str(scripts / f"{name}.sh"), argument]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+
+    job = told("submit", str(script))
+    while not (tmp_path / "child").exists():
+        time.sleep(0.05)
+    child = int((tmp_path / "child").read_text())
+    assert told("status", job) == "running"
+    told("cancel", job)
+    while told("status", job) == "running":
+        time.sleep(0.05)
+    assert told("status", job) == "failed"
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, signal.SIGCONT)

@@ -1,0 +1,122 @@
+"""The workflow on a real Slurm: two nodes, a time limit, a cancelled job, a GPU; the bits of a run without it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from latentbench.artifacts.files import file_sha256
+from tests.cluster import slurm
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+TINY = ROOT / "tests" / "params" / "tiny.yaml"
+# Of the plugin: what a cluster with accounts and accounting needs none of.
+HERE = ("--slurm-no-account", "--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=3")
+PROFILE = ("--profile", "profiles/slurm", *HERE, "--default-resources", "slurm_partition=main")
+# Longer than the minute that Slurm limits a job to at least.
+LONG = {"epochs": 350, "checkpoints": [1, 350], "log_every": 20}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    if slurm.missing():
+        pytest.fail(f"{', '.join(slurm.missing())} not found; install Debian's slurm-wlm and munge.")
+    with slurm.running(tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment | {"PATH": os.pathsep.join([str(BIN), environment["PATH"]])}
+
+
+def clone(folder: Path) -> Path:
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+    return folder
+
+
+def snakemake(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    command = [str(BIN / "snakemake"), *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    said, _ = process.communicate(timeout=1_500)
+    assert process.returncode == 0, said
+    return said
+
+
+def _checkpoints(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.glob("results/**/*.safetensors"))
+    }
+
+
+def _jobs(environment: dict[str, str]) -> list[dict[str, str]]:
+    """What Slurm knows of its jobs, ended ones included."""
+    told = subprocess.run(
+        ["scontrol", "show", "job", "--detail", "--oneliner"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [dict(re.findall(r"(\w+)=(\S+)", line)) for line in told.stdout.splitlines() if line.startswith("JobId")]
+
+
+def test_the_demo_has_the_bits_of_a_local_run(cluster: dict[str, str], tmp_path: Path) -> None:
+    here, there = clone(tmp_path / "here"), clone(tmp_path / "there")
+    small = ("--config", "budget=small")
+    finished(snakemake(here, cluster, *small, "--", "demo"))
+    finished(snakemake(there, cluster, *PROFILE, *small, "--set-resources", "train@vae:gpu=1", "--", "demo"))
+    assert len(_checkpoints(here)) == 12
+    assert _checkpoints(there) == _checkpoints(here)
+
+    jobs = {job["Comment"]: job for job in _jobs(cluster)}
+    assert {job["NodeList"] for job in jobs.values()} == set(slurm.NODES)
+    assert {job["JobState"] for job in jobs.values()} == {"COMPLETED"}
+    # One for each stage that is not run on the spot.
+    assert len(jobs) == 2 + 3 * 3 + 1
+    given = slurm.gpus_given(cluster)
+    asking, other = jobs["rule_train@vae"], jobs["rule_train@dcgan"]
+    assert (asking["TresPerJob"], asking["NodeList"], given[asking["JobId"]]) == ("gres:gpu:1", "one", "0")
+    assert given[other["JobId"]] == "none"
+
+
+def test_interrupted_jobs_go_on_to_the_same_bits(cluster: dict[str, str], tmp_path: Path) -> None:
+    here, there = clone(tmp_path / "here"), clone(tmp_path / "there")
+    params = yaml.safe_load(TINY.read_text())
+    params["defaults"]["training"] |= LONG
+    params["experiments"] = {name: params["experiments"][name] for name in ("vae", "dcgan")}
+    for folder in (here, there):
+        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    targets = [f"results/tiny/{name}/history.csv" for name in params["experiments"]]
+    finished(snakemake(here, cluster, "--", *targets))
+
+    before = {job["JobId"] for job in _jobs(cluster)}
+    limit = ("--set-resources", "train@dcgan:runtime=1")
+    process = snakemake(there, cluster, *PROFILE, *limit, "--", *targets)
+    while process.poll() is None and not (there / "scratch/tiny/vae/state.safetensors").exists():
+        time.sleep(0.5)
+    [number] = [
+        job["JobId"] for job in _jobs(cluster) if job["Comment"] == "rule_train@vae" and job["JobId"] not in before
+    ]
+    subprocess.run(["scancel", number], env=cluster, check=True)
+    finished(process)
+
+    assert _checkpoints(there) == _checkpoints(here)
+    states = [(job["Comment"], job["JobState"]) for job in _jobs(cluster) if job["JobId"] not in before]
+    assert states.count(("rule_train@vae", "CANCELLED")) == 1
+    assert ("rule_train@dcgan", "TIMEOUT") in states
+    assert {("rule_train@vae", "COMPLETED"), ("rule_train@dcgan", "COMPLETED")} <= set(states)
+    # The last try began where the one before it ended, not anew.
+    for name in params["experiments"]:
+        assert (there / f"logs/tiny/{name}/train.log").read_text().startswith("Going on after step")
