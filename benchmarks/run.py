@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("prepare", "training", "frechet", "overlap", "fid")
+BENCHMARKS = ("prepare", "training", "frechet", "overlap", "fid", "forecast")
 
 
 def main() -> None:
