@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster report test test-cluster check bench sync-dvc sync-snakemake lock clean
+.PHONY: help setup cluster remotes report test test-cluster test-remotes check bench sync-dvc sync-snakemake lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and 
 bench: .venv/.ready .peers/.ready ## Measure speed against common practice (PICTURES=faces.zip: on your own)
 	@PYTHONPATH=$(CURDIR)/.peers $(BIN)/python benchmarks/run.py $(if $(PICTURES),--pictures "$(PICTURES)")
 
+remotes: .venv/.remotes ## Add to .venv what DVC needs for remotes over SSH and S3
+	@echo "DVC reaches ssh:// and s3:// now."
+
 sync-dvc: .venv/.ready ## After Snakemake ran STUDY=demo: let DVC record its results as its own
 	@$(BIN)/snakemake --dry-run $(STUDY) 2>&1 | grep -q "Nothing to be done" || \
 		{ echo "Snakemake has work to do (see snakemake --dry-run $(STUDY)); run it first."; exit 1; }
@@ -61,6 +64,7 @@ lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/main.lock
 	$(COMPILE) --constraints requirements/main.lock requirements/cluster.in --output-file requirements/cluster.lock
+	$(COMPILE) --overrides requirements/main.lock requirements/remotes.in --output-file requirements/remotes.lock
 	$(COMPILE) requirements/lint.in --output-file requirements/lint.lock
 	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
@@ -79,6 +83,11 @@ clean: ## Remove what the stages made; data/raw, the fetched files, stays
 
 .venv/.cluster: requirements/cluster.lock .venv/.ready
 	$(BIN)/uv pip install --quiet --require-hashes --python .venv --requirement requirements/cluster.lock
+	@touch $@
+
+# --no-deps: the lock holds them all, and a limit that main.lock overrides would count as a conflict.
+.venv/.remotes: requirements/remotes.lock .venv/.ready
+	$(BIN)/uv pip install --quiet --no-deps --require-hashes --python .venv --requirement requirements/remotes.lock
 	@touch $@
 
 .venv-lint/.ready: requirements/lint.lock
