@@ -63,6 +63,17 @@ def test_a_source_concerns_the_stages_that_run_it(workplace: Workplace, layer: s
     assert workplace.wanted() == expected
 
 
+def test_a_source_that_is_gone_concerns_the_stages_that_ran_it(workplace: Workplace) -> None:
+    (workplace.folder / "src/latentbench/report/words.py").unlink()
+    assert workplace.wanted() == {"report@tiny", "handin@tiny"}
+
+
+def test_a_changed_source_is_seen_whatever_its_time(workplace: Workplace) -> None:
+    workplace.edit("src/latentbench/report/tables.py", "from __future__", "# Changed.\nfrom __future__")
+    os.utime(workplace.folder / "src/latentbench/report/tables.py", (0, 0))
+    assert workplace.wanted() == {"report@tiny", "handin@tiny"}
+
+
 def test_a_changed_source_is_seen_beside_changed_settings(workplace: Workplace) -> None:
     workplace.edit("params.yaml", "num_samples: 200", "num_samples: 201")
     workplace.edit("src/latentbench/training/train.py", "from __future__", "# Changed.\nfrom __future__")

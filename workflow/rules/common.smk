@@ -5,10 +5,12 @@ stage writes depends on its settings, and a rule with wildcards could not list i
 commands read names from params: Snakemake formats a command when the loop is long over.
 """
 
+import hashlib
 import json
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.utils import validate
@@ -50,6 +52,19 @@ REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bi
 def sources(stage):
     """The Python files that a stage runs."""
     return stages.source_files(stage, Path("src/latentbench"))
+
+
+@cache
+def digest(stage, *parts):
+    """What tells one state of a stage's sources from another.
+
+    Jobs have it among their params: by inputs alone Snakemake misses a source that is gone, and one that has
+    come with an older time, as from an archive.
+    """
+    contents = hashlib.sha256()
+    for file in (*sources(stage), *map(Path, parts)):
+        contents.update(f"{file}\n".encode() + (file.read_bytes() if file.exists() else b""))
+    return contents.hexdigest()
 
 
 def params_for(**names):

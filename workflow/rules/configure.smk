@@ -18,6 +18,7 @@ for name, dataset in DATASETS.items():
             "../envs/latentbench.yaml"
         params:
             name=name,
+            sources=digest("configure"),
             params=params_for(studies=(), datasets=(name,), experiments=()),
         message:
             f"Resolve the settings of dataset {name}."
@@ -44,6 +45,7 @@ for name, experiment in EXPERIMENTS.items():
             "../envs/latentbench.yaml"
         params:
             name=name,
+            sources=digest("configure"),
             study=experiment.study,
             params=params_for(
                 studies=(experiment.study,), datasets=(experiment.dataset,), experiments=(name,)
@@ -73,6 +75,7 @@ for name, study in STUDIES.items():
             "../envs/latentbench.yaml"
         params:
             name=name,
+            sources=digest("configure"),
             params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
         message:
             f"Resolve the settings of study {name}."

@@ -21,6 +21,7 @@ for name, dataset in DATASETS.items():
             runtime=minutes("fetch"),
         params:
             name=name,
+            sources=digest("fetch"),
             settings=settings("fetch", dataset),
         message:
             f"Fetch {name}."
@@ -48,6 +49,7 @@ for name, dataset in DATASETS.items():
             runtime=minutes("prepare"),
         params:
             name=name,
+            sources=digest("prepare"),
             settings=settings("prepare", dataset),
         message:
             f"Prepare {name}."
@@ -78,6 +80,7 @@ for name, dataset in DATASETS.items():
             gpu=gpus(dataset.dataset.reference.compute),
         params:
             name=name,
+            sources=digest("reference"),
             settings=settings("reference", dataset),
         message:
             f"Compute the features of the real images of {name}."

@@ -36,6 +36,7 @@ for name, experiment in EXPERIMENTS.items():
             gpu=gpus(experiment.compute, experiment.training.processes),
         params:
             name=name,
+            sources=digest("train"),
             study=experiment.study,
             dataset=experiment.dataset,
             settings=settings("train", experiment),
@@ -71,6 +72,7 @@ for name, experiment in EXPERIMENTS.items():
             gpu=gpus(experiment.compute, experiment.training.processes),
         params:
             name=name,
+            sources=digest("evaluate"),
             study=experiment.study,
             dataset=experiment.dataset,
             settings=settings("evaluate", experiment),
@@ -109,6 +111,7 @@ for name, experiment in EXPERIMENTS.items():
             gpu=gpus(experiment.compute),
         params:
             name=name,
+            sources=digest("explore"),
             study=experiment.study,
             dataset=experiment.dataset,
             settings=settings("explore", experiment),

@@ -22,6 +22,7 @@ for name, study in STUDIES.items():
             runtime=minutes("report"),
         params:
             name=name,
+            sources=digest("report", *report_parts(name)),
         message:
             f"Render the report of {name}."
         shell:
@@ -45,6 +46,7 @@ for name, study in STUDIES.items():
             "../envs/latentbench.yaml"
         params:
             name=name,
+            sources=digest("handin"),
             params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
         message:
             f"Pack what is handed in of {name}."
