@@ -49,16 +49,10 @@ remotes: .venv/.remotes ## Add to .venv what DVC needs for remotes over SSH and 
 	@echo "DVC reaches ssh:// and s3:// now."
 
 sync-dvc: .venv/.ready ## After Snakemake ran STUDY=demo: let DVC record its results as its own
-	@$(BIN)/snakemake --dry-run $(STUDY) 2>&1 | grep -q "Nothing to be done" || \
-		{ echo "Snakemake has work to do (see snakemake --dry-run $(STUDY)); run it first."; exit 1; }
-	@$(BIN)/dvc commit --force --with-deps report@$(STUDY)
-	@$(BIN)/dvc status --with-deps report@$(STUDY)
+	@$(BIN)/python workflow/scripts/sync.py dvc $(STUDY)
 
 sync-snakemake: .venv/.ready ## After DVC ran or checked out STUDY=demo: let Snakemake take the results as its own
-	@$(BIN)/dvc status --quiet --with-deps report@$(STUDY) || \
-		{ echo "DVC has work to do (see dvc status); run dvc repro report@$(STUDY) first."; exit 1; }
-	@$(BIN)/snakemake --touch --forceall --quiet all -- $(STUDY)
-	@$(BIN)/snakemake --dry-run --quiet rules -- $(STUDY)
+	@$(BIN)/python workflow/scripts/sync.py snakemake $(STUDY)
 
 lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock

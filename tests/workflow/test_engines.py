@@ -60,7 +60,7 @@ def in_snakemake(finished: Workplace) -> dict[str, Stage]:
 def in_dvc(finished: Workplace) -> dict[str, Any]:
     """The stages of dvc.yaml with their templates filled in, as DVC locks them."""
     finished.run("git", "init", "--quiet")
-    committed = finished.run("dvc", "commit", "--force", "--quiet")
+    committed = finished.run("dvc", "commit", "--force", "--no-relink", "--quiet")
     assert committed.returncode == 0, committed.stderr
     lock: dict[str, Any] = yaml.safe_load((finished.folder / "dvc.lock").read_text())["stages"]
     return lock
