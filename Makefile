@@ -34,6 +34,12 @@ test-cluster: .venv/.cluster ## Run the workflow on a Slurm of two nodes on this
 		{ apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends slurm-wlm munge >/dev/null; }
 	@$(BIN)/pytest -q -m cluster tests/cluster
 
+test-remotes: .venv/.remotes ## Test DVC with a real SSH server, which apt installs where there is none
+	@PATH=$$PATH:/usr/sbin command -v sshd > /dev/null || { [ "$$(id -u)" = 0 ] && \
+		apt-get update -qq && apt-get install -qq --no-install-recommends openssh-server; } || \
+		{ echo "There is no sshd, and only root may install it: apt-get install openssh-server"; exit 1; }
+	@$(BIN)/pytest -q -m remotes tests/remotes
+
 check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and workflow
 	$(LINT)/ruff format --check .
 	$(LINT)/ruff check .
