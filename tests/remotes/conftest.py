@@ -22,6 +22,7 @@ PidFile none
 AuthorizedKeysFile {folder}/user.pub
 StrictModes no
 UsePAM no
+MaxStartups 100
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 Subsystem sftp internal-sftp

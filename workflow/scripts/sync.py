@@ -67,7 +67,7 @@ def made_by_snakemake(study: str) -> dict[str, str]:
     """The study's files with the rules that make them, once no job is left to run."""
     said = run("snakemake", "--summary", *PARAMS, study, quiet=True)
     rows = list(csv.DictReader(said.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-    if pending := dict.fromkeys(row["rule"] for row in reversed(rows) if row["plan"] != "no update"):
+    if pending := dict.fromkeys(row["rule"] for row in rows if row["plan"] != "no update"):
         refuse(f"Snakemake still has to run {listed(pending)}: snakemake {study}")
     return {row["output_file"]: row["rule"] for row in rows}
 
