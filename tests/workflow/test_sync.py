@@ -23,7 +23,7 @@ from tests.workflow import stand_in
 from tests.workflow.conftest import TINY, Workplace
 
 STUDY = "tiny"
-SEQUENCES, RUNS = (int(number) for number in os.environ.get("SYNC_SEQUENCES", "2x2").split("x"))
+SEQUENCES, RUNS = (int(number) for number in os.environ.get("SYNC_SEQUENCES", "1x2").split("x"))
 SETTINGS = {
     "learning_rate": ("experiments", "vae", "model"),
     "seed": ("experiments", "vae"),
