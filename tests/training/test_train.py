@@ -114,6 +114,16 @@ def test_twice_is_the_same_and_another_seed_is_not(objective: str, make_config: 
     assert _digests(first)[checkpoint] != _digests(other)[checkpoint]
 
 
+def test_what_other_settings_left_goes_away(make_config: Make, make_prepared: Make) -> None:
+    data = make_prepared()
+    for checkpoints in ([1, 2, 3], [2, 3]):
+        config = make_config("vae", training={"checkpoints": checkpoints})
+        assert _train(config, data).exit_code == 0
+        kept = {f"epoch-000{epoch}.{kind}" for epoch in checkpoints for kind in ("png", "safetensors")}
+        assert set(_digests(config.parent)) == kept
+    assert (config.parent / "samples" / "evolution.gif").exists()
+
+
 # Long enough to be killed at any moment, short enough to be waited for.
 SLOW: dict[str, Any] = {"training": {"epochs": 30, "checkpoints": [1, 9, 20]}}
 RUN = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -211,6 +212,7 @@ class _Run:
         write_csv(self.folders.results / ARCHITECTURE, layers, columns=ARCHITECTURE_COLUMNS)
         last = self.progress.rows[-1]
         files = trained_files(self.config.training.checkpoint_epochs, encodes=self.config.model.encodes)
+        self._remove_all_but(files)
         write_record(
             self.folders.results / PROVENANCE,
             "train",
@@ -230,6 +232,13 @@ class _Run:
             parameters={name: count_parameters(network) for name, network in self.objective.networks().items()},
         )
         discard_state(self.folders.scratch)
+
+    def _remove_all_but(self, files: Sequence[Path]) -> None:
+        """Checkpoints and samples of earlier settings, which nobody would tell from this run's."""
+        for folder in {file.parent for file in files} - {Path()}:
+            for path in (self.folders.results / folder).glob("epoch-*"):
+                if path.relative_to(self.folders.results) not in files:
+                    path.unlink()
 
     def _write_pictures(self) -> None:
         """Of all epochs together, from what each left in scratch."""
