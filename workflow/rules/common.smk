@@ -39,7 +39,8 @@ def checked_params():
 
 
 PARAMS = checked_params()
-validate(PARAMS.model_dump(mode="json"), "../schemas/params.schema.json", set_default=False)
+CONTENT = PARAMS.model_dump(mode="json")
+validate(PARAMS.model_dump(mode="json", exclude_unset=True), "../schemas/params.schema.json", set_default=False)
 
 DATASETS = {name: PARAMS.dataset(name) for name in PARAMS.datasets}
 EXPERIMENTS = {name: PARAMS.experiment(name) for name in PARAMS.experiments}
@@ -49,9 +50,10 @@ STUDIES = {name: PARAMS.study(name) for name in PARAMS.studies}
 REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bib")
 
 
+@cache
 def sources(stage):
     """The Python files that a stage runs."""
-    return stages.source_files(stage, Path("src/latentbench"))
+    return [str(file) for file in stages.source_files(stage, Path("src/latentbench"))]
 
 
 @cache
@@ -62,17 +64,16 @@ def digest(stage, *parts):
     come with an older time, as from an archive.
     """
     contents = hashlib.sha256()
-    for file in (*sources(stage), *map(Path, parts)):
+    for file in map(Path, (*sources(stage), *parts)):
         contents.update(f"{file}\n".encode() + (file.read_bytes() if file.exists() else b""))
     return contents.hexdigest()
 
 
 def params_for(**names):
     """A params file with these entries alone, so that a change elsewhere does not concern who reads it."""
-    whole = PARAMS.model_dump(mode="json")
     sections = ("studies", "datasets", "experiments")
-    entries = {section: {name: whole[section][name] for name in names[section]} for section in sections}
-    text = json.dumps({"budget": whole["budget"], **entries})
+    entries = {section: {name: CONTENT[section][name] for name in names[section]} for section in sections}
+    text = json.dumps({"budget": CONTENT["budget"], **entries})
     # What looks like a wildcard to Snakemake, as in the name of a zip, is written by its code point.
     return re.sub(r"\{(\w+)\}", r"\\u007b\1}", text)
 
@@ -81,12 +82,17 @@ def settings(stage, resolved):
     return stages.settings_of(stage, resolved.model_dump(mode="json"))
 
 
+@cache
+def resolved_content(path):
+    try:
+        return read_yaml(Path(path))
+    except ConfigError:
+        return None
+
+
 def is_current(path, content):
     """Whether a resolved config has this content, beside what else it may have."""
-    try:
-        found = read_yaml(Path(path))
-    except ConfigError:
-        return False
+    found = resolved_content(path)
     return isinstance(found, dict) and all(found.get(key) == value for key, value in content.items())
 
 
