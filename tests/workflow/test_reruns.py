@@ -112,3 +112,9 @@ def test_a_fault_in_the_params_is_told_in_one_sentence(workplace: Workplace) -> 
     assert result.returncode != 0
     assert "experiments.wgan-gp.model.n_critics is not a known key; use 'n_critic' if that was meant." in said
     assert "Traceback" not in said
+
+
+def test_a_jobs_own_snakemake_makes_the_rules_of_its_experiment_alone(finished: Workplace) -> None:
+    rules = set(finished.snakemake("--list-rules", "--allowed-rules", "train@vae").split())
+    stages = ("configure_experiment", "train", "evaluate", "explore")
+    assert {rule for rule in rules if "@" in rule} == {f"{stage}@vae" for stage in stages}

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from functools import cache
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 from snakemake.utils import validate
@@ -38,22 +39,48 @@ def checked_params():
         sys.exit(f"Error: {error}")
 
 
+def copies():
+    """The folder of the copies that a job has of files in a storage, which commands are told of; else none."""
+    provider = workflow.storage_registry.default_storage_provider
+    if provider is None:
+        return ""
+    some = f"{workflow.storage_settings.default_storage_prefix}/data".lstrip("/")
+    return f"{provider.object(some).local_path().parent}/"
+
+
 PARAMS = checked_params()
+COPIES = copies()
 CONTENT = PARAMS.model_dump(mode="json")
-validate(PARAMS.model_dump(mode="json", exclude_unset=True), "../schemas/params.schema.json", set_default=False)
+validate(
+    PARAMS.model_dump(mode="json", exclude_unset=True), "../schemas/params.schema.json", set_default=False
+)
 
 DATASETS = {name: PARAMS.dataset(name) for name in PARAMS.datasets}
 EXPERIMENTS = {name: PARAMS.experiment(name) for name in PARAMS.experiments}
 STUDIES = {name: PARAMS.study(name) for name in PARAMS.studies}
+
+# What a job's own Snakemake, on a cluster, is told that it may run. It makes these rules alone: where there are many
+# experiments, all of them would take longer than most stages.
+ALLOWED = [*takewhile(lambda word: word[:1] != "-", [*dropwhile("--allowed-rules".__ne__, sys.argv)][1:])]
 
 # What reports are made with, beside their notebooks. dvc.yaml lists the same.
 REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bib")
 
 
 @cache
-def sources(stage):
+def source_files(stage):
     """The Python files that a stage runs."""
     return [str(file) for file in stages.source_files(stage, Path("src/latentbench"))]
+
+
+def here(files):
+    """Files of this clone, whatever storage the others lie in. Snakemake runs a job that has some on the spot."""
+    return [local(str(file)) for file in files] if COPIES else files
+
+
+def sources(stage):
+    """The Python files that a stage runs; with a storage, the params of those that run elsewhere tell of them."""
+    return [] if COPIES and stage in stages.SETTINGS else here(source_files(stage))
 
 
 @cache
@@ -61,10 +88,10 @@ def digest(stage, *parts):
     """What tells one state of a stage's sources from another.
 
     Jobs have it among their params: by inputs alone Snakemake misses a source that is gone, and one that has
-    come with an older time, as from an archive.
+    come with an older time, as from an archive; and where files lie in a storage, sources are no inputs.
     """
     contents = hashlib.sha256()
-    for file in map(Path, (*sources(stage), *parts)):
+    for file in map(Path, (*source_files(stage), *parts)):
         contents.update(f"{file}\n".encode() + (file.read_bytes() if file.exists() else b""))
     return contents.hexdigest()
 
@@ -91,8 +118,8 @@ def resolved_content(path):
 
 
 def is_current(path, content):
-    """Whether a resolved config has this content, beside what else it may have."""
-    found = resolved_content(path)
+    """Whether a resolved config has this content, beside what else it may have; a storage is not asked."""
+    found = None if COPIES else resolved_content(path)
     return isinstance(found, dict) and all(found.get(key) == value for key, value in content.items())
 
 
@@ -110,7 +137,7 @@ def changed_params(path, resolved):
 
     Its settings tell Snakemake so too, but not of a config that DVC wrote.
     """
-    return [] if is_current(path, resolved.model_dump(mode="json")) else PARAMS_FILES
+    return [] if is_current(path, resolved.model_dump(mode="json")) else here(PARAMS_FILES)
 
 
 # What a cluster gives one job of each stage: MB of memory and minutes.
@@ -135,6 +162,12 @@ def minutes(stage, resources=None):
     """Twice as much from the second try, but of training, which goes on where it was: a limit can be its queue's."""
     asked = resources.minutes if resources and resources.minutes else NEEDS[stage][1]
     return lambda wildcards, attempt: asked * (1 if stage == "train" else min(attempt, 2))
+
+
+def of_this_job(entries):
+    """Those whose rules are to be made: of a whole run, all."""
+    names = {rule.partition("@")[2] for rule in ALLOWED} if ALLOWED else set(entries)
+    return {name: entry for name, entry in entries.items() if name in names}
 
 
 def gpus(compute, processes=1):
@@ -211,7 +244,7 @@ def report_files(study):
 def report_parts(study):
     """The notebooks of a study, and what makes documents of them."""
     chapters = [layout.notebook_name(chapter) for chapter in STUDIES[study].notebooks]
-    return [f"report/{part}" for part in (*chapters, *REPORT_PARTS)]
+    return here([f"report/{part}" for part in (*chapters, *REPORT_PARTS)])
 
 
 def handin_file(study):

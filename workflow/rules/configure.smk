@@ -1,7 +1,7 @@
 # Resolve what Snakemake read, with every --config override, into one file per dataset, experiment and study.
 # update() leaves the file in place until it is replaced: jobs whose settings stay the same may be reading it.
 
-for name, dataset in DATASETS.items():
+for name, dataset in of_this_job(DATASETS).items():
 
     rule:
         name:
@@ -19,16 +19,17 @@ for name, dataset in DATASETS.items():
         params:
             name=name,
             sources=digest("configure"),
+            copies=COPIES,
             params=params_for(studies=(), datasets=(name,), experiments=()),
         message:
             f"Resolve the settings of dataset {name}."
         shell:
             "printf '%s' {params.params:q} | "
-            "latentbench configure --params - --dataset {params.name} --output data/config/{params.name}.yaml"
-            " &> {log}"
+            "latentbench configure --params - --dataset {params.name}"
+            " --output {params.copies}data/config/{params.name}.yaml &> {log}"
 
 
-for name, experiment in EXPERIMENTS.items():
+for name, experiment in of_this_job(EXPERIMENTS).items():
 
     rule:
         name:
@@ -46,6 +47,7 @@ for name, experiment in EXPERIMENTS.items():
         params:
             name=name,
             sources=digest("configure"),
+            copies=COPIES,
             study=experiment.study,
             params=params_for(
                 studies=(experiment.study,), datasets=(experiment.dataset,), experiments=(name,)
@@ -55,10 +57,10 @@ for name, experiment in EXPERIMENTS.items():
         shell:
             "printf '%s' {params.params:q} | "
             "latentbench configure --params - --experiment {params.name}"
-            " --output results/{params.study}/{params.name}/config.yaml &> {log}"
+            " --output {params.copies}results/{params.study}/{params.name}/config.yaml &> {log}"
 
 
-for name, study in STUDIES.items():
+for name, study in of_this_job(STUDIES).items():
 
     rule:
         name:
@@ -76,10 +78,11 @@ for name, study in STUDIES.items():
         params:
             name=name,
             sources=digest("configure"),
+            copies=COPIES,
             params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
         message:
             f"Resolve the settings of study {name}."
         shell:
             "printf '%s' {params.params:q} | "
-            "latentbench configure --params - --study {params.name} --output results/{params.name}/study.yaml"
-            " &> {log}"
+            "latentbench configure --params - --study {params.name}"
+            " --output {params.copies}results/{params.name}/study.yaml &> {log}"

@@ -1,6 +1,6 @@
 # Once per dataset: fetch, prepare, reference.
 
-for name, dataset in DATASETS.items():
+for name, dataset in of_this_job(DATASETS).items():
 
     rule:
         name:
@@ -22,11 +22,13 @@ for name, dataset in DATASETS.items():
         params:
             name=name,
             sources=digest("fetch"),
+            copies=COPIES,
             settings=settings("fetch", dataset),
         message:
             f"Fetch {name}."
         shell:
-            "latentbench fetch --config data/config/{params.name}.yaml --output data/raw/{params.name} &> {log}"
+            "latentbench fetch --config {params.copies}data/config/{params.name}.yaml"
+            " --output {params.copies}data/raw/{params.name} &> {log}"
 
     rule:
         name:
@@ -50,12 +52,15 @@ for name, dataset in DATASETS.items():
         params:
             name=name,
             sources=digest("prepare"),
+            copies=COPIES,
             settings=settings("prepare", dataset),
         message:
             f"Prepare {name}."
         shell:
-            "latentbench prepare --config data/config/{params.name}.yaml --raw data/raw/{params.name}"
-            " --output data/prepared/{params.name} --record {output.record} &> {log}"
+            "latentbench prepare --config {params.copies}data/config/{params.name}.yaml"
+            " --raw {params.copies}data/raw/{params.name}"
+            " --output {params.copies}data/prepared/{params.name}"
+            " --record {params.copies}data/provenance/{params.name}/prepare.json &> {log}"
 
     rule:
         name:
@@ -81,9 +86,12 @@ for name, dataset in DATASETS.items():
         params:
             name=name,
             sources=digest("reference"),
+            copies=COPIES,
             settings=settings("reference", dataset),
         message:
             f"Compute the features of the real images of {name}."
         shell:
-            "latentbench reference --config data/config/{params.name}.yaml --data data/prepared/{params.name}"
-            " --output data/reference/{params.name} --record {output.record} &> {log}"
+            "latentbench reference --config {params.copies}data/config/{params.name}.yaml"
+            " --data {params.copies}data/prepared/{params.name}"
+            " --output {params.copies}data/reference/{params.name}"
+            " --record {params.copies}data/provenance/{params.name}/reference.json &> {log}"

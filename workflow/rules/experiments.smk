@@ -1,6 +1,6 @@
 # Once per experiment: train, evaluate, explore.
 
-for name, experiment in EXPERIMENTS.items():
+for name, experiment in of_this_job(EXPERIMENTS).items():
     figure = {"category": experiment.study, "subcategory": name}
 
     rule:
@@ -37,15 +37,18 @@ for name, experiment in EXPERIMENTS.items():
         params:
             name=name,
             sources=digest("train"),
+            copies=COPIES,
             study=experiment.study,
             dataset=experiment.dataset,
             settings=settings("train", experiment),
         message:
             f"Train {name}; follow it in logs/{experiment.study}/{name}/train.log."
         shell:
-            "latentbench train --config results/{params.study}/{params.name}/config.yaml"
-            " --data data/prepared/{params.dataset} --results results/{params.study}/{params.name}"
-            " --logs logs/{params.study}/{params.name} --scratch scratch/{params.study}/{params.name} &> {log}"
+            "latentbench train --config {params.copies}results/{params.study}/{params.name}/config.yaml"
+            " --data {params.copies}data/prepared/{params.dataset}"
+            " --results {params.copies}results/{params.study}/{params.name}"
+            " --logs logs/{params.study}/{params.name}"
+            " --scratch scratch/{params.study}/{params.name} &> {log}"
 
     rule:
         name:
@@ -73,15 +76,18 @@ for name, experiment in EXPERIMENTS.items():
         params:
             name=name,
             sources=digest("evaluate"),
+            copies=COPIES,
             study=experiment.study,
             dataset=experiment.dataset,
             settings=settings("evaluate", experiment),
         message:
             f"Measure the checkpoints of {name}."
         shell:
-            "latentbench evaluate --config results/{params.study}/{params.name}/config.yaml"
-            " --data data/prepared/{params.dataset} --reference data/reference/{params.dataset}"
-            " --results results/{params.study}/{params.name} --scratch scratch/{params.study}/{params.name} &> {log}"
+            "latentbench evaluate --config {params.copies}results/{params.study}/{params.name}/config.yaml"
+            " --data {params.copies}data/prepared/{params.dataset}"
+            " --reference {params.copies}data/reference/{params.dataset}"
+            " --results {params.copies}results/{params.study}/{params.name}"
+            " --scratch scratch/{params.study}/{params.name} &> {log}"
 
     rule:
         name:
@@ -112,12 +118,14 @@ for name, experiment in EXPERIMENTS.items():
         params:
             name=name,
             sources=digest("explore"),
+            copies=COPIES,
             study=experiment.study,
             dataset=experiment.dataset,
             settings=settings("explore", experiment),
         message:
             f"Explore the latent space of {name}."
         shell:
-            "latentbench explore --config results/{params.study}/{params.name}/config.yaml"
-            " --data data/prepared/{params.dataset} --reference data/reference/{params.dataset}"
-            " --results results/{params.study}/{params.name} &> {log}"
+            "latentbench explore --config {params.copies}results/{params.study}/{params.name}/config.yaml"
+            " --data {params.copies}data/prepared/{params.dataset}"
+            " --reference {params.copies}data/reference/{params.dataset}"
+            " --results {params.copies}results/{params.study}/{params.name} &> {log}"

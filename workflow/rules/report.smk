@@ -1,6 +1,6 @@
 # Once per study: its report, and what is handed in.
 
-for name, study in STUDIES.items():
+for name, study in of_this_job(STUDIES).items():
 
     rule:
         name:
@@ -23,11 +23,12 @@ for name, study in STUDIES.items():
         params:
             name=name,
             sources=digest("report", *report_parts(name)),
+            copies=COPIES,
         message:
             f"Render the report of {name}."
         shell:
-            "latentbench report --results results/{params.name} --sources report"
-            " --output report/{params.name} &> {log}"
+            "latentbench report --results {params.copies}results/{params.name} --sources report"
+            " --output {params.copies}report/{params.name} &> {log}"
 
     rule:
         name:
@@ -35,7 +36,7 @@ for name, study in STUDIES.items():
         input:
             report=[report_page(name), *report_files(name)],
             results=[file for experiment in study.experiments for file in handed_in(experiment)],
-            lock="requirements/main.lock",
+            lock=here(["requirements/main.lock"]),
             sources=sources("handin"),
         output:
             handin_file(name),
@@ -47,10 +48,12 @@ for name, study in STUDIES.items():
         params:
             name=name,
             sources=digest("handin"),
+            copies=COPIES,
             params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
         message:
             f"Pack what is handed in of {name}."
         shell:
             "printf '%s' {params.params:q} | "
-            "latentbench handin --params - --study {params.name} --results results/{params.name}"
-            " --report report/{params.name} --lock requirements/main.lock --output handin/{params.name} &> {log}"
+            "latentbench handin --params - --study {params.name} --results {params.copies}results/{params.name}"
+            " --report {params.copies}report/{params.name} --lock requirements/main.lock"
+            " --output {params.copies}handin/{params.name} &> {log}"
