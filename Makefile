@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster remotes report test test-cluster test-remotes check bench sync-dvc sync-snakemake lock clean
+.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes check bench sync-dvc sync-snakemake lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ setup: .venv/.ready ## Make the environment in .venv (other targets do so by the
 cluster: .venv/.cluster ## Add what hands Snakemake's jobs to Slurm and other clusters
 	@echo "Ready for snakemake --profile profiles/slurm and --profile profiles/generic"
 
+kubernetes: .venv-kubernetes/.ready ## Make the environment that hands Snakemake's jobs to Kubernetes
+	@echo "Ready for .venv-kubernetes/bin/snakemake --profile profiles/kubernetes"
+
 report: .venv/.ready ## Run STUDY=demo and render report/demo/index.html
 	@$(BIN)/snakemake $(STUDY)
 	@echo "The report is up to date: report/$(STUDY)/index.html"
@@ -29,7 +32,7 @@ report: .venv/.ready ## Run STUDY=demo and render report/demo/index.html
 test: .venv/.ready ## Run the tests
 	@$(BIN)/pytest -q
 
-test-cluster: .venv/.cluster ## Run the workflow on a Slurm of two nodes on this machine
+test-cluster: .venv/.cluster .venv-kubernetes/.ready .venv-s3/.ready ## Run the workflow on a Slurm and a Kubernetes on this machine
 	@command -v slurmctld munged >/dev/null || PATH="$$PATH:/usr/sbin" command -v slurmctld munged >/dev/null || \
 		{ apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends slurm-wlm munge >/dev/null; }
 	@$(BIN)/pytest -q -m cluster tests/cluster
@@ -65,6 +68,8 @@ lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/main.lock
 	$(COMPILE) --constraints requirements/main.lock requirements/cluster.in --output-file requirements/cluster.lock
 	$(COMPILE) --overrides requirements/main.lock requirements/remotes.in --output-file requirements/remotes.lock
+	$(COMPILE) requirements/kubernetes.in --output-file requirements/kubernetes.lock
+	$(COMPILE) requirements/s3.in --output-file requirements/s3.lock
 	$(COMPILE) requirements/lint.in --output-file requirements/lint.lock
 	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
@@ -88,6 +93,17 @@ clean: ## Remove what the stages made; data/raw, the fetched files, stays
 # --no-deps: the lock holds them all, and a limit that main.lock overrides would count as a conflict.
 .venv/.remotes: requirements/remotes.lock .venv/.ready
 	$(BIN)/uv pip install --quiet --no-deps --require-hashes --python .venv --requirement requirements/remotes.lock
+	@touch $@
+
+.venv-kubernetes/.ready: requirements/kubernetes.lock .venv/.ready
+	$(PYTHON) -m venv --without-pip .venv-kubernetes
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-kubernetes requirements/kubernetes.lock
+	@echo $(CURDIR)/src > $$(echo .venv-kubernetes/lib/python*/site-packages)/latentbench.pth
+	@touch $@
+
+.venv-s3/.ready: requirements/s3.lock .venv/.ready
+	$(PYTHON) -m venv --without-pip .venv-s3
+	$(BIN)/uv pip sync --quiet --require-hashes --python .venv-s3 requirements/s3.lock
 	@touch $@
 
 .venv-lint/.ready: requirements/lint.lock

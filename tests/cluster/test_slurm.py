@@ -41,8 +41,10 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    command = [str(BIN / "snakemake"), *arguments]
+def snakemake(
+    folder: Path, environment: dict[str, str], *arguments: str, program: Path = BIN / "snakemake"
+) -> subprocess.Popen[str]:
+    command = [str(program), *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
