@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("prepare", "training", "frechet", "overlap", "fid", "forecast")
+BENCHMARKS = ("prepare", "training", "frechet", "overlap", "fid", "forecast", "scale")
 
 
 def main() -> None:
