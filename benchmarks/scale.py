@@ -4,7 +4,9 @@ The params are VAEs that differ in their learning rate, on one dataset, in ten s
 side is a Snakefile that has the same rules with the same files as inputs and outputs, read from what Snakemake made of
 ours, and nothing else: no params, no resources, no Python package. Nothing has been run on either side.
 
-A second line is of Snakemake within a job, which a cluster's node starts twice for each: to list the rules of one.
+A second line is of Snakemake within a job, which a cluster's node starts twice for each: to list the rules of one. A
+third is DVC's dry run, against a dvc.yaml that has the same stages written out one by one. DVC reads params.yaml anew
+for each stage that names one of its keys, on both sides, so it is timed with fewer experiments.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ for name, files in json.loads(Path("rules.json").read_text()).items():
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=1_000)
+    parser.add_argument("--experiments-of-dvc", type=int, default=50)
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -57,6 +60,12 @@ def main() -> None:
         (ours / "params.yaml").write_text(yaml.safe_dump(params(arguments.experiments)))
         copy_checkout(plain)
         compare(ours, plain, arguments)
+    with tempfile.TemporaryDirectory() as name:
+        ours, plain = Path(name, "ours"), Path(name, "plain")
+        for folder in (ours, plain):
+            copy_checkout(folder)
+            (folder / "params.yaml").write_text(yaml.safe_dump(params(arguments.experiments_of_dvc)))
+        compare_dvc(ours, plain, arguments)
 
 
 def params(number: int) -> dict[str, Any]:
@@ -110,6 +119,43 @@ def compare(ours: Path, plain: Path, arguments: argparse.Namespace) -> None:
     within_job = ("snakemake", "--list-rules", "--allowed-rules", next(name for name in rules if name[:5] == "train"))
     turns = take_turns(lambda: called(ours, *within_job), lambda: called(plain, *within_job), arguments.turns)
     show("snakemake within one job", turns)
+
+
+def compare_dvc(ours: Path, plain: Path, arguments: argparse.Namespace) -> None:
+    stages = written_out(ours)
+    (plain / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    # A dry run ends at the first stage whose inputs are not there yet, the same on both sides.
+    turns = take_turns(lambda: dry_run(ours), lambda: dry_run(plain), arguments.turns)
+    assert turns.ours == turns.theirs != []
+    show(f"dvc repro --dry of {len(stages):,} stages", turns)
+
+
+def dry_run(folder: Path) -> list[str]:
+    """The stages that it would run."""
+    command = [str(BIN / "dvc"), "repro", "--dry"]
+    said = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True).stdout
+    return [line.split("'")[1].replace("-of-", "@") for line in said.splitlines() if line.startswith("Running stage")]
+
+
+def written_out(folder: Path) -> dict[str, Any]:
+    """Every stage of dvc.yaml with its template filled in, under a name that a stage outside of `foreach` may have."""
+    entries = yaml.safe_load((folder / "params.yaml").read_text())
+    stages: dict[str, Any] = {}
+    for name, template in yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].items():
+        for key, item in entries[template["foreach"][2:-1]].items():
+            words = {"${key}": key} | {f"${{item.{word}}}": str(value) for word, value in item.items()}
+            stages[f"{name}-of-{key}"] = filled(template["do"], words)
+    return stages
+
+
+def filled(part: Any, words: dict[str, str]) -> Any:
+    if isinstance(part, dict):
+        return {filled(key, words): filled(value, words) for key, value in part.items()}
+    if isinstance(part, list):
+        return [filled(each, words) for each in part]
+    for word, value in words.items():
+        part = part.replace(word, value) if isinstance(part, str) else part
+    return part
 
 
 def rules_of(folder: Path) -> dict[str, dict[str, list[str]]]:
