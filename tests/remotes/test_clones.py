@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from latentbench.artifacts.layout import REPORT_RECORD
 from tests.remotes.conftest import Server
 
 pytestmark = pytest.mark.remotes
@@ -67,8 +68,8 @@ class Clone:
         self.do("git", "commit", "--quiet", "--message", "A state of the study")
 
     def report(self) -> dict[str, str]:
-        """The hash of each of its files."""
-        files = sorted((self.folder / REPORT).iterdir())
+        """The hash of each of its files, but for the record of where and from which commit it was rendered."""
+        files = [file for file in sorted((self.folder / REPORT).iterdir()) if file.name != REPORT_RECORD]
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
