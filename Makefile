@@ -74,7 +74,7 @@ lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
 clean: ## Remove what the stages made; data/raw, the fetched files, stays
-	rm -rf results/*/ report/*/ handin logs scratch data/config data/prepared data/reference
+	rm -rf results/*/ report/*/ handin logs scratch data/config data/prepared data/provenance data/reference
 	@if [ -d data/raw ]; then echo "data/raw stays: it holds what was fetched. Remove it by hand to fetch again."; fi
 
 .venv/.ready: requirements/main.lock requirements/uv.lock pyproject.toml
