@@ -23,7 +23,7 @@ class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         path = os.pathsep.join([str(folder / "bin"), str(BIN), os.environ["PATH"]])
-        # Where Slurm's plugin is installed, Snakemake looks for its controller at every start: here it finds none at once.
+        # Slurm's plugin, where it is installed, looks for a controller at every start: here it finds none at once.
         own = {"PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), "SLURM_CONF": os.devnull}
         self.environment = os.environ | own
 
