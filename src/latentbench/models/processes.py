@@ -51,6 +51,12 @@ class Processes:
         if self.number > 1:
             dist.all_reduce(tensor, group=None if tensor.is_cuda else self.host)
 
+    def sums(self, *values: float) -> list[float]:
+        """Of numbers of the host, each added over the processes."""
+        totals = torch.tensor(values, dtype=torch.float64)
+        self.sum_(totals)
+        return totals.tolist()
+
     def any(self, *flags: bool) -> tuple[bool, ...]:
         """Of each flag, whether it is true in any process; waits for all of them, and not for their devices."""
         if self.number == 1:

@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -168,7 +168,7 @@ class _Run:
         for step in track(range(self.progress.step, self.last_step), self.config.name, unit="steps"):
             generator = step_generator(self.config.seed, step, self.device)
             images, labels = self.batches.batch(step, generator)
-            with SharedStatistics(self.processes):
+            with self._shared_statistics():
                 terms = self.objective.step(images, labels, step=step, generator=generator)
             terms = dict(zip(terms, self.processes.means(list(terms.values())), strict=True))
             self.epoch_means.add(terms)
@@ -249,12 +249,14 @@ class _Run:
             frames = [self._frame("reconstructions", epoch) for epoch in epochs]
             write_reconstructions(image_row(self.monitor.inputs), frames, results / RECONSTRUCTIONS)
 
+    def _shared_statistics(self) -> AbstractContextManager[object]:
+        # Of one process alone nothing is shared, and a mode would cost each operation a call.
+        return SharedStatistics(self.processes) if self.processes.number > 1 else nullcontext()
+
     def _spent(self) -> Cost:
         """By all processes, and by the tries that were interrupted before."""
         own = Cost.so_far()
-        both = torch.tensor([own.cpu_seconds, own.peak_memory_mb], dtype=torch.float64)
-        self.processes.sum_(both)
-        return Cost(own.wall_seconds, *both.tolist()).after(self.earlier)
+        return Cost(own.wall_seconds, *self.processes.sums(own.cpu_seconds, own.peak_memory_mb)).after(self.earlier)
 
     def _frame(self, kind: str, epoch: int) -> Path:
         return self.folders.scratch / FRAMES / kind / f"epoch-{epoch:04d}.png"
