@@ -22,9 +22,8 @@ import yaml
 from scale import BIN, ROOT, copy_checkout, params
 from turns import Turns, take_turns
 
-# Of the plugin: what a cluster with accounts and accounting needs none of.
-PLUGIN = ("--slurm-no-account", "--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=3")
-PROFILE = ("--profile", "profiles/slurm", *PLUGIN, "--default-resources", "slurm_partition=main")
+sys.path.insert(0, str(ROOT))
+from tests.cluster import slurm
 
 
 def main() -> None:
@@ -33,9 +32,6 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=5, help="stages to a job, in the second line")
     parser.add_argument("--turns", type=int, default=1)
     arguments = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
-    from tests.cluster import slurm
-
     if slurm.missing():
         sys.exit(f"{', '.join(slurm.missing())} not found; install Debian's slurm-wlm and munge.")
     with tempfile.TemporaryDirectory() as name:
@@ -85,7 +81,7 @@ def compare(folder: Path, environment: dict[str, str], arguments: argparse.Names
         forget()
         trainings = [f"train@{name}" for name in places]
         grouped = ("--groups", *(f"{name}=small" for name in trainings), "--group-components", f"small={size}")
-        called("snakemake", *PROFILE, *(grouped if size > 1 else ()), "--", *trainings)
+        called("snakemake", *slurm.PROFILE, *(grouped if size > 1 else ()), "--", *trainings)
 
     def theirs() -> None:
         forget()
@@ -94,7 +90,7 @@ def compare(folder: Path, environment: dict[str, str], arguments: argparse.Names
                 f"latentbench train --config results/{place}/config.yaml --data data/prepared/digits "
                 f"--results results/{place} --logs logs/{place} --scratch scratch/{place}"
             )
-            called("sbatch", "--mem=8000", "--cpus-per-task=1", "--time=1440", "--output=/dev/null", "--wrap", command)
+            called("sbatch", "--mem=4000", "--cpus-per-task=1", "--time=1440", "--output=/dev/null", "--wrap", command)
         while called("squeue", "--noheader"):
             time.sleep(0.2)
         assert all((folder / "results" / place / "checkpoints").exists() for place in places.values())

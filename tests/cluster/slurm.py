@@ -15,6 +15,9 @@ from pathlib import Path
 
 NODES = ("one", "two")
 DAEMONS = ("munged", "slurmctld", "slurmd")
+# Of Snakemake's plugin: what a cluster with accounts and accounting needs none of.
+PLUGIN = ("--slurm-no-account", "--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=3")
+PROFILE = ("--profile", "profiles/slurm", *PLUGIN, "--default-resources", "slurm_partition=main")
 CONF = """
 ClusterName=local
 SlurmctldHost={host}(127.0.0.1)

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.cluster
 SNAKEMAKE = ROOT / ".venv-kubernetes" / "bin"
 S3 = ROOT / ".venv-s3" / "bin" / "moto_server"
 IMAGE = "registry.lab/latentbench:1"
+MEMORY = {"train": "4000M", "evaluate": "6000M"}  # NEEDS of workflow/rules/common.smk
 KEYS = {"SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "me", "SNAKEMAKE_STORAGE_S3_SECRET_KEY": "secret"}
 # Reads jobs as Kubernetes' own client does, which refuses what lacks or is of a wrong type, and writes them again.
 READ_AGAIN = """
@@ -123,7 +124,7 @@ def test_pods_leave_the_bits_of_a_local_run(
         assert container["image"] == IMAGE
         assert {variable["name"] for variable in container["env"]} >= set(KEYS)
         resources = container["resources"]
-        assert resources["limits"]["memory"] == resources["requests"]["memory"] == "8000M"
+        assert resources["limits"]["memory"] == resources["requests"]["memory"] == MEMORY[stage]
         # Kubernetes gives a GPU by the limit, which the request must equal.
         asked = [resources[kind].get("nvidia.com/gpu", "0") for kind in ("requests", "limits")]
         assert asked == (["1", "1"] if stage == "train" else ["0", "0"])

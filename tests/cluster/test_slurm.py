@@ -21,9 +21,6 @@ pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TINY = ROOT / "tests" / "params" / "tiny.yaml"
-# Of the plugin: what a cluster with accounts and accounting needs none of.
-HERE = ("--slurm-no-account", "--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=3")
-PROFILE = ("--profile", "profiles/slurm", *HERE, "--default-resources", "slurm_partition=main")
 # Longer than the minute that Slurm limits a job to at least.
 LONG = {"epochs": 350, "checkpoints": [1, 350], "log_every": 20}
 
@@ -56,7 +53,7 @@ def finished(process: subprocess.Popen[str]) -> str:
     return said
 
 
-def _checkpoints(folder: Path) -> dict[str, str]:
+def checkpoints(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.glob("results/**/*.safetensors"))
     }
@@ -78,9 +75,9 @@ def test_the_demo_has_the_bits_of_a_local_run(cluster: dict[str, str], tmp_path:
     here, there = clone(tmp_path / "here"), clone(tmp_path / "there")
     small = ("--config", "budget=small")
     finished(snakemake(here, cluster, *small, "--", "demo"))
-    finished(snakemake(there, cluster, *PROFILE, *small, "--set-resources", "train@vae:gpu=1", "--", "demo"))
-    assert len(_checkpoints(here)) == 12
-    assert _checkpoints(there) == _checkpoints(here)
+    finished(snakemake(there, cluster, *slurm.PROFILE, *small, "--set-resources", "train@vae:gpu=1", "--", "demo"))
+    assert len(checkpoints(here)) == 12
+    assert checkpoints(there) == checkpoints(here)
 
     jobs = {job["Comment"]: job for job in _jobs(cluster)}
     assert {job["NodeList"] for job in jobs.values()} == set(slurm.NODES)
@@ -105,7 +102,7 @@ def test_interrupted_jobs_go_on_to_the_same_bits(cluster: dict[str, str], tmp_pa
 
     before = {job["JobId"] for job in _jobs(cluster)}
     limit = ("--set-resources", "train@dcgan:runtime=1")
-    process = snakemake(there, cluster, *PROFILE, *limit, "--", *targets)
+    process = snakemake(there, cluster, *slurm.PROFILE, *limit, "--", *targets)
     while process.poll() is None and not (there / "scratch/tiny/vae/state.safetensors").exists():
         time.sleep(0.5)
     [number] = [
@@ -114,7 +111,7 @@ def test_interrupted_jobs_go_on_to_the_same_bits(cluster: dict[str, str], tmp_pa
     subprocess.run(["scancel", number], env=cluster, check=True)
     finished(process)
 
-    assert _checkpoints(there) == _checkpoints(here)
+    assert checkpoints(there) == checkpoints(here)
     states = [(job["Comment"], job["JobState"]) for job in _jobs(cluster) if job["JobId"] not in before]
     assert states.count(("rule_train@vae", "CANCELLED")) == 1
     assert ("rule_train@dcgan", "TIMEOUT") in states
