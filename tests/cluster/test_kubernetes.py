@@ -24,7 +24,8 @@ pytestmark = pytest.mark.cluster
 SNAKEMAKE = ROOT / ".venv-kubernetes" / "bin"
 S3 = ROOT / ".venv-s3" / "bin" / "moto_server"
 IMAGE = "registry.lab/latentbench:1"
-MEMORY = {"train": "4000M", "evaluate": "6000M"}  # NEEDS of workflow/rules/common.smk
+# As NEEDS of workflow/rules/common.smk has it.
+MEMORY = {"prepare": "4000M", "reference": "6000M", "train": "4000M", "evaluate": "6000M"}
 KEYS = {"SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "me", "SNAKEMAKE_STORAGE_S3_SECRET_KEY": "secret"}
 # Reads jobs as Kubernetes' own client does, which refuses what lacks or is of a wrong type, and writes them again.
 READ_AGAIN = """
