@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.experiments import ExperimentConfig
+from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unflatten
 from latentbench.models.initialisation import initialise
 from latentbench.models.networks import Decoder, Encoder, Shape
 from latentbench.rng import torch_generator
@@ -97,14 +98,14 @@ def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
 
     shape, latent_dim = shape_of(config), config.model.latent_dim
     encoder = Encoder(2 * latent_dim, config.model, shape, batch_norm=True)
-    decoder = Decoder(config.model, shape)
-    for network in (encoder, decoder):
+    down, up = of_pytorch(encoder.layers), of_pytorch(Decoder(config.model, shape).layers)
+    for network in (down, up):
         initialise(network, config.model.initialisation, torch_generator(0, "weights"))
 
     class TheEncoder(BaseEncoder):
         def __init__(self) -> None:
             super().__init__()
-            self.layers = encoder.layers
+            self.layers = down
 
         def forward(self, images: Tensor) -> Any:
             mean, log_variance = self.layers(images.flatten(1) if encoder.is_flat else images).chunk(2, dim=1)
@@ -113,7 +114,7 @@ def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
     class TheDecoder(BaseDecoder):
         def __init__(self) -> None:
             super().__init__()
-            self.layers = decoder.layers
+            self.layers = up
 
         def forward(self, latents: Tensor) -> Any:
             return ModelOutput(reconstruction=self.layers(latents).tanh())
@@ -211,11 +212,28 @@ def shape_of(config: ExperimentConfig) -> Shape:
 def game(config: ExperimentConfig, *, batch_norm: bool) -> tuple[nn.Module, nn.Module]:
     """A generator up to its tanh and a discriminator that gives one score per image."""
     shape = shape_of(config)
-    generator = nn.Sequential(*Decoder(config.model, shape).layers, nn.Tanh())
-    discriminator = nn.Sequential(*Encoder(1, config.model, shape, batch_norm=batch_norm).layers, nn.Flatten(0))
+    generator = nn.Sequential(*of_pytorch(Decoder(config.model, shape).layers), nn.Tanh())
+    discriminator = Encoder(1, config.model, shape, batch_norm=batch_norm)
+    discriminator = nn.Sequential(*of_pytorch(discriminator.layers), nn.Flatten(0))
     for network in (generator, discriminator):
         initialise(network, config.model.initialisation, torch_generator(0, "weights"))
     return generator, discriminator
+
+
+def of_pytorch(layers: nn.Sequential) -> nn.Sequential:
+    """The same network of PyTorch's layers alone, as its users would write it; weights are not carried over."""
+
+    def plain(layer: nn.Module) -> nn.Module:
+        match layer:
+            case Flatten():
+                return nn.Flatten(1)
+            case Unflatten():
+                return nn.Unflatten(1, (layer.channels, layer.side, layer.side))
+            case ImageConvTranspose2d():
+                return nn.ConvTranspose2d(layer.in_channels, layer.out_channels, 4, stride=2, padding=1)
+        return layer
+
+    return nn.Sequential(*map(plain, layers))
 
 
 def adam(network: nn.Module, config: ExperimentConfig) -> torch.optim.Adam:

@@ -71,9 +71,11 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
         dataset: str = "squares",
         image_size: int = 32,
         channels: int = 1,
+        seed: int = 0,
         **sections: dict[str, Any],
     ) -> Path:
         experiment: dict[str, Any] = {
+            "seed": seed,
             "study": "tiny",
             "dataset": dataset,
             "model": {"objective": objective, "latent_dim": 6, "width": 4},

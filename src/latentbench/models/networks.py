@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from latentbench.config.models import SMALLEST, Model, feature_sides
 from latentbench.models.blocks import BLOCKS, Blocks
+from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unflatten
 from latentbench.models.layers import LabelEmbedding, LabelPlane, SelfAttention
 
 LEAK = 0.2  # slope of the leaky ReLU below zero (Radford et al., 2016, section 3)
@@ -108,14 +109,14 @@ def _convolutional_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential
     beginning = blocks.begin(widths[0], batch_norm=True)
     layers: list[nn.Module] = [
         nn.Linear(inputs, widths[0] * SMALLEST**2, bias=not beginning),  # batch norm would take a bias away
-        nn.Unflatten(1, (widths[0], SMALLEST, SMALLEST)),
+        Unflatten(widths[0], SMALLEST),
         *beginning,
         *_further(blocks, widths[0], sides[0]),
     ]
     for below, above, side in zip(widths, widths[1:], sides[1:], strict=False):
         layers += [*blocks.up(below, above, side), *_further(blocks, above, side)]
     layers += blocks.end(widths[-1])
-    return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], shape.channels, 4, stride=2, padding=1))
+    return nn.Sequential(*layers, ImageConvTranspose2d(widths[-1], shape.channels))
 
 
 def _convolutional_down(inputs: int, outputs: int, config: Model, shape: Shape, *, batch_norm: bool) -> nn.Sequential:
@@ -130,7 +131,7 @@ def _convolutional_down(inputs: int, outputs: int, config: Model, shape: Shape, 
     for below, above, side in zip(widths, widths[1:], sides[1:], strict=False):
         layers += [*blocks.down(below, above, side), *_further(blocks, above, side)]
     layers += blocks.end(widths[-1])
-    return nn.Sequential(*layers, nn.Flatten(1), nn.Linear(widths[-1] * SMALLEST**2, outputs))
+    return nn.Sequential(*layers, Flatten(), nn.Linear(widths[-1] * SMALLEST**2, outputs))
 
 
 def _further(blocks: Blocks, width: int, side: int) -> list[nn.Module]:

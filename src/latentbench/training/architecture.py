@@ -55,7 +55,7 @@ def describe_networks(objective: Objective, shape: Shape) -> list[dict[str, Any]
                 {
                     "network": name,
                     "layer": paths[module],
-                    "kind": layer.class_name,
+                    "kind": "ConvTranspose2d" if isinstance(module, nn.ConvTranspose2d) else layer.class_name,
                     **{key: _size(module, attribute) for key, attribute in _GEOMETRY.items()},
                     "output": "×".join(map(str, layer.output_size[1:])),
                     "parameters": own,
