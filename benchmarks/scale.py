@@ -5,8 +5,8 @@ side is a Snakefile that has the same rules with the same files as inputs and ou
 ours, and nothing else: no params, no resources, no Python package. Nothing has been run on either side.
 
 A second line is of Snakemake within a job, which a cluster's node starts twice for each: to list the rules of one. A
-third is DVC's dry run, against a dvc.yaml that has the same stages written out one by one. DVC reads params.yaml anew
-for each stage that names one of its keys, on both sides, so it is timed with fewer experiments.
+third is DVC's dry run, against a dvc.yaml that has the same stages written out one by one. It ends at the first input
+that is not there, so params.yaml is split first, and DVC comes to say that it would configure each experiment.
 """
 
 from __future__ import annotations
@@ -51,21 +51,15 @@ for name, files in json.loads(Path("rules.json").read_text()).items():
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=1_000)
-    parser.add_argument("--experiments-of-dvc", type=int, default=50)
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         ours, plain = Path(name, "ours"), Path(name, "plain")
-        copy_checkout(ours)
-        (ours / "params.yaml").write_text(yaml.safe_dump(params(arguments.experiments)))
-        copy_checkout(plain)
-        compare(ours, plain, arguments)
-    with tempfile.TemporaryDirectory() as name:
-        ours, plain = Path(name, "ours"), Path(name, "plain")
         for folder in (ours, plain):
             copy_checkout(folder)
-            (folder / "params.yaml").write_text(yaml.safe_dump(params(arguments.experiments_of_dvc)))
-        compare_dvc(ours, plain, arguments)
+            (folder / "params.yaml").write_text(yaml.safe_dump(params(arguments.experiments)))
+        compare(ours, plain, arguments.turns)
+        compare_dvc(ours, plain, arguments.turns)
 
 
 def params(number: int) -> dict[str, Any]:
@@ -106,26 +100,27 @@ def called(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def compare(ours: Path, plain: Path, arguments: argparse.Namespace) -> None:
+def compare(ours: Path, plain: Path, number_of_turns: int) -> None:
     rules = rules_of(ours)
     (plain / "Snakefile").write_text(PLAIN)
     (plain / "rules.json").write_text(json.dumps(rules))
     dry = ("snakemake", "--dry-run")
-    turns = take_turns(lambda: called(ours, *dry), lambda: called(plain, *dry), arguments.turns)
+    turns = take_turns(lambda: called(ours, *dry), lambda: called(plain, *dry), number_of_turns)
     wanted, also_wanted = (said.rpartition("\ntotal")[2].split()[0] for said in (turns.ours, turns.theirs))
     assert wanted == also_wanted
     show(f"snakemake -n of {int(wanted):,} jobs", turns)
 
     within_job = ("snakemake", "--list-rules", "--allowed-rules", next(name for name in rules if name[:5] == "train"))
-    turns = take_turns(lambda: called(ours, *within_job), lambda: called(plain, *within_job), arguments.turns)
+    turns = take_turns(lambda: called(ours, *within_job), lambda: called(plain, *within_job), number_of_turns)
     show("snakemake within one job", turns)
 
 
-def compare_dvc(ours: Path, plain: Path, arguments: argparse.Namespace) -> None:
+def compare_dvc(ours: Path, plain: Path, number_of_turns: int) -> None:
     stages = written_out(ours)
     (plain / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    # A dry run ends at the first stage whose inputs are not there yet, the same on both sides.
-    turns = take_turns(lambda: dry_run(ours), lambda: dry_run(plain), arguments.turns)
+    for folder in (ours, plain):
+        called(folder, "latentbench", "split", "--params", "params.yaml", "--output", "data/params")
+    turns = take_turns(lambda: dry_run(ours), lambda: dry_run(plain), number_of_turns)
     assert turns.ours == turns.theirs != []
     show(f"dvc repro --dry of {len(stages):,} stages", turns)
 
@@ -142,6 +137,9 @@ def written_out(folder: Path) -> dict[str, Any]:
     entries = yaml.safe_load((folder / "params.yaml").read_text())
     stages: dict[str, Any] = {}
     for name, template in yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].items():
+        if "foreach" not in template:
+            stages[name] = template
+            continue
         for key, item in entries[template["foreach"][2:-1]].items():
             words = {"${key}": key} | {f"${{item.{word}}}": str(value) for word, value in item.items()}
             stages[f"{name}-of-{key}"] = filled(template["do"], words)

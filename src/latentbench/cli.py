@@ -80,6 +80,20 @@ def configure(params: Path, experiment: str | None, dataset: str | None, study: 
 
 
 @main.command()
+@path_option("--params", "params.yaml, or - to read it from standard input.")
+@path_option("--output", "The folder to write dataset/NAME.yaml, experiment/NAME.yaml and study/NAME.yaml in.")
+def split(params: Path, output: Path) -> None:
+    """Cut params.yaml into a params file for each entry, with what that is resolved with."""
+    from latentbench.artifacts.files import write_yaml
+    from latentbench.config.params import KINDS
+
+    whole = _params(params)
+    for kind, section in KINDS.items():
+        for name in getattr(whole, section):
+            write_yaml(output / kind / f"{name}.yaml", whole.excerpt(kind, name))
+
+
+@main.command()
 def schema() -> None:
     """Print the JSON schema of params.yaml."""
     from latentbench.config.params import Params

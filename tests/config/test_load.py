@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from latentbench.cli import main
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import parse_params, read_config, read_params
+from latentbench.config.params import KINDS
 from latentbench.errors import ConfigError
 
 PARAMS: dict[str, Any] = {
@@ -156,6 +157,19 @@ def test_what_configure_wrote_reads_back_as_what_was_resolved(tmp_path: Path) ->
     assert result.exit_code == 0
     resolved = parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("small")
     assert read_config(output, ExperimentConfig) == resolved
+
+
+def test_a_part_of_the_params_resolves_to_what_the_whole_does(tmp_path: Path) -> None:
+    arguments = ["split", "--params", "-", "--output", str(tmp_path)]
+    text = yaml.safe_dump(PARAMS, sort_keys=False)
+    assert CliRunner().invoke(main, arguments, input=text).exit_code == 0
+    whole = parse_params(copy.deepcopy(PARAMS), where="params.yaml")
+    for kind, section in KINDS.items():
+        names = {path.stem for path in (tmp_path / kind).iterdir()}
+        assert names == set(getattr(whole, section))
+        for name in names:
+            part = read_params(tmp_path / kind / f"{name}.yaml")
+            assert getattr(part, kind)(name) == getattr(whole, kind)(name)
 
 
 def test_settings_that_change_no_weight_are_not_training_settings() -> None:

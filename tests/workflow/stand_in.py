@@ -1,7 +1,7 @@
 """Stands in for `latentbench` where the engines are tested: stages leave their files at once, always alike.
 
-`configure` is the real one. The others write what they were asked for, by which code and from which files, so that
-a file's content changes exactly when something that decides it does.
+`split` and `configure` are the real ones. The others write what they were asked for, by which code and from which
+files, so that a file's content changes exactly when something that decides it does.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _digest(places: Iterator[Path]) -> str:
 
 if __name__ == "__main__":
     stage, *arguments = sys.argv[1:]
-    if stage == "configure":
+    if stage in ("split", "configure"):
         main()
     else:
         pairs = zip(arguments[::2], arguments[1::2], strict=True)

@@ -39,7 +39,7 @@ def sorted_out(paths: list[str]) -> tuple[set[str], set[str]]:
     """What other stages made, and sources: the parts of the package, and the report's own files."""
     parts = {path.removeprefix(PACKAGE).partition("/")[0] for path in paths if path.startswith(PACKAGE)}
     own = {path for path in paths if re.fullmatch(r"report/[^/]+\.[a-z]+", path)}
-    made = {path for path in paths if not path.startswith(PACKAGE) and path != "params.yaml"}
+    made = {path for path in paths if not path.startswith((PACKAGE, "data/params/")) and path != "params.yaml"}
     return made - own, parts | own
 
 
@@ -50,7 +50,9 @@ def in_snakemake(finished: Workplace) -> dict[str, Stage]:
     rows = finished.run("snakemake", "--detailed-summary").stdout.splitlines()
     for row in csv.DictReader(rows, delimiter="\t", quoting=csv.QUOTE_NONE):
         inputs, sources = sorted_out(row["input-file(s)"].split(","))
-        command = re.sub(r"^printf .* \| | &> .*$", "", row["shellcmd"]).replace("--params -", "--params params.yaml")
+        command = re.sub(r"^printf .* \| | &> .*$", "", row["shellcmd"])
+        # DVC pipes nothing: what Snakemake gives a job of params.yaml, DVC has from its own stage in a file.
+        command = re.sub(r"--params - --(\w+) (\S+)", r"--params data/params/\1/\2.yaml --\1 \2", command)
         stage = stages.setdefault(row["rule"], Stage(command, inputs, sources=sources))
         stage.outputs.add(row["output_file"])
     return stages
@@ -58,12 +60,13 @@ def in_snakemake(finished: Workplace) -> dict[str, Stage]:
 
 @pytest.fixture(scope="module")
 def in_dvc(finished: Workplace) -> dict[str, Any]:
-    """The stages of dvc.yaml with their templates filled in, as DVC locks them."""
+    """The stages of dvc.yaml with their templates filled in, as DVC locks them, but for the one of its own."""
     finished.run("git", "init", "--quiet")
+    finished.run("latentbench", "split", "--params", "params.yaml", "--output", "data/params")
     committed = finished.run("dvc", "commit", "--force", "--no-relink", "--quiet")
     assert committed.returncode == 0, committed.stderr
     lock: dict[str, Any] = yaml.safe_load((finished.folder / "dvc.lock").read_text())["stages"]
-    return lock
+    return {name: locked for name, locked in lock.items() if name != "split"}
 
 
 def dvc_stage(locked: dict[str, Any]) -> Stage:
@@ -130,8 +133,9 @@ def test_dvc_runs_again_what_a_learning_rate_concerns(workplace: Workplace, in_d
     workplace.edit("params.yaml", "objective: vae,", "objective: vae, learning_rate: 5.0e-4,")
     said = workplace.run("dvc", "repro").stdout
     concerned = {f"{stage}@vae" for stage in ("configure_experiment", "train", "evaluate", "explore")}
-    # A study's members stand in their own entries, so DVC resolves it after a change of any.
+    # A study's members stand beside it, so DVC resolves it after a change of any.
     assert set(re.findall("Running stage '(.*)'", said)) == concerned | {
+        "split",
         "configure_study@tiny",
         "report@tiny",
         "handin@tiny",

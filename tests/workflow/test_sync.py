@@ -94,12 +94,13 @@ class Bench(Workplace):
         return status.returncode == 0 and self.wanted("--", STUDY) == set()
 
     def made(self) -> dict[str, str]:
-        """The hash of every file that stages made."""
+        """The hash of every file that the stages of both engines made."""
         folders = [self.folder / name for name in ("data", f"results/{STUDY}", f"report/{STUDY}")]
         files = (path for folder in folders for path in folder.rglob("[!.]*") if path.is_file())
-        return {
+        hashes = {
             str(file.relative_to(self.folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)
         }
+        return {name: found for name, found in hashes.items() if not name.startswith("data/params/")}
 
     def clean(self, folder: Path) -> dict[str, str]:
         """What the stages make of the same params and code where nothing was before, without an engine."""
@@ -108,11 +109,11 @@ class Bench(Workplace):
             folder.mkdir(exist_ok=True)
             copy(self.folder / part, folder / part)
         lock = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
-        stages = ["configure", "fetch", "prepare", "reference", "train", "evaluate", "explore", "report"]
+        stages = ["split", "configure", "fetch", "prepare", "reference", "train", "evaluate", "explore", "report"]
         commands = [locked["cmd"].split()[1:] for locked in lock.values()]
         with chdir(folder):
             for stage, *arguments in sorted(commands, key=lambda words: stages.index(words[0])):
-                if stage == "configure":
+                if stage in ("split", "configure"):
                     assert CliRunner().invoke(main, [stage, *arguments]).exit_code == 0
                 else:
                     pairs = zip(arguments[::2], arguments[1::2], strict=True)

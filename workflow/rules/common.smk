@@ -50,7 +50,6 @@ def copies():
 
 PARAMS = checked_params()
 COPIES = copies()
-CONTENT = PARAMS.model_dump(mode="json")
 validate(
     PARAMS.model_dump(mode="json", exclude_unset=True), "../schemas/params.schema.json", set_default=False
 )
@@ -96,11 +95,9 @@ def digest(stage, *parts):
     return contents.hexdigest()
 
 
-def params_for(**names):
-    """A params file with these entries alone, so that a change elsewhere does not concern who reads it."""
-    sections = ("studies", "datasets", "experiments")
-    entries = {section: {name: CONTENT[section][name] for name in names[section]} for section in sections}
-    text = json.dumps({"budget": CONTENT["budget"], **entries})
+def params_for(kind, name):
+    """A params file with this entry alone, so that a change elsewhere does not concern who reads it."""
+    text = json.dumps(PARAMS.excerpt(kind, name))
     # What looks like a wildcard to Snakemake, as in the name of a zip, is written by its code point.
     return re.sub(r"\{(\w+)\}", r"\\u007b\1}", text)
 

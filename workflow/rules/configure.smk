@@ -20,7 +20,7 @@ for name, dataset in of_this_job(DATASETS).items():
             name=name,
             sources=digest("configure"),
             copies=COPIES,
-            params=params_for(studies=(), datasets=(name,), experiments=()),
+            params=params_for("dataset", name),
         message:
             f"Resolve the settings of dataset {name}."
         shell:
@@ -49,9 +49,7 @@ for name, experiment in of_this_job(EXPERIMENTS).items():
             sources=digest("configure"),
             copies=COPIES,
             study=experiment.study,
-            params=params_for(
-                studies=(experiment.study,), datasets=(experiment.dataset,), experiments=(name,)
-            ),
+            params=params_for("experiment", name),
         message:
             f"Resolve the settings of {name}."
         shell:
@@ -79,7 +77,7 @@ for name, study in of_this_job(STUDIES).items():
             name=name,
             sources=digest("configure"),
             copies=COPIES,
-            params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
+            params=params_for("study", name),
         message:
             f"Resolve the settings of study {name}."
         shell:

@@ -49,7 +49,7 @@ for name, study in of_this_job(STUDIES).items():
             name=name,
             sources=digest("handin"),
             copies=COPIES,
-            params=params_for(studies=(name,), datasets=study.datasets, experiments=study.experiments),
+            params=params_for("study", name),
         message:
             f"Pack what is handed in of {name}."
         shell:

@@ -19,6 +19,7 @@ from latentbench.config.load import read_params
 from latentbench.errors import ConfigError
 
 RECORDS = Path(".snakemake/metadata")
+SPLIT = "data/params"
 # What both engines read, whatever profile the environment names.
 PARAMS = ("--configfile", "params.yaml", "--")
 
@@ -47,6 +48,8 @@ def to_dvc(study: str) -> None:
         )
     if strays := strays_among(makers, study):
         refuse(f"{listed(strays)} comes from no job, and DVC would keep it with what does: move it away")
+    # The stage that DVC alone has, so that it need not read all of params.yaml for each of the others.
+    run("latentbench", "split", "--params", "params.yaml", "--output", SPLIT)
     stages = ("--with-deps", f"report@{study}")
     # Relinking would write files anew that Snakemake knows by their time.
     run("dvc", "commit", "--force", "--no-relink", "--quiet", *stages)

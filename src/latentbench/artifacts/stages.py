@@ -12,6 +12,7 @@ import latentbench
 # The sources that each stage runs: the layers that it may import.
 _BASE = ("errors.py", "rng.py", "config", "artifacts")
 SOURCES = {
+    "split": _BASE,
     "configure": _BASE,
     "fetch": (*_BASE, "data"),
     "prepare": (*_BASE, "data"),

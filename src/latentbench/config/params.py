@@ -15,6 +15,10 @@ from latentbench.config.datasets import AnyDataset, DatasetConfig
 from latentbench.config.experiments import Defaults, Experiment, ExperimentConfig
 from latentbench.errors import ConfigError
 
+# What is resolved into a file of its own.
+Kind = Literal["dataset", "experiment", "study"]
+KINDS: dict[Kind, str] = {"dataset": "datasets", "experiment": "experiments", "study": "studies"}
+
 # The chapters of a report, in their order: the notebooks of these names under report/.
 Notebook = Literal["background", "data", "training", "latent", "comparison"]
 NOTEBOOKS: tuple[Notebook, ...] = ("background", "data", "training", "latent", "comparison")
@@ -133,6 +137,22 @@ class Params(Section):
             datasets=sorted({member.dataset for member in members.values()}),
             **study.model_dump(),
         )
+
+    def excerpt(self, kind: Kind, name: str) -> dict[str, Any]:
+        """The params file of this entry and what it is resolved with alone, every default written out."""
+        names: dict[str, list[str]] = {"studies": [], "datasets": [], "experiments": []}
+        names[KINDS[kind]] = [name]
+        if kind == "experiment":
+            experiment = _named(self.experiments, kind, name)
+            names |= {"studies": [experiment.study], "datasets": [experiment.dataset]}
+        if kind == "study":
+            study = self.study(name)
+            names |= {"datasets": study.datasets, "experiments": study.experiments}
+        entries = {
+            section: {each: getattr(self, section)[each].model_dump(mode="json") for each in listed}
+            for section, listed in names.items()
+        }
+        return {"budget": self.budget, **entries}
 
 
 def _named(section: dict[str, Any], kind: str, name: str) -> Any:

@@ -38,7 +38,7 @@ def build_handin(params: Params, study: str, *, results: Path, report: Path, loc
     missing = [path for path in files.values() if not path.is_file()]
     if missing:
         raise ArtifactError(f"{missing[0]} is missing; run the study {study} to its report first.")
-    written = {PARAMS: _only(params, config), READ_ME: _read_me(params, config, results)}
+    written = {PARAMS: _yaml(params.excerpt("study", study)), READ_ME: _read_me(params, config, results)}
     place = output / config.handin_name(study)
     with replacing(place) as partial:
         _write(partial, files, written)
@@ -64,13 +64,8 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _only(params: Params, study: StudyConfig) -> str:
-    """The params of this study alone, every default written out."""
-    whole = params.model_dump(mode="json")
-    kept: dict[str, Any] = {"budget": whole["budget"], "studies": {study.name: whole["studies"][study.name]}}
-    kept["datasets"] = {name: whole["datasets"][name] for name in study.datasets}
-    kept["experiments"] = {name: whole["experiments"][name] for name in study.experiments}
-    text: str = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+def _yaml(content: dict[str, Any]) -> str:
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return text
 
 
