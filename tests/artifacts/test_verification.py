@@ -71,6 +71,20 @@ def test_what_is_as_it_was_made_matches(study: Path) -> None:
     assert lines[-1] == f"s: {number} files of 6 stages are as they were made."
 
 
+def test_what_was_moved_together_still_matches(study: Path) -> None:
+    """As results come out of a storage, where a job knew them by other paths."""
+    place = study / "brought"
+    place.mkdir()
+    for name in ("results", "report", "data"):
+        Path(name).rename(place / name)
+    options = [f"--{name}={place / name}" for name in ("results", "report", "data")]
+    code, lines = verify(*options)
+    assert code == 0, lines
+    assert not [line for line in lines if line.startswith("Not checked")]
+    write_text(place / FOLDER / "metrics.csv", "another\n")
+    assert f"{place / FOLDER}/metrics.csv is not as evaluate made it." in verify(*options)[1]
+
+
 def _overwrite(path: str) -> Callable[[], None]:
     return lambda: write_text(Path(path), "another\n")
 

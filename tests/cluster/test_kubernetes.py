@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from latentbench.artifacts.files import file_sha256
+from latentbench.artifacts.layout import PROVENANCE
 from tests.cluster import kubernetes_api
 from tests.cluster.test_slurm import BIN, ROOT, TINY, clone, finished, snakemake
 
@@ -37,11 +37,11 @@ sent = json.load(sys.stdin)
 read = [client.deserialize(SimpleNamespace(data=json.dumps(job)), "V1Job") for job in sent]
 print(json.dumps(client.sanitize_for_serialization(read)))
 """
-SHA256 = """
-import hashlib, sys, boto3
+STORED = """
+import sys, boto3
 endpoint, name, key, secret = sys.argv[1:]
 client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key, aws_secret_access_key=secret)
-print(hashlib.sha256(client.get_object(Bucket="bucket", Key=name)["Body"].read()).hexdigest())
+sys.stdout.buffer.write(client.get_object(Bucket="bucket", Key=name)["Body"].read())
 """
 
 
@@ -111,10 +111,13 @@ def test_pods_leave_the_bits_of_a_local_run(
     gpu = ("--set-resources", "train@vae:gpu=1")
     finished(by_kubernetes(there, environment, endpoint, *gpu, "--", target))
 
+    place = "results/tiny/vae"
     for name in ("metrics.csv", "checkpoints/epoch-0002.safetensors"):
-        assert stored_sha256(endpoint, f"there/results/tiny/vae/{name}") == file_sha256(
-            here / "results/tiny/vae" / name
-        )
+        assert stored(endpoint, f"there/{place}/{name}") == (here / place / name).read_bytes()
+    ours, theirs = (here / place / PROVENANCE).read_bytes(), stored(endpoint, f"there/{place}/{PROVENANCE}")
+    record, stored_record = json.loads(ours), json.loads(theirs)
+    assert stored_record["inputs"] == record["inputs"]
+    assert stored_record["outputs"].keys() == record["outputs"].keys()
 
     jobs = {stage_of(manifest): manifest for manifest in kubernetes.manifests}
     assert set(jobs) == {"prepare", "reference", "train", "evaluate"}
@@ -137,15 +140,15 @@ def stage_of(manifest: dict[str, Any]) -> str:
     return target.lstrip("'").partition("@")[0]
 
 
-def stored_sha256(endpoint: str, name: str) -> str:
-    return in_python(SHA256, endpoint, name, *KEYS.values()).strip()
+def stored(endpoint: str, name: str) -> bytes:
+    return in_python(STORED, endpoint, name, *KEYS.values())
 
 
 def read_again(manifests: list[dict[str, Any]]) -> Any:
-    return json.loads(in_python(READ_AGAIN, text=json.dumps(manifests)))
+    return json.loads(in_python(READ_AGAIN, given=json.dumps(manifests).encode()))
 
 
-def in_python(script: str, *words: str, text: str = "") -> str:
+def in_python(script: str, *words: str, given: bytes = b"") -> bytes:
     """What it prints, in the environment that has the plugins' clients."""
     command = [str(SNAKEMAKE / "python"), "-c", script, *words]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, input=given, capture_output=True, check=True).stdout

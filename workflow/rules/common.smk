@@ -5,7 +5,6 @@ stage writes depends on its settings, and a rule with wildcards could not list i
 commands read names from params: Snakemake formats a command when the loop is long over.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -24,6 +23,7 @@ from latentbench.errors import ConfigError
 os.environ |= {
     "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
 }
+PACKAGE = Path("src/latentbench")
 PARAMS_FILES = [
     path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     for path in map(Path, workflow.overwrite_configfiles)
@@ -69,7 +69,7 @@ REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bi
 @cache
 def source_files(stage):
     """The Python files that a stage runs."""
-    return [str(file) for file in stages.source_files(stage, Path("src/latentbench"))]
+    return [str(file) for file in stages.source_files(stage, PACKAGE)]
 
 
 def here(files):
@@ -89,10 +89,7 @@ def digest(stage, *parts):
     Jobs have it among their params: by inputs alone Snakemake misses a source that is gone, and one that has
     come with an older time, as from an archive; and where files lie in a storage, sources are no inputs.
     """
-    contents = hashlib.sha256()
-    for file in map(Path, (*source_files(stage), *parts)):
-        contents.update(f"{file}\n".encode() + (file.read_bytes() if file.exists() else b""))
-    return contents.hexdigest()
+    return stages.code_sha256(stage, PACKAGE, also=map(Path, parts))
 
 
 def params_for(kind, name):

@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ class Cost:
             peak_memory_mb=max(_in_mb(usage.ru_maxrss) for usage in used),
         )
 
+    def of_all(self, sums: Callable[..., Iterable[float]]) -> Cost:
+        """With those of all processes, given what sums numbers over them; each has to ask."""
+        return Cost(self.wall_seconds, *sums(self.cpu_seconds, self.peak_memory_mb))
+
     def after(self, earlier: Cost) -> Cost:
         """Together with what an interrupted try had taken before."""
         return Cost(
@@ -61,16 +65,20 @@ def write_record(
 ) -> None:
     """Write what `latentbench verify` checks results by, last of what a stage writes.
 
-    `settings` are what the stage read of its config. Files are named as they are given, with their SHA-256. None as
-    `cost` leaves it out: the same results then have the same record.
+    `settings` are what the stage read of its config. Files are named as seen from the record's folder, so that all may
+    move together, with their SHA-256. None as `cost` leaves it out: the same results then have the same record.
     """
+
+    def hashed(files: Iterable[Path]) -> dict[str, str]:
+        return {Path(os.path.relpath(file, path.parent)).as_posix(): file_sha256(file) for file in files}
+
     record = {
         "stage": stage,
         **describe_environment(),
         "code": code_sha256(stage),
         "settings": settings,
-        "inputs": {file.as_posix(): file_sha256(file) for file in inputs},
-        "outputs": {file.as_posix(): file_sha256(file) for file in outputs},
+        "inputs": hashed(inputs),
+        "outputs": hashed(outputs),
     }
     write_json(path, record | ({"cost": asdict(cost)} if cost else {}) | facts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,11 @@ def source_files(stage: str, package: Path) -> list[Path]:
     return [file for place in places for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
 
 
-def code_sha256(stage: str) -> str:
-    """Of the Python files that a stage runs here, and of their names."""
-    package = Path(latentbench.__file__).parent
+def code_sha256(stage: str, package: Path = Path(latentbench.__file__).parent, *, also: Iterable[Path] = ()) -> str:
+    """Of the Python files that a stage runs, and of others that are there, with their names."""
+    named = {file.relative_to(package).as_posix(): file for file in source_files(stage, package)}
     digest = hashlib.sha256()
-    for file in source_files(stage, package):
-        digest.update(f"{file.relative_to(package).as_posix()} {file.stat().st_size}\n".encode())
+    for name, file in (named | {file.as_posix(): file for file in also if file.exists()}).items():
+        digest.update(f"{name} {file.stat().st_size}\n".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,9 +118,9 @@ class _Checker:
         self.found.num_stages += 1
         for name, sha256 in outputs.items():
             self.found.num_files += 1
-            self._check_output(Path(name), sha256, stage)
+            self._check_output(_beside(path, name), sha256, stage)
         for name, sha256 in inputs.items():
-            self._check_input(Path(name), sha256, path)
+            self._check_input(_beside(path, name), sha256, path)
         if settings is None:
             self.found.notes.append(f"Not checked: the settings of {path}, since {where} is not here.")
         else:
@@ -167,3 +168,8 @@ class _Checker:
         if sentence not in self._told:
             self._told.add(sentence)
             self.found.notes.append(sentence)
+
+
+def _beside(record: Path, name: str) -> Path:
+    """The file that a record names as seen from its folder."""
+    return Path(os.path.normpath(record.parent / name))

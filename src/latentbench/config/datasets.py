@@ -57,6 +57,10 @@ class Dataset(Section):
     seed: int = Field(default=0, ge=0)
     reference: Reference = Reference()
 
+    def preparation(self) -> dict[str, Any]:
+        """The settings that decide what is prepared: neither where the pictures lie nor what is measured of them."""
+        return self.model_dump(mode="json", exclude={"reference", "path", "mirror", "verify"})
+
 
 class GlyphsDataset(Dataset):
     """Digits typeset from the fonts that matplotlib ships: ten balanced classes, made, not downloaded."""

@@ -101,7 +101,7 @@ def prepare_dataset(
             "attribute_names": contents.attribute_names,
             **splits,
             "skipped": skipped,
-            "settings": dataset.model_dump(mode="json", exclude={"reference", "path", "mirror", "verify"}),
+            "settings": dataset.preparation(),
             "digest": hashlib.sha256(digests.encode()).hexdigest(),
         },
     )

@@ -68,7 +68,7 @@ def evaluate_experiment(config: ExperimentConfig, folders: Folders, *, processes
     results = folders.results
     if not processes.is_first:
         _Evaluator(config, folders, device, processes).sample()
-        _cost(processes)
+        Cost.so_far().of_all(processes.sums)
         return
     (results / LAST_METRICS).unlink(missing_ok=True)
     evaluator = _Evaluator(config, folders, device, processes)
@@ -94,15 +94,9 @@ def evaluate_experiment(config: ExperimentConfig, folders: Folders, *, processes
             folders.reference / REFERENCE_MANIFEST,
         ],
         outputs=[results / name for name in MEASURED_FILES],
-        cost=_cost(processes),
+        cost=Cost.so_far().of_all(processes.sums),
     )
     evaluator.cache.remove_unused()
-
-
-def _cost(processes: Processes) -> Cost:
-    """Of all processes; each has to ask."""
-    own = Cost.so_far()
-    return Cost(own.wall_seconds, *processes.sums(own.cpu_seconds, own.peak_memory_mb))
 
 
 class _Evaluator:

@@ -50,8 +50,7 @@ def sizes_of(config: DatasetConfig, data: Path) -> Sizes:
         manifest = PreparedDataset.open(data / "prepared" / config.name).manifest
     except ArtifactError:
         manifest = None
-    settings = dataset.model_dump(mode="json", exclude={"reference", "path", "mirror", "verify"})
-    if manifest is not None and manifest.settings == settings:
+    if manifest is not None and manifest.settings == dataset.preparation():
         return Sizes(manifest.train.num_images, manifest.test.num_images, len(manifest.class_names), 0.0)
     key = f"emnist/{dataset.split}" if dataset.source == "emnist" else dataset.source
     if key in PUBLISHED:

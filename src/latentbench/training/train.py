@@ -255,8 +255,7 @@ class _Run:
 
     def _spent(self) -> Cost:
         """By all processes, and by the tries that were interrupted before."""
-        own = Cost.so_far()
-        return Cost(own.wall_seconds, *self.processes.sums(own.cpu_seconds, own.peak_memory_mb)).after(self.earlier)
+        return Cost.so_far().of_all(self.processes.sums).after(self.earlier)
 
     def _frame(self, kind: str, epoch: int) -> Path:
         return self.folders.scratch / FRAMES / kind / f"epoch-{epoch:04d}.png"
