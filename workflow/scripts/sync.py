@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from base64 import urlsafe_b64decode
@@ -49,6 +50,7 @@ def to_dvc(study: str) -> None:
     if strays := strays_among(makers, study):
         refuse(f"{listed(strays)} comes from no job, and DVC would keep it with what does: move it away")
     # The stage that DVC alone has, so that it need not read all of params.yaml for each of the others.
+    shutil.rmtree(SPLIT, ignore_errors=True)
     run("latentbench", "split", "--params", "params.yaml", "--output", SPLIT)
     stages = ("--with-deps", f"report@{study}")
     # Relinking would write files anew that Snakemake knows by their time.
