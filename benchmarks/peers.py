@@ -213,8 +213,8 @@ def game(config: ExperimentConfig, *, batch_norm: bool) -> tuple[nn.Module, nn.M
     """A generator up to its tanh and a discriminator that gives one score per image."""
     shape = shape_of(config)
     generator = nn.Sequential(*of_pytorch(Decoder(config.model, shape).layers), nn.Tanh())
-    discriminator = Encoder(1, config.model, shape, batch_norm=batch_norm)
-    discriminator = nn.Sequential(*of_pytorch(discriminator.layers), nn.Flatten(0))
+    encoder = Encoder(1, config.model, shape, batch_norm=batch_norm)
+    discriminator = nn.Sequential(*of_pytorch(encoder.layers), nn.Flatten(0))
     for network in (generator, discriminator):
         initialise(network, config.model.initialisation, torch_generator(0, "weights"))
     return generator, discriminator

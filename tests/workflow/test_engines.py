@@ -60,13 +60,13 @@ def in_snakemake(finished: Workplace) -> dict[str, Stage]:
 
 @pytest.fixture(scope="module")
 def in_dvc(finished: Workplace) -> dict[str, Any]:
-    """The stages of dvc.yaml with their templates filled in, as DVC locks them, but for the one of its own."""
+    """The stages of dvc.yaml with their templates filled in, as DVC locks them."""
     finished.run("git", "init", "--quiet")
     finished.run("latentbench", "split", "--params", "params.yaml", "--output", "data/params")
     committed = finished.run("dvc", "commit", "--force", "--no-relink", "--quiet")
     assert committed.returncode == 0, committed.stderr
     lock: dict[str, Any] = yaml.safe_load((finished.folder / "dvc.lock").read_text())["stages"]
-    return {name: locked for name, locked in lock.items() if name != "split"}
+    return lock
 
 
 def dvc_stage(locked: dict[str, Any]) -> Stage:
@@ -77,8 +77,15 @@ def dvc_stage(locked: dict[str, Any]) -> Stage:
 
 def test_both_engines_have_the_same_stages_and_commands(in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]) -> None:
     assert {name: stage.command for name, stage in in_snakemake.items()} == {
-        name: locked["cmd"] for name, locked in in_dvc.items()
+        name: locked["cmd"] for name, locked in in_dvc.items() if name != "split"
     }
+
+
+def test_dvc_splits_the_params_that_its_stages_read(in_dvc: dict[str, Any]) -> None:
+    assert dvc_stage(in_dvc["split"]).sources == set(SOURCES["split"])
+    for name, locked in in_dvc.items():
+        read = [dep["path"] for dep in locked.get("deps", []) if dep["path"].startswith("data/params/")]
+        assert read == re.findall(r"--params (data/params/\S+)", locked["cmd"]), name
 
 
 def test_both_engines_name_the_same_files(in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]) -> None:

@@ -94,13 +94,11 @@ class Bench(Workplace):
         return status.returncode == 0 and self.wanted("--", STUDY) == set()
 
     def made(self) -> dict[str, str]:
-        """The hash of every file that the stages of both engines made."""
+        """The hash of every file that the stages made, but for that of DVC alone."""
         folders = [self.folder / name for name in ("data", f"results/{STUDY}", f"report/{STUDY}")]
-        files = (path for folder in folders for path in folder.rglob("[!.]*") if path.is_file())
-        hashes = {
-            str(file.relative_to(self.folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)
-        }
-        return {name: found for name, found in hashes.items() if not name.startswith("data/params/")}
+        paths = (path for folder in folders for path in folder.rglob("[!.]*") if path.is_file())
+        files = sorted(path for path in paths if self.folder / "data/params" not in path.parents)
+        return {str(file.relative_to(self.folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
     def clean(self, folder: Path) -> dict[str, str]:
         """What the stages make of the same params and code where nothing was before, without an engine."""

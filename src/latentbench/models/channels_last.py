@@ -46,8 +46,7 @@ class ImageConvTranspose2d(nn.ConvTranspose2d):
         super().__init__(inputs, channels, 4, stride=2, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
-        is_plain = maps.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if not is_plain or torch.compiler.is_compiling():
+        if maps.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             return super().forward(maps)
         images: Tensor = _Doubling.apply(maps, self.weight, self.bias)
         return images.permute(0, 3, 1, 2)

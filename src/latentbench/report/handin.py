@@ -9,9 +9,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-import yaml
-
-from latentbench.artifacts.files import replacing
+from latentbench.artifacts.files import replacing, yaml_text
 from latentbench.artifacts.layout import HANDED_IN, PAGE, PDF, PROVENANCE, checkpoint_path, notebook_name
 from latentbench.artifacts.progress import say
 from latentbench.config.params import Params, StudyConfig
@@ -38,7 +36,7 @@ def build_handin(params: Params, study: str, *, results: Path, report: Path, loc
     missing = [path for path in files.values() if not path.is_file()]
     if missing:
         raise ArtifactError(f"{missing[0]} is missing; run the study {study} to its report first.")
-    written = {PARAMS: _yaml(params.excerpt("study", study)), READ_ME: _read_me(params, config, results)}
+    written = {PARAMS: yaml_text(params.excerpt("study", study)), READ_ME: _read_me(params, config, results)}
     place = output / config.handin_name(study)
     with replacing(place) as partial:
         _write(partial, files, written)
@@ -62,11 +60,6 @@ def _entry(name: str) -> zipfile.ZipInfo:
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16
     return entry
-
-
-def _yaml(content: dict[str, Any]) -> str:
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    return text
 
 
 def _read_me(params: Params, study: StudyConfig, results: Path) -> str:
