@@ -30,7 +30,7 @@ report: .venv/.ready ## Run STUDY=demo and render report/demo/index.html
 	@echo "The report is up to date: report/$(STUDY)/index.html"
 
 test: .venv/.ready ## Run the tests
-	@$(BIN)/pytest -q
+	@OMP_WAIT_POLICY=passive $(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 test-cluster: .venv/.cluster .venv-kubernetes/.ready .venv-s3/.ready ## Run the workflow on a Slurm and a Kubernetes on this machine
 	@command -v slurmctld munged >/dev/null || PATH="$$PATH:/usr/sbin" command -v slurmctld munged >/dev/null || \
@@ -74,7 +74,7 @@ lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
 clean: ## Remove what the stages made; data/raw, the fetched files, stays
-	rm -rf results/*/ report/*/ handin logs scratch data/config data/prepared data/provenance data/reference
+	rm -rf results/*/ report/*/ handin logs scratch data/params data/config data/prepared data/provenance data/reference
 	@if [ -d data/raw ]; then echo "data/raw stays: it holds what was fetched. Remove it by hand to fetch again."; fi
 
 .venv/.ready: requirements/main.lock requirements/uv.lock pyproject.toml

@@ -115,7 +115,7 @@ def _assert_alike(one: dict[str, str], other: dict[str, str], where: str) -> Non
 
 
 def test_a_killed_process_ends_all_and_they_go_on_to_the_same_bits(make_config: Make, make_prepared: Make) -> None:
-    training = {"epochs": 60, "checkpoints": [1, 60], "processes": 2}
+    training = {"epochs": 20, "checkpoints": [1, 20], "processes": 2}
     config, data = make_config("dcgan", training=training), make_prepared()
     whole, interrupted = (_folders(config, data, place) for place in ("-whole", "-interrupted"))
     _ended(_start("latentbench", *_arguments(config, whole)))
