@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from latentbench.artifacts.files import read_csv, read_json, write_csv, write_json, write_yaml
-from latentbench.artifacts.layout import ARCHITECTURE, HISTORY, LAST_METRICS, METRICS, PROVENANCE
+from latentbench.artifacts.files import (
+    read_arrays,
+    read_csv,
+    read_json,
+    write_arrays,
+    write_csv,
+    write_json,
+    write_yaml,
+)
+from latentbench.artifacts.layout import ARCHITECTURE, EXPLORATION, EXPLORED, HISTORY, LAST_METRICS, METRICS, PROVENANCE
 from latentbench.config.load import read_yaml
 from latentbench.report.changes import told
 from latentbench.report.conclusions import in_short
@@ -217,8 +225,28 @@ def test_the_end_holds_the_class_asked_for_against_real_images_and_chance(make_s
     assert any("(0.700 ± 0.010); chance would be" in point for point in points(folder))
 
 
+def test_the_end_tells_what_lies_in_the_latent_spaces(make_study):
+    folder = make_study()
+    for name, farthest in (("vae", 1.25), ("dcgan", 3.0), ("wgan-gp", 2.0)):
+        arrays = read_arrays(folder / name / EXPLORED)
+        for kind, times in (("linear", 1), ("spherical", 2)):
+            arrays[f"interpolation_{kind}_distance"][:] = 0.5
+            arrays[f"interpolation_{kind}_distance"][:, 2] = times * farthest
+        write_arrays(folder / name / EXPLORED, arrays)
+    change(folder / "vae" / EXPLORATION, active_units=24)
+    assert "linear paths 1.25 (vae) to 3.00 (dcgan); spherical paths 2.50 (vae) to 6.00 (dcgan)." in points(folder)[-2]
+    assert points(folder)[-1] == f"Dimensions of the codes that are in use: 75{NBSP}% (vae)."
+    for name in ("dcgan", "wgan-gp"):
+        (folder / name / EXPLORED).write_bytes((folder / "vae" / EXPLORED).read_bytes())
+    assert "linear paths 1.25 (all);" in points(folder)[-2]
+    for path in folder.glob(f"*/{EXPLORED}"):
+        path.unlink()
+    assert not any("paths" in point or "code" in point for point in points(folder))
+
+
 def test_nothing_measured_has_no_end(make_study):
     folder = make_study({"vae": (30.0, 0.4)})
+    (folder / "vae" / EXPLORED).unlink()
     assert points(folder) == ["FCD to the real images: vae (30.0 ± 0.4), which alone was measured."]
     for path in folder.glob("*/metrics.*"):
         path.unlink()

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.lines import ROW_HEIGHT, label_ends, scale_y
 from latentbench.report.mosaics import names
-from latentbench.report.quantities import NBSP
-from latentbench.report.results import Experiment, Study
+from latentbench.report.quantities import NBSP, percent
+from latentbench.report.results import Experiment, Score, Study
 from latentbench.report.show import Drawing
 from latentbench.report.style import (
     CLASS_COLOURS,
@@ -28,6 +28,7 @@ from latentbench.report.style import (
     fitting_size,
     house_style,
 )
+from latentbench.report.tables import Column
 
 _MAPS = ("pca", "tsne")
 _POINT = 5.0  # square points of a code's marker, of one model alone
@@ -92,6 +93,15 @@ def active_units(study: Study) -> str:
         return ""
     least = (present[0].exploration or {})["active_variance"]
     return f"Dimensions whose variance exceeds {least:g}: {', '.join(counts)}."
+
+
+def _share_in_use(experiment: Experiment) -> Score | None:
+    units = (experiment.exploration or {}).get("active_units")
+    variance = experiment.explored.get("usage_variance")
+    return None if units is None or variance is None else Score(units / len(variance))
+
+
+IN_USE = Column("Dimensions in use", _share_in_use, 1, lambda share, _: percent(share, 0))
 
 
 def _class_names(experiment: Experiment) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from latentbench.config.models import has_prior
 from latentbench.report.changes import Change, changes_of, distances, objective_of, reconstructions
 from latentbench.report.classes import classifier_accuracy, rows_of
+from latentbench.report.codes import IN_USE
+from latentbench.report.paths import FARTHEST
 from latentbench.report.quantities import listed, literal, percent
 from latentbench.report.ranking import Ranked, gap, level, primary, rank, sources_of_spread, tied
 from latentbench.report.results import Contender, Study
@@ -35,6 +37,8 @@ def _points(study: Study, contenders: Sequence[Contender]) -> list[str]:
         *_reconstruction(contenders),
         *_asked(contenders),
         *_discriminators(contenders),
+        *_paths(contenders),
+        *_units(contenders),
         *_luck(changes),
         *_effects(changes),
     ]
@@ -81,6 +85,32 @@ def _discriminators(contenders: Sequence[Contender]) -> list[str]:
     between = f"{low} to {high}" if low != high else low
     who = "Discriminators are" if len(rights) > 1 else "The discriminator is"
     return [f"{who} right on {between} of real and generated images in the end; guessing gets half."]
+
+
+def _paths(contenders: Sequence[Contender]) -> list[str]:
+    """What lies between real images in the latent spaces."""
+    found = {column: ranking for column in FARTHEST if (ranking := rank(column, contenders))}
+    if not found:
+        return []
+    ends = "; ".join(f"{column.name.lower()} {_range(ranking)}" for column, ranking in found.items())
+    return [
+        "How far paths between two real images stray from the training images at most, where 1 is as far as unseen "
+        f"images lie from them, in the mean over pairs: {ends}."
+    ]
+
+
+def _units(contenders: Sequence[Contender]) -> list[str]:
+    """Of models with an encoder."""
+    ranking = rank(IN_USE, contenders)
+    return [f"Dimensions of the codes that are in use: {_range(ranking[::-1])}."] if ranking else []
+
+
+def _range(order: Sequence[Ranked]) -> str:
+    """The first of an order and the last."""
+    first, last = order[0], order[-1]
+    if first.mean == last.mean:
+        return f"{first.mean} ({first.name if len(order) == 1 else 'all'})"
+    return f"{first.mean} ({first.name}) to {last.mean} ({last.name})"
 
 
 def _luck(changes: Sequence[Change]) -> list[str]:

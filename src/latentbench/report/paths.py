@@ -74,8 +74,7 @@ def realism(study: Study) -> Table:
     present, notes = study.exploring(*(f"interpolation_{kind}_distance" for kind in KINDS))
     if not present:
         return Table(None, notes)
-    columns = [Column(f"{kind.capitalize()} paths{NBSP}↓", _farthest(kind), -1) for kind in KINDS]
-    return Table(models_table(study, columns), notes)
+    return Table(models_table(study, FARTHEST), notes)
 
 
 def _farthest(kind: str) -> Callable[[Experiment], Score | None]:
@@ -84,6 +83,10 @@ def _farthest(kind: str) -> Callable[[Experiment], Score | None]:
         return None if distances is None else Score(float(distances.max(axis=1).mean()))
 
     return value
+
+
+# In units of how far unseen real images typically lie from the training images.
+FARTHEST = [Column(f"{kind.capitalize()} paths{NBSP}↓", _farthest(kind), -1) for kind in KINDS]
 
 
 @dataclass(frozen=True)
