@@ -222,3 +222,14 @@ def test_maps_name_classes_and_variances(make_study):
     drawn = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(drawing)}
     assert {"1st component (21 %)", "2nd component (12 %)", "t-SNE", *CLASSES} <= drawn
     assert not any(axes.texts for axes in drawing.figure.axes)  # of what the legend says
+
+
+def test_few_codes_are_drawn_larger_than_many(make_study):
+    folder = make_study()
+    arrays = read_arrays(folder / "vae" / EXPLORED)
+    sizes = []
+    for number in (2_000, 1_000, 500, 10):
+        kept = {name: np.resize(array, (number, *array.shape[1:])) for name, array in arrays.items() if "map_" in name}
+        write_arrays(folder / "vae" / EXPLORED, arrays | kept)
+        sizes.append(codes.maps(open_study(folder)).figure.axes[0].collections[0].get_sizes()[0])
+    assert sizes[0] == sizes[1] == sizes[2] / 2 == sizes[3] / 4
