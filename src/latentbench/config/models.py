@@ -218,7 +218,7 @@ class WGANGPModel(GANModel):
     """Gulrajani et al. (2017): Wasserstein critic with a gradient penalty, and without batch norm."""
 
     objective: Literal["wgan_gp"]
-    initialisation: Initialisation = "kaiming"
+    initialisation: Initialisation = "xavier"
     learning_rate: float = Field(default=1e-4, gt=0)
     beta1: float = Field(default=0.0, ge=0, lt=1)
     beta2: float = Field(default=0.9, ge=0, lt=1)
