@@ -125,7 +125,8 @@ class _Evaluator:
             processes=processes,
         )
         # A checkpoint that cannot be measured should say so before the features are read.
-        self.has_prior = self.samples.load(config.training.checkpoint_epochs[0]).objective.has_prior
+        self.samples.load(config.training.checkpoint_epochs[0])
+        self.has_prior = config.model.has_prior
         asks = config.model.condition == "class"
         self.recogniser = Recogniser.among(self.extractors, self.reference, asks=asks)
         self.distances: dict[str, Distances] = {}

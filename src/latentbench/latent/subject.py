@@ -47,6 +47,7 @@ class Subject:
         device: torch.device,
     ) -> None:
         self.settings = config.latent
+        self.has_prior = config.model.has_prior
         self.seed = config.seed
         self.threads = config.compute.threads
         self.objective = trained.objective

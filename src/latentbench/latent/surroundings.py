@@ -30,7 +30,7 @@ def explore_noise(subject: Subject) -> Findings:
 
 def _centre(subject: Subject) -> tuple[Tensor, float]:
     """The mean latent (latent_dim,), and what one standard deviation is."""
-    if subject.objective.has_prior:
+    if subject.has_prior:
         return torch.zeros(subject.objective.latent_dim, device=subject.device), 1.0
     rows = subject.order("test", "codes")[: subject.settings.num_encoded]
     codes = subject.encode(subject.images("test", rows), subject.labels("test", rows))

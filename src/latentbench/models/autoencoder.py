@@ -57,7 +57,6 @@ class Autoencoder(EncoderDecoder):
     """Squared error of the reconstruction, nothing else (Hinton & Salakhutdinov, 2006)."""
 
     terms = ("loss", "mse", "gradient")
-    has_prior = False
 
     def __init__(self, config: AutoencoderModel, shape: Shape, *, generator: torch.Generator) -> None:
         super().__init__(config, shape, code_dim=config.latent_dim, generator=generator)

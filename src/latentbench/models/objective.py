@@ -26,8 +26,6 @@ class Objective(nn.Module, ABC):
     latent_dim: int
     # The loss terms that `step` may return, in the order in which history.csv lists them.
     terms: tuple[str, ...]
-    # Whether it learns to make images of N(0, I); one that does not can be sampled all the same.
-    has_prior = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -308,7 +308,7 @@ class _Run:
             "peak_memory_mb": progress.peak_memory_mb,
         }
         seen = seen | self.monitor.look(self.objective, samples, self.fixed_labels)
-        signs = troubles(values | seen, latent_dim=self.objective.latent_dim, has_prior=self.objective.has_prior)
+        signs = troubles(values | seen, latent_dim=self.objective.latent_dim, has_prior=self.config.model.has_prior)
         progress.rows.append(clock | values | seen | self._learning_rates() | {TROUBLE: "; ".join(signs)})
         write_history(self.folders.results / HISTORY, progress.rows, self.objective.terms)
 
