@@ -218,6 +218,7 @@ class WGANGPModel(GANModel):
     """Gulrajani et al. (2017): Wasserstein critic with a gradient penalty, and without batch norm."""
 
     objective: Literal["wgan_gp"]
+    # With He's, which are larger, the penalty first has to bring the critic's slopes down.
     initialisation: Initialisation = "xavier"
     learning_rate: float = Field(default=1e-4, gt=0)
     beta1: float = Field(default=0.0, ge=0, lt=1)
