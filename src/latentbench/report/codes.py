@@ -31,8 +31,9 @@ from latentbench.report.style import (
 from latentbench.report.tables import Column
 
 _MAPS = ("pca", "tsne")
-_POINT = 5.0  # square points of a code's marker, of one model alone; of few codes larger, to be seen as well
-_MANY_CODES, _LARGEST = 1_000, 4.0
+_POINT = 5.0  # square points of a code's marker, of one model alone
+# Markers of fewer codes than so many are larger, up to so many times, to be seen as well.
+_MANY_CODES, _MOST_ENLARGED = 1_000, 4.0
 
 
 def maps(study: Study) -> Drawing:
@@ -119,7 +120,7 @@ def _map(axes: Axes, experiment: Experiment, kind: str, *, across: int) -> None:
     # Points are pixels: thousands of them as vectors would be most of the page.
     shown = [CLASS_COLOURS[label % len(CLASS_COLOURS)] if label >= 0 else MUTED for label in labels]
     colours = shown if known else colour_of(experiment.index)
-    size = _POINT * min(max(1.0, _MANY_CODES / len(places)), _LARGEST) / across
+    size = _POINT * min(max(1.0, _MANY_CODES / len(places)), _MOST_ENLARGED) / across
     axes.scatter(places[:, 0], places[:, 1], c=colours, s=size, linewidths=0, alpha=0.75, rasterized=True)
     axes.set_xticks([])
     axes.set_yticks([])

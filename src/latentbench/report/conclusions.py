@@ -92,7 +92,7 @@ def _paths(contenders: Sequence[Contender]) -> list[str]:
     found = {column: ranking for column in FARTHEST if (ranking := rank(column, contenders))}
     if not found:
         return []
-    ends = "; ".join(f"{column.name.lower()} {_range(ranking)}" for column, ranking in found.items())
+    ends = "; ".join(f"{column.name.lower()} {_first_to_last(ranking)}" for column, ranking in found.items())
     return [
         "How far paths between two real images stray from the training images at most, where 1 is as far as unseen "
         f"images lie from them, in the mean over pairs: {ends}."
@@ -102,11 +102,11 @@ def _paths(contenders: Sequence[Contender]) -> list[str]:
 def _units(contenders: Sequence[Contender]) -> list[str]:
     """Of models with an encoder."""
     ranking = rank(IN_USE, contenders)
-    return [f"Dimensions of the codes that are in use: {_range(ranking[::-1])}."] if ranking else []
+    return [f"Dimensions of the codes that are in use: {_first_to_last(ranking[::-1])}."] if ranking else []
 
 
-def _range(order: Sequence[Ranked]) -> str:
-    """The first of an order and the last."""
+def _first_to_last(order: Sequence[Ranked]) -> str:
+    """Of an order, or what all have where they read alike."""
     first, last = order[0], order[-1]
     if first.mean == last.mean:
         return f"{first.mean} ({first.name if len(order) == 1 else 'all'})"
