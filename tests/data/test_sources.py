@@ -16,80 +16,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from latentbench.artifacts.files import read_json, write_yaml
-from latentbench.cli import main
+from latentbench.artifacts.files import read_json
 from latentbench.config.datasets import MNISTDataset
-from latentbench.config.load import parse, parse_params
-from latentbench.data.prepared import PreparedDataset
+from latentbench.config.load import parse
 from latentbench.data.sources import cifar10
 from latentbench.errors import ConfigError
 from latentbench.rng import numpy_generator
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run stages on a dataset of these settings; the result of the last, which may have failed."""
-
-    def stages(stages: tuple[str, ...] = ("fetch", "prepare"), *words: str, **dataset: Any) -> Any:
-        raw = {"studies": {}, "datasets": {"set": dataset}, "experiments": {}}
-        config = tmp_path / "set.yaml"
-        write_yaml(config, parse_params(raw, where="params.yaml").dataset("set").model_dump(mode="json"))
-        places = {
-            "fetch": ["--output", tmp_path / "raw"],
-            "prepare": ["--raw", tmp_path / "raw", "--output", tmp_path / "prepared", *words],
-        }
-        for stage in stages:
-            arguments = [str(word) for word in (stage, "--config", config, *places[stage])]
-            result = CliRunner().invoke(main, arguments)
-            if result.exit_code:
-                break
-        return result
-
-    return stages
-
-
-@pytest.fixture
-def prepared(tmp_path: Path, run: Run) -> Callable[..., PreparedDataset]:
-    def prepare(*words: str, **dataset: Any) -> PreparedDataset:
-        result = run(("fetch", "prepare"), *words, **dataset)
-        assert result.exit_code == 0, result.output
-        return PreparedDataset.open(tmp_path / "prepared")
-
-    return prepare
-
-
-def _picture(key: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
-    """A smooth colour picture that tells its key."""
-    coarse = numpy_generator(0, "picture", key).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-
-
-def _save(path: Path, picture: Image.Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
-
-
-def _error(result: Any) -> str:
-    """The one sentence of a failed stage."""
-    assert result.exit_code == 1, result.output
-    line: str = result.output.splitlines()[-1]
-    assert line.startswith("Error: ")
-    assert "Traceback" not in result.output
-    return line
-
-
-def _zipped(folder: Path, path: Path) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(folder).as_posix())
-    return path
-
+from tests.data.conftest import Run, error_of, picture, save, zipped
 
 # Folders
 
@@ -100,10 +35,10 @@ def test_class_folders_with_both_splits(packed: bool, tmp_path: Path, prepared: 
     for split, number in (("train", 3), ("test", 2)):
         for label in ("2", "10"):
             for key in range(number):
-                _save(root / "wrapper" / split / label / f"{key}.png", _picture(key))
-    _save(root / "wrapper" / "train" / "__MACOSX" / "2" / "x.png", _picture(0))
+                save(root / "wrapper" / split / label / f"{key}.png", picture(key))
+    save(root / "wrapper" / "train" / "__MACOSX" / "2" / "x.png", picture(0))
     (root / "wrapper" / "notes.txt").write_text("not a picture")
-    dataset = prepared(source="folder", path=str(_zipped(root, tmp_path / "set.zip") if packed else root))
+    dataset = prepared(source="folder", path=str(zipped(root, tmp_path / "set.zip") if packed else root))
     assert dataset.manifest.class_names == ["2", "10"]
     assert dataset.images("train").shape == (6, 32, 32, 3)
     assert np.bincount(dataset.labels("test")).tolist() == [2, 2]
@@ -111,8 +46,8 @@ def test_class_folders_with_both_splits(packed: bool, tmp_path: Path, prepared: 
 
 def test_a_flat_zip_has_no_classes_and_a_seeded_share_held_out(tmp_path: Path, prepared: Run) -> None:
     for key in range(20):
-        _save(tmp_path / "pictures" / "lfw" / f"{key:02d}.jpg", _picture(key))
-    path = str(_zipped(tmp_path / "pictures", tmp_path / "set.zip"))
+        save(tmp_path / "pictures" / "lfw" / f"{key:02d}.jpg", picture(key))
+    path = str(zipped(tmp_path / "pictures", tmp_path / "set.zip"))
     first = prepared(source="folder", path=path, test_share=0.25)
     assert (first.manifest.class_names, first.manifest.test.num_images) == ([], 5)
     assert set(first.labels("train").tolist()) == {-1}
@@ -125,7 +60,7 @@ def test_a_flat_zip_has_no_classes_and_a_seeded_share_held_out(tmp_path: Path, p
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, prepared: Run) -> None:
     for key in range(150):
-        _save(tmp_path / "pictures" / f"{key:03d}.jpg", _picture(key, (50, 70)))
+        save(tmp_path / "pictures" / f"{key:03d}.jpg", picture(key, (50, 70)))
     arguments = {"source": "folder", "path": str(tmp_path / "pictures")}
     digests = {prepared("--workers", workers, **arguments).manifest.digest for workers in ("1", "3")}
     assert len(digests) == 1
@@ -133,11 +68,11 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, prepared: Run) ->
 
 def test_the_square_is_what_pillow_makes_of_it(tmp_path: Path, prepared: Run) -> None:
     for key in range(4):
-        _save(tmp_path / "pictures" / f"{key}.png", _picture(key, (90, 120)))
+        save(tmp_path / "pictures" / f"{key}.png", picture(key, (90, 120)))
     dataset = prepared(source="folder", path=str(tmp_path / "pictures"), crop=64, test_share=0.25)
     images = np.concatenate([dataset.images("train"), dataset.images("test")])
     expected = [
-        np.asarray(_picture(key, (90, 120)).resize((32, 32), Image.Resampling.BICUBIC, box=(13, 28, 77, 92)))
+        np.asarray(picture(key, (90, 120)).resize((32, 32), Image.Resampling.BICUBIC, box=(13, 28, 77, 92)))
         for key in range(4)
     ]
     assert {image.tobytes() for image in images} == {image.tobytes() for image in expected}
@@ -145,7 +80,7 @@ def test_the_square_is_what_pillow_makes_of_it(tmp_path: Path, prepared: Run) ->
 
 def test_a_large_jpeg_decoded_at_half_size_looks_the_same(tmp_path: Path, prepared: Run) -> None:
     for key in range(2):
-        _save(tmp_path / "pictures" / f"{key}.jpg", _picture(key, (250, 250)))
+        save(tmp_path / "pictures" / f"{key}.jpg", picture(key, (250, 250)))
     dataset = prepared(source="folder", path=str(tmp_path / "pictures"), crop=148)
     for image in (*dataset.images("train"), *dataset.images("test")):
         errors = []
@@ -170,7 +105,7 @@ def test_a_large_jpeg_decoded_at_half_size_looks_the_same(tmp_path: Path, prepar
 )
 def test_every_mode_comes_out_grey(mode: str, level: Any, expected: int, tmp_path: Path, prepared: Run) -> None:
     for key in range(2):
-        _save(tmp_path / "pictures" / f"{key}.png", Image.new(mode, (32, 32), level))
+        save(tmp_path / "pictures" / f"{key}.png", Image.new(mode, (32, 32), level))
     dataset = prepared(source="folder", path=str(tmp_path / "pictures"), channels=1)
     assert (np.array(dataset.images("train")) == expected).all()
 
@@ -191,7 +126,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, prepared: Run) -> None:
 
 def test_a_share_of_the_training_pictures_is_seeded(tmp_path: Path, prepared: Run) -> None:
     for key in range(30):
-        _save(tmp_path / "pictures" / f"{key:02d}.png", _picture(key))
+        save(tmp_path / "pictures" / f"{key:02d}.png", picture(key))
     arguments: dict[str, Any] = {"source": "folder", "path": str(tmp_path / "pictures")}
     whole = {image.tobytes() for image in prepared(**arguments).images("train")}
     part = [image.tobytes() for image in prepared(**arguments, max_train_images=5).images("train")]
@@ -204,11 +139,11 @@ def test_a_share_of_the_training_pictures_is_seeded(tmp_path: Path, prepared: Ru
 
 def test_a_corrupt_picture_is_named_or_left_out(tmp_path: Path, run: Run, prepared: Run) -> None:
     for key in range(12):
-        _save(tmp_path / "pictures" / f"{key:02d}.jpg", _picture(key))
+        save(tmp_path / "pictures" / f"{key:02d}.jpg", picture(key))
     bad = tmp_path / "pictures" / "07.jpg"
     bad.write_bytes(bad.read_bytes()[:400])
     arguments = {"source": "folder", "path": str(tmp_path / "pictures")}
-    line = _error(run(**arguments))
+    line = error_of(run(**arguments))
     assert "07.jpg cannot be decoded" in line
     assert "on_error: skip" in line
     assert not (tmp_path / "prepared" / "dataset.json").exists()
@@ -246,7 +181,7 @@ def _empty(path: Path) -> None:
 )
 def test_a_wrong_path_is_one_sentence(make: Callable[[Path], None], words: list[str], tmp_path: Path, run: Run) -> None:
     make(tmp_path / "set.zip")
-    line = _error(run(source="folder", path=str(tmp_path / "set.zip")))
+    line = error_of(run(source="folder", path=str(tmp_path / "set.zip")))
     assert "set.zip" in line
     for word in words:
         assert word in line
@@ -255,11 +190,11 @@ def test_a_wrong_path_is_one_sentence(make: Callable[[Path], None], words: list[
 
 def test_pictures_that_changed_are_not_taken_for_those_fetched(tmp_path: Path, run: Run) -> None:
     for key in range(4):
-        _save(tmp_path / "pictures" / f"{key}.png", _picture(key))
+        save(tmp_path / "pictures" / f"{key}.png", picture(key))
     arguments = {"source": "folder", "path": str(tmp_path / "pictures")}
     assert run(("fetch",), **arguments).exit_code == 0
-    _save(tmp_path / "pictures" / "9.png", _picture(9))
-    assert "has changed since it was fetched" in _error(run(("prepare",), **arguments))
+    save(tmp_path / "pictures" / "9.png", picture(9))
+    assert "has changed since it was fetched" in error_of(run(("prepare",), **arguments))
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +205,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, run: Run, monkeypatch: pyte
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    assert "No space is left to write" in _error(run(source="glyphs", num_train=10, num_test=10))
+    assert "No space is left to write" in error_of(run(source="glyphs", num_train=10, num_test=10))
     assert not [path for path in (tmp_path / "prepared").iterdir() if "images" in path.name]
 
 
@@ -375,7 +310,7 @@ def test_a_cut_off_download_goes_on_where_it_stopped(mnist: Path, server: str, t
 def test_a_wrong_checksum_is_said_and_the_file_not_kept(mnist: Path, server: str, tmp_path: Path, run: Run) -> None:
     (mnist / "train-images-idx3-ubyte.gz").write_bytes(b"something else")
     for mirror in (server, str(mnist)):
-        line = _error(run(source="mnist", mirror=mirror))
+        line = error_of(run(source="mnist", mirror=mirror))
         assert hashlib.md5(b"something else").hexdigest() in line
         assert "instead of" in line
         assert not list((tmp_path / "raw").glob("train-images*"))
@@ -394,7 +329,7 @@ def test_other_pictures_in_the_official_format_are_taken_where_that_is_said(
     dataset = prepared(source="mnist", mirror=str(mnist), verify=False)
     assert np.array_equal(dataset.images("train")[:, 2:30, 2:30, 0], _digits("train", 6))
     (mnist / "train-images-idx3-ubyte.gz").unlink()
-    assert "train-images-idx3-ubyte.gz is not in" in _error(run(source="mnist", mirror=str(mnist), verify=False))
+    assert "train-images-idx3-ubyte.gz is not in" in error_of(run(source="mnist", mirror=str(mnist), verify=False))
 
 
 @pytest.mark.parametrize("mirror", [None, "http://127.0.0.1:9/"])
@@ -404,7 +339,7 @@ def test_nothing_is_taken_unverified_from_the_network(mirror: str | None) -> Non
 
 
 def test_no_network_is_one_sentence(mnist: Path, run: Run) -> None:
-    line = _error(run(source="mnist"))
+    line = error_of(run(source="mnist"))
     assert "http://127.0.0.1:9/train-images-idx3-ubyte.gz did not deliver (no connection)" in line
     assert "`mirror`" in line
 
@@ -413,7 +348,7 @@ def test_a_damaged_raw_file_is_named(mnist: Path, tmp_path: Path, run: Run) -> N
     assert run(("fetch",), source="mnist", mirror=str(mnist)).exit_code == 0
     damaged = tmp_path / "raw" / "train-images-idx3-ubyte.gz"
     damaged.write_bytes(damaged.read_bytes()[:-20])
-    assert "is not a whole gzip file" in _error(run(("prepare",), source="mnist", mirror=str(mnist)))
+    assert "is not a whole gzip file" in error_of(run(("prepare",), source="mnist", mirror=str(mnist)))
 
 
 @pytest.mark.parametrize(("split", "first", "classes"), [("letters", 1, 26), ("balanced", 0, 47), ("digits", 0, 10)])
@@ -473,7 +408,7 @@ def _celeba(root: Path, layout: str) -> Path:
     kaggle = "kaggle" in layout
     below = root / "files" / ("img_align_celeba/img_align_celeba" if kaggle else "img_align_celeba")
     for number, name in enumerate(FACES):
-        _save(below / name, _picture(number, (178, 218)))
+        save(below / name, picture(number, (178, 218)))
     smiling = [1 if number % 2 else -1 for number in range(10)]
     rows = list(zip(FACES, smiling, PARTS, strict=True))
     if kaggle:
@@ -489,11 +424,11 @@ def _celeba(root: Path, layout: str) -> Path:
     place = root / "files"
     if layout == "official":
         (root / "zips").mkdir()
-        _zipped(place, root / "zips" / "img_align_celeba.zip")
+        zipped(place, root / "zips" / "img_align_celeba.zip")
         place = root / "zips"
     for name, text in tables.items():
         (place / name).write_text(text)
-    return _zipped(place, root / "archive.zip") if layout == "kaggle" else place
+    return zipped(place, root / "archive.zip") if layout == "kaggle" else place
 
 
 @pytest.mark.parametrize("layout", ["official", "kaggle", "kaggle unpacked", "unpacked"])
@@ -522,7 +457,7 @@ def test_a_failed_celeba_download_says_what_else_is_taken(run: Run, monkeypatch:
         raise RuntimeError("too many users")
 
     monkeypatch.setattr(utils, "download_file_from_google_drive", quota)
-    line = _error(run(source="celeba"))
+    line = error_of(run(source="celeba"))
     assert "img_align_celeba.zip could not be fetched" in line
     assert "Kaggle's archive" in line
     assert "`path`" in line
@@ -530,7 +465,7 @@ def test_a_failed_celeba_download_says_what_else_is_taken(run: Run, monkeypatch:
 
 def test_another_source_under_the_same_name_wants_fetching(tmp_path: Path, run: Run) -> None:
     assert run(("fetch",), source="glyphs").exit_code == 0
-    _save(tmp_path / "pictures" / "a.png", _picture(0))
-    line = _error(run(("prepare",), source="folder", path=str(tmp_path / "pictures")))
+    save(tmp_path / "pictures" / "a.png", picture(0))
+    line = error_of(run(("prepare",), source="folder", path=str(tmp_path / "pictures")))
     assert "holds glyphs" in line
     assert read_json(tmp_path / "raw" / "source.json")["source"] == "glyphs"

@@ -176,7 +176,7 @@ def raw_manifest(dataset):
 
 
 def prepared_files(dataset):
-    names = layout.prepared_files(has_attributes=DATASETS[dataset].dataset.source == "celeba")
+    names = layout.prepared_files(has_attributes=DATASETS[dataset].dataset.has_attributes)
     return [f"data/prepared/{dataset}/{name}" for name in names]
 
 

@@ -59,7 +59,12 @@ class Dataset(Section):
 
     def preparation(self) -> dict[str, Any]:
         """The settings that decide what is prepared: neither where the pictures lie nor what is measured of them."""
-        return self.model_dump(mode="json", exclude={"reference", "path", "mirror", "verify"})
+        return self.model_dump(mode="json", exclude={"reference", "path", "mirror", "verify", "attributes"})
+
+    @property
+    def has_attributes(self) -> bool:
+        """Whether each picture is said to have or to lack some."""
+        return False
 
 
 class GlyphsDataset(Dataset):
@@ -76,12 +81,21 @@ class FolderDataset(Dataset):
 
     source: Literal["folder"]
     path: str = Field(min_length=1, description="A directory or a zip of pictures.")
+    attributes: str | None = Field(
+        default=None,
+        description="A table of what each picture has: a .csv whose first column names the picture and whose others "
+        "hold 1 or 0, under the name of an attribute; or a list as CelebA has them. Null is none.",
+    )
     test_share: float = Field(
         default=0.1, gt=0, lt=1, description="Share held out for testing where there is no test folder."
     )
     on_error: Literal["fail", "skip"] = Field(
         default="fail", description="What to do with a picture that cannot be decoded."
     )
+
+    @property
+    def has_attributes(self) -> bool:
+        return self.attributes is not None
 
 
 class DownloadedDataset(Dataset):
@@ -131,6 +145,10 @@ class CelebADataset(DownloadedDataset):
     image_size: ImageSize = 64
     crop: int | None = Field(default=148, ge=8, description="The 178×218 aligned pictures hold the face in 148.")
     on_error: Literal["fail", "skip"] = "fail"
+
+    @property
+    def has_attributes(self) -> bool:
+        return True
 
 
 AnyDataset = Annotated[

@@ -55,8 +55,14 @@ def parse_params(raw: Any, *, where: str) -> Params:
                     f"{'studies' if key == 'study' else 'datasets'} "
                     f"({', '.join(section) or 'none there'}); add it or correct the name."
                 )
+        dataset, condition = params.datasets[experiment.dataset], experiment.model.condition
+        if isinstance(condition, list) and not dataset.has_attributes:
+            raise ConfigError(
+                f"{where}: experiments.{name}.model.condition asks for {condition[0]}, but {experiment.dataset} has no "
+                "attributes; give a folder a table of `attributes`, or ask by `class`."
+            )
         try:
-            experiment.model.require_size(params.datasets[experiment.dataset].image_size)
+            experiment.model.require_size(dataset.image_size)
         except ValueError as error:
             raise ConfigError(f"{where}: experiments.{name}.model {error}.") from None
     return params

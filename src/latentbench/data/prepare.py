@@ -106,7 +106,7 @@ def prepare_dataset(
         },
     )
     if record is not None:
-        names = prepared_files(has_attributes=dataset.source == "celeba")
+        names = prepared_files(has_attributes=dataset.has_attributes)
         write_record(
             record,
             "prepare",
@@ -179,13 +179,15 @@ class _SplitFiles:
             kept = kept.subset(rows)
         self._images.close()
         write_array(self.output / labels_name(self.name), kept.labels)
-        if kept.attributes is not None:
-            write_array(self.output / attributes_name(self.name), kept.attributes)
-        return {
+        written = {
             "num_images": len(kept.labels),
             "images_sha256": file_sha256(self.output / images_name(self.name)),
             "labels_sha256": file_sha256(self.output / labels_name(self.name)),
         }
+        if kept.attributes is not None:
+            write_array(self.output / attributes_name(self.name), kept.attributes)
+            written["attributes_sha256"] = file_sha256(self.output / attributes_name(self.name))
+        return written
 
 
 def _allocate(path: Path, number: int, square: Square) -> int:

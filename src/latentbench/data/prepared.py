@@ -21,6 +21,7 @@ class SplitManifest(BaseModel):
     num_images: int
     images_sha256: str
     labels_sha256: str
+    attributes_sha256: str | None = None
 
 
 class DatasetManifest(BaseModel):
@@ -97,6 +98,8 @@ class PreparedDataset:
             images_name(split): (number, manifest.image_size, manifest.image_size, manifest.channels),
             labels_name(split): (number,),
         }
+        if manifest.attribute_names:
+            shapes[attributes_name(split)] = (number, len(manifest.attribute_names))
         for name, expected in shapes.items():
             shape = read_array(self.folder / name, mapped=True).shape
             if shape != expected:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from latentbench.artifacts.progress import say
 from latentbench.config.datasets import CelebADataset
 from latentbench.data.archives import PictureReader, Store, open_store, parts_of
+from latentbench.data.sources.attributes import Table
 from latentbench.data.sources.base import Contents, Split, held_out, unlabelled
 from latentbench.data.sources.folder import open_fetched
 from latentbench.errors import DataError, DownloadError
@@ -40,14 +40,13 @@ class CelebASource:
         store = open_fetched(fetched)
         pictures = {parts_of(name)[-1]: name for name in _face_names(store)}
         names = sorted(pictures)
-        attribute_names, attributes = _read_table(store, TABLES[0])
-        _, partition = _read_table(store, TABLES[1])
+        attributes, partition = (_read_table(store, table) for table in TABLES)
         columns = np.zeros((len(names), 0), np.uint8)
-        if attributes:
-            columns = (np.array([_row(attributes, name, TABLES[0]) for name in names]) > 0).astype(np.uint8)
+        if attributes.rows:
+            columns = attributes.columns(names, where=TABLES[0])
         split = Split([pictures[name] for name in names], unlabelled(len(names)), columns)
-        if partition:
-            parts = np.array([_row(partition, name, TABLES[1])[0] for name in names])
+        if partition.rows:
+            parts = np.array([_part(partition, name) for name in names])
         else:
             say(f"There is no {TABLES[1]}: a tenth of the pictures is held out for testing.")
             rng = numpy_generator(dataset.seed, "held out")
@@ -57,7 +56,7 @@ class CelebASource:
             PictureReader(store),
             train,
             test,
-            attribute_names=attribute_names,
+            attribute_names=attributes.names,
             skip_undecodable=dataset.on_error == "skip",
         )
 
@@ -94,23 +93,9 @@ def _download(folder: Path) -> Store:
     return Store(folder / f"{PICTURES}.zip")
 
 
-def _read_table(store: Store, name: str) -> tuple[list[str], dict[str, list[int]]]:
-    """Column names, and values by picture, of a list as .txt (official) or .csv (Kaggle); empty where absent."""
-    text = _find_table(store, name)
-    if text is None:
-        return [], {}
-    lines = text.splitlines()
-    if "," in lines[0]:
-        header, *rows = csv.reader(lines)
-        columns = header[1:]
-    elif lines[0].strip().isdecimal():  # the number of pictures, then the columns
-        columns, rows = lines[1].split(), [line.split() for line in lines[2:]]
-    else:
-        columns, rows = [], [line.split() for line in lines]
-    try:
-        return columns, {row[0]: [int(value) for value in row[1:]] for row in rows if row}
-    except ValueError as error:
-        raise DataError(f"{name} beside {store.path} is damaged ({error}); fetch it again.") from None
+def _read_table(store: Store, name: str) -> Table:
+    """A list as .txt (official) or .csv (Kaggle); empty where absent."""
+    return Table.parse(_find_table(store, name) or "", where=f"{name} beside {store.path}")
 
 
 def _find_table(store: Store, name: str) -> str | None:
@@ -123,7 +108,8 @@ def _find_table(store: Store, name: str) -> str | None:
     return beside[0].read_text(encoding="utf-8") if beside else None
 
 
-def _row(table: dict[str, list[int]], name: str, title: str) -> list[int]:
-    if name not in table:
-        raise DataError(f"{title} says nothing of {name}; fetch both again.")
-    return table[name]
+def _part(partition: Table, name: str) -> int:
+    """Which part a picture is of, by the official partition."""
+    if name not in partition.rows:
+        raise DataError(f"{TABLES[1]} says nothing of {name}; fetch both again.")
+    return partition.rows[name][0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from latentbench.artifacts.progress import say
 from latentbench.config.datasets import FolderDataset
 from latentbench.data.archives import PictureReader, Store, open_store, parts_of
+from latentbench.data.sources.attributes import fingerprint, read_table
 from latentbench.data.sources.base import Contents, Split, held_out, unlabelled
 from latentbench.errors import DataError
 from latentbench.rng import numpy_generator
@@ -25,13 +27,17 @@ class FolderSource:
     """`path` holds pictures, or train/ and test/ with pictures; in each they may lie in class folders.
 
     A single folder around everything is looked through. One without train/ and test/ has its test split held out.
+    `attributes` is a table of what each picture has.
     """
 
     def fetch(self, dataset: FolderDataset, folder: Path) -> dict[str, Any]:  # noqa: ARG002
         store = open_store(Path(dataset.path).expanduser(), key="path")
         if not store.pictures():
             raise DataError(f"{dataset.path} holds no pictures (jpg, png, bmp, webp, gif or tif); check the path.")
-        return {"path": str(store.path), "fingerprint": store.fingerprint()}
+        fetched: dict[str, Any] = {"path": str(store.path), "fingerprint": store.fingerprint()}
+        if dataset.attributes is not None:
+            fetched["attributes"] = fingerprint(Path(dataset.attributes).expanduser())
+        return fetched
 
     def open(self, dataset: FolderDataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
         store = open_fetched(fetched)
@@ -49,7 +55,25 @@ class FolderSource:
             rng = numpy_generator(dataset.seed, "held out")
             mask = held_out(train.labels, share=dataset.test_share, rng=rng)
             train, test = train.subset(np.flatnonzero(~mask)), train.subset(np.flatnonzero(mask))
-        return Contents(PictureReader(store), train, test, class_names, skip_undecodable=dataset.on_error == "skip")
+        attribute_names: list[str] = []
+        if "attributes" in fetched:
+            attribute_names, (train, test) = _with_attributes((train, test), fetched["attributes"])
+        return Contents(
+            PictureReader(store),
+            train,
+            test,
+            class_names,
+            attribute_names,
+            skip_undecodable=dataset.on_error == "skip",
+        )
+
+
+def _with_attributes(splits: tuple[Split, Split], fetched: dict[str, str]) -> tuple[list[str], list[Split]]:
+    """The names of the attributes, and the splits with them."""
+    table = read_table(fetched)
+    pictures = [picture for split in splits for picture in split.references]
+    columns = np.split(table.columns(pictures, where=fetched["path"]), [len(splits[0].references)])
+    return table.names, [replace(split, attributes=rows) for split, rows in zip(splits, columns, strict=True)]
 
 
 def open_fetched(fetched: dict[str, Any]) -> Store:

@@ -1,0 +1,81 @@
+"""Datasets of small pictures, through the stages that make them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from latentbench.artifacts.files import write_yaml
+from latentbench.cli import main
+from latentbench.config.load import parse_params
+from latentbench.data.prepared import PreparedDataset
+from latentbench.rng import numpy_generator
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run stages on a dataset of these settings; the result of the last, which may have failed."""
+
+    def stages(stages: tuple[str, ...] = ("fetch", "prepare"), *words: str, **dataset: Any) -> Any:
+        raw = {"studies": {}, "datasets": {"set": dataset}, "experiments": {}}
+        config = tmp_path / "set.yaml"
+        write_yaml(config, parse_params(raw, where="params.yaml").dataset("set").model_dump(mode="json"))
+        places = {
+            "fetch": ["--output", tmp_path / "raw"],
+            "prepare": ["--raw", tmp_path / "raw", "--output", tmp_path / "prepared", *words],
+        }
+        for stage in stages:
+            arguments = [str(word) for word in (stage, "--config", config, *places[stage])]
+            result = CliRunner().invoke(main, arguments)
+            if result.exit_code:
+                break
+        return result
+
+    return stages
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, run: Run) -> Callable[..., PreparedDataset]:
+    def prepare(*words: str, **dataset: Any) -> PreparedDataset:
+        result = run(("fetch", "prepare"), *words, **dataset)
+        assert result.exit_code == 0, result.output
+        return PreparedDataset.open(tmp_path / "prepared")
+
+    return prepare
+
+
+def picture(key: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
+    """A smooth colour picture that tells its key."""
+    coarse = numpy_generator(0, "picture", key).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def save(path: Path, picture: Image.Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def error_of(result: Any) -> str:
+    """The one sentence of a failed stage."""
+    assert result.exit_code == 1, result.output
+    line: str = result.output.splitlines()[-1]
+    assert line.startswith("Error: ")
+    assert "Traceback" not in result.output
+    return line
+
+
+def zipped(folder: Path, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder).as_posix())
+    return path
