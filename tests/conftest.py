@@ -87,9 +87,10 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
         }
         for name, section in sections.items():
             experiment[name] |= section
+        pictures = {"source": "folder", "path": "x", "attributes": "x"}
         raw = {
             "studies": {"tiny": {"title": "Tiny"}},
-            "datasets": {dataset: {"source": "folder", "path": "x", "image_size": image_size, "channels": channels}},
+            "datasets": {dataset: pictures | {"image_size": image_size, "channels": channels}},
             "experiments": {objective: experiment},
         }
         path = tmp_path / "results" / "tiny" / objective / "config.yaml"

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from torch import Tensor, nn
 
 from latentbench.artifacts.files import file_sha256, read_json, write_array, write_json, write_yaml
-from latentbench.artifacts.layout import DATASET_MANIFEST, checkpoint_path, labels_name
+from latentbench.artifacts.layout import DATASET_MANIFEST, SPLITS, attributes_name, checkpoint_path, labels_name
 from latentbench.artifacts.tensors import write_tensors
 from latentbench.cli import main
 from latentbench.config.datasets import DatasetConfig
@@ -113,6 +113,19 @@ def forget_classes(data: Path) -> Path:
         path = data / labels_name(split)
         write_array(path, np.full(manifest[split]["num_images"], -1, dtype=np.int64))
         manifest[split]["labels_sha256"] = file_sha256(path)
+    write_json(data / DATASET_MANIFEST, manifest)
+    return data
+
+
+def give_attributes(data: Path) -> Path:
+    """Let prepared squares have three attributes: a coin, whether they lie low, and one that a single image has."""
+    manifest = read_json(data / DATASET_MANIFEST) | {"attribute_names": ["coin", "low", "rare"]}
+    for split in SPLITS:
+        number = manifest[split]["num_images"]
+        low = np.arange(number) % 4 // 2
+        coin = np.random.default_rng(0).integers(0, 2, number)
+        attributes = np.stack([coin, low, np.arange(number) == 0], axis=1).astype(np.uint8)
+        write_array(data / attributes_name(split), attributes)
     write_json(data / DATASET_MANIFEST, manifest)
     return data
 

@@ -16,8 +16,9 @@ from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError, DivergenceError
 from latentbench.evaluation.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
 from latentbench.evaluation.features import prepare_measurement
-from latentbench.evaluation.pretext import accuracy, choose_task, one_cycle, train_classifier
-from tests.evaluation.conftest import forget_classes
+from latentbench.evaluation.pretext import Accuracy, accuracy, choose_task, one_cycle, train_classifier
+from latentbench.evaluation.recognition import Recognition
+from tests.evaluation.conftest import forget_classes, give_attributes
 
 SETTINGS = Reference(width=4, batch_size=16, epochs=6, learning_rate=1e-2)
 CPU = torch.device("cpu")
@@ -28,7 +29,7 @@ def compute() -> None:
     prepare_measurement(Compute(device="cpu"))
 
 
-def train(folder: Path, settings: Reference = SETTINGS) -> tuple[Classifier, float]:
+def train(folder: Path, settings: Reference = SETTINGS) -> tuple[Classifier, Accuracy]:
     dataset = PreparedDataset.open(folder)
     task = choose_task(dataset)
     network = train_classifier(dataset, task, settings, seed=0, device=CPU)
@@ -36,16 +37,16 @@ def train(folder: Path, settings: Reference = SETTINGS) -> tuple[Classifier, flo
 
 
 def test_learns_labels(prepared: Path) -> None:
-    network, share = train(prepared)
+    network, found = train(prepared)
     assert network.head.out_features == 4
-    assert share == 1
+    assert found == Accuracy(1, {})
 
 
 def test_tries_rotations_where_there_are_no_classes(prepared: Path) -> None:
     """The squares' places are each other's rotations, so that no network can do better than to guess."""
-    network, share = train(forget_classes(prepared))
+    network, found = train(forget_classes(prepared))
     assert network.head.out_features == 4
-    assert share == pytest.approx(0.25, abs=0.12)
+    assert found.share == pytest.approx(0.25, abs=0.12)
 
 
 def test_learns_rotations_of_pictures_that_have_an_upright(make_prepared: Callable[..., Path]) -> None:
@@ -55,7 +56,32 @@ def test_learns_rotations_of_pictures_that_have_an_upright(make_prepared: Callab
         images = np.load(folder / f"{split}-images.npy")
         images[:] = images % 40 + ramp[:, None, None]
         np.save(folder / f"{split}-images.npy", images)
-    assert train(forget_classes(folder))[1] == 1
+    assert train(forget_classes(folder))[1].share == 1
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_learns_attributes_beside_the_rest(classes: bool, prepared: Path) -> None:
+    """Whether a square lies low is seen, a coin is not; where all rotations are shown, low is what was low at first."""
+    folder = give_attributes(prepared if classes else forget_classes(prepared))
+    network, found = train(folder)
+    assert network.head.out_features == 4 + 3
+    assert found.share == pytest.approx(1 if classes else 0.25, abs=0.12)
+    low, coin, rare = (found.attributes[name] for name in ("low", "coin", "rare"))
+    assert low == Recognition(present=1, absent=1)
+    assert 0.3 < coin.balanced < 0.7
+    assert rare == Recognition(present=0, absent=1), "right almost always, and worth no more than a coin"
+    assert rare.balanced == 0.5
+
+
+def test_a_classifier_with_attributes_is_read_as_it_was_written(prepared: Path, tmp_path: Path) -> None:
+    network, _ = train(give_attributes(prepared))
+    ClassifierExtractor(network, protocol="", device=CPU).save(tmp_path / "classifier.safetensors")
+    extractor = ClassifierExtractor.load(tmp_path / "classifier.safetensors", device=CPU)
+    images = torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test")))
+    features = extractor(images)
+    assert extractor.attributes(features)[:, 1].tolist() == [number % 4 // 2 == 1 for number in range(len(images))]
+    assert extractor.predict(features).tolist() == [number % 4 for number in range(len(images))]
+    assert extractor.probabilities(features).shape == (len(images), 4)
 
 
 def test_one_class_is_no_task(prepared: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from click.testing import Result
+from torch import Tensor
 
 from latentbench.artifacts.files import (
     file_sha256,
@@ -41,7 +42,7 @@ from latentbench.evaluation.statistics import feature_statistics
 from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
 from latentbench.rng import numpy_generator, torch_generator
-from tests.evaluation.conftest import EPOCHS, evaluate, forget_classes, run, write_checkpoint
+from tests.evaluation.conftest import EPOCHS, evaluate, forget_classes, give_attributes, run, write_checkpoint
 
 Make = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -450,6 +451,37 @@ def test_the_class_asked_for_is_recognised_where_there_is_one(
     expected = np.mean([right[classes].float().mean().item() for classes in asked])
     assert told["label_accuracy"] == pytest.approx(expected)
     assert "label_accuracy" not in read_json(_unconditional(make_experiment, prepared, reference) / "metrics.json")
+
+
+def test_the_attributes_asked_for_are_seen_where_they_are(
+    prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generator that draws a low square where it is asked for one, and otherwise a low or a high one in turn."""
+    reference = build_reference(give_attributes(forget_classes(prepared)), epochs=6, learning_rate=1e-2)
+    known = read_json(reference / "reference.json")["extractors"]["classifier"]
+    assert known["task"] == "rotations"
+    assert known["attribute_accuracy"]["low"] == {"present": 1, "absent": 1}
+    high, low = to_model(torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test")[:3:2])))
+
+    def decode(self: GAN, latents: Tensor, labels: Tensor) -> Tensor:
+        asked = labels[:, 0] > 0
+        turn = (~asked).cumsum(dim=0) % 2 == 0
+        return torch.where((asked | turn)[:, None, None, None], low, high)
+
+    condition = {"condition": ["low", "coin"]}
+    results = make_experiment(prepared, model=condition, evaluation={"num_samples": 80, "batch_size": 80})
+    monkeypatch.setattr(GAN, "decode", decode)
+    assert evaluate(results, reference, prepared).exit_code == 0
+    told = read_json(results / "metrics.json")
+    rows = {(row["name"], row["asked"]): row for row in told["attributes"]}
+    assert list(rows) == [("low", True), ("low", False), ("coin", True), ("coin", False)]
+    assert rows["low", True] == {"name": "low", "asked": True, "label_accuracy": 1, "label_accuracy_std": 0, "real": 1}
+    assert rows["low", False]["label_accuracy"] == pytest.approx(0.5, abs=0.03)
+    # A coin is seen in an image or is not, whatever was asked for.
+    assert rows["coin", True]["label_accuracy"] + rows["coin", False]["label_accuracy"] == pytest.approx(1, abs=0.2)
+    assert told["label_accuracy"] == pytest.approx(np.mean([row["label_accuracy"] for row in rows.values()]))
+    assert told["floor"]["label_accuracy"] == pytest.approx(np.mean([row["real"] for row in rows.values()]))
+    assert float(read_csv(results / "metrics.csv")[-1]["label_accuracy"]) == pytest.approx(told["label_accuracy"])
 
 
 def _after_latents(seed: int, seed_index: int, *, dim: int) -> torch.Generator:

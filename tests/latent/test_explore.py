@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from latentbench.artifacts.files import file_sha256, read_json, write_json
+from latentbench.data.images import to_model
+from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.similarity import peak_signal_to_noise, squared_errors, structural_similarity
+from latentbench.models.autoencoder import Autoencoder
 from tests.conftest import MODELS
 from tests.evaluation.conftest import forget_classes, run
 from tests.latent.conftest import give_attributes
@@ -134,3 +139,31 @@ def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> N
     assert low > 0.95
     assert coin < 0.7
     assert arrays["directions"].shape == (2, 4, 7, *IMAGE)
+    for found in facts["directions"]:
+        assert found["num_images"] == 80
+        assert list(found["seen"]) == ["coin", "low", "rare"]
+        assert all(len(shares) == 7 and 0 <= min(shares) <= max(shares) <= 1 for shares in found["seen"].values())
+
+
+def test_a_walk_is_told_by_what_the_classifier_sees(
+    make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An autoencoder whose first dimension says how low a square lies: images, its own ones along the way, are real."""
+    data = give_attributes(make_prepared(num_train=200, num_test=80))
+    test = to_model(torch.from_numpy(np.array(PreparedDataset.open(data).images("test"))))
+
+    def encode(self: Autoencoder, images: Tensor, labels: Tensor) -> Tensor:
+        codes = torch.zeros(len(images), 6)
+        codes[:, 0] = images[:, :, 16:].mean(dim=(1, 2, 3)) - images[:, :, :16].mean(dim=(1, 2, 3))
+        return codes
+
+    def decode(self: Autoencoder, latents: Tensor, labels: Tensor) -> Tensor:
+        return test[torch.where(latents[:, 0] > 0, 2, 0)]
+
+    monkeypatch.setattr(Autoencoder, "encode", encode)
+    monkeypatch.setattr(Autoencoder, "decode", decode)
+    _, facts, _ = explore("autoencoder", data, {"epochs": 6, "learning_rate": 1e-2})
+    [low] = [found for found in facts["directions"] if found["attribute"] == "low"]
+    assert low["seen"]["low"][0] == 0
+    assert low["seen"]["low"][3] == 0.5
+    assert low["seen"]["low"][-1] == 1

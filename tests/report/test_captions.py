@@ -61,7 +61,7 @@ def test_the_summary_says_what_its_columns_are(make_study):
         "FCD is the Fréchet classifier distance and KCD is the kernel classifier distance, to real images." in caption
     )
     assert caption.endswith("The best of each column is in bold.")
-    assert "Class asked" not in caption
+    assert "As asked" not in caption
     assert "bold" not in captions.summary_caption(open_study(make_study({"vae": (30.0, 0.4)})))
 
 

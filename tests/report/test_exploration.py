@@ -8,7 +8,7 @@ import pytest
 from latentbench.artifacts.files import read_arrays, write_arrays
 from latentbench.artifacts.layout import EXPLORATION, EXPLORED
 from latentbench.errors import ArtifactError
-from latentbench.report import codes, mosaics, paths, reconstruction, surroundings, tables, words
+from latentbench.report import attributes, codes, mosaics, paths, reconstruction, surroundings, tables, words
 from latentbench.report.results import open_study
 from latentbench.report.style import to_svg
 from tests.report.conftest import SIX, assert_on_the_page, change, give_datasets, words_of
@@ -19,7 +19,7 @@ OF_ALL = (
     *(mosaics.samples, mosaics.reconstructions, paths.interpolations, reconstruction.best_and_worst),
     *(surroundings.truncated, surroundings.means, surroundings.scaled, surroundings.noise_around_mean),
 )
-OF_ENCODERS = (codes.maps, codes.usage, surroundings.walks)
+OF_ENCODERS = (codes.maps, codes.usage, surroundings.walks, attributes.walk_curves)
 OF_CONDITIONAL = (surroundings.noise_around_labels, surroundings.random_embeddings)
 OF_GANS = (reconstruction.inversion_curves,)
 DRAWINGS = (*OF_ALL, *OF_ENCODERS, *OF_CONDITIONAL, *OF_GANS)

@@ -24,10 +24,16 @@ GRID = 16
 
 
 class Classifier(nn.Module):
-    """Convolutions at 16×16, 8×8 and 4×4, the mean over places, 64 features, a linear layer."""
+    """Convolutions at 16×16, 8×8 and 4×4, the mean over places, 64 features, a linear layer.
 
-    def __init__(self, *, image_size: int, channels: int, width: int, num_outputs: int) -> None:
+    Of this layer's outputs `num_outputs` are of kinds that exclude one another, the others of attributes.
+    """
+
+    def __init__(
+        self, *, image_size: int, channels: int, width: int, num_outputs: int, num_attributes: int = 0
+    ) -> None:
         super().__init__()
+        self.num_outputs = num_outputs
         self.fold = image_size // GRID
         self.trunk = nn.Sequential(
             *_convolution(channels * self.fold**2, width, stride=1),
@@ -37,10 +43,12 @@ class Classifier(nn.Module):
         )
         # Normalised but not clipped: no feature is dead, and their covariance is well conditioned.
         self.embedding = nn.Sequential(nn.Linear(4 * width, FEATURE_DIM, bias=False), nn.BatchNorm1d(FEATURE_DIM))
-        self.head = nn.Linear(FEATURE_DIM, num_outputs)
+        self.head = nn.Linear(FEATURE_DIM, num_outputs + num_attributes)
         self.settings = {
             "image_size": image_size, "channels": channels, "width": width, "num_outputs": num_outputs,
         }  # fmt: skip
+        if num_attributes:
+            self.settings["num_attributes"] = num_attributes
 
     def initialise(self, generator: torch.Generator) -> Self:
         initialise(self, "kaiming", generator)
@@ -60,6 +68,13 @@ class Classifier(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (batch, num_outputs) of features (batch, FEATURE_DIM)."""
+        return self._logits(features)[:, : self.num_outputs]
+
+    def attributes(self, features: Tensor) -> Tensor:
+        """Logits (batch, num_attributes), each of an attribute's being there, of features (batch, FEATURE_DIM)."""
+        return self._logits(features)[:, self.num_outputs :]
+
+    def _logits(self, features: Tensor) -> Tensor:
         logits: Tensor = self.head(functional.silu(features))
         return logits
 
@@ -89,6 +104,11 @@ class ClassifierExtractor:
     def probabilities(self, features: Tensor) -> Tensor:
         """Of each class (batch, classes), by the images' features."""
         return self.network.classify(features).softmax(dim=1)
+
+    @torch.inference_mode()
+    def attributes(self, features: Tensor) -> Tensor:
+        """Whether the network sees each attribute (batch, attributes), bool, by the images' features."""
+        return self.network.attributes(features) > 0
 
     def save(self, path: Path) -> None:
         metadata = {"format": FORMAT, "protocol": self.protocol, "settings": self.network.settings}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from latentbench.evaluation.attributes import AttributeRecogniser
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
+from latentbench.evaluation.recognition import balanced
 
 
 def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool) -> list[str]:
@@ -26,7 +28,9 @@ def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool)
     return [*promised * (not has_prior), *biased]
 
 
-def description(reference: ReferenceManifest, distances: Mapping[str, Distances]) -> dict[str, Any]:
+def description(
+    reference: ReferenceManifest, distances: Mapping[str, Distances], attributes: AttributeRecogniser | None
+) -> dict[str, Any]:
     """The protocol of each extractor, what real images of the test split score, and how far apart real ones are."""
     protocols: dict[str, str] = {}
     floor: dict[str, float] = {}
@@ -44,5 +48,7 @@ def description(reference: ReferenceManifest, distances: Mapping[str, Distances]
         halves |= described.halves
         if described.task == "labels" and described.accuracy is not None:
             floor[LABEL_ACCURACY] = described.accuracy
+    if attributes is not None:
+        floor[LABEL_ACCURACY] = balanced(attributes.known.values())
     num_unseen = next(int(described.floor["num_images"]) for described in reference.extractors.values())
     return {"protocols": protocols, "floor": floor, "num_unseen": num_unseen, "halves": halves}

@@ -30,6 +30,7 @@ from latentbench.artifacts.provenance import Cost, write_record
 from latentbench.artifacts.stages import settings_of
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
+from latentbench.evaluation.attributes import AttributeRecogniser
 from latentbench.evaluation.cache import FeatureCache
 from latentbench.evaluation.classes import Recogniser, Sorted
 from latentbench.evaluation.described import description, warnings
@@ -39,6 +40,7 @@ from latentbench.evaluation.features import prepare_measurement
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
 from latentbench.evaluation.memory import Memory
+from latentbench.evaluation.recognition import Recognition, balanced
 from latentbench.evaluation.sample_size import FEWEST_SAMPLES
 from latentbench.evaluation.samples import Drawn, Samples
 from latentbench.evaluation.scores import Scorer
@@ -127,8 +129,9 @@ class _Evaluator:
         # A checkpoint that cannot be measured should say so before the features are read.
         self.samples.load(config.training.checkpoint_epochs[0])
         self.has_prior = config.model.has_prior
-        asks = config.model.condition == "class"
-        self.recogniser = Recogniser.among(self.extractors, self.reference, asks=asks)
+        condition = config.model.condition
+        self.recogniser = Recogniser.among(self.extractors, self.reference, asks=condition == "class")
+        self.attributes = AttributeRecogniser.among(self.extractors, self.reference, self.dataset, condition)
         self.distances: dict[str, Distances] = {}
         self.memories: dict[str, Memory] = {}
         for name, described in self.reference.extractors.items():
@@ -148,16 +151,20 @@ class _Evaluator:
         trained = self.samples.load(epoch)
         scores: dict[str, list[float]] = defaultdict(list)
         seeds: list[Sorted] = []
+        attributes: list[list[Recognition]] = []
         for seed_index in range(self.settings.num_seeds):
             drawn = self.samples.draw(trained, epoch, seed_index)
             if seed_index == 0:
                 first = drawn
             seeds += [self.recogniser.sorted(drawn)] if self.recogniser else []
+            attributes += [self.attributes.recognise(drawn)] if self.attributes else []
             for name, values in self._scores(drawn, seed_index).items():
                 scores[name] += values
         if accuracies := [accuracy for one in seeds if (accuracy := one.accuracy()) is not None]:
             scores[LABEL_ACCURACY] = accuracies
-        self.last = Sampled(self.samples, trained, epoch, first, seeds)
+        if attributes:
+            scores[LABEL_ACCURACY] = [balanced(recognised) for recognised in attributes]
+        self.last = Sampled(self.samples, trained, epoch, first, seeds, attributes)
         row: Row = {
             "epoch": epoch,
             "num_samples": self.settings.num_samples,
@@ -187,6 +194,7 @@ class _Evaluator:
             [
                 beside_training_images(last, self.memories, data, reference),
                 class_by_class(last, self.recogniser, data, reference),
+                Findings(facts={"attributes": self.attributes.rows(last.attributes)} if self.attributes else {}),
                 Scorer(self.config, last.trained.objective, data, self.recogniser, device=self.device).findings(),
             ]
         )
@@ -206,7 +214,7 @@ class _Evaluator:
         return warnings(self.reference, num_samples=self.settings.num_samples, has_prior=self.has_prior)
 
     def description(self) -> dict[str, Any]:
-        return description(self.reference, self.distances)
+        return description(self.reference, self.distances, self.attributes)
 
 
 def mean_and_std(metric: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> Mapping[str, float | None]:

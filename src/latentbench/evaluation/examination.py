@@ -20,6 +20,7 @@ from latentbench.evaluation.classes import NUM_SHOWN, Recogniser, Sorted, class_
 from latentbench.evaluation.distances import read_test_features
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.memory import Memory
+from latentbench.evaluation.recognition import Recognition
 from latentbench.evaluation.samples import Drawn, Samples
 
 NUM_REMEMBERED = 8  # samples that are shown beside training images, of the nearest and of the first
@@ -30,13 +31,15 @@ Images = np.ndarray[Any, np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class Sampled:
-    """A checkpoint, its samples of the first seed, and what is recognised in those of each, where anything is."""
+    """A checkpoint, its samples of the first seed, and by seed which classes and asked attributes are recognised,
+    where any are."""
 
     samples: Samples
     trained: Trained
     epoch: int
     first: Drawn
     seeds: Sequence[Sorted]
+    attributes: Sequence[Sequence[Recognition]]
 
     def images(self, indices: Tensor) -> Images:
         """uint8 (number, height, width, channel), decoded once more: only features are kept of all samples."""

@@ -16,10 +16,12 @@ from latentbench.errors import ArtifactError
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import FeatureExtractor
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
+from latentbench.evaluation.recognition import Recognition
 
 FORMAT = 2
 
-# The share of samples that the classifier gives the class that was asked for.
+# The share of samples that the classifier gives the class that was asked for; of attributes, how well those asked for
+# are seen, balanced and averaged.
 LABEL_ACCURACY = "label_accuracy"
 
 
@@ -32,7 +34,8 @@ class ExtractorManifest(BaseModel):
 
     `floor` is what the test split's `num_images` real images score, `halves` how far apart two halves of the training
     images are, `num_images` each. Half of the test images are nearer to a training image than `typical_distance`, and
-    a share of criteria.CLOSE than `close_distance`.
+    a share of criteria.CLOSE than `close_distance`. `attribute_accuracy` is how well a classifier sees each of the
+    dataset's attributes in test images.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,6 +52,7 @@ class ExtractorManifest(BaseModel):
     path: str | None = None
     task: str | None = None
     accuracy: float | None = None
+    attribute_accuracy: dict[str, Recognition] = {}
 
 
 class ReferenceManifest(BaseModel):

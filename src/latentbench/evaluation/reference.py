@@ -39,6 +39,7 @@ from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, 
 from latentbench.evaluation.memory import Memory
 from latentbench.evaluation.nearest import Rows
 from latentbench.evaluation.pretext import accuracy, choose_task, train_classifier
+from latentbench.evaluation.recognition import balanced
 from latentbench.evaluation.statistics import Moments, feature_statistics
 from latentbench.rng import numpy_generator
 
@@ -117,19 +118,25 @@ class _Builder:
         """Train the classifier and save it."""
         task = choose_task(self.dataset)
         network = train_classifier(self.dataset, task, self.settings, seed=self.seed, device=self.device)
-        share = accuracy(network, self.dataset, task, device=self.device)
+        share, by_attribute = accuracy(network, self.dataset, task, device=self.device)
         manifest = self.dataset.manifest
         say(f"{self.name}: the classifier gets {share:.1%} of the test images' {task.name} right.")
+        also = ""
+        if by_attribute:
+            mean = balanced(by_attribute.values())
+            say(f"{self.name}: the classifier gets {mean:.1%} of its attributes right, with and without counting half.")
+            also = f" and to see {len(by_attribute)} attributes ({mean:.1%} right, with and without each counting half)"
         protocol = (
             "the last hidden layer of a convolutional network trained on the "
             f"{manifest.train.num_images:,} training images of {self.name} to {task.aim} "
-            f"({share:.1%} right on test images), of 8-bit images at "
+            f"({share:.1%} right on test images){also}, of 8-bit images at "
             f"{manifest.image_size}×{manifest.image_size}, not resized"
         )
         extractor = ClassifierExtractor(network, protocol=protocol, device=self.device)
         extractor.save(self.output / CLASSIFIER)
         sha256 = file_sha256(self.output / CLASSIFIER)
-        return extractor, {"sha256": sha256, "task": task.name, "accuracy": share}
+        known = {"task": task.name, "accuracy": share, "attribute_accuracy": by_attribute}
+        return extractor, {"sha256": sha256, **known}
 
     def _inception(self) -> tuple[FeatureExtractor, dict[str, Any]]:
         given, sha256 = self.settings.inception_path, self.settings.inception_sha256

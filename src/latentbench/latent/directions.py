@@ -1,8 +1,13 @@
-"""Directions along which an attribute changes, found by a linear probe of the codes and walked along."""
+"""Directions along which an attribute changes, found by a linear probe of the codes and walked along.
+
+A walk is measured as Shen et al. (2020) do, by what another network sees in its images: of the attribute that is walked
+along, and of the others, which should stay.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +18,8 @@ from latentbench.latent.subject import Subject
 
 # Steps of a walk, in standard deviations of the codes along the direction.
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
-NUM_WALKS = 4  # images that a direction is walked from
+NUM_WALKS = 4  # images that a direction is walked from and that are kept
+NUM_JUDGED = 100  # those whose attributes are counted
 MOST_DIRECTIONS = 6
 MOST_PROBED = 5_000  # training images
 _FEWEST = 10  # images with and without an attribute, for a probe of it to be worth something
@@ -56,8 +62,12 @@ def explore_directions(subject: Subject) -> Findings:
     found = found[:MOST_DIRECTIONS]
     if not found:
         return Findings()
-    facts = [{"attribute": one.attribute, "accuracy": one.accuracy, "base_rate": one.base_rate} for one in found]
-    return Findings({"directions": _walks(subject, found)}, {"directions": facts, "direction_steps": list(STEPS)})
+    walked = _walks(subject, found)
+    facts = [
+        {"attribute": one.attribute, "accuracy": one.accuracy, "base_rate": one.base_rate, **_seen(subject, images)}
+        for one, images in zip(found, walked, strict=True)
+    ]
+    return Findings({"directions": walked[:, :NUM_WALKS]}, {"directions": facts, "direction_steps": list(STEPS)})
 
 
 def probe(attribute: str, train: tuple[Array, Array], test: tuple[Array, Array]) -> Direction | None:
@@ -91,10 +101,20 @@ def _probed(subject: Subject, split: str) -> Probed:
 
 def _walks(subject: Subject, directions: list[Direction]) -> Array:
     """uint8 (directions, images, steps, height, width, channel)."""
-    rows = subject.order("test", "walks")[:NUM_WALKS]
+    rows = subject.order("test", "walks")[:NUM_JUDGED]
     labels = subject.labels("test", rows)
     codes = subject.encode(subject.images("test", rows), labels)
     steps = torch.from_numpy(np.stack([direction.step for direction in directions])).to(codes)
     amounts = torch.tensor(STEPS, device=codes.device)
     walked = codes[None, :, None] + amounts[:, None] * steps[:, None, None]
     return subject.decode(walked, labels[None, :, None].expand(*walked.shape[:3], -1))
+
+
+def _seen(subject: Subject, walked: Array) -> dict[str, Any]:
+    """By attribute the share of images (images, steps, height, width, channel) in which it is seen at each step;
+    nothing where no classifier knows attributes."""
+    seen = subject.realism.attributes(walked)
+    if seen is None:
+        return {}
+    shares = seen.mean(axis=0).T.tolist()
+    return {"num_images": len(walked), "seen": dict(zip(subject.realism.attribute_names, shares, strict=True))}

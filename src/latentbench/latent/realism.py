@@ -12,7 +12,6 @@ from torch import Tensor
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.mosaic import Images
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.classes import Recogniser
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import BATCH_SIZE, FeatureExtractor
 from latentbench.evaluation.findings import Array
@@ -24,13 +23,20 @@ class Realism:
     """Real training images in feature space."""
 
     def __init__(
-        self, extractor: FeatureExtractor, memory: Memory, classifier: ClassifierExtractor | None, names: list[str]
+        self,
+        extractor: FeatureExtractor,
+        memory: Memory,
+        classifier: ClassifierExtractor | None,
+        *,
+        class_names: list[str],
+        attribute_names: list[str],
     ) -> None:
-        """`memory` is of the extractor's features; `classifier` knows the classes, called `names`, if one does."""
+        """`memory` is of the extractor's features; a classifier knows these classes and attributes, or none."""
         self.extractor = extractor
         self.memory = memory
         self.classifier = classifier
-        self.class_names = names if classifier else []
+        self.class_names = class_names
+        self.attribute_names = attribute_names
 
     @classmethod
     def open(cls, folder: Path, dataset: PreparedDataset, config: ExperimentConfig, *, device: torch.device) -> Self:
@@ -43,9 +49,17 @@ class Realism:
         loaded = {name: reference.load_extractor(name, folder, device=device) for name in reference.extractors}
         name = reference.preferred
         memory = Memory.open(folder, name, reference.extractors[name])
-        recogniser = Recogniser.among(loaded, reference, asks=False)
-        classifier = recogniser.classifier if recogniser else None
-        return cls(loaded[name], memory, classifier, dataset.manifest.class_names)
+        classifier = loaded.get("classifier")
+        if not isinstance(classifier, ClassifierExtractor):
+            return cls(loaded[name], memory, None, class_names=[], attribute_names=[])
+        described = reference.extractors["classifier"]
+        return cls(
+            loaded[name],
+            memory,
+            classifier,
+            class_names=dataset.manifest.class_names if described.task == "labels" else [],
+            attribute_names=list(described.attribute_accuracy),
+        )
 
     def distances(self, images: Images) -> Array:
         """Float32 (...), of images (..., height, width, channel) to the nearest training image, over what the distance
@@ -58,11 +72,19 @@ class Realism:
 
     def probabilities(self, images: Images) -> Array | None:
         """Float32 (..., classes); None where no classifier knows classes."""
-        if self.classifier is None:
+        if self.classifier is None or not self.class_names:
             return None
         batches = [self.classifier.probabilities(self.classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)]
         probabilities: Array = torch.cat(batches).cpu().numpy()
         return probabilities.reshape(*images.shape[:-3], -1)
+
+    def attributes(self, images: Images) -> Array | None:
+        """Bool (..., attributes), which of `attribute_names` are seen; None where no classifier knows attributes."""
+        if self.classifier is None or not self.attribute_names:
+            return None
+        batches = [self.classifier.attributes(self.classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)]
+        seen: Array = torch.cat(batches).cpu().numpy()
+        return seen.reshape(*images.shape[:-3], -1)
 
     def recognised(self, images: Images) -> dict[str, float]:
         """By class, the share of the images that are taken for it; nothing where no classifier knows classes."""

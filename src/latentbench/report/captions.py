@@ -51,12 +51,21 @@ def _protocol(metrics: Sequence[Metric], extractor: str, texts: Sequence[str]) -
     return f"{names}, by dataset:\n\n{listing}" + f"\n\n{shared[:1].upper()}{shared[1:]}." * bool(same)
 
 
+_BY_ATTRIBUTES = (
+    "of models asked by attributes, the mean of two shares, averaged over attributes: of samples that were to have "
+    "one, those in which it is seen, and of those that were not, those in which it is not"
+)
+
+
 def summary_caption(study: Study) -> str:
     """What the columns are, as far as they are there."""
     names = [f"{metric.name} is the {metric.long_name}" for metric in study.metrics]
     told = f" {listed(names)}, to real images." if names else ""
-    if any(experiment.score(LABEL_ACCURACY) for experiment in study.experiments):
-        told += " Class asked is the share of samples that are recognised as the class they were asked for."
+    asked = [experiment for experiment in study.experiments if experiment.score(LABEL_ACCURACY)]
+    by_attributes = [experiment for experiment in asked if (experiment.metrics or {}).get("attributes")]
+    ways = ["the share of samples that are recognised as the class they were asked for"] * (asked != by_attributes)
+    ways += [_BY_ATTRIBUTES] * bool(by_attributes)
+    told += f" As asked is {'; '.join(ways)}." * bool(ways)
     return f"Each model after its last epoch.{told}{best_in_bold(study)}"
 
 

@@ -62,9 +62,10 @@ def classifier_accuracy(experiments: Sequence[Experiment]) -> float | None:
     return next((e.floor[LABEL_ACCURACY] for e in experiments if LABEL_ACCURACY in e.floor), None)
 
 
+ACCURACY_SPREAD = "± is the standard deviation over sampling seeds, where there are several."
 _ACCURACY = (
-    "The share of samples (%) of conditional models{} that the classifier recognises as the class asked for{}; ± is "
-    "the standard deviation over sampling seeds, where there are several."
+    "The share of samples (%) of conditional models{} that the classifier recognises as the class asked for{}. "
+    + ACCURACY_SPREAD
 )
 _SHARES = (
     "The share of samples (%) of models that cannot be asked for a class{} that the classifier recognises as each. "
@@ -133,14 +134,21 @@ def _real_panel(experiment: Experiment, title: str, number: int) -> Panel:
 
 
 def _accuracy(models: Mapping[str, Rows]) -> Table:
-    if not models:
-        return Table(None)
+    return Table(accuracy_table("Class", models) if models else None)
+
+
+def accuracy_table(what: str, models: Mapping[str, Rows], *, real: Rows | None = None) -> str:
+    """How often each kind of sample is recognised, the best of the models in bold; real images in the last column."""
 
     def written(row: Mapping[str, Any]) -> str:
         spread, accuracy = row.get("label_accuracy_std"), row.get("label_accuracy")
         return share_in_percent(accuracy) + (f" ± {share_in_percent(spread)}" if None not in (spread, accuracy) else "")
 
-    return Table(pipe_table(["Class", *models], map(_bold_best, by_class(models, written)), texts=1))
+    lines = [_bold_best(line) for line in by_class(models, written)]
+    if not real:
+        return pipe_table([what, *models], lines, texts=1)
+    lines = [[*line, written(real[line[0]])] for line in lines]
+    return pipe_table([what, *models, "*real images*"], lines, texts=1)
 
 
 def _bold_best(line: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from latentbench.report.paths import FARTHEST
 from latentbench.report.quantities import listed, literal, percent
 from latentbench.report.ranking import Ranked, gap, level, primary, rank, sources_of_spread, tied
 from latentbench.report.results import Contender, Study
-from latentbench.report.tables import CLASS_ASKED, SQUARED_ERROR, plain
+from latentbench.report.tables import AS_ASKED, SQUARED_ERROR, plain
 
 
 def in_short(study: Study) -> str:
@@ -60,14 +60,15 @@ def _reconstruction(contenders: Sequence[Contender]) -> list[str]:
 
 def _asked(contenders: Sequence[Contender]) -> list[str]:
     """Between chance and what the classifier makes of real images."""
-    ranking = rank(CLASS_ASKED, contenders)
+    ranking = rank(AS_ASKED, contenders)
     if not ranking:
         return []
     member = ranking[0].contender.members[0]
-    accuracy, number = classifier_accuracy([member]), len(rows_of(member))
+    accuracy = classifier_accuracy([member])
+    number = 2 if (member.metrics or {}).get("attributes") else len(rows_of(member))
     bounds = [f"of real test images {plain(accuracy, 3)} are"] if accuracy is not None else []
     bounds += [f"chance would be {plain(1 / number, 3)}"] if number else []
-    best = "Best at drawing the class asked for" if len(ranking) > 1 else "Drawing the class asked for"
+    best = "Best at drawing what was asked for" if len(ranking) > 1 else "Drawing what was asked for"
     return ["; ".join([f"{best}, by the share that is recognised: {_end(ranking)}", *bounds]) + "."]
 
 

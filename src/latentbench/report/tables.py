@@ -99,7 +99,7 @@ def _columns(study: Study) -> list[Column]:
         Column(f"Images/s{NBSP}↑", of_provenance("images_per_second"), 1, lambda value, _: f"{value:,.0f}"),
         Column(f"Memory (MB){NBSP}↓", of_provenance("peak_memory_mb"), -1, lambda value, _: f"{value:,.0f}"),
         *(distance_column(metric) for metric in study.metrics),
-        CLASS_ASKED,
+        AS_ASKED,
         SQUARED_ERROR,
         Column(f"PSNR (dB){NBSP}↑", reconstructed("psnr"), 1, lambda value, _: f"{value:.1f}"),
     ]
@@ -126,7 +126,7 @@ def _finite(value: Any) -> Score | None:
     return Score(float(value)) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-CLASS_ASKED = Column(f"Class asked{NBSP}↑", measured(LABEL_ACCURACY), 1, three_decimals, metric=LABEL_ACCURACY)
+AS_ASKED = Column(f"As asked{NBSP}↑", measured(LABEL_ACCURACY), 1, three_decimals, metric=LABEL_ACCURACY)
 SQUARED_ERROR = Column(f"MSE{NBSP}↓", reconstructed("mse"), -1)
 
 

@@ -9,7 +9,7 @@ from latentbench.report.quantities import duration, listed, percent
 from latentbench.report.ranking import CLOCK, Ranked, level, primary, rank, tied, work
 from latentbench.report.results import Contender, Metric, Study
 from latentbench.report.tables import (
-    CLASS_ASKED,
+    AS_ASKED,
     SQUARED_ERROR,
     Column,
     distance_column,
@@ -70,7 +70,7 @@ def _criteria(study: Study, metric: Metric) -> list[Criterion]:
         Criterion(metric.name, distance_column(metric)),
         *(Criterion(quantity, overlaps[quantity]) for quantity in ("precision", "recall") if quantity in overlaps),
         Criterion("reconstruction error", SQUARED_ERROR),
-        Criterion("drawing the class asked for", CLASS_ASKED),
+        Criterion("drawing what was asked for", AS_ASKED),
         Criterion(
             "training time", Column("", of_provenance("seconds"), -1, lambda value, _: duration(value)), _as_fast
         ),
