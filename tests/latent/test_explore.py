@@ -15,7 +15,7 @@ from latentbench.artifacts.files import file_sha256, read_json, write_json
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.similarity import peak_signal_to_noise, squared_errors, structural_similarity
-from latentbench.models.autoencoder import Autoencoder
+from latentbench.models.autoencoder import Autoencoder, EncoderDecoder
 from tests.conftest import MODELS
 from tests.evaluation.conftest import forget_classes, run
 from tests.latent.conftest import give_attributes
@@ -128,6 +128,19 @@ def test_a_reference_of_other_data_is_refused(
     result = run("explore", config=results / "config.yaml", data=data, reference=reference, results=results)
     assert result.exit_code == 1
     assert "another preparation" in result.output
+
+
+def test_random_embeddings_of_attributes_are_told_by_the_attributes_seen(
+    make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = give_attributes(make_prepared(num_train=120, num_test=40))
+    low = to_model(torch.from_numpy(np.array(PreparedDataset.open(data).images("test")[2:3])))
+    monkeypatch.setattr(EncoderDecoder, "decode", lambda self, latents, labels: low.expand(len(latents), -1, -1, -1))
+    classifier = {"epochs": 6, "learning_rate": 1e-2}
+    _, facts, _ = explore("vae", data, classifier, model={"condition": ["rare", "low"]})
+    assert [fact["recognised"] for fact in facts["random_embeddings"]] == 8 * [{"low": 1.0}]
+    nearest = [fact["nearest"] for fact in facts["random_embeddings"]]
+    assert facts["embedding_agreement"] == nearest.count("low") / 8
 
 
 def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> None:

@@ -91,7 +91,7 @@ def test_random_embedding_is_named_by_its_nearest_label_and_what_is_seen(make_st
     shown = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(surroundings.random_embeddings(study))}
     assert "near automobile (0.6)\n70 % seen as automobile" in shown
     agreement = surroundings.embedding_agreement(study).replace("\N{NO-BREAK SPACE}", " ")
-    assert agreement == "The classifier sees the class of the nearest label in 70 % of the images of conditional-dcgan."
+    assert agreement == "The classifier sees the nearest label in 70 % of the images of conditional-dcgan."
     change(folder / "conditional-dcgan" / EXPLORATION, embedding_agreement=None)
     assert surroundings.embedding_agreement(open_study(folder)) == ""
 

@@ -77,10 +77,10 @@ class LabelKinds:
 
     def titles(self) -> list[str]:
         """What each kind is called: its class, or the attributes that are there."""
-        return [
-            ", ".join(name for name, is_there in zip(self.names, vector, strict=True) if is_there) or "none"
-            for vector in self.vectors
-        ]
+        return [self.title(vector) for vector in self.vectors]
+
+    def title(self, vector: Sequence[int | bool]) -> str:
+        return ", ".join(name for name, is_there in zip(self.names, vector, strict=True) if is_there) or "none"
 
     def cycle(self, number: int) -> Tensor:
         """Float (number, num_labels): all kinds in turn."""

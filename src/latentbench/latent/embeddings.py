@@ -86,14 +86,11 @@ def anywhere(subject: Subject, embeddings: Embeddings) -> Findings:
         _described(subject, kind, float(row[kind]), shown)
         for kind, row, shown in zip(distances.argmin(dim=1).tolist(), distances, images, strict=True)
     ]
-    # Only where labels are the classes that the classifier knows can the two agree.
     agree = [fact["recognised"].get(fact["nearest"], 0.0) for fact in facts if fact["recognised"]]
-    comparable = bool(agree) and subject.labels_are_classes
-    agreement = sum(agree) / len(agree) if comparable else None
+    agreement = sum(agree) / len(agree) if agree else None
     return Findings({"random_embedding": images}, {"random_embeddings": facts, "embedding_agreement": agreement})
 
 
 def _described(subject: Subject, kind: int, distance: float, images: Images) -> dict[str, Any]:
     """A random embedding: its nearest label, how far that is, and as what its images are recognised."""
-    shares = subject.realism.recognised(images)
-    return {"nearest": subject.shown_titles[kind], "distance": distance, "recognised": shares}
+    return {"nearest": subject.shown_titles[kind], "distance": distance, "recognised": subject.recognised(images)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -74,10 +75,6 @@ class Subject:
     def is_conditional(self) -> bool:
         return bool(self.kinds.names)
 
-    @property
-    def labels_are_classes(self) -> bool:
-        return self.is_conditional and self.kinds.names == self.dataset.manifest.class_names
-
     @cached_property
     def shown_kinds(self) -> list[int]:
         """Which label kinds are shown, in their order: all, or the most frequent."""
@@ -148,6 +145,18 @@ class Subject:
         images = torch.cat([to_uint8(self.objective.sample(code, label)) for code, label in flat])
         decoded: Images = images.unflatten(0, codes.shape[:-1]).cpu().numpy()
         return decoded
+
+    def recognised(self, images: Images) -> dict[str, float]:
+        """By the title of a label, the share of the images that the classifier takes for it; nothing where no
+        classifier knows the labels that the model is asked by."""
+        if self.kinds.names == self.realism.class_names:
+            return self.realism.recognised(images)
+        seen = self.realism.attributes(images)
+        if seen is None or not set(self.kinds.names) <= set(self.realism.attribute_names):
+            return {}
+        asked = seen[..., [self.realism.attribute_names.index(name) for name in self.kinds.names]]
+        titles = Counter(self.kinds.title(vector) for vector in asked.reshape(-1, len(self.kinds.names)).tolist())
+        return {title: count / titles.total() for title, count in titles.items()}
 
     def _batches(self, images: Images, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """As models take them, on the device."""

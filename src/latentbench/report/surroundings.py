@@ -120,7 +120,7 @@ def embedding_agreement(study: Study) -> str:
     """How often the nearest label and the classifier agree, of each conditional model that it can be asked of."""
     present, _ = study.exploring(facts=["embedding_agreement"])
     shares = [f"{100 * _fact(e, 'embedding_agreement'):.0f}{NBSP}% of the images of {e.name}" for e in present]
-    return f"The classifier sees the class of the nearest label in {listed(shares)}." if shares else ""
+    return f"The classifier sees the nearest label in {listed(shares)}." if shares else ""
 
 
 def walks(study: Study) -> Drawing:
