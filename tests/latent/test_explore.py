@@ -16,6 +16,7 @@ from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.similarity import peak_signal_to_noise, squared_errors, structural_similarity
 from latentbench.models.autoencoder import Autoencoder, EncoderDecoder
+from latentbench.models.gan import GAN
 from tests.conftest import MODELS
 from tests.evaluation.conftest import forget_classes, run
 from tests.latent.conftest import give_attributes
@@ -156,6 +157,27 @@ def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> N
         assert found["num_images"] == 80
         assert list(found["seen"]) == ["coin", "low", "rare"]
         assert all(len(shares) == 7 and 0 <= min(shares) <= max(shares) <= 1 for shares in found["seen"].values())
+
+
+def test_samples_are_walked_along_where_images_have_no_codes(
+    make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GAN that draws a low square where its fourth latent is positive."""
+    data = give_attributes(make_prepared(num_train=200, num_test=80))
+    high, low = to_model(torch.from_numpy(np.array(PreparedDataset.open(data).images("test")[:3:2])))
+
+    def decode(self: GAN, latents: Tensor, labels: Tensor) -> Tensor:
+        # With a gradient of zero, for the inversion.
+        return torch.where(latents[:, 3, None, None, None] > 0, low, high) + 0 * latents.sum()
+
+    monkeypatch.setattr(GAN, "decode", decode)
+    arrays, facts, _ = explore("dcgan", data, {"epochs": 6, "learning_rate": 1e-2})
+    [low_direction] = [found for found in facts["directions"] if found["attribute"] == "low"]
+    assert facts["directions_of"] == "samples"
+    assert low_direction["accuracy"] > 0.97
+    assert [low_direction["seen"]["low"][step] for step in (0, -1)] == [0, 1]
+    assert low_direction["seen"]["low"][3] == pytest.approx(0.5, abs=0.15)
+    assert arrays["directions"].shape[1:] == (4, 7, *IMAGE)
 
 
 def test_a_walk_is_told_by_what_the_classifier_sees(

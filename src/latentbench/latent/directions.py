@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.subject import Subject
@@ -21,7 +22,9 @@ STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 NUM_WALKS = 4  # images that a direction is walked from and that are kept
 NUM_JUDGED = 100  # those whose attributes are counted
 MOST_DIRECTIONS = 6
-MOST_PROBED = 5_000  # training images
+MOST_PROBED = 5_000  # training images, or samples
+_UNSEEN = 1_000  # of these samples, those that the probe is tested on
+_PART = 1_000  # samples that are decoded and judged at once
 _FEWEST = 10  # images with and without an attribute, for a probe of it to be worth something
 
 
@@ -41,33 +44,81 @@ class Direction:
 
 @dataclass(frozen=True)
 class Probed:
-    """Codes (number, latent_dim) and attributes (number, attributes) of a split's images."""
+    """Codes (number, latent_dim) and attributes (number, attributes) of their images."""
 
     codes: Array
     attributes: Array
 
+    def of(self, place: int) -> tuple[Array, Array]:
+        return self.codes, self.attributes[:, place]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What probes learn from and are tested on, and codes (number, latent_dim) with labels (number, num_labels) that
+    walks start from: all of real images, or all of samples."""
+
+    of: str
+    names: list[str]
+    train: Probed
+    test: Probed
+    starts: Tensor
+    labels: Tensor
+
 
 def explore_directions(subject: Subject) -> Findings:
-    """Walks from test images along the attributes that codes tell most of; for models that encode."""
-    names = subject.dataset.manifest.attribute_names
-    if not (names and subject.can_encode):
+    """Walks along the attributes that codes tell most of."""
+    material = of_images(subject) if subject.can_encode else of_samples(subject)
+    if material is None:
         return Findings()
-    train, test = (_probed(subject, split) for split in ("train", "test"))
     found = []
     with threadpool_limits(subject.threads):  # more threads add in another order
-        for place, name in enumerate(names):
-            direction = probe(name, (train.codes, train.attributes[:, place]), (test.codes, test.attributes[:, place]))
+        for place, name in enumerate(material.names):
+            direction = probe(name, material.train.of(place), material.test.of(place))
             found += [direction] if direction is not None else []
     found.sort(key=lambda direction: direction.base_rate - direction.accuracy)
     found = found[:MOST_DIRECTIONS]
     if not found:
         return Findings()
-    walked = _walks(subject, found)
+    walked = _walks(subject, material, found)
     facts = [
         {"attribute": one.attribute, "accuracy": one.accuracy, "base_rate": one.base_rate, **_seen(subject, images)}
         for one, images in zip(found, walked, strict=True)
     ]
-    return Findings({"directions": walked[:, :NUM_WALKS]}, {"directions": facts, "direction_steps": list(STEPS)})
+    about = {"directions": facts, "direction_steps": list(STEPS), "directions_of": material.of}
+    return Findings({"directions": walked[:, :NUM_WALKS]}, about)
+
+
+def of_images(subject: Subject) -> Material | None:
+    """Codes of real images and the attributes that these have; None where the dataset has none."""
+    names = subject.dataset.manifest.attribute_names
+    if not names:
+        return None
+    rows = subject.order("test", "walks")[:NUM_JUDGED]
+    labels = subject.labels("test", rows)
+    starts = subject.encode(subject.images("test", rows), labels)
+    train, test = (_probed(subject, split) for split in ("train", "test"))
+    return Material("test images", names, train, test, starts, labels)
+
+
+def of_samples(subject: Subject) -> Material | None:
+    """Random latents and what the classifier sees in their images, for models that cannot encode (Shen et al., 2020,
+    section 3.1); None where no classifier knows attributes."""
+    codes = subject.noise(MOST_PROBED, "probed samples")
+    labels = subject.kinds.cycle(MOST_PROBED).to(subject.device)
+    seen = [
+        subject.realism.attributes(subject.decode(*part))
+        for part in zip(codes.split(_PART), labels.split(_PART), strict=True)
+    ]
+    attributes = [part.astype(np.uint8) for part in seen if part is not None]
+    if not attributes:
+        return None
+    probed = Probed(codes.double().cpu().numpy(), np.concatenate(attributes))
+    train, test = (
+        Probed(probed.codes[part], probed.attributes[part]) for part in (slice(_UNSEEN, None), slice(_UNSEEN))
+    )
+    names = subject.realism.attribute_names
+    return Material("samples", names, train, test, codes[:NUM_JUDGED], labels[:NUM_JUDGED])
 
 
 def probe(attribute: str, train: tuple[Array, Array], test: tuple[Array, Array]) -> Direction | None:
@@ -99,11 +150,9 @@ def _probed(subject: Subject, split: str) -> Probed:
     return Probed(codes, subject.dataset.attributes(split)[rows])
 
 
-def _walks(subject: Subject, directions: list[Direction]) -> Array:
+def _walks(subject: Subject, material: Material, directions: list[Direction]) -> Array:
     """uint8 (directions, images, steps, height, width, channel)."""
-    rows = subject.order("test", "walks")[:NUM_JUDGED]
-    labels = subject.labels("test", rows)
-    codes = subject.encode(subject.images("test", rows), labels)
+    codes, labels = material.starts, material.labels
     steps = torch.from_numpy(np.stack([direction.step for direction in directions])).to(codes)
     amounts = torch.tensor(STEPS, device=codes.device)
     walked = codes[None, :, None] + amounts[:, None] * steps[:, None, None]

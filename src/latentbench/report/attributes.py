@@ -43,6 +43,16 @@ _ASKED = (
 )
 
 
+def walked(study: Study) -> str:
+    """What is walked from, as the first words of a caption."""
+    present, _ = study.exploring("directions", facts=["directions"])
+    of = {(e.exploration or {}).get("directions_of", "test images") for e in present}
+    if "samples" not in of:
+        return "Test images"
+    told = "samples of models that cannot encode, where the classifier says which attributes they have"
+    return f"Test images, and {told}," if len(of) > 1 else f"{told[0].upper()}{told[1:]},"
+
+
 def walk_curves(study: Study) -> Drawing:
     """How often each attribute is seen along its own direction, a panel per model."""
     present, notes = study.exploring("directions", facts=["directions"])

@@ -124,7 +124,7 @@ def embedding_agreement(study: Study) -> str:
 
 
 def walks(study: Study) -> Drawing:
-    """Test images moved along the directions in which attributes change, a row per attribute."""
+    """Images moved along the directions in which attributes change, a row per attribute."""
 
     def panel(experiment: Experiment, across: int) -> Panel:
         described = _fact(experiment, "directions")[:_MOST_DIRECTIONS]
@@ -135,7 +135,7 @@ def walks(study: Study) -> Drawing:
         images = walked.reshape(-1, *walked.shape[2:])
         return _panel(experiment, images, rows=rows, columns=[step.replace("+0", "0") for step in steps])
 
-    what = "Test images walked along directions of attributes, by"
+    what = "Images walked along directions of attributes, by"
     return _drawn(study, (["directions"], ["directions", "direction_steps"]), panel, what, most_across=2)
 
 
