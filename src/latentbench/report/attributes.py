@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator
 
 from latentbench.report.classes import ACCURACY_SPREAD, accuracy_table
 from latentbench.report.lines import NAMES_SIZE, label_ends, name_panel, panels_of_curves
@@ -109,7 +108,8 @@ def _walk_panel(axes: Axes, experiment: Experiment) -> None:
         axes.plot(steps, shares, color=colour_of(experiment.index), linestyle=dashes, clip_on=False)
         ends.append((direction["attribute"].replace("_", " "), MUTED, steps[-1], shares[-1]))
     name_panel(axes, experiment.name, colour_of(experiment.index), against="steps (σ)")
-    axes.xaxis.set_major_locator(FixedLocator([steps[0], 0, steps[-1]]))
+    shown = [steps[0], 0, steps[-1]]
+    axes.set_xticks(shown, [f"{step:g}".replace("-", "\N{MINUS SIGN}") for step in shown])
     axes.set_xlim(steps[0], steps[-1])
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])

@@ -20,6 +20,7 @@ _MOST_KINDS = 13
 _LABELS = {1: 13, 2: 10}
 _MOST_EMBEDDINGS = {1: 6, 2: 4}
 _MOST_DIRECTIONS = 4
+_MOST_LARGE_WALKS = 8  # of all models; more are drawn smaller, two models beside one another
 
 
 def truncated(study: Study) -> Drawing:
@@ -125,18 +126,21 @@ def embedding_agreement(study: Study) -> str:
 
 def walks(study: Study) -> Drawing:
     """Images moved along the directions in which attributes change, a row per attribute."""
+    arrays, facts = ["directions"], ["directions", "direction_steps"]
+    walked_by, _ = study.exploring(*arrays, facts=facts)
 
-    def panel(experiment: Experiment, across: int) -> Panel:
+    def panel(experiment: Experiment, _across: int) -> Panel:
         described = _fact(experiment, "directions")[:_MOST_DIRECTIONS]
         # Of one model alone there is room for two images.
-        walked = experiment.explored["directions"][: len(described), : 2 if across == 1 else 1]
+        walked = experiment.explored["directions"][: len(described), : 2 if len(walked_by) == 1 else 1]
         rows = [text for each in described for text in [_direction(each), ""][: walked.shape[1]]]
         steps = [f"{step:+g}{NBSP}σ".replace("-", "\N{MINUS SIGN}") for step in _fact(experiment, "direction_steps")]
         images = walked.reshape(-1, *walked.shape[2:])
         return _panel(experiment, images, rows=rows, columns=[step.replace("+0", "0") for step in steps])
 
     what = "Images walked along directions of attributes, by"
-    return _drawn(study, (["directions"], ["directions", "direction_steps"]), panel, what, most_across=2)
+    rows = sum(len(_fact(experiment, "directions")[:_MOST_DIRECTIONS]) for experiment in walked_by)
+    return _drawn(study, (arrays, facts), panel, what, most_across=1 if rows <= _MOST_LARGE_WALKS else 2)
 
 
 def _drawn(
