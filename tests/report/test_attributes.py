@@ -36,7 +36,7 @@ def test_attributes_asked_for_are_a_table(make_study):
         "| Wearing Hat | – | 10.0 ± 1.0 | 90.0 |",
         "| *not* Wearing Hat | **100.0** ± 1.0 | 98.0 ± 1.0 | 95.0 |",
     ]
-    assert "above which no share means anything" in caption
+    assert "of real test images that it is right on" in caption
 
 
 def test_the_summary_says_how_attributes_are_counted(make_study):
@@ -77,3 +77,13 @@ def test_the_caption_says_what_is_walked_from(make_study):
     assert attributes.walked(open_study(folder)).startswith("Test images, and samples of models that cannot encode,")
     change(folder / "conditional-vae" / EXPLORATION, directions_of="samples")
     assert attributes.walked(open_study(folder)).startswith("Samples of models that cannot encode,")
+
+
+def test_the_end_says_how_far_walks_lead(make_study):
+    folder = make_study({"vae": (25.0, 0.2), "conditional-vae": (18.0, 0.2)})
+    seen = {"Smiling": [0.1, 0.4, 0.5], "Wearing_Hat": [0.5, 0.5, 0.25]}
+    directions = [{"attribute": name, "accuracy": 0.9, "base_rate": 0.6, "seen": seen} for name in reversed(seen)]
+    change(folder / "vae" / EXPLORATION, directions=directions)
+    points = conclusions.in_short(open_study(folder))
+    start = "a walk along an attribute changes the share of images in which it is seen: "
+    assert f"{start}Wearing Hat {MINUS}25 (vae); Smiling +80 (conditional-vae) to +40 (vae); Eyeglasses" in points

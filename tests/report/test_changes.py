@@ -229,11 +229,11 @@ def test_the_end_tells_what_lies_in_the_latent_spaces(make_study):
             arrays[f"interpolation_{kind}_distance"][:, 2] = times * farthest
         write_arrays(folder / name / EXPLORED, arrays)
     change(folder / "vae" / EXPLORATION, active_units=24)
-    assert "linear paths 1.25 (vae) to 3.00 (dcgan); spherical paths 2.50 (vae) to 6.00 (dcgan)." in points(folder)[-2]
-    assert points(folder)[-1] == f"Dimensions of the codes that are in use: 75{NBSP}% (vae)."
+    assert "linear paths 1.25 (vae) to 3.00 (dcgan); spherical paths 2.50 (vae) to 6.00 (dcgan)." in points(folder)[-3]
+    assert points(folder)[-2] == f"Dimensions of the codes that are in use: 75{NBSP}% (vae)."
     for name in ("dcgan", "wgan-gp"):
         (folder / name / EXPLORED).write_bytes((folder / "vae" / EXPLORED).read_bytes())
-    assert "linear paths 1.25 (all);" in points(folder)[-2]
+    assert "linear paths 1.25 (all);" in points(folder)[-3]
     for path in folder.glob(f"*/{EXPLORED}"):
         path.unlink()
     assert not any("paths" in point or "code" in point for point in points(folder))

@@ -11,10 +11,10 @@ from latentbench.report.classes import ACCURACY_SPREAD, accuracy_table
 from latentbench.report.lines import NAMES_SIZE, label_ends, name_panel, panels_of_curves
 from latentbench.report.mosaics import names
 from latentbench.report.quantities import literal
-from latentbench.report.results import Experiment, Study
+from latentbench.report.results import Experiment, Score, Study
 from latentbench.report.show import Drawing, Table
 from latentbench.report.style import DASHES, MUTED, colour_of, house_style
-from latentbench.report.tables import ABSENT, pipe_table
+from latentbench.report.tables import ABSENT, Column, pipe_table
 
 _MOST_LINES = 6
 
@@ -37,8 +37,8 @@ def asked_tables(study: Study) -> list[tuple[str, Table, str]]:
 
 _ASKED = (
     "The share of samples (%){} in which the classifier sees an attribute that was asked for, and of samples that were "
-    "asked to be without, in which it does not; beside them the share of real test images that it is right on, above "
-    "which no share means anything. "
+    "asked to be without, in which it does not; beside them the share of real test images that it is right on. A model "
+    "above that draws attributes more plainly than pictures show them. "
 )
 
 
@@ -76,7 +76,10 @@ def rescored(study: Study) -> Table:
     lines = []
     before = ""
     for experiment, direction in directions:
-        changes = [_change(direction, attribute) for attribute in attributes]
+        changes = [
+            _in_points(_change(direction, attribute)) if attribute in direction["seen"] else ABSENT
+            for attribute in attributes
+        ]
         # Its own stands out from those that it should leave alone.
         cells = [
             f"**{cell}**" if attribute == direction["attribute"] else cell
@@ -88,6 +91,20 @@ def rescored(study: Study) -> Table:
     return Table(pipe_table(["Model", "Direction", *map(_written, attributes)], lines, texts=2), notes)
 
 
+def walk_columns(experiments: Sequence[Experiment]) -> list[Column]:
+    """By attribute, by how much the share of images with it changes along its direction."""
+
+    def column(attribute: str) -> Column:
+        def change(experiment: Experiment) -> Score | None:
+            along = [direction for direction in _measured(experiment) if direction["attribute"] == attribute]
+            return Score(_change(along[0], attribute)) if along else None
+
+        return Column(_written(attribute), change, 1, lambda value, _: _in_points(value))
+
+    attributes = dict.fromkeys(direction["attribute"] for e in experiments for direction in _measured(e))
+    return [column(attribute) for attribute in attributes]
+
+
 def _asked(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
     """What metrics.json says of each attribute, asked for and not."""
     rows = (experiment.metrics or {}).get("attributes") or []
@@ -95,9 +112,9 @@ def _asked(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
 
 
 def _measured(experiment: Experiment) -> Sequence[Direction]:
-    """The directions whose walks a classifier has seen."""
-    directions = (experiment.exploration or {}).get("directions") or []
-    return [direction for direction in directions if direction.get("seen")][:_MOST_LINES]
+    """The directions whose walks are there and a classifier has seen."""
+    directions = (experiment.exploration or {}).get("directions") if "directions" in experiment.explored else None
+    return [direction for direction in directions or [] if direction.get("seen")][:_MOST_LINES]
 
 
 def _walk_panel(axes: Axes, experiment: Experiment) -> None:
@@ -116,12 +133,14 @@ def _walk_panel(axes: Axes, experiment: Experiment) -> None:
     label_ends(axes, ends, size=NAMES_SIZE)
 
 
-def _change(direction: Direction, attribute: str) -> str:
-    """In percentage points, from the first step to the last."""
-    shares = direction["seen"].get(attribute)
-    if shares is None:
-        return ABSENT
-    return f"{100 * (shares[-1] - shares[0]):+.0f}".replace("-", "\N{MINUS SIGN}")
+def _change(direction: Direction, attribute: str) -> float:
+    """Of the share of images in which it is seen, from the first step to the last."""
+    shares = direction["seen"][attribute]
+    return float(shares[-1] - shares[0])
+
+
+def _in_points(change: float) -> str:
+    return f"{100 * change:+.0f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _written(attribute: str) -> str:

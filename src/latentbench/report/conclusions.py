@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from latentbench.config.models import has_prior
+from latentbench.report.attributes import walk_columns
 from latentbench.report.changes import Change, changes_of, distances, objective_of, reconstructions
 from latentbench.report.classes import classifier_accuracy, rows_of
 from latentbench.report.codes import IN_USE
@@ -13,6 +14,8 @@ from latentbench.report.quantities import listed, literal, percent
 from latentbench.report.ranking import Ranked, gap, level, primary, rank, sources_of_spread, tied
 from latentbench.report.results import Contender, Study
 from latentbench.report.tables import AS_ASKED, SQUARED_ERROR, plain
+
+_MOST_WALKS = 3  # attributes
 
 
 def in_short(study: Study) -> str:
@@ -39,6 +42,7 @@ def _points(study: Study, contenders: Sequence[Contender]) -> list[str]:
         *_discriminators(contenders),
         *_paths(contenders),
         *_units(contenders),
+        *_walks(contenders),
         *_luck(changes),
         *_effects(changes),
     ]
@@ -104,6 +108,18 @@ def _units(contenders: Sequence[Contender]) -> list[str]:
     """Of models with an encoder."""
     ranking = rank(IN_USE, contenders)
     return [f"Dimensions of the codes that are in use: {_first_to_last(ranking[::-1])}."] if ranking else []
+
+
+def _walks(contenders: Sequence[Contender]) -> list[str]:
+    """Where the data have attributes."""
+    columns = walk_columns([member for contender in contenders for member in contender.members])
+    ends = [f"{column.title} {_first_to_last(rank(column, contenders))}" for column in columns[:_MOST_WALKS]]
+    if not ends:
+        return []
+    return [
+        "By how many percentage points a walk along an attribute changes the share of images in which it is seen: "
+        f"{'; '.join(ends)}."
+    ]
 
 
 def _first_to_last(order: Sequence[Ranked]) -> str:
