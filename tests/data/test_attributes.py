@@ -45,6 +45,8 @@ TEXTS = {
     "a byte order mark and Windows' lines": "\N{ZERO WIDTH NO-BREAK SPACE}picture,Smiling,Hat\r\n"
     + "".join(f"{n}.png,{s},{1 - s}\r\n" for n, s in enumerate(SMILING)),
     "CelebA's list": "6\nSmiling Hat\n" + "".join(f"{n}.png {s:2d} {1 - s:2d}\n" for n, s in enumerate(SMILING)),
+    "semicolons": "picture;Smiling;Hat\n" + "".join(f"{n}.png;{s};{1 - s}\n" for n, s in enumerate(SMILING)),
+    "tabs": "picture\tSmiling\tHat\n" + "".join(f"{n}.png\t{s}\t{1 - s}\n" for n, s in enumerate(SMILING)),
     "rows of pictures elsewhere": "picture,Smiling,Hat\nelsewhere.png,1,1\n"
     + "".join(f"{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)),
     "paths": "picture,Smiling,Hat\n"
@@ -113,7 +115,7 @@ BAD = {
         "0.png,1,0\n", "0.png,yes,0\n"
     ),
     "has 2 as Smiling of 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,2,0\n"),
-    "names no attributes": "",
+    "names no attributes": "6\n",
     "has a column called 'Smiling' that is empty or there twice": TEXTS["file names"].replace("Hat", "Smiling"),
 }
 

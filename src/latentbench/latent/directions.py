@@ -104,21 +104,17 @@ def of_images(subject: Subject) -> Material | None:
 def of_samples(subject: Subject) -> Material | None:
     """Random latents and what the classifier sees in their images, for models that cannot encode (Shen et al., 2020,
     section 3.1); None where no classifier knows attributes."""
-    codes = subject.noise(MOST_PROBED, "probed samples")
-    labels = subject.kinds.cycle(MOST_PROBED).to(subject.device)
-    seen = [
-        subject.realism.attributes(subject.decode(*part))
-        for part in zip(codes.split(_PART), labels.split(_PART), strict=True)
-    ]
-    attributes = [part.astype(np.uint8) for part in seen if part is not None]
-    if not attributes:
-        return None
-    probed = Probed(codes.double().cpu().numpy(), np.concatenate(attributes))
-    train, test = (
-        Probed(probed.codes[part], probed.attributes[part]) for part in (slice(_UNSEEN, None), slice(_UNSEEN))
-    )
     names = subject.realism.attribute_names
-    return Material("samples", names, train, test, codes[:NUM_JUDGED], labels[:NUM_JUDGED])
+    if not names:
+        return None
+    latents = subject.noise(MOST_PROBED, "probed samples")
+    labels = subject.kinds.cycle(MOST_PROBED).to(subject.device)
+    parts = zip(latents.split(_PART), labels.split(_PART), strict=True)
+    seen = [subject.realism.attributes(subject.decode(*part)) for part in parts]
+    attributes = np.concatenate(seen).astype(np.uint8)
+    codes = latents.double().cpu().numpy()
+    train, test = (Probed(codes[part], attributes[part]) for part in (slice(_UNSEEN, None), slice(_UNSEEN)))
+    return Material("samples", names, train, test, latents[:NUM_JUDGED], labels[:NUM_JUDGED])
 
 
 def probe(attribute: str, train: tuple[Array, Array], test: tuple[Array, Array]) -> Direction | None:
@@ -162,8 +158,7 @@ def _walks(subject: Subject, material: Material, directions: list[Direction]) ->
 def _seen(subject: Subject, walked: Array) -> dict[str, Any]:
     """By attribute the share of images (images, steps, height, width, channel) in which it is seen at each step;
     nothing where no classifier knows attributes."""
-    seen = subject.realism.attributes(walked)
-    if seen is None:
+    if not subject.realism.attribute_names:
         return {}
-    shares = seen.mean(axis=0).T.tolist()
+    shares = subject.realism.attributes(walked).mean(axis=0).T.tolist()
     return {"num_images": len(walked), "seen": dict(zip(subject.realism.attribute_names, shares, strict=True))}

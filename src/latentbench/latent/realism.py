@@ -78,10 +78,9 @@ class Realism:
         probabilities: Array = torch.cat(batches).cpu().numpy()
         return probabilities.reshape(*images.shape[:-3], -1)
 
-    def attributes(self, images: Images) -> Array | None:
-        """Bool (..., attributes), which of `attribute_names` are seen; None where no classifier knows attributes."""
-        if self.classifier is None or not self.attribute_names:
-            return None
+    def attributes(self, images: Images) -> Array:
+        """Bool (..., attributes), which of `attribute_names` are seen; only where a classifier knows some."""
+        assert self.classifier is not None
         batches = [self.classifier.attributes(self.classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)]
         seen: Array = torch.cat(batches).cpu().numpy()
         return seen.reshape(*images.shape[:-3], -1)

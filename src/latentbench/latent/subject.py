@@ -151,10 +151,10 @@ class Subject:
         classifier knows the labels that the model is asked by."""
         if self.kinds.names == self.realism.class_names:
             return self.realism.recognised(images)
-        seen = self.realism.attributes(images)
-        if seen is None or not set(self.kinds.names) <= set(self.realism.attribute_names):
+        known = self.realism.attribute_names
+        if not set(self.kinds.names) <= set(known):
             return {}
-        asked = seen[..., [self.realism.attribute_names.index(name) for name in self.kinds.names]]
+        asked = self.realism.attributes(images)[..., [known.index(name) for name in self.kinds.names]]
         titles = Counter(self.kinds.title(vector) for vector in asked.reshape(-1, len(self.kinds.names)).tolist())
         return {title: count / titles.total() for title, count in titles.items()}
 

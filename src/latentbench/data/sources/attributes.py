@@ -16,6 +16,8 @@ from latentbench.artifacts.progress import say
 from latentbench.data.archives import parts_of
 from latentbench.errors import DataError
 
+_SEPARATORS = ",;\t"  # of cells: spreadsheets write commas or semicolons, by their language
+
 Columns = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -82,11 +84,12 @@ def _cells(lines: list[str]) -> tuple[list[str], list[list[str]]]:
     """The names of the columns, and the rows with what each is of in front."""
     if not lines:
         return [], []
-    if "," in lines[0]:
-        header, *rows = ([cell.strip() for cell in row] for row in csv.reader(lines))
+    separator = next((sign for sign in _SEPARATORS if sign in lines[0]), None)
+    if separator is not None:
+        header, *rows = ([cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator))
         return header[1:], [["/".join(parts_of(picture.replace("\\", "/"))), *values] for picture, *values in rows]
     if lines[0].strip().isdecimal():
-        return lines[1].split(), [line.split() for line in lines[2:]]
+        return " ".join(lines[1:2]).split(), [line.split() for line in lines[2:]]
     return [], [line.split() for line in lines]
 
 
