@@ -6,7 +6,8 @@ its own defaults. Both have the statistics of the real images at hand: computed 
 
 The network is torchvision's Inception-v3 with random weights, scripted and called as clean-fid's is, so that no
 download is needed: the same layers and the same work, but features and distances that mean nothing. The real images'
-statistics are for the same reason those of random features. Each turn is a process of its own, on the CPU.
+statistics are for the same reason those of random features. Each turn is a process of its own, on a GPU where there is
+one, or on the CPU; the first batch through the network is on no side's account, since a GPU compiles kernels for it.
 
 A second line is of memory alone: the same for 50,000 samples, of which only each fiftieth batch goes through Inception
 and the others through a projection of their pixels, since the network's own memory does not grow with their number.
@@ -59,8 +60,9 @@ def compare(root: Path, arguments: argparse.Namespace) -> None:
         sorted(side, key=lambda turn: turn["seconds"])[len(pairs) // 2] for side in zip(*pairs, strict=True)
     )
     ratios = [their["seconds"] / our["seconds"] for our, their in pairs]
+    place = "GPU" if device().type == "cuda" else f"{arguments.threads} threads"
     print(
-        f"fid       {arguments.samples:,} samples at {SIZE}×{SIZE}, {arguments.threads} threads: "
+        f"fid       {arguments.samples:,} samples at {SIZE}×{SIZE}, {place}: "
         f"latentbench {described(ours)}; clean-fid on PNGs {described(theirs)}; "
         f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
         f"results apart by {abs(ours['fid'] / theirs['fid'] - 1):.1e}"
@@ -110,23 +112,27 @@ def many_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
         protocol = "Inception for each fiftieth batch, a projection of the pixels for the others"
         dim = DIM
         network = load_inception(arguments.root)
-        weights = torch.randn(SIZE * SIZE * 3, DIM, generator=torch.Generator().manual_seed(0)) / 10_000
+        weights = torch.randn(SIZE * SIZE * 3, DIM, generator=torch.Generator().manual_seed(0)).to(device()) / 10_000
         calls = 0
 
         def __call__(self, images: torch.Tensor) -> torch.Tensor:
             self.calls += 1
             if self.calls % 50 == 0:
                 return self.network(images)
-            return images.flatten(1).float() @ self.weights
+            return images.to(device()).flatten(1).float() @ self.weights
 
     return measured(SeldomInception(), arguments, place)
 
 
 def load_inception(root: Path) -> Any:
+    import torch
+
     from latentbench.artifacts.files import file_sha256
     from latentbench.evaluation.inception import InceptionExtractor
 
-    return InceptionExtractor(root / NETWORK, sha256=file_sha256(root / NETWORK), device=cpu())
+    extractor = InceptionExtractor(root / NETWORK, sha256=file_sha256(root / NETWORK), device=device())
+    extractor(torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8))
+    return extractor
 
 
 def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
@@ -145,11 +151,11 @@ def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict
         reference=make_manifest(),
         extractors={"inception": extractor},
         cache=FeatureCache(place / "features"),
-        device=cpu(),
+        device=device(),
     )
     write_checkpoint(config, place)
     trained = samples.load(1)
-    real = Statistics.load(arguments.root / "real.safetensors", device=cpu())
+    real = Statistics.load(arguments.root / "real.safetensors", device=device())
     start = time.perf_counter()
     drawn = samples.draw(trained, 1, 0)
     middle = time.perf_counter()
@@ -167,7 +173,9 @@ def their_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
     torch.set_num_threads(arguments.threads)  # of our other settings, none: they are not what a user has
     config = make_experiment(arguments)
     write_checkpoint(config, place)
-    network = InceptionV3W(str(arguments.root), download=False)
+    network = InceptionV3W(str(arguments.root), download=False).to(device())
+    with torch.inference_mode():
+        network(torch.zeros(2, 3, 299, 299, device=device()))
     real = [torch.load(arguments.root / f"{part}.pt").numpy() for part in ("mean", "covariance")]
     # What it would read from its own folder of statistics, within the installed package.
     cleanfid.fid.get_reference_statistics = lambda *_, **__: real
@@ -188,7 +196,7 @@ def their_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
         custom_feat_extractor=network,
         dataset_name="real",
         dataset_split="custom",
-        device=cpu(),
+        device=device(),
         verbose=False,
     )
     whole = time.perf_counter() - middle
@@ -199,10 +207,10 @@ def their_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
 TURNS = {"ours": our_turn, "theirs": their_turn, "many": many_turn}
 
 
-def cpu() -> Any:
+def device() -> Any:
     import torch
 
-    return torch.device("cpu")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def make_network(path: Path) -> None:
@@ -250,7 +258,7 @@ def make_real_statistics(root: Path) -> None:
 def make_experiment(arguments: argparse.Namespace) -> Any:
     from latentbench.config.load import parse_params
 
-    compute = {"device": "cpu", "threads": arguments.threads}
+    compute = {"device": device().type, "threads": arguments.threads}
     experiment = {
         "study": "bench",
         "dataset": "pictures",
@@ -309,7 +317,7 @@ def write_pictures(config: Any, place: Path) -> None:
     from latentbench.models.objective import draw_latents
     from latentbench.rng import torch_generator
 
-    trained = load_checkpoint(config, place, 1, device=cpu())
+    trained = load_checkpoint(config, place, 1, device=device())
     number = config.evaluation.num_samples
     generator = torch_generator(config.seed, "evaluation", 0)
     latents = draw_latents(number, trained.objective.latent_dim, generator)
@@ -318,7 +326,7 @@ def write_pictures(config: Any, place: Path) -> None:
     folder.mkdir()
     count = 0
     for latent, label in zip(latents.split(BATCH), labels.split(BATCH), strict=True):
-        for image in to_uint8(trained.objective.sample(latent, label)).numpy():
+        for image in to_uint8(trained.objective.sample(latent.to(device()), label.to(device()))).cpu().numpy():
             Image.fromarray(image).save(folder / f"{count:06d}.png")
             count += 1
 
