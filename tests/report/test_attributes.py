@@ -72,11 +72,13 @@ def test_walks_that_no_classifier_has_seen_are_no_table(make_study):
 
 def test_the_caption_says_what_is_walked_from(make_study):
     folder = make_study({"vae": (25.0, 0.2), "conditional-vae": (18.0, 0.2)})
-    assert attributes.walked(open_study(folder)) == "Test images"
+    assert attributes.walk_origins(open_study(folder)) == "Test images"
     change(folder / "vae" / EXPLORATION, directions_of="samples")
-    assert attributes.walked(open_study(folder)).startswith("Test images, and samples of models that cannot encode,")
+    assert attributes.walk_origins(open_study(folder)).startswith(
+        "Test images, and samples of models that cannot encode,"
+    )
     change(folder / "conditional-vae" / EXPLORATION, directions_of="samples")
-    assert attributes.walked(open_study(folder)).startswith("Samples of models that cannot encode,")
+    assert attributes.walk_origins(open_study(folder)).startswith("Samples of models that cannot encode,")
 
 
 def test_the_end_says_how_far_walks_lead(make_study):

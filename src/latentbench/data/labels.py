@@ -80,6 +80,7 @@ class LabelKinds:
         return [self.title(vector) for vector in self.vectors]
 
     def title(self, vector: Sequence[int | bool]) -> str:
+        """The same of one label vector, of the data or not."""
         return ", ".join(name for name, is_there in zip(self.names, vector, strict=True) if is_there) or "none"
 
     def cycle(self, number: int) -> Tensor:

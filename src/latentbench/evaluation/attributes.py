@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 from latentbench.data.labels import Condition
-from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import FeatureExtractor
+from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.recognition import Recognition
 from latentbench.evaluation.samples import Drawn
@@ -26,18 +26,14 @@ class AttributeRecogniser:
 
     @classmethod
     def among(
-        cls,
-        extractors: Mapping[str, FeatureExtractor],
-        reference: ReferenceManifest,
-        dataset: PreparedDataset,
-        condition: Condition,
+        cls, extractors: Mapping[str, FeatureExtractor], reference: ReferenceManifest, condition: Condition
     ) -> Self | None:
         """None where samples are not asked for by attributes, or no extractor knows them."""
         classifier = extractors.get("classifier")
         if condition is None or isinstance(condition, str) or not isinstance(classifier, ClassifierExtractor):
             return None
         known = reference.extractors["classifier"].attribute_accuracy
-        return cls(classifier, known, condition) if list(known) == dataset.manifest.attribute_names else None
+        return cls(classifier, known, condition) if set(condition) <= set(known) else None
 
     def recognise(self, drawn: Drawn) -> list[Recognition]:
         """By attribute that is asked for, in the order of the condition."""
@@ -45,14 +41,15 @@ class AttributeRecogniser:
         there = drawn.labels.cpu() > 0
         return [Recognition.of(*columns) for columns in zip(seen.unbind(1), there.unbind(1), strict=True)]
 
-    def rows(self, seeds: Sequence[Sequence[Recognition]]) -> list[dict[str, Any]]:
+    def findings(self, seeds: Sequence[Sequence[Recognition]]) -> Findings:
         """Two rows per attribute: of samples that were to have it, and of those that were not, the share that does as
         was asked, with its spread over sampling seeds and the share of test images that the classifier is right on."""
-        return [
+        rows = [
             {"name": name, "asked": side == "present"} | _over_seeds(found, side) | {"real": getattr(known, side)}
             for (name, known), found in zip(self.known.items(), zip(*seeds, strict=True), strict=True)
             for side in ("present", "absent")
         ]
+        return Findings(facts={"attributes": rows})
 
 
 def _over_seeds(found: Sequence[Recognition], side: str) -> dict[str, float | None]:

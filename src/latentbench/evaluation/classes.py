@@ -51,7 +51,7 @@ class Recogniser:
     ) -> Self | None:
         """None where no extractor knows classes."""
         classifier = extractors.get("classifier")
-        if not isinstance(classifier, ClassifierExtractor) or reference.extractors["classifier"].task != "labels":
+        if not isinstance(classifier, ClassifierExtractor) or not reference.extractors["classifier"].knows_classes:
             return None
         return cls(classifier, asks=asks)
 

@@ -47,7 +47,7 @@ class Classifier(nn.Module):
         self.settings = {
             "image_size": image_size, "channels": channels, "width": width, "num_outputs": num_outputs,
         }  # fmt: skip
-        if num_attributes:
+        if num_attributes:  # without any a file is what it always was
             self.settings["num_attributes"] = num_attributes
 
     def initialise(self, generator: torch.Generator) -> Self:

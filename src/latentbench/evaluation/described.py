@@ -8,7 +8,7 @@ from typing import Any
 from latentbench.evaluation.attributes import AttributeRecogniser
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
-from latentbench.evaluation.recognition import balanced
+from latentbench.evaluation.recognition import mean_balanced
 
 
 def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool) -> list[str]:
@@ -46,9 +46,9 @@ def description(
         )
         floor |= {key: value for key, value in described.floor.items() if key != "num_images"}
         halves |= described.halves
-        if described.task == "labels" and described.accuracy is not None:
+        if described.knows_classes and described.accuracy is not None:
             floor[LABEL_ACCURACY] = described.accuracy
     if attributes is not None:
-        floor[LABEL_ACCURACY] = balanced(attributes.known.values())
+        floor[LABEL_ACCURACY] = mean_balanced(attributes.known.values())
     num_unseen = next(int(described.floor["num_images"]) for described in reference.extractors.values())
     return {"protocols": protocols, "floor": floor, "num_unseen": num_unseen, "halves": halves}

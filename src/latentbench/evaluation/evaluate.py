@@ -40,7 +40,7 @@ from latentbench.evaluation.features import prepare_measurement
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
 from latentbench.evaluation.memory import Memory
-from latentbench.evaluation.recognition import Recognition, balanced
+from latentbench.evaluation.recognition import Recognition, mean_balanced
 from latentbench.evaluation.sample_size import FEWEST_SAMPLES
 from latentbench.evaluation.samples import Drawn, Samples
 from latentbench.evaluation.scores import Scorer
@@ -131,7 +131,7 @@ class _Evaluator:
         self.has_prior = config.model.has_prior
         condition = config.model.condition
         self.recogniser = Recogniser.among(self.extractors, self.reference, asks=condition == "class")
-        self.attributes = AttributeRecogniser.among(self.extractors, self.reference, self.dataset, condition)
+        self.attribute_recogniser = AttributeRecogniser.among(self.extractors, self.reference, condition)
         self.distances: dict[str, Distances] = {}
         self.memories: dict[str, Memory] = {}
         for name, described in self.reference.extractors.items():
@@ -151,20 +151,20 @@ class _Evaluator:
         trained = self.samples.load(epoch)
         scores: dict[str, list[float]] = defaultdict(list)
         seeds: list[Sorted] = []
-        attributes: list[list[Recognition]] = []
+        recognitions: list[list[Recognition]] = []
         for seed_index in range(self.settings.num_seeds):
             drawn = self.samples.draw(trained, epoch, seed_index)
             if seed_index == 0:
                 first = drawn
             seeds += [self.recogniser.sorted(drawn)] if self.recogniser else []
-            attributes += [self.attributes.recognise(drawn)] if self.attributes else []
+            recognitions += [self.attribute_recogniser.recognise(drawn)] if self.attribute_recogniser else []
             for name, values in self._scores(drawn, seed_index).items():
                 scores[name] += values
         if accuracies := [accuracy for one in seeds if (accuracy := one.accuracy()) is not None]:
             scores[LABEL_ACCURACY] = accuracies
-        if attributes:
-            scores[LABEL_ACCURACY] = [balanced(recognised) for recognised in attributes]
-        self.last = Sampled(self.samples, trained, epoch, first, seeds, attributes)
+        if recognitions:
+            scores[LABEL_ACCURACY] = [mean_balanced(of_seed) for of_seed in recognitions]
+        self.last = Sampled(self.samples, trained, epoch, first, seeds, recognitions)
         row: Row = {
             "epoch": epoch,
             "num_samples": self.settings.num_samples,
@@ -194,7 +194,7 @@ class _Evaluator:
             [
                 beside_training_images(last, self.memories, data, reference),
                 class_by_class(last, self.recogniser, data, reference),
-                Findings(facts={"attributes": self.attributes.rows(last.attributes)} if self.attributes else {}),
+                self.attribute_recogniser.findings(last.recognitions) if self.attribute_recogniser else Findings(),
                 Scorer(self.config, last.trained.objective, data, self.recogniser, device=self.device).findings(),
             ]
         )
@@ -214,7 +214,7 @@ class _Evaluator:
         return warnings(self.reference, num_samples=self.settings.num_samples, has_prior=self.has_prior)
 
     def description(self) -> dict[str, Any]:
-        return description(self.reference, self.distances, self.attributes)
+        return description(self.reference, self.distances, self.attribute_recogniser)
 
 
 def mean_and_std(metric: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> Mapping[str, float | None]:

@@ -39,7 +39,7 @@ class Sampled:
     epoch: int
     first: Drawn
     seeds: Sequence[Sorted]
-    attributes: Sequence[Sequence[Recognition]]
+    recognitions: Sequence[Sequence[Recognition]]
 
     def images(self, indices: Tensor) -> Images:
         """uint8 (number, height, width, channel), decoded once more: only features are kept of all samples."""

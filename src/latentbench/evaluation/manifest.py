@@ -54,6 +54,10 @@ class ExtractorManifest(BaseModel):
     accuracy: float | None = None
     attribute_accuracy: dict[str, Recognition] = {}
 
+    @property
+    def knows_classes(self) -> bool:
+        return self.task == "labels"
+
 
 class ReferenceManifest(BaseModel):
     """`num_images` training images gave the features and their statistics."""

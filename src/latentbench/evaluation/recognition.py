@@ -33,8 +33,8 @@ class Recognition(BaseModel):
         return statistics.mean(share for share in (self.present, self.absent) if share is not None)
 
 
-def balanced(recognitions: Iterable[Recognition]) -> float:
-    """The mean over attributes."""
+def mean_balanced(recognitions: Iterable[Recognition]) -> float:
+    """Over attributes."""
     return statistics.mean(each.balanced for each in recognitions)
 
 

@@ -39,7 +39,7 @@ from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, 
 from latentbench.evaluation.memory import Memory
 from latentbench.evaluation.nearest import Rows
 from latentbench.evaluation.pretext import accuracy, choose_task, train_classifier
-from latentbench.evaluation.recognition import balanced
+from latentbench.evaluation.recognition import mean_balanced
 from latentbench.evaluation.statistics import Moments, feature_statistics
 from latentbench.rng import numpy_generator
 
@@ -123,7 +123,7 @@ class _Builder:
         say(f"{self.name}: the classifier gets {share:.1%} of the test images' {task.name} right.")
         also = ""
         if by_attribute:
-            mean = balanced(by_attribute.values())
+            mean = mean_balanced(by_attribute.values())
             say(f"{self.name}: the classifier gets {mean:.1%} of its attributes right, with and without counting half.")
             also = f" and to see {len(by_attribute)} attributes ({mean:.1%} right, with and without each counting half)"
         protocol = (

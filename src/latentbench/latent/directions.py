@@ -49,7 +49,7 @@ class Probed:
     codes: Array
     attributes: Array
 
-    def of(self, place: int) -> tuple[Array, Array]:
+    def of_attribute(self, place: int) -> tuple[Array, Array]:
         return self.codes, self.attributes[:, place]
 
 
@@ -58,7 +58,7 @@ class Material:
     """What probes learn from and are tested on, and codes (number, latent_dim) with labels (number, num_labels) that
     walks start from: all of real images, or all of samples."""
 
-    of: str
+    origin: str
     names: list[str]
     train: Probed
     test: Probed
@@ -74,7 +74,7 @@ def explore_directions(subject: Subject) -> Findings:
     found = []
     with threadpool_limits(subject.threads):  # more threads add in another order
         for place, name in enumerate(material.names):
-            direction = probe(name, material.train.of(place), material.test.of(place))
+            direction = probe(name, material.train.of_attribute(place), material.test.of_attribute(place))
             found += [direction] if direction is not None else []
     found.sort(key=lambda direction: direction.base_rate - direction.accuracy)
     found = found[:MOST_DIRECTIONS]
@@ -85,7 +85,7 @@ def explore_directions(subject: Subject) -> Findings:
         {"attribute": one.attribute, "accuracy": one.accuracy, "base_rate": one.base_rate, **_seen(subject, images)}
         for one, images in zip(found, walked, strict=True)
     ]
-    about = {"directions": facts, "direction_steps": list(STEPS), "directions_of": material.of}
+    about = {"directions": facts, "direction_steps": list(STEPS), "directions_of": material.origin}
     return Findings({"directions": walked[:, :NUM_WALKS]}, about)
 
 

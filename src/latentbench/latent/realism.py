@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -57,7 +58,7 @@ class Realism:
             loaded[name],
             memory,
             classifier,
-            class_names=dataset.manifest.class_names if described.task == "labels" else [],
+            class_names=dataset.manifest.class_names if described.knows_classes else [],
             attribute_names=list(described.attribute_accuracy),
         )
 
@@ -74,16 +75,12 @@ class Realism:
         """Float32 (..., classes); None where no classifier knows classes."""
         if self.classifier is None or not self.class_names:
             return None
-        batches = [self.classifier.probabilities(self.classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)]
-        probabilities: Array = torch.cat(batches).cpu().numpy()
-        return probabilities.reshape(*images.shape[:-3], -1)
+        return _seen_by(self.classifier, images, self.classifier.probabilities)
 
     def attributes(self, images: Images) -> Array:
         """Bool (..., attributes), which of `attribute_names` are seen; only where a classifier knows some."""
         assert self.classifier is not None
-        batches = [self.classifier.attributes(self.classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)]
-        seen: Array = torch.cat(batches).cpu().numpy()
-        return seen.reshape(*images.shape[:-3], -1)
+        return _seen_by(self.classifier, images, self.classifier.attributes)
 
     def recognised(self, images: Images) -> dict[str, float]:
         """By class, the share of the images that are taken for it; nothing where no classifier knows classes."""
@@ -96,3 +93,9 @@ class Realism:
 
 def _flat(images: Images) -> Tensor:
     return torch.from_numpy(images.reshape(-1, *images.shape[-3:]))
+
+
+def _seen_by(classifier: ClassifierExtractor, images: Images, answer: Callable[[Tensor], Tensor]) -> Array:
+    """(..., answers) that a classifier gives by the features of images (..., height, width, channel)."""
+    answers: Array = torch.cat([answer(classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)]).cpu().numpy()
+    return answers.reshape(*images.shape[:-3], -1)

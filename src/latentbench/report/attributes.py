@@ -42,7 +42,7 @@ _ASKED = (
 )
 
 
-def walked(study: Study) -> str:
+def walk_origins(study: Study) -> str:
     """What is walked from, as the first words of a caption."""
     present, _ = study.exploring("directions", facts=["directions"])
     of = {(e.exploration or {}).get("directions_of", "test images") for e in present}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from latentbench.artifacts.files import file_sha256
 from latentbench.artifacts.progress import say
 from latentbench.data.archives import parts_of
 from latentbench.errors import DataError
@@ -66,13 +66,17 @@ class Table:
         if times > 1:
             first, second, *_ = (picture for picture, row in zip(pictures, rows, strict=True) if row == most)
             raise DataError(f"{where} has {most}, which could be {first} or {second}; write more of its path.")
-        for row in rows:
-            for name, value in zip(self.names, self.rows[row], strict=True):
-                if value not in (-1, 0, 1):
-                    raise DataError(f"{where} has {value} as {name} of {row}; write 1 where it is there, else 0 or -1.")
+        values = np.array([self.rows[row] for row in rows])
+        wrong = np.argwhere(abs(values) > 1)
+        if len(wrong):
+            place, column = wrong[0]
+            raise DataError(
+                f"{where} has {values[place, column]} as {self.names[column]} of {rows[place]}; "
+                "write 1 where it is there, else 0 or -1."
+            )
         if len(rows) < len(self.rows):
             say(f"{where} has {len(self.rows) - len(rows)} rows of no picture here; they are left out.")
-        return (np.array([self.rows[row] for row in rows]) > 0).astype(np.uint8)
+        return (values > 0).astype(np.uint8)
 
     def _row_of(self, picture: str) -> str | None:
         parts = parts_of(picture)
@@ -97,7 +101,7 @@ def fingerprint(path: Path) -> dict[str, str]:
     """Of a table that the user gave as `attributes`; raises DataError where there is no such file."""
     if not path.is_file():
         raise DataError(f"attributes is {str(path)!r}, which is no file; give a .csv or a list as CelebA has them.")
-    return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"path": str(path), "sha256": file_sha256(path)}
 
 
 def read_table(fetched: dict[str, str]) -> Table:
