@@ -36,7 +36,9 @@ NETWORK = "inception-2015-12-05.pt"  # the name that clean-fid looks for
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--many", type=int, default=50_000, help="samples of the line on memory; 0: none")
+    parser.add_argument(
+        "--many", type=int, default=50_000, help="samples of the line on memory; 0: none"
+    )
     add_turn_arguments(parser, TURNS, turns=1)
     arguments = parser.parse_args()
     if arguments.turn_of:
@@ -57,7 +59,8 @@ def compare(root: Path, arguments: argparse.Namespace) -> None:
         for _ in range(arguments.turns)
     ]
     ours, theirs = (
-        sorted(side, key=lambda turn: turn["seconds"])[len(pairs) // 2] for side in zip(*pairs, strict=True)
+        sorted(side, key=lambda turn: turn["seconds"])[len(pairs) // 2]
+        for side in zip(*pairs, strict=True)
     )
     ratios = [their["seconds"] / our["seconds"] for our, their in pairs]
     place = "GPU" if device().type == "cuda" else f"{arguments.threads} threads"
@@ -83,8 +86,19 @@ def show_memory(root: Path, arguments: argparse.Namespace) -> None:
     )
 
 
-def turn_of(side: str, root: Path, arguments: argparse.Namespace, *, samples: int) -> dict[str, Any]:
-    words = ["--turn-of", side, "--root", root, "--samples", samples, "--threads", arguments.threads]
+def turn_of(
+    side: str, root: Path, arguments: argparse.Namespace, *, samples: int
+) -> dict[str, Any]:
+    words = [
+        "--turn-of",
+        side,
+        "--root",
+        root,
+        "--samples",
+        samples,
+        "--threads",
+        arguments.threads,
+    ]
     threads = str(arguments.threads)
     return run_turn(__file__, *words, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
 
@@ -112,7 +126,12 @@ def many_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
         protocol = "Inception for each fiftieth batch, a projection of the pixels for the others"
         dim = DIM
         network = load_inception(arguments.root)
-        weights = torch.randn(SIZE * SIZE * 3, DIM, generator=torch.Generator().manual_seed(0)).to(device()) / 10_000
+        weights = (
+            torch.randn(SIZE * SIZE * 3, DIM, generator=torch.Generator().manual_seed(0)).to(
+                device()
+            )
+            / 10_000
+        )
         calls = 0
 
         def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -130,7 +149,9 @@ def load_inception(root: Path) -> Any:
     from latentbench.artifacts.files import file_sha256
     from latentbench.evaluation.inception import InceptionExtractor
 
-    extractor = InceptionExtractor(root / NETWORK, sha256=file_sha256(root / NETWORK), device=device())
+    extractor = InceptionExtractor(
+        root / NETWORK, sha256=file_sha256(root / NETWORK), device=device()
+    )
     extractor(torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8))
     return extractor
 
@@ -138,10 +159,10 @@ def load_inception(root: Path) -> Any:
 def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
     """As the evaluate stage does it."""
     from latentbench.evaluation.cache import FeatureCache
+    from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
     from latentbench.evaluation.features import prepare_measurement
     from latentbench.evaluation.frechet import frechet_distance
     from latentbench.evaluation.samples import Samples
-    from latentbench.evaluation.statistics import Statistics, feature_statistics
 
     config = make_experiment(arguments)
     prepare_measurement(config.compute)
@@ -155,11 +176,11 @@ def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict
     )
     write_checkpoint(config, place)
     trained = samples.load(1)
-    real = Statistics.load(arguments.root / "real.safetensors", device=device())
+    real = FeatureStats.load(arguments.root / "real.safetensors", device=device())
     start = time.perf_counter()
     drawn = samples.draw(trained, 1, 0)
     middle = time.perf_counter()
-    distance = frechet_distance(real, feature_statistics(drawn.features["inception"]))
+    distance = frechet_distance(real, compute_feature_stats(drawn.features["inception"]))
     parts = {"samples and features": middle - start, "distance": time.perf_counter() - middle}
     return {"fid": distance, "parts": parts}
 
@@ -170,7 +191,9 @@ def their_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
     from cleanfid.inception_torchscript import InceptionV3W
 
     warnings.simplefilter("ignore")
-    torch.set_num_threads(arguments.threads)  # of our other settings, none: they are not what a user has
+    torch.set_num_threads(
+        arguments.threads
+    )  # of our other settings, none: they are not what a user has
     config = make_experiment(arguments)
     write_checkpoint(config, place)
     network = InceptionV3W(str(arguments.root), download=False).to(device())
@@ -223,7 +246,9 @@ def make_network(path: Path) -> None:
         def __init__(self) -> None:
             super().__init__()
             whole = inception_v3(weights=None, aux_logits=False, init_weights=False)
-            kept = [layer for name, layer in whole.named_children() if name not in ("dropout", "fc")]
+            kept = [
+                layer for name, layer in whole.named_children() if name not in ("dropout", "fc")
+            ]
             self.layers = nn.Sequential(*kept)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -244,12 +269,14 @@ def make_real_statistics(root: Path) -> None:
     """Of correlated random features; for either side in its own form."""
     import torch
 
-    from latentbench.evaluation.statistics import feature_statistics
+    from latentbench.evaluation.feature_stats import compute_feature_stats
 
     generator = torch.Generator().manual_seed(1)
     mix = torch.randn(DIM, DIM, generator=generator) / DIM**0.5
-    features = (torch.randn(3 * DIM, DIM, generator=generator) * torch.logspace(0, -1.5, DIM) @ mix).relu()
-    real = feature_statistics(features)
+    features = (
+        torch.randn(3 * DIM, DIM, generator=generator) * torch.logspace(0, -1.5, DIM) @ mix
+    ).relu()
+    real = compute_feature_stats(features)
     real.with_root().save(root / "real.safetensors")
     for part in ("mean", "covariance"):
         torch.save(getattr(real, part), root / f"{part}.pt")
@@ -262,7 +289,7 @@ def make_experiment(arguments: argparse.Namespace) -> Any:
     experiment = {
         "study": "bench",
         "dataset": "pictures",
-        "model": {"objective": "dcgan"},
+        "model": {"name": "dcgan"},
         "training": {"epochs": 1},
         "evaluation": {"num_samples": arguments.samples, "batch_size": BATCH},
         "compute": compute,
@@ -290,20 +317,29 @@ def make_manifest() -> Any:
         close_distance=1.0,
     )
     return ReferenceManifest(
-        format=2, dataset="pictures", data_digest="", split="train", num_images=2, extractors={"inception": extractor}
+        format=2,
+        dataset="pictures",
+        data_digest="",
+        split="train",
+        num_images=2,
+        extractors={"inception": extractor},
     )
 
 
 def write_checkpoint(config: Any, place: Path) -> None:
     """Of first weights: what is decoded takes as long as with trained ones."""
-    from latentbench.artifacts.layout import checkpoint_path
+    from latentbench.artifacts.paths import checkpoint_path
     from latentbench.artifacts.tensors import write_tensors
-    from latentbench.data.labels import LabelKinds
+    from latentbench.data.labels import LabelSet
     from latentbench.models.networks import Shape
     from latentbench.models.registry import build_objective
 
     objective = build_objective(config.model, Shape(SIZE, 3), seed=0)
-    metadata = {"format": 1, "settings": config.training_settings(), "labels": vars(LabelKinds([], [[]], [1]))}
+    metadata = {
+        "format": 1,
+        "settings": config.training_settings(),
+        "labels": vars(LabelSet([], [[]], [1])),
+    }
     metadata |= {"data_digest": "", "epoch": 1, "step": 1}
     write_tensors(checkpoint_path(place, 1), objective.weights(), metadata)
 
@@ -326,7 +362,11 @@ def write_pictures(config: Any, place: Path) -> None:
     folder.mkdir()
     count = 0
     for latent, label in zip(latents.split(BATCH), labels.split(BATCH), strict=True):
-        for image in to_uint8(trained.objective.sample(latent.to(device()), label.to(device()))).cpu().numpy():
+        for image in (
+            to_uint8(trained.objective.sample(latent.to(device()), label.to(device())))
+            .cpu()
+            .numpy()
+        ):
             Image.fromarray(image).save(folder / f"{count:06d}.png")
             count += 1
 

@@ -29,7 +29,9 @@ def main() -> None:
     arguments = parser.parse_args()
     params = read_params(arguments.params).model_copy(update={"budget": arguments.budget})
     start = seconds_to_start()
-    found = forecast(params, arguments.study, Path("nowhere"), seconds_to_start=start, tell=lambda _: None)
+    found = forecast(
+        params, arguments.study, Path("nowhere"), seconds_to_start=start, tell=lambda _: None
+    )
     foretold: dict[str, float] = defaultdict(float)
     for job in found.jobs:
         foretold[job.stage] += job.seconds
@@ -48,11 +50,19 @@ def run(study: str, params: Path, budget: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "checkout"
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-        command = [str(Path(sys.executable).parent / "snakemake"), "-j1", "--configfile", str(params)]
+        command = [
+            str(Path(sys.executable).parent / "snakemake"),
+            "-j1",
+            "--configfile",
+            str(params),
+        ]
         command += ["--config", f"budget={budget}", "--quiet", "all", "--", study]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         taken: dict[str, float] = defaultdict(float)
-        records = [*folder.glob("data/provenance/*/*.json"), *folder.glob(f"results/{study}/*/provenance/*.json")]
+        records = [
+            *folder.glob("data/provenance/*/*.json"),
+            *folder.glob(f"results/{study}/*/provenance/*.json"),
+        ]
         for record in map(json.loads, (path.read_text() for path in records)):
             taken[record["stage"]] += record["cost"]["wall_seconds"]
     return dict(taken)

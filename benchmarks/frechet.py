@@ -22,15 +22,21 @@ def compare(arguments: argparse.Namespace) -> None:
     import torch
     from cleanfid.fid import frechet_distance as cleanfid_distance
 
+    from latentbench.evaluation.feature_stats import compute_feature_stats
     from latentbench.evaluation.frechet import frechet_distance
-    from latentbench.evaluation.statistics import feature_statistics
 
     torch.set_num_threads(arguments.threads)
-    reference = feature_statistics(make_features(arguments, seed=0))
+    reference = compute_feature_stats(make_features(arguments, seed=0))
     rooted, root_s = timed(reference.with_root)
-    samples = feature_statistics(make_features(arguments, seed=1))
-    moments = [part.numpy() for side in (samples, reference) for part in (side.mean, side.covariance)]
-    turns = take_turns(lambda: frechet_distance(rooted, samples), lambda: cleanfid_distance(*moments), arguments.turns)
+    samples = compute_feature_stats(make_features(arguments, seed=1))
+    moments = [
+        part.numpy() for side in (samples, reference) for part in (side.mean, side.covariance)
+    ]
+    turns = take_turns(
+        lambda: frechet_distance(rooted, samples),
+        lambda: cleanfid_distance(*moments),
+        arguments.turns,
+    )
     print(
         f"Fréchet distance of {arguments.dim:,} features, {arguments.samples:,} images on either side, "
         f"{arguments.threads} thread(s):\n"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unflatten
-from latentbench.models.initialisation import initialise
+from latentbench.models.initialization import initialize_weights
 from latentbench.models.networks import Decoder, Encoder, Shape
 from latentbench.rng import torch_generator
 
@@ -56,7 +56,10 @@ def pytorch_example(pictures: Path, config: ExperimentConfig) -> Iterator[float]
             generator_loss = loss(discriminator(fakes).sigmoid(), real)
             generator_loss.backward()
             optimizers[0].step()
-            _ = (real_loss + fake_loss).item(), generator_loss.item()  # the example prints both at each step
+            _ = (
+                (real_loss + fake_loss).item(),
+                generator_loss.item(),
+            )  # the example prints both at each step
             count += 1
         assert start is not None
         yield count / (time.perf_counter() - start)
@@ -100,7 +103,7 @@ def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
     encoder = Encoder(2 * latent_dim, config.model, shape, batch_norm=True)
     down, up = of_pytorch(encoder.layers), of_pytorch(Decoder(config.model, shape).layers)
     for network in (down, up):
-        initialise(network, config.model.initialisation, torch_generator(0, "weights"))
+        initialize_weights(network, config.model.initialization, torch_generator(0, "weights"))
 
     class TheEncoder(BaseEncoder):
         def __init__(self) -> None:
@@ -108,7 +111,9 @@ def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
             self.layers = down
 
         def forward(self, images: Tensor) -> Any:
-            mean, log_variance = self.layers(images.flatten(1) if encoder.is_flat else images).chunk(2, dim=1)
+            mean, log_variance = self.layers(
+                images.flatten(1) if encoder.is_flat else images
+            ).chunk(2, dim=1)
             return ModelOutput(embedding=mean, log_covariance=log_variance)
 
     class TheDecoder(BaseDecoder):
@@ -157,7 +162,7 @@ def mimicry_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]
     from torch_mimicry.training import Trainer
 
     model = config.model
-    assert model.objective == "wgan_gp"
+    assert model.name == "wgan_gp"
     generator_layers, discriminator_layers = game(config, batch_norm=False)
     times: list[float] = []
 
@@ -216,7 +221,7 @@ def game(config: ExperimentConfig, *, batch_norm: bool) -> tuple[nn.Module, nn.M
     encoder = Encoder(1, config.model, shape, batch_norm=batch_norm)
     discriminator = nn.Sequential(*of_pytorch(encoder.layers), nn.Flatten(0))
     for network in (generator, discriminator):
-        initialise(network, config.model.initialisation, torch_generator(0, "weights"))
+        initialize_weights(network, config.model.initialization, torch_generator(0, "weights"))
     return generator, discriminator
 
 
@@ -230,7 +235,9 @@ def of_pytorch(layers: nn.Sequential) -> nn.Sequential:
             case Unflatten():
                 return nn.Unflatten(1, (layer.channels, layer.side, layer.side))
             case ImageConvTranspose2d():
-                return nn.ConvTranspose2d(layer.in_channels, layer.out_channels, 4, stride=2, padding=1)
+                return nn.ConvTranspose2d(
+                    layer.in_channels, layer.out_channels, 4, stride=2, padding=1
+                )
         return layer
 
     return nn.Sequential(*map(plain, layers))
@@ -238,16 +245,24 @@ def of_pytorch(layers: nn.Sequential) -> nn.Sequential:
 
 def adam(network: nn.Module, config: ExperimentConfig) -> torch.optim.Adam:
     model = config.model
-    return torch.optim.Adam(network.parameters(), lr=model.learning_rate, betas=(model.beta1, model.beta2))
+    return torch.optim.Adam(
+        network.parameters(), lr=model.learning_rate, betas=(model.beta1, model.beta2)
+    )
 
 
 def picture_folder(pictures: Path, config: ExperimentConfig) -> Any:
     """torchvision's ImageFolder: decoded, resized, cropped and moved to [-1, 1] each time that they are asked for."""
     from torchvision import datasets, transforms
 
-    steps: list[Any] = [transforms.Resize(config.image_size), transforms.CenterCrop(config.image_size)]
+    steps: list[Any] = [
+        transforms.Resize(config.image_size),
+        transforms.CenterCrop(config.image_size),
+    ]
     steps += [transforms.Grayscale()] if config.channels == 1 else []
-    steps += [transforms.ToTensor(), transforms.Normalize(*np.full((2, config.channels), 0.5).tolist())]
+    steps += [
+        transforms.ToTensor(),
+        transforms.Normalize(*np.full((2, config.channels), 0.5).tolist()),
+    ]
     return datasets.ImageFolder(str(pictures), transform=transforms.Compose(steps))
 
 

@@ -1,6 +1,6 @@
 """Preparing pictures: against torchvision's ImageFolder, PIL resize and a DataLoader with as many workers.
 
-Both sides read the same JPEGs, crop the centre, resize with the antialiased bicubic filter and end with one uint8 array
+Both sides read the same JPEGs, crop the center, resize with the antialiased bicubic filter and end with one uint8 array
 in a file; the other side reads them unpacked, which is not counted. Imports are not counted on either side
 (torchvision's take longer). Turn by turn in one run.
 """
@@ -21,7 +21,7 @@ from PIL import Image
 
 from latentbench.artifacts.files import write_yaml
 from latentbench.config.load import parse_params
-from latentbench.data.archives import Store
+from latentbench.data.image_archive import ImageArchive
 from latentbench.rng import numpy_generator
 
 OURS = """
@@ -55,7 +55,9 @@ print(time.perf_counter() - start)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--path", type=Path, help="a zip or folder of pictures; default: made here")
-    parser.add_argument("--number", type=int, default=6000, help="pictures to make where no path is given")
+    parser.add_argument(
+        "--number", type=int, default=6000, help="pictures to make where no path is given"
+    )
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--crop", type=int, default=148)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -89,7 +91,9 @@ def make_pictures(path: Path, number: int) -> Path:
         for index in range(number):
             layers = [
                 np.asarray(
-                    Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize((250, 250)),
+                    Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize(
+                        (250, 250)
+                    ),
                     dtype=np.float64,
                 )
                 for side in (4, 16, 60)
@@ -103,7 +107,7 @@ def make_pictures(path: Path, number: int) -> Path:
 
 def unpack(path: Path, folder: Path) -> int:
     """The pictures in one class folder, as ImageFolder wants them."""
-    store = Store(path)
+    store = ImageArchive(path)
     folder.mkdir(parents=True)
     names = store.pictures()
     for index, name in enumerate(names):
@@ -113,13 +117,22 @@ def unpack(path: Path, folder: Path) -> int:
 
 def our_seconds(root: Path, path: Path, arguments: argparse.Namespace) -> float:
     """Of preparing what was fetched: decoding, writing and checksums."""
-    dataset = {"source": "folder", "path": str(path), "image_size": arguments.image_size, "crop": arguments.crop}
+    dataset = {
+        "source": "folder",
+        "path": str(path),
+        "image_size": arguments.image_size,
+        "crop": arguments.crop,
+    }
     raw = {"studies": {}, "datasets": {"pictures": dataset}, "experiments": {}}
     config = root / "pictures.yaml"
-    write_yaml(config, parse_params(raw, where="benchmark").dataset("pictures").model_dump(mode="json"))
+    write_yaml(
+        config, parse_params(raw, where="benchmark").dataset("pictures").model_dump(mode="json")
+    )
     command = [sys.executable, "-m", "latentbench"]
     subprocess.run([*command, "fetch", "--config", config, "--output", root / "raw"], check=True)
-    return seconds([sys.executable, "-c", OURS, config, root / "raw", root / "prepared", arguments.workers])
+    return seconds(
+        [sys.executable, "-c", OURS, config, root / "raw", root / "prepared", arguments.workers]
+    )
 
 
 def their_seconds(root: Path, arguments: argparse.Namespace) -> float:

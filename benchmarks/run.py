@@ -12,14 +12,20 @@ BENCHMARKS = ("prepare", "training", "frechet", "overlap", "fid", "forecast", "s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
-    parser.add_argument("--pictures", help="a zip or folder of JPEGs for `prepare`; default: made here")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all"
+    )
+    parser.add_argument(
+        "--pictures", help="a zip or folder of JPEGs for `prepare`; default: made here"
+    )
     arguments = parser.parse_args()
     for name in arguments.names or BENCHMARKS:
         words = ["--path", arguments.pictures] if name == "prepare" and arguments.pictures else []
         script = Path(__file__).with_name(f"{name}.py")
         # The rows are on standard output; standard error has progress, of interest where something failed.
-        result = subprocess.run([sys.executable, str(script), *words], check=False, stderr=subprocess.PIPE, text=True)
+        result = subprocess.run(
+            [sys.executable, str(script), *words], check=False, stderr=subprocess.PIPE, text=True
+        )
         if result.returncode != 0:
             sys.exit(f"benchmarks/{name}.py failed.\n{result.stderr}")
 

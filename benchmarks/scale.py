@@ -68,13 +68,20 @@ def params(number: int) -> dict[str, Any]:
         f"vae-{index:04}": {
             "study": f"rates-{index % STUDIES}",
             "dataset": "digits",
-            "model": {"objective": "vae", "latent_dim": 16, "width": 8, "learning_rate": 1e-6 * (index + 1)},
+            "model": {
+                "name": "vae",
+                "latent_dim": 16,
+                "width": 8,
+                "learning_rate": 1e-6 * (index + 1),
+            },
         }
         for index in range(number)
     }
     return {
         "budget": "full",
-        "studies": {f"rates-{index}": {"title": f"Learning rates, part {index}"} for index in range(STUDIES)},
+        "studies": {
+            f"rates-{index}": {"title": f"Learning rates, part {index}"} for index in range(STUDIES)
+        },
         "datasets": {"digits": {"source": "glyphs", "num_train": 640, "num_test": 120}},
         "defaults": {"training": {"epochs": 2, "checkpoints": [1, 2]}},
         "experiments": experiments,
@@ -83,7 +90,9 @@ def params(number: int) -> dict[str, Any]:
 
 def copy_checkout(folder: Path) -> None:
     """Its files as they are, committed or not."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     for name in filter(None, listed.stdout.split("\0")):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -93,8 +102,13 @@ def copy_checkout(folder: Path) -> None:
 
 def called(folder: Path, *command: str) -> str:
     # Where Slurm's plugin is installed, Snakemake asks the cluster at each start: this one is none.
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "SLURM_CONF": os.devnull}
-    done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+    environment = os.environ | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "SLURM_CONF": os.devnull,
+    }
+    done = subprocess.run(
+        command, cwd=folder, env=environment, check=False, capture_output=True, text=True
+    )
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed.\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
@@ -106,12 +120,21 @@ def compare(ours: Path, plain: Path, number_of_turns: int) -> None:
     (plain / "rules.json").write_text(json.dumps(rules))
     dry = ("snakemake", "--dry-run")
     turns = take_turns(lambda: called(ours, *dry), lambda: called(plain, *dry), number_of_turns)
-    wanted, also_wanted = (said.rpartition("\ntotal")[2].split()[0] for said in (turns.ours, turns.theirs))
+    wanted, also_wanted = (
+        said.rpartition("\ntotal")[2].split()[0] for said in (turns.ours, turns.theirs)
+    )
     assert wanted == also_wanted
     show(f"snakemake -n of {int(wanted):,} jobs", turns)
 
-    within_job = ("snakemake", "--list-rules", "--allowed-rules", next(name for name in rules if name[:5] == "train"))
-    turns = take_turns(lambda: called(ours, *within_job), lambda: called(plain, *within_job), number_of_turns)
+    within_job = (
+        "snakemake",
+        "--list-rules",
+        "--allowed-rules",
+        next(name for name in rules if name[:5] == "train"),
+    )
+    turns = take_turns(
+        lambda: called(ours, *within_job), lambda: called(plain, *within_job), number_of_turns
+    )
     show("snakemake within one job", turns)
 
 
@@ -129,7 +152,11 @@ def dry_run(folder: Path) -> list[str]:
     """The stages that it would run."""
     command = [str(BIN / "dvc"), "repro", "--dry"]
     said = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True).stdout
-    return [line.split("'")[1].replace("-of-", "@") for line in said.splitlines() if line.startswith("Running stage")]
+    return [
+        line.split("'")[1].replace("-of-", "@")
+        for line in said.splitlines()
+        if line.startswith("Running stage")
+    ]
 
 
 def written_out(folder: Path) -> dict[str, Any]:
@@ -141,7 +168,9 @@ def written_out(folder: Path) -> dict[str, Any]:
             stages[name] = template
             continue
         for key, item in entries[template["foreach"][2:-1]].items():
-            words = {"${key}": key} | {f"${{item.{word}}}": str(value) for word, value in item.items()}
+            words = {"${key}": key} | {
+                f"${{item.{word}}}": str(value) for word, value in item.items()
+            }
             stages[f"{name}-of-{key}"] = filled(template["do"], words)
     return stages
 

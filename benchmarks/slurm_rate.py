@@ -39,7 +39,11 @@ def main() -> None:
         with slurm.running(Path(name) / "slurm") as environment:
             path = os.pathsep.join([str(workplace / "bin"), str(BIN), environment["PATH"]])
             for size in (1, arguments.group):
-                show(compare(workplace, environment | {"PATH": path}, arguments, size=size), arguments, size=size)
+                show(
+                    compare(workplace, environment | {"PATH": path}, arguments, size=size),
+                    arguments,
+                    size=size,
+                )
 
 
 def show(turns: Turns, arguments: argparse.Namespace, *, size: int) -> None:
@@ -56,22 +60,37 @@ def make_workplace(folder: Path, jobs: int) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(params(jobs)))
     command = folder / "bin" / "latentbench"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/workflow/stand_in.py" "$@"\n')
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/workflow/stand_in.py" "$@"\n'
+    )
     command.chmod(0o755)
     return folder
 
 
-def compare(folder: Path, environment: dict[str, str], arguments: argparse.Namespace, *, size: int) -> Turns:
+def compare(
+    folder: Path, environment: dict[str, str], arguments: argparse.Namespace, *, size: int
+) -> Turns:
     def called(*command: str) -> str:
-        done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, check=False, capture_output=True, text=True
+        )
         if done.returncode != 0:
-            sys.exit(f"{' '.join(command[:3])} … failed.\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            sys.exit(
+                f"{' '.join(command[:3])} … failed.\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
         return done.stdout
 
     experiments = params(arguments.jobs)["experiments"]
     places = {name: f"{experiment['study']}/{name}" for name, experiment in experiments.items()}
     # What trainings read is there before either side begins.
-    called("snakemake", "--quiet", "all", "--", "prepare@digits", *(f"configure_experiment@{name}" for name in places))
+    called(
+        "snakemake",
+        "--quiet",
+        "all",
+        "--",
+        "prepare@digits",
+        *(f"configure_experiment@{name}" for name in places),
+    )
 
     def forget() -> None:
         for place in places.values():
@@ -80,7 +99,12 @@ def compare(folder: Path, environment: dict[str, str], arguments: argparse.Names
     def ours() -> None:
         forget()
         trainings = [f"train@{name}" for name in places]
-        grouped = ("--groups", *(f"{name}=small" for name in trainings), "--group-components", f"small={size}")
+        grouped = (
+            "--groups",
+            *(f"{name}=small" for name in trainings),
+            "--group-components",
+            f"small={size}",
+        )
         called("snakemake", *slurm.PROFILE, *(grouped if size > 1 else ()), "--", *trainings)
 
     def theirs() -> None:
@@ -90,10 +114,20 @@ def compare(folder: Path, environment: dict[str, str], arguments: argparse.Names
                 f"latentbench train --config results/{place}/config.yaml --data data/prepared/digits "
                 f"--results results/{place} --logs logs/{place} --scratch scratch/{place}"
             )
-            called("sbatch", "--mem=4000", "--cpus-per-task=1", "--time=1440", "--output=/dev/null", "--wrap", command)
+            called(
+                "sbatch",
+                "--mem=4000",
+                "--cpus-per-task=1",
+                "--time=1440",
+                "--output=/dev/null",
+                "--wrap",
+                command,
+            )
         while called("squeue", "--noheader"):
             time.sleep(0.2)
-        assert all((folder / "results" / place / "checkpoints").exists() for place in places.values())
+        assert all(
+            (folder / "results" / place / "checkpoints").exists() for place in places.values()
+        )
 
     return take_turns(ours, theirs, arguments.turns)
 

@@ -26,7 +26,7 @@ from PIL import Image
 from turns import add_turn_arguments, peak_mb, run_turn
 
 from latentbench.artifacts.files import file_sha256, read_csv, write_array, write_json, write_yaml
-from latentbench.artifacts.layout import DATASET_MANIFEST, HISTORY, images_name, labels_name
+from latentbench.artifacts.paths import DATASET_MANIFEST, HISTORY, images_name, labels_name
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import parse_params, read_config
 from latentbench.rng import numpy_generator
@@ -46,22 +46,26 @@ class Row:
     precision: str = "auto"  # of latentbench alone: peers compute in float32 on a CPU
 
     def __str__(self) -> str:
-        colour = "colour" if self.channels == 3 else "grey"
+        color = "color" if self.channels == 3 else "gray"
         network = f"width {self.model['width']}" if "width" in self.model else "fully connected"
         precision = "" if self.precision == "auto" else f", {self.precision}"
-        return f"{self.image_size}×{self.image_size} {colour}, {network}, batch {BATCH}{precision}"
+        return f"{self.image_size}×{self.image_size} {color}, {network}, batch {BATCH}{precision}"
 
 
-DCGAN = {"objective": "dcgan", "latent_dim": 100, "width": 64}
-VAE = {"objective": "vae", "latent_dim": 16, "decoder_std": 1.0}
+DCGAN = {"name": "dcgan", "latent_dim": 100, "width": 64}
+VAE = {"name": "vae", "latent_dim": 16, "decoder_std": 1.0}
 CONVOLUTIONAL = VAE | {"width": 32}
-FULLY_CONNECTED = VAE | {"network": "fully_connected"}
-WGAN_GP = {"objective": "wgan_gp", "width": 64}
+FULLY_CONNECTED = VAE | {"architecture": "fully_connected"}
+WGAN_GP = {"name": "wgan_gp", "width": 64}
 ROWS = {
     "dcgan": Row(DCGAN, 64, 3, 12, "PyTorch's example", peers.pytorch_example),
     "vae": Row(CONVOLUTIONAL, 32, 1, 100, "pythae", peers.pythae_trainer),
-    "vae-arrays": Row(CONVOLUTIONAL, 32, 1, 100, "pythae on arrays in memory", peers.pythae_trainer_on_arrays),
-    "vae-bfloat16": Row(CONVOLUTIONAL, 32, 1, 100, "pythae in float32", peers.pythae_trainer, precision="bfloat16"),
+    "vae-arrays": Row(
+        CONVOLUTIONAL, 32, 1, 100, "pythae on arrays in memory", peers.pythae_trainer_on_arrays
+    ),
+    "vae-bfloat16": Row(
+        CONVOLUTIONAL, 32, 1, 100, "pythae in float32", peers.pythae_trainer, precision="bfloat16"
+    ),
     "vae-fc": Row(FULLY_CONNECTED, 32, 1, 200, "pythae", peers.pythae_trainer),
     "wgan-gp": Row(WGAN_GP, 32, 3, 20, "mimicry", peers.mimicry_trainer),
 }
@@ -69,12 +73,16 @@ ROWS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", choices=[*ROWS, []], help=f"of {', '.join(ROWS)}; default: all")
+    parser.add_argument(
+        "rows", nargs="*", choices=[*ROWS, []], help=f"of {', '.join(ROWS)}; default: all"
+    )
     add_turn_arguments(parser, SIDES, turns=5)
     arguments = parser.parse_args()
     if arguments.turn_of:
         [name] = arguments.rows
-        print(json.dumps(one_turn(ROWS[name], arguments.root, arguments.turn_of, arguments.threads)))
+        print(
+            json.dumps(one_turn(ROWS[name], arguments.root, arguments.turn_of, arguments.threads))
+        )
         return
     for name in arguments.rows or ROWS:
         with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +96,9 @@ def compare(name: str, root: Path, turns: int, threads: int) -> None:
     measured: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     for _ in range(turns):
         for side in SIDES:
-            measured[side].append(run_turn(__file__, name, "--turn-of", side, "--root", root, "--threads", threads))
+            measured[side].append(
+                run_turn(__file__, name, "--turn-of", side, "--root", root, "--threads", threads)
+            )
     rates = {side: [turn["rate"] for turn in measured[side]] for side in SIDES}
     ours, theirs = (statistics.median(rates[side]) for side in SIDES)
     our_peak, their_peak = (max(turn["peak_mb"] for turn in measured[side]) for side in SIDES)
@@ -117,12 +127,17 @@ def make_pictures(root: Path, row: Row) -> None:
     rng = numpy_generator(0, "pictures")
     size, number = row.image_size, BATCH * row.steps
     coarse = rng.integers(0, 256, (number, 8, 8, row.channels), dtype=np.uint8)
-    pictures = [Image.fromarray(one.squeeze()).resize((size, size), Image.Resampling.BICUBIC) for one in coarse]
+    pictures = [
+        Image.fromarray(one.squeeze()).resize((size, size), Image.Resampling.BICUBIC)
+        for one in coarse
+    ]
     folder = root / "pictures" / "all"
     folder.mkdir(parents=True)
     for index, picture in enumerate(pictures):
         picture.save(folder / f"{index:05d}.png")
-    images = np.stack([np.asarray(picture).reshape(size, size, row.channels) for picture in pictures])
+    images = np.stack(
+        [np.asarray(picture).reshape(size, size, row.channels) for picture in pictures]
+    )
     prepared = root / "prepared"
     labels = np.full(number, -1, dtype=np.int64)
     splits = {}
@@ -131,9 +146,19 @@ def make_pictures(root: Path, row: Row) -> None:
         write_array(prepared / labels_name(split), labels)
         digest = file_sha256(prepared / images_name(split))
         splits[split] = {"num_images": number, "images_sha256": digest, "labels_sha256": digest}
-    nothing: dict[str, Any] = {"class_names": [], "attribute_names": [], "skipped": [], "settings": {}}
+    nothing: dict[str, Any] = {
+        "class_names": [],
+        "attribute_names": [],
+        "skipped": [],
+        "settings": {},
+    }
     shape = {"image_size": size, "channels": row.channels}
-    about = {"format": 1, "name": "pictures", "source": "folder", "digest": splits["train"]["images_sha256"]}
+    about = {
+        "format": 1,
+        "name": "pictures",
+        "source": "folder",
+        "digest": splits["train"]["images_sha256"],
+    }
     write_json(prepared / DATASET_MANIFEST, about | shape | nothing | splits)
 
 
@@ -142,13 +167,21 @@ def write_config(root: Path, row: Row, threads: int) -> None:
     training = {"epochs": 2, "checkpoints": [2], "batch_size": BATCH, "precision": row.precision}
     experiment = {"study": "bench", "dataset": "pictures", "model": row.model, "training": training}
     experiment["compute"] = {"threads": threads}
-    dataset = {"source": "folder", "path": "x", "image_size": row.image_size, "channels": row.channels}
+    dataset = {
+        "source": "folder",
+        "path": "x",
+        "image_size": row.image_size,
+        "channels": row.channels,
+    }
     raw = {
         "studies": {"bench": {"title": "Bench"}},
         "datasets": {"pictures": dataset},
         "experiments": {"ours": experiment},
     }
-    write_yaml(root / "config.yaml", parse_params(raw, where="benchmark").experiment("ours").model_dump(mode="json"))
+    write_yaml(
+        root / "config.yaml",
+        parse_params(raw, where="benchmark").experiment("ours").model_dump(mode="json"),
+    )
 
 
 def one_turn(row: Row, root: Path, side: str, threads: int) -> dict[str, float]:
@@ -199,11 +232,24 @@ def first_step(root: Path, side: str) -> float:
     """Seconds from the start of a process to its first step of training."""
     config = root / "config.yaml"
     if side == "ours":
-        words = ["train", "--config", config, "--data", root / "prepared", "--results", root / "first"]
+        words = [
+            "train",
+            "--config",
+            config,
+            "--data",
+            root / "prepared",
+            "--results",
+            root / "first",
+        ]
         words += ["--logs", root / "first-logs", "--scratch", root / "first-scratch"]
         command = [sys.executable, "-c", OURS, *map(str, words)]
     else:
-        command = [sys.executable, "-c", THEIRS, *map(str, [Path(__file__).parent, root / "pictures", config])]
+        command = [
+            sys.executable,
+            "-c",
+            THEIRS,
+            *map(str, [Path(__file__).parent, root / "pictures", config]),
+        ]
     start = time.perf_counter()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start

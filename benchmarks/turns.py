@@ -43,7 +43,9 @@ def read_arguments(about: str | None, *, threads: int) -> argparse.Namespace:
     return arguments
 
 
-def add_turn_arguments(parser: argparse.ArgumentParser, sides: Iterable[str], *, turns: int) -> None:
+def add_turn_arguments(
+    parser: argparse.ArgumentParser, sides: Iterable[str], *, turns: int
+) -> None:
     """Of a benchmark whose turns are processes of their own: it calls itself with those that are not told of."""
     parser.add_argument("--turns", type=int, default=turns)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -54,7 +56,9 @@ def add_turn_arguments(parser: argparse.ArgumentParser, sides: Iterable[str], *,
 def run_turn(script: str, *words: object, **environment: str) -> dict[str, Any]:
     """What the script, called with these words, prints as JSON in its last line."""
     command = [sys.executable, script, *map(str, words)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment
+    )
     turn: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return turn
 
@@ -69,7 +73,13 @@ def take_turns(ours: Callable[[], Any], theirs: Callable[[], Any], turns: int) -
     our_times, their_times = ([side[1] for side in sides] for sides in zip(*pairs, strict=True))
     ratios = [theirs_s / ours_s for ours_s, theirs_s in zip(our_times, their_times, strict=True)]
     (our_result, _), (their_result, _) = pairs[-1]
-    return Turns(statistics.median(our_times), statistics.median(their_times), ratios, our_result, their_result)
+    return Turns(
+        statistics.median(our_times),
+        statistics.median(their_times),
+        ratios,
+        our_result,
+        their_result,
+    )
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from latentbench.artifacts.files import file_sha256, write_array, write_json, write_yaml
-from latentbench.artifacts.layout import DATASET_MANIFEST, SPLITS, images_name, labels_name
+from latentbench.artifacts.paths import DATASET_MANIFEST, SPLITS, images_name, labels_name
 from latentbench.config.load import parse_params
 from latentbench.rng import numpy_generator
 
@@ -21,7 +21,9 @@ MODELS = ("autoencoder", "vae", "dcgan", "cgan", "wgan_gp")
 def make_prepared(tmp_path: Path) -> Callable[..., Path]:
     """Write a prepared dataset of bright squares whose place tells their class."""
 
-    def make(*, image_size: int = 32, channels: int = 1, num_train: int = 40, num_test: int = 20) -> Path:
+    def make(
+        *, image_size: int = 32, channels: int = 1, num_train: int = 40, num_test: int = 20
+    ) -> Path:
         folder = tmp_path / "data" / "prepared" / f"squares-{image_size}-{channels}"
         splits: dict[str, Any] = {}
         for split, number in zip(SPLITS, (num_train, num_test), strict=True):
@@ -78,9 +80,14 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
             "seed": seed,
             "study": "tiny",
             "dataset": dataset,
-            "model": {"objective": objective, "latent_dim": 6, "width": 4},
+            "model": {"name": objective, "latent_dim": 6, "width": 4},
             "training": {"epochs": 3, "checkpoints": [1, 3], "batch_size": 8, "log_every": 2},
-            "evaluation": {"num_samples": 24, "num_seeds": 2, "kid_subsets": 3, "kid_subset_size": 10},
+            "evaluation": {
+                "num_samples": 24,
+                "num_seeds": 2,
+                "kid_subsets": 3,
+                "kid_subset_size": 10,
+            },
             "latent": {"num_samples": 6, "num_reconstructions": 3, "num_pairs": 2, "num_points": 4}
             | {"inversion_starts": 8, "inversion_steps": 3},
             "compute": {"device": "cpu"},

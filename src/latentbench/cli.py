@@ -15,7 +15,7 @@ from latentbench.errors import LatentbenchError
 if TYPE_CHECKING:
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.params import Params
-    from latentbench.models.processes import Processes
+    from latentbench.runtime.distributed import ProcessGroup
 
 
 class Stages(click.Group):
@@ -33,7 +33,9 @@ class Stages(click.Group):
             click.ClickException(str(error)).show()
             raise click.exceptions.Exit(error.exit_code) from error
         except OSError as error:
-            raise click.ClickException(f"{error.filename or 'The system'}: {error.strerror or error}.") from error
+            raise click.ClickException(
+                f"{error.filename or 'The system'}: {error.strerror or error}."
+            ) from error
 
 
 PATH = click.Path(path_type=Path)
@@ -66,7 +68,9 @@ def main(debug: bool) -> None:
 @click.option("--dataset", help="Resolve this dataset.")
 @click.option("--study", help="Resolve this study.")
 @path_option("--output", "The resolved YAML file to write.")
-def configure(params: Path, experiment: str | None, dataset: str | None, study: str | None, output: Path) -> None:
+def configure(
+    params: Path, experiment: str | None, dataset: str | None, study: str | None, output: Path
+) -> None:
     """Resolve one experiment, dataset or study of params.yaml into a file of its own."""
     from latentbench.artifacts.files import write_yaml
 
@@ -81,7 +85,10 @@ def configure(params: Path, experiment: str | None, dataset: str | None, study: 
 
 @main.command()
 @path_option("--params", "params.yaml, or - to read it from standard input.")
-@path_option("--output", "The folder to write dataset/NAME.yaml, experiment/NAME.yaml and study/NAME.yaml in.")
+@path_option(
+    "--output",
+    "The folder to write dataset/NAME.yaml, experiment/NAME.yaml and study/NAME.yaml in.",
+)
 def split(params: Path, output: Path) -> None:
     """Cut params.yaml into a params file for each entry, with what that is resolved with."""
     from latentbench.artifacts.files import write_yaml
@@ -119,8 +126,12 @@ def fetch(config: Path, output: Path) -> None:
 @path_option("--raw", "data/raw/DATASET")
 @path_option("--output", "data/prepared/DATASET")
 @record_option
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that decode; default: one per core.")
-def prepare(config: Path, raw: Path, output: Path, record: Path | None, workers: int | None) -> None:
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that decode; default: one per core."
+)
+def prepare(
+    config: Path, raw: Path, output: Path, record: Path | None, workers: int | None
+) -> None:
     """Decode, crop and resize a dataset's pictures into uint8 arrays."""
     from latentbench.config.datasets import DatasetConfig
     from latentbench.config.load import read_config
@@ -150,7 +161,9 @@ def reference(config: Path, data: Path, output: Path, record: Path | None) -> No
 @path_option("--logs", "Where TensorBoard events go: logs/STUDY/EXPERIMENT")
 @path_option("--scratch", "Where resumable state is kept: scratch/STUDY/EXPERIMENT")
 @click.option("--restart", is_flag=True, help="Discard the resumable state and begin again.")
-def train(config: Path, data: Path, results: Path, logs: Path, scratch: Path, restart: bool) -> None:
+def train(
+    config: Path, data: Path, results: Path, logs: Path, scratch: Path, restart: bool
+) -> None:
     """Train an experiment, from where it was interrupted if it was."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
@@ -158,7 +171,10 @@ def train(config: Path, data: Path, results: Path, logs: Path, scratch: Path, re
 
     settings = read_config(config, ExperimentConfig)
     folders = Folders(data=data, results=results, logs=logs, scratch=scratch)
-    _in_processes(settings, lambda processes: train_experiment(settings, folders, restart=restart, processes=processes))
+    _in_processes(
+        settings,
+        lambda processes: train_experiment(settings, folders, restart=restart, processes=processes),
+    )
 
 
 @main.command()
@@ -175,7 +191,9 @@ def evaluate(config: Path, data: Path, reference: Path, results: Path, scratch: 
 
     settings = read_config(config, ExperimentConfig)
     folders = Folders(data=data, reference=reference, results=results, scratch=scratch)
-    _in_processes(settings, lambda processes: evaluate_experiment(settings, folders, processes=processes))
+    _in_processes(
+        settings, lambda processes: evaluate_experiment(settings, folders, processes=processes)
+    )
 
 
 @main.command()
@@ -212,50 +230,78 @@ def report(results: Path, sources: Path, output: Path) -> None:
 @path_option("--output", "handin/STUDY")
 def handin(params: Path, study: str, results: Path, report: Path, lock: Path, output: Path) -> None:
     """Pack a study's report, models and params into one zip."""
-    from latentbench.report.handin import build_handin
+    from latentbench.report.submission import build_submission
 
-    build_handin(_params(params), study, results=results, report=report, lock=lock, output=output)
+    build_submission(
+        _params(params), study, results=results, report=report, lock=lock, output=output
+    )
 
 
 @main.command()
 @click.argument("study")
-@click.option("--results", type=PATH, default=Path("results"), show_default=True, help="Where results/STUDY lies.")
-@click.option("--report", type=PATH, default=Path("report"), show_default=True, help="Where report/STUDY lies.")
-@click.option("--data", type=PATH, default=Path("data"), show_default=True, help="Where data/prepared lies.")
+@click.option(
+    "--results",
+    type=PATH,
+    default=Path("results"),
+    show_default=True,
+    help="Where results/STUDY lies.",
+)
+@click.option(
+    "--report",
+    type=PATH,
+    default=Path("report"),
+    show_default=True,
+    help="Where report/STUDY lies.",
+)
+@click.option(
+    "--data", type=PATH, default=Path("data"), show_default=True, help="Where data/prepared lies."
+)
 @click.option("--params", type=PATH, help="Also hold the settings against this params.yaml.")
 def verify(study: str, results: Path, report: Path, data: Path, params: Path | None) -> None:
     """Check a study's results against what was recorded when they were made, and name what does not match."""
-    from latentbench.artifacts.verification import Places, verify_study
+    from latentbench.artifacts.verification import StudyFolders, verify_study
 
-    found = verify_study(study, Places(results, report, data), _params(params) if params else None)
+    found = verify_study(
+        study, StudyFolders(results, report, data), _params(params) if params else None
+    )
     for line in (*found.notes, *found.mismatches):
         click.echo(line)
     found.require_match(study)
-    click.echo(f"{study}: {found.num_files} files of {found.num_stages} stages are as they were made.")
+    click.echo(
+        f"{study}: {found.num_files} files of {found.num_stages} stages are as they were made."
+    )
 
 
 @main.command()
 @click.argument("study")
 @click.option("--params", type=PATH, default=Path("params.yaml"), show_default=True)
-@click.option("--data", type=PATH, default=Path("data"), show_default=True, help="Where prepared datasets may lie.")
-@click.option("--budget", type=click.Choice(["full", "small"]), help="Instead of that of the params.")
+@click.option(
+    "--data",
+    type=PATH,
+    default=Path("data"),
+    show_default=True,
+    help="Where prepared datasets may lie.",
+)
+@click.option(
+    "--budget", type=click.Choice(["full", "small"]), help="Instead of that of the params."
+)
 def plan(study: str, params: Path, data: Path, budget: str | None) -> None:
     """Forecast a study before it runs: jobs, time and disk, from rates that are measured here for some seconds."""
-    from latentbench.artifacts.progress import say
+    from latentbench.artifacts.progress import log
     from latentbench.forecast.forecast import forecast
+    from latentbench.forecast.formatting import lines
     from latentbench.forecast.rates import seconds_to_start
-    from latentbench.forecast.told import lines
 
     asked = _params(params)
     asked = asked.model_copy(update={"budget": budget}) if budget else asked
     start = seconds_to_start()
-    for line in lines(study, forecast(asked, study, data, seconds_to_start=start, tell=say)):
+    for line in lines(study, forecast(asked, study, data, seconds_to_start=start, tell=log)):
         click.echo(line)
 
 
-def _in_processes(config: ExperimentConfig, stage: Callable[[Processes], None]) -> None:
+def _in_processes(config: ExperimentConfig, stage: Callable[[ProcessGroup], None]) -> None:
     """Run a stage in as many processes as the experiment asks for: this command line once in each."""
-    from latentbench.models.launch import is_launched, joined, launch
+    from latentbench.runtime.launch import is_launched, joined, launch
 
     number = config.training.processes
     if number > 1 and not is_launched():

@@ -26,7 +26,9 @@ def numpy_generator(seed: int, stream: str, step: int = 0) -> np.random.Generato
     return np.random.default_rng(derive_seed(seed, stream, step))
 
 
-def torch_generator(seed: int, stream: str, step: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+def torch_generator(
+    seed: int, stream: str, step: int = 0, device: torch.device | str = "cpu"
+) -> torch.Generator:
     import torch
 
     return torch.Generator(device=device).manual_seed(derive_seed(seed, stream, step))

@@ -24,7 +24,7 @@ from latentbench.rng import derive_seed, numpy_generator, torch_generator
 def test_a_failed_write_leaves_the_last_good_file(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     files.write_json(path, {"fid": 1.0})
-    with pytest.raises(RuntimeError), files.replacing(path) as partial:  # noqa: PT012
+    with pytest.raises(RuntimeError), files.atomic_write(path) as partial:  # noqa: PT012
         partial.write_text("half")
         raise RuntimeError
     assert files.read_json(path) == {"fid": 1.0}
@@ -54,12 +54,16 @@ except OSError as error:
     print(error.errno, error.filename)
 """
     path = tmp_path / "state.safetensors"
-    result = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=True
+    )
     assert result.stdout.split() == [str(errno.EFBIG), str(path)]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_line_reports_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_reports_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_space(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -67,7 +71,9 @@ def test_the_command_line_reports_a_full_disk(tmp_path: Path, monkeypatch: pytes
     output = tmp_path / "study.yaml"
     params = "studies: {demo: {title: Demo}}\ndatasets: {}\nexperiments: {}\n"
     result = CliRunner().invoke(
-        main, ["configure", "--params", "-", "--study", "demo", "--output", str(output)], input=params
+        main,
+        ["configure", "--params", "-", "--study", "demo", "--output", str(output)],
+        input=params,
     )
     assert result.exit_code == 1
     [line] = result.output.splitlines()
@@ -86,7 +92,11 @@ def test_the_same_tensors_give_the_same_bytes(tmp_path: Path) -> None:
     tensors = {"b": torch.arange(6.0).reshape(2, 3).T, "a": torch.ones(2, dtype=torch.int64)}
     metadata = {"z": 1, "settings": {"seed": 0}, "a": [1, 2]}
     write_tensors(tmp_path / "1.safetensors", tensors, metadata)
-    write_tensors(tmp_path / "2.safetensors", dict(reversed(tensors.items())), dict(reversed(metadata.items())))
+    write_tensors(
+        tmp_path / "2.safetensors",
+        dict(reversed(tensors.items())),
+        dict(reversed(metadata.items())),
+    )
     assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
     back, described = read_tensors(tmp_path / "1.safetensors")
     assert described == metadata
@@ -119,7 +129,9 @@ def test_the_same_arrays_give_the_same_bytes_and_come_back(tmp_path: Path) -> No
     assert all(np.array_equal(found[name], array) for name, array in arrays.items())
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda _: b"", lambda _: b"no archive at all"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda _: b"", lambda _: b"no archive at all"]
+)
 def test_damaged_arrays_are_refused(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     path = tmp_path / "arrays.npz"
     write_arrays(path, {"a": np.arange(100)})
@@ -129,7 +141,9 @@ def test_damaged_arrays_are_refused(damage: Callable[[bytes], bytes], tmp_path: 
 
 
 def test_each_difference_between_settings_is_named() -> None:
-    with pytest.raises(ArtifactError, match=r"model.width was 32, is now 64; seed was 0, is now 1\); train again\."):
+    with pytest.raises(
+        ArtifactError, match=r"model.width was 32, is now 64; seed was 0, is now 1\); train again\."
+    ):
         require_same_settings(
             {"seed": 0, "model": {"width": 32, "beta1": 0.5}},
             {"seed": 1, "model": {"width": 64, "beta1": 0.5}},
@@ -139,7 +153,12 @@ def test_each_difference_between_settings_is_named() -> None:
 
 
 def test_generators_depend_on_seed_stream_and_step_alone() -> None:
-    seeds = {derive_seed(seed, stream, step) for seed in range(5) for stream in ("a", "b") for step in range(5)}
+    seeds = {
+        derive_seed(seed, stream, step)
+        for seed in range(5)
+        for stream in ("a", "b")
+        for step in range(5)
+    }
     assert len(seeds) == 50
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert numpy_generator(1, "x", 2).random() == numpy_generator(1, "x", 2).random()

@@ -10,17 +10,19 @@ import pytest
 from click.testing import CliRunner
 
 from latentbench.artifacts import provenance
+from latentbench.artifacts.dependencies import OF_EXPERIMENTS, settings_of
 from latentbench.artifacts.files import write_text, write_yaml
-from latentbench.artifacts.layout import PAGE, REPORT_RECORD, STUDY, record_name, trained_files
-from latentbench.artifacts.provenance import Cost, write_record
-from latentbench.artifacts.stages import OF_EXPERIMENTS, settings_of
+from latentbench.artifacts.paths import PAGE, REPORT_RECORD, STUDY, record_name, trained_files
+from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.cli import main
 from latentbench.config.load import parse_params
 
 RAW = {
     "studies": {"s": {"title": "S", "notebooks": ["comparison"]}},
     "datasets": {"d": {"source": "glyphs"}},
-    "experiments": {"e": {"study": "s", "dataset": "d", "model": {"objective": "vae"}, "training": {"epochs": 2}}},
+    "experiments": {
+        "e": {"study": "s", "dataset": "d", "model": {"name": "vae"}, "training": {"epochs": 2}}
+    },
 }
 FOLDER = Path("results/s/e")
 
@@ -35,7 +37,10 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_yaml(FOLDER / "config.yaml", experiment.model_dump(mode="json"))
     write_yaml(Path("results/s") / STUDY, params.study("s").model_dump(mode="json"))
     write_yaml(Path("data/config/d.yaml"), dataset.model_dump(mode="json"))
-    manifest, reference = Path("data/prepared/d/dataset.json"), Path("data/reference/d/reference.json")
+    manifest, reference = (
+        Path("data/prepared/d/dataset.json"),
+        Path("data/reference/d/reference.json"),
+    )
     trained = [FOLDER / name for name in trained_files([1, 2], encodes=True)]
     made = {
         "prepare": ([], [manifest]),
@@ -48,14 +53,37 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for path in outputs:
             write_text(path, f"{stage} made {path}\n")
         of_experiment = stage in OF_EXPERIMENTS
-        path = FOLDER / record_name(stage) if of_experiment else Path(f"data/provenance/d/{stage}.json")
-        settings = settings_of(stage, (experiment if of_experiment else dataset).model_dump(mode="json"))
-        write_record(path, stage, settings=settings, inputs=inputs, outputs=outputs, cost=Cost.so_far())
+        path = (
+            FOLDER / record_name(stage)
+            if of_experiment
+            else Path(f"data/provenance/d/{stage}.json")
+        )
+        settings = settings_of(
+            stage, (experiment if of_experiment else dataset).model_dump(mode="json")
+        )
+        write_record(
+            path,
+            stage,
+            settings=settings,
+            inputs=inputs,
+            outputs=outputs,
+            cost=ResourceUsage.so_far(),
+        )
     page = Path("report/s") / PAGE
     write_text(page, "page\n")
-    records = [Path("results/s") / STUDY, *(FOLDER / record_name(stage) for stage in OF_EXPERIMENTS)]
+    records = [
+        Path("results/s") / STUDY,
+        *(FOLDER / record_name(stage) for stage in OF_EXPERIMENTS),
+    ]
     settings = params.study("s").model_dump(mode="json")
-    write_record(page.parent / REPORT_RECORD, "report", settings=settings, inputs=records, outputs=[page], cost=None)
+    write_record(
+        page.parent / REPORT_RECORD,
+        "report",
+        settings=settings,
+        inputs=records,
+        outputs=[page],
+        cost=None,
+    )
     return tmp_path
 
 
@@ -103,8 +131,14 @@ def _change_code_of_explore() -> None:
 @pytest.mark.parametrize(
     ("harm", "sentences"),
     [
-        (_overwrite("results/s/e/metrics.csv"), ["results/s/e/metrics.csv is not as evaluate made it."]),
-        ((FOLDER / "metrics.csv").unlink, ["results/s/e/metrics.csv is missing; evaluate had made it."]),
+        (
+            _overwrite("results/s/e/metrics.csv"),
+            ["results/s/e/metrics.csv is not as evaluate made it."],
+        ),
+        (
+            (FOLDER / "metrics.csv").unlink,
+            ["results/s/e/metrics.csv is missing; evaluate had made it."],
+        ),
         (
             _overwrite("results/s/e/checkpoints/epoch-0002.safetensors"),
             [
@@ -152,14 +186,19 @@ def _change_code_of_explore() -> None:
         ),
     ],
 )
-def test_what_does_not_match_is_named(study: Path, harm: Callable[[], None], sentences: list[str]) -> None:
+def test_what_does_not_match_is_named(
+    study: Path, harm: Callable[[], None], sentences: list[str]
+) -> None:
     harm()
     code, lines = verify()
     assert code == 1
     found = [line for line in lines if not line.startswith(("Not checked", "Made "))]
     assert found[:-1] == sentences
     things = "1 thing does" if len(sentences) == 1 else f"{len(sentences)} things do"
-    assert found[-1] == f"Error: s: {things} not match; run the study again, or bring the right files back."
+    assert (
+        found[-1]
+        == f"Error: s: {things} not match; run the study again, or bring the right files back."
+    )
 
 
 def test_params_that_ask_for_something_else_are_named(study: Path) -> None:
@@ -181,8 +220,13 @@ def test_what_is_not_here_is_no_mismatch_and_is_said(study: Path) -> None:
     assert sum("of which results/s/e/provenance" in line for line in lines) == 5
 
 
-def test_other_packages_are_said_and_do_not_fail(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latentbench.artifacts.verification.versions", lambda: provenance.versions() | {"torch": "1"})
+def test_other_packages_are_said_and_do_not_fail(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "latentbench.artifacts.verification.versions",
+        lambda: provenance.versions() | {"torch": "1"},
+    )
     code, lines = verify()
     assert code == 0
     torch = provenance.versions()["torch"]
@@ -198,7 +242,7 @@ def test_a_study_that_is_not_here_is_one_sentence(study: Path) -> None:
 
 
 def test_costs_of_tries_add_up() -> None:
-    earlier, now = Cost(10.0, 20.0, 500.0), Cost(1.0, 2.0, 400.0)
-    assert now.after(earlier) == Cost(11.0, 22.0, 500.0)
-    assert Cost.so_far().wall_seconds > 0
-    assert Cost.so_far().cpu_seconds > 0
+    earlier, now = ResourceUsage(10.0, 20.0, 500.0), ResourceUsage(1.0, 2.0, 400.0)
+    assert now.after(earlier) == ResourceUsage(11.0, 22.0, 500.0)
+    assert ResourceUsage.so_far().wall_seconds > 0
+    assert ResourceUsage.so_far().cpu_seconds > 0

@@ -42,10 +42,14 @@ class Cluster:
         environment = {"PATH": self.path, "HOME": str(place)}
         for variable in container["env"]:
             source = variable["valueFrom"]["secretKeyRef"]
-            environment[variable["name"]] = base64.b64decode(self.secrets[source["name"]][source["key"]]).decode()
+            environment[variable["name"]] = base64.b64decode(
+                self.secrets[source["name"]][source["key"]]
+            ).decode()
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [*container["command"], *container["args"]]
-            self.pods[name] = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
+            self.pods[name] = subprocess.Popen(
+                command, cwd=place, env=environment, stdout=log, stderr=log
+            )
 
     def status(self, name: str) -> dict[str, int]:
         code = self.pods[name].poll()
@@ -75,7 +79,9 @@ def running(cluster: Cluster) -> Iterator[Path]:
 
         def do_GET(self) -> None:
             *_, name, last = self.path.split("/")
-            self.answer({"items": []} if last.startswith("pods") else {"status": cluster.status(name)})
+            self.answer(
+                {"items": []} if last.startswith("pods") else {"status": cluster.status(name)}
+            )
 
         def do_DELETE(self) -> None:
             self.answer({})

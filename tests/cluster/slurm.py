@@ -16,7 +16,11 @@ from pathlib import Path
 NODES = ("one", "two")
 DAEMONS = ("munged", "slurmctld", "slurmd")
 # Of Snakemake's plugin: what a cluster with accounts and accounting needs none of.
-PLUGIN = ("--slurm-no-account", "--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=3")
+PLUGIN = (
+    "--slurm-no-account",
+    "--slurm-status-command=squeue",
+    "--slurm-init-seconds-before-status-checks=3",
+)
 PROFILE = ("--profile", "profiles/slurm", *PLUGIN, "--default-resources", "slurm_partition=main")
 CONF = """
 ClusterName=local
@@ -69,7 +73,9 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
         (folder / part).mkdir(parents=True)
     host = socket.gethostname().split(".")[0]
     conf = folder / "slurm.conf"
-    conf.write_text(CONF.format(host=host, folder=folder, user=getpass.getuser(), ports=_free_ports(3)))
+    conf.write_text(
+        CONF.format(host=host, folder=folder, user=getpass.getuser(), ports=_free_ports(3))
+    )
     (folder / "gres.conf").write_text(GPU)
     (folder / "cgroup.conf").write_text("")
     key = folder / "munge.key"
@@ -77,13 +83,25 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
     key.chmod(0o600)
     _script(folder / "bin" / "prolog", PROLOG.format(folder=folder))
     # Snakemake's plugin takes SLURM_CONF from the environment of the srun that it calls within a job.
-    _script(folder / "bin" / "srun", f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n')
-    environment = os.environ | {"SLURM_CONF": str(conf), "PATH": f"{folder / 'bin'}{os.pathsep}{_path()}"}
+    _script(
+        folder / "bin" / "srun", f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n'
+    )
+    environment = os.environ | {
+        "SLURM_CONF": str(conf),
+        "PATH": f"{folder / 'bin'}{os.pathsep}{_path()}",
+    }
     places = {name: f"{folder}/munge.{name}" for name in ("socket", "pid", "seed")}
-    files = [f"--{name}{'' if name == 'socket' else '-file'}={place}" for name, place in places.items()]
+    files = [
+        f"--{name}{'' if name == 'socket' else '-file'}={place}" for name, place in places.items()
+    ]
     with ExitStack() as daemons:
         daemons.enter_context(
-            _daemon("munge", ["munged", "--foreground", "--force", f"--key-file={key}", *files], environment, folder)
+            _daemon(
+                "munge",
+                ["munged", "--foreground", "--force", f"--key-file={key}", *files],
+                environment,
+                folder,
+            )
         )
         daemons.enter_context(_daemon("controller", ["slurmctld", "-D"], environment, folder))
         for node in NODES:
@@ -93,9 +111,13 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _daemon(name: str, command: list[str], environment: dict[str, str], folder: Path) -> Iterator[None]:
+def _daemon(
+    name: str, command: list[str], environment: dict[str, str], folder: Path
+) -> Iterator[None]:
     with (folder / f"{name}.log").open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         yield
     finally:

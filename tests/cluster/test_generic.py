@@ -19,7 +19,9 @@ def test_every_stage_is_a_job_and_leaves_the_same_bits(tmp_path: Path) -> None:
     here, there = clone(tmp_path / "here"), clone(tmp_path / "there")
     files = ("--configfile", str(TINY))
     finished(snakemake(here, dict(os.environ), *files, "--", "tiny"))
-    finished(snakemake(there, dict(os.environ), "--profile", "profiles/generic", *files, "--", "tiny"))
+    finished(
+        snakemake(there, dict(os.environ), "--profile", "profiles/generic", *files, "--", "tiny")
+    )
     assert len(checkpoints(here)) >= 6
     assert checkpoints(there) == checkpoints(here)
     results = [path.read_text().strip() for path in there.glob("logs/generic/*/result")]
@@ -34,7 +36,9 @@ def test_a_job_that_is_cancelled_ends_with_all_that_it_started(tmp_path: Path) -
 
     def told(name: str, argument: str) -> str:
         command = ["sh", str(scripts / f"{name}.sh"), argument]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     job = told("submit", str(script))
     while not (tmp_path / "child").exists():

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from latentbench.artifacts.layout import PROVENANCE
+from latentbench.artifacts.paths import PROVENANCE
 from tests.cluster import kubernetes_api
 from tests.cluster.test_slurm import BIN, ROOT, TINY, clone, finished, snakemake
 
@@ -53,7 +53,9 @@ def endpoint() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen([str(S3), "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [str(S3), "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         for _ in range(60):
             try:
@@ -79,22 +81,42 @@ def cluster(tmp_path: Path) -> Iterator[tuple[kubernetes_api.Cluster, dict[str, 
     path = kubernetes_api.search_path(image, SNAKEMAKE, BIN)
     held = kubernetes_api.Cluster(folder, path)
     with kubernetes_api.running(held) as config:
-        yield held, os.environ | KEYS | {"PATH": path, "KUBECONFIG": str(config), "SLURM_CONF": os.devnull}
+        yield (
+            held,
+            os.environ | KEYS | {"PATH": path, "KUBECONFIG": str(config), "SLURM_CONF": os.devnull},
+        )
 
 
-def by_kubernetes(folder: Path, environment: dict[str, str], endpoint: str, *arguments: str) -> subprocess.Popen[str]:
+def by_kubernetes(
+    folder: Path, environment: dict[str, str], endpoint: str, *arguments: str
+) -> subprocess.Popen[str]:
     profile = ("--profile", "profiles/kubernetes", "--container-image", IMAGE)
-    storage = ("--default-storage-prefix", f"s3://bucket/{folder.name}", "--storage-s3-endpoint-url", endpoint)
-    return snakemake(folder, environment, *profile, *storage, *arguments, program=SNAKEMAKE / "snakemake")
+    storage = (
+        "--default-storage-prefix",
+        f"s3://bucket/{folder.name}",
+        "--storage-s3-endpoint-url",
+        endpoint,
+    )
+    return snakemake(
+        folder, environment, *profile, *storage, *arguments, program=SNAKEMAKE / "snakemake"
+    )
 
 
 def test_a_dry_run_wants_every_stage(
     cluster: tuple[kubernetes_api.Cluster, dict[str, str]], endpoint: str, tmp_path: Path
 ) -> None:
     folder = clone(tmp_path / "dry")
-    said = finished(by_kubernetes(folder, cluster[1], endpoint, "--dry-run", "--configfile", str(TINY), "--", "tiny"))
+    said = finished(
+        by_kubernetes(
+            folder, cluster[1], endpoint, "--dry-run", "--configfile", str(TINY), "--", "tiny"
+        )
+    )
     wanted = set(re.findall(r"^([a-z]+@\S+) +1$", said, flags=re.MULTILINE))
-    trained = {f"{stage}@{name}" for stage in ("train", "evaluate", "explore") for name in ("vae", "dcgan", "wgan-gp")}
+    trained = {
+        f"{stage}@{name}"
+        for stage in ("train", "evaluate", "explore")
+        for name in ("vae", "dcgan", "wgan-gp")
+    }
     assert wanted == trained | {"fetch@digits", "prepare@digits", "reference@digits", "report@tiny"}
     assert cluster[0].manifests == []
 
@@ -114,7 +136,10 @@ def test_pods_leave_the_bits_of_a_local_run(
     place = "results/tiny/vae"
     for name in ("metrics.csv", "checkpoints/epoch-0002.safetensors"):
         assert stored(endpoint, f"there/{place}/{name}") == (here / place / name).read_bytes()
-    ours, theirs = (here / place / PROVENANCE).read_bytes(), stored(endpoint, f"there/{place}/{PROVENANCE}")
+    ours, theirs = (
+        (here / place / PROVENANCE).read_bytes(),
+        stored(endpoint, f"there/{place}/{PROVENANCE}"),
+    )
     record, stored_record = json.loads(ours), json.loads(theirs)
     assert stored_record["inputs"] == record["inputs"]
     assert stored_record["outputs"].keys() == record["outputs"].keys()

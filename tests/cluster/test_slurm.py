@@ -28,7 +28,9 @@ LONG = {"epochs": 350, "checkpoints": [1, 350], "log_every": 20}
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     if slurm.missing():
-        pytest.fail(f"{', '.join(slurm.missing())} not found; install Debian's slurm-wlm and munge.")
+        pytest.fail(
+            f"{', '.join(slurm.missing())} not found; install Debian's slurm-wlm and munge."
+        )
     with slurm.running(tmp_path_factory.mktemp("slurm")) as environment:
         yield environment | {"PATH": os.pathsep.join([str(BIN), environment["PATH"]])}
 
@@ -43,7 +45,12 @@ def snakemake(
 ) -> subprocess.Popen[str]:
     command = [str(program), *arguments]
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -55,7 +62,8 @@ def finished(process: subprocess.Popen[str]) -> str:
 
 def checkpoints(folder: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.glob("results/**/*.safetensors"))
+        str(path.relative_to(folder)): file_sha256(path)
+        for path in sorted(folder.glob("results/**/*.safetensors"))
     }
 
 
@@ -68,14 +76,29 @@ def _jobs(environment: dict[str, str]) -> list[dict[str, str]]:
         text=True,
         check=True,
     )
-    return [dict(re.findall(r"(\w+)=(\S+)", line)) for line in told.stdout.splitlines() if line.startswith("JobId")]
+    return [
+        dict(re.findall(r"(\w+)=(\S+)", line))
+        for line in told.stdout.splitlines()
+        if line.startswith("JobId")
+    ]
 
 
 def test_the_demo_has_the_bits_of_a_local_run(cluster: dict[str, str], tmp_path: Path) -> None:
     here, there = clone(tmp_path / "here"), clone(tmp_path / "there")
     small = ("--config", "budget=small")
     finished(snakemake(here, cluster, *small, "--", "demo"))
-    finished(snakemake(there, cluster, *slurm.PROFILE, *small, "--set-resources", "train@vae:gpu=1", "--", "demo"))
+    finished(
+        snakemake(
+            there,
+            cluster,
+            *slurm.PROFILE,
+            *small,
+            "--set-resources",
+            "train@vae:gpu=1",
+            "--",
+            "demo",
+        )
+    )
     assert len(checkpoints(here)) == 12
     assert checkpoints(there) == checkpoints(here)
 
@@ -86,7 +109,11 @@ def test_the_demo_has_the_bits_of_a_local_run(cluster: dict[str, str], tmp_path:
     assert len(jobs) == 2 + 3 * 3 + 1
     given = slurm.gpus_given(cluster)
     asking, other = jobs["rule_train@vae"], jobs["rule_train@dcgan"]
-    assert (asking["TresPerJob"], asking["NodeList"], given[asking["JobId"]]) == ("gres:gpu:1", "one", "0")
+    assert (asking["TresPerJob"], asking["NodeList"], given[asking["JobId"]]) == (
+        "gres:gpu:1",
+        "one",
+        "0",
+    )
     assert given[other["JobId"]] == "none"
 
 
@@ -106,13 +133,17 @@ def test_interrupted_jobs_go_on_to_the_same_bits(cluster: dict[str, str], tmp_pa
     while process.poll() is None and not (there / "scratch/tiny/vae/state.safetensors").exists():
         time.sleep(0.5)
     [number] = [
-        job["JobId"] for job in _jobs(cluster) if job["Comment"] == "rule_train@vae" and job["JobId"] not in before
+        job["JobId"]
+        for job in _jobs(cluster)
+        if job["Comment"] == "rule_train@vae" and job["JobId"] not in before
     ]
     subprocess.run(["scancel", number], env=cluster, check=True)
     finished(process)
 
     assert checkpoints(there) == checkpoints(here)
-    states = [(job["Comment"], job["JobState"]) for job in _jobs(cluster) if job["JobId"] not in before]
+    states = [
+        (job["Comment"], job["JobState"]) for job in _jobs(cluster) if job["JobId"] not in before
+    ]
     assert states.count(("rule_train@vae", "CANCELLED")) == 1
     assert ("rule_train@dcgan", "TIMEOUT") in states
     assert {("rule_train@vae", "COMPLETED"), ("rule_train@dcgan", "COMPLETED")} <= set(states)

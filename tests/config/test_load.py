@@ -25,10 +25,10 @@ PARAMS: dict[str, Any] = {
         "small": {
             "study": "demo",
             "dataset": "glyphs",
-            "model": {"objective": "dcgan"},
+            "model": {"name": "dcgan"},
             "training": {"epochs": 2},
         },
-        "plain": {"study": "demo", "dataset": "glyphs", "model": {"objective": "vae"}},
+        "plain": {"study": "demo", "dataset": "glyphs", "model": {"name": "vae"}},
     },
 }
 
@@ -41,10 +41,16 @@ def test_an_experiment_lies_over_the_defaults_key_by_key() -> None:
 
 def test_each_objective_has_the_optimizer_of_its_paper() -> None:
     params = copy.deepcopy(PARAMS)
-    params["experiments"]["critic"] = params["experiments"]["small"] | {"model": {"objective": "wgan_gp"}}
+    params["experiments"]["critic"] = params["experiments"]["small"] | {
+        "model": {"name": "wgan_gp"}
+    }
     parsed = parse_params(params, where="params.yaml")
     models = {name: parsed.experiment(name).model for name in parsed.experiments}
-    assert (models["small"].learning_rate, models["small"].beta1, models["small"].beta2) == (2e-4, 0.5, 0.999)
+    assert (models["small"].learning_rate, models["small"].beta1, models["small"].beta2) == (
+        2e-4,
+        0.5,
+        0.999,
+    )
     assert (models["critic"].learning_rate, models["critic"].beta1, models["critic"].beta2) == (
         1e-4,
         0.0,
@@ -61,7 +67,9 @@ def test_each_objective_has_the_optimizer_of_its_paper() -> None:
         ({"epochs": 10, "checkpoints": []}, [10]),
     ],
 )
-def test_the_last_epoch_always_has_a_checkpoint(training: dict[str, Any], expected: list[int]) -> None:
+def test_the_last_epoch_always_has_a_checkpoint(
+    training: dict[str, Any], expected: list[int]
+) -> None:
     params = copy.deepcopy(PARAMS)
     params["experiments"]["plain"]["training"] = training
     config = parse_params(params, where="params.yaml").experiment("plain")
@@ -99,20 +107,32 @@ def _put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_put("experiments/plain/training", {"epoch": 3}), ["experiments.plain.training.epoch", "'epochs'"]),
-        (_put("experiments/plain/training", {"epochs": "ten"}), ["training.epochs", "'ten'", "integer"]),
-        (_put("experiments/plain/training", {"epochs": True}), ["training.epochs", "True", "integer"]),
+        (
+            _put("experiments/plain/training", {"epoch": 3}),
+            ["experiments.plain.training.epoch", "'epochs'"],
+        ),
+        (
+            _put("experiments/plain/training", {"epochs": "ten"}),
+            ["training.epochs", "'ten'", "integer"],
+        ),
+        (
+            _put("experiments/plain/training", {"epochs": True}),
+            ["training.epochs", "True", "integer"],
+        ),
         (
             _put("experiments/plain/training", {"epochs": 0}),
             ["training.epochs", "greater than or equal to 1"],
         ),
         (_put("experiments/plain/training", {"checkpoints": [9]}), ["epoch 9", "ends after 5"]),
-        (_put("experiments/plain/model", {"objective": "gan"}), ["plain.model", "'gan'", "'dcgan'"]),
-        (_put("experiments/plain/model", {"width": 8}), ["plain.model", "needs the key 'objective'"]),
+        (_put("experiments/plain/model", {"name": "gan"}), ["plain.model", "'gan'", "'dcgan'"]),
+        (_put("experiments/plain/model", {"width": 8}), ["plain.model", "needs the key 'name'"]),
         (_put("experiments/plain/dataset", "mnist"), ["plain.dataset", "'mnist'", "glyphs"]),
         (_put("experiments/plain/study", "faces"), ["plain.study", "'faces'", "demo"]),
         (_put("experiments/a b", PARAMS["experiments"]["plain"]), ["'a b'", "must match"]),
-        (_put("datasets/glyphs/image_size", 50), ["datasets.glyphs.image_size", "32, 64 or 128", "50"]),
+        (
+            _put("datasets/glyphs/image_size", 50),
+            ["datasets.glyphs.image_size", "32, 64 or 128", "50"],
+        ),
         (_put("datasets/glyphs/channels", 3), ["datasets.glyphs.channels", "must be 1"]),
         (_put("datasets/glyphs/source", "glyph"), ["datasets.glyphs", "'glyph'", "'folder'"]),
         (_put("datasets", None), ["datasets", "None"]),
@@ -120,13 +140,23 @@ def _put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_put("optimizer", {}), ["optimizer", "not a known key"]),
     ],
 )
-def test_a_fault_is_one_sentence(change: Callable[[dict[str, Any]], None], words: list[str], tmp_path: Path) -> None:
+def test_a_fault_is_one_sentence(
+    change: Callable[[dict[str, Any]], None], words: list[str], tmp_path: Path
+) -> None:
     params = copy.deepcopy(PARAMS)
     change(params)
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params))
     output = tmp_path / "config.yaml"
-    arguments = ["configure", "--params", str(path), "--experiment", "plain", "--output", str(output)]
+    arguments = [
+        "configure",
+        "--params",
+        str(path),
+        "--experiment",
+        "plain",
+        "--output",
+        str(output),
+    ]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
     assert not output.exists()
@@ -137,13 +167,15 @@ def test_a_fault_is_one_sentence(change: Callable[[dict[str, Any]], None], words
 
 
 @pytest.mark.parametrize(
-    ("text", "word"), [("a: [1", "not valid YAML"), ("- a", "must be a mapping"), ("", "must be a mapping")]
+    ("text", "word"),
+    [("a: [1", "not valid YAML"), ("- a", "must be a mapping"), ("", "must be a mapping")],
 )
 def test_a_file_that_is_no_mapping_is_refused(text: str, word: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
     result = CliRunner().invoke(
-        main, ["configure", "--params", str(path), "--study", "demo", "--output", str(tmp_path / "x")]
+        main,
+        ["configure", "--params", str(path), "--study", "demo", "--output", str(tmp_path / "x")],
     )
     assert result.exit_code == 1
     assert word in result.output
@@ -174,16 +206,26 @@ def test_a_part_of_the_params_resolves_to_what_the_whole_does(tmp_path: Path) ->
 
 def test_settings_that_change_no_weight_are_not_training_settings() -> None:
     params = copy.deepcopy(PARAMS)
-    before = parse_params(copy.deepcopy(params), where="params.yaml").experiment("plain").training_settings()
+    before = (
+        parse_params(copy.deepcopy(params), where="params.yaml")
+        .experiment("plain")
+        .training_settings()
+    )
     params["experiments"]["plain"] |= {
         "evaluation": {"num_samples": 7},
         "latent": {"num_pairs": 2},
         "training": {"checkpoints": [1], "log_every": 3},
     }
-    after = parse_params(copy.deepcopy(params), where="params.yaml").experiment("plain").training_settings()
+    after = (
+        parse_params(copy.deepcopy(params), where="params.yaml")
+        .experiment("plain")
+        .training_settings()
+    )
     assert before == after
     params["experiments"]["plain"]["model"]["learning_rate"] = 1e-5
-    assert parse_params(params, where="params.yaml").experiment("plain").training_settings() != after
+    assert (
+        parse_params(params, where="params.yaml").experiment("plain").training_settings() != after
+    )
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
@@ -196,9 +238,11 @@ def test_anchors_make_a_series_of_experiments() -> None:
 studies: {s: {title: t}}
 datasets: {glyphs: {source: glyphs}}
 experiments:
-  dcgan-0: &dcgan {study: s, dataset: glyphs, model: {objective: dcgan, learning_rate: 2e-4}}
+  dcgan-0: &dcgan {study: s, dataset: glyphs, model: {name: dcgan, learning_rate: 2e-4}}
   dcgan-1: {<<: *dcgan, seed: 1}
 """
     params = read_params(Path("-"), text=text)
-    first, second = (params.experiment(name).model_dump(exclude={"name"}) for name in ("dcgan-0", "dcgan-1"))
+    first, second = (
+        params.experiment(name).model_dump(exclude={"name"}) for name in ("dcgan-0", "dcgan-1")
+    )
     assert second == first | {"seed": 1}

@@ -16,8 +16,8 @@ PARAMS: dict[str, Any] = {
     "studies": {"demo": {"title": "Which is best?"}},
     "datasets": {"glyphs": {"source": "glyphs"}},
     "experiments": {
-        "vae": {"study": "demo", "dataset": "glyphs", "model": {"objective": "vae", "width": 8}},
-        "dcgan": {"study": "demo", "dataset": "glyphs", "model": {"objective": "dcgan"}},
+        "vae": {"study": "demo", "dataset": "glyphs", "model": {"name": "vae", "width": 8}},
+        "dcgan": {"study": "demo", "dataset": "glyphs", "model": {"name": "dcgan"}},
     },
 }
 
@@ -31,41 +31,63 @@ def params(study: dict[str, Any] | None = None, **others: Any) -> Params:
 def test_a_study_has_all_chapters_and_a_zip_of_its_name() -> None:
     study = params().study("demo")
     assert tuple(study.notebooks) == NOTEBOOKS
-    assert (study.authors, study.handin_name("demo"), study.budget) == ([], "demo.zip", "full")
+    assert (study.authors, study.archive_file_name("demo"), study.budget) == (
+        [],
+        "demo.zip",
+        "full",
+    )
 
 
 def test_authors_are_names_with_or_without_a_number() -> None:
-    study = params({"authors": ["Ada Lovelace", {"name": "Émile Borel", "number": "0042"}]}).study("demo")
+    study = params(
+        {"authors": ["Ada Lovelace", {"name": "Émile Borel", "student_id": "0042"}]}
+    ).study("demo")
     assert list(map(str, study.authors)) == ["Ada Lovelace", "Émile Borel (0042)"]
 
 
 @pytest.mark.parametrize(
     ("pattern", "name"),
     [
-        ("group_{number}_{names}_HW1.zip", "group_7_AdaLovelace_EmileBorel_HW1.zip"),
-        ("{study}-{numbers}", "demo-12_0042.zip"),
+        ("group_{group_id}_{names}_HW1.zip", "group_7_AdaLovelace_EmileBorel_HW1.zip"),
+        ("{study}-{student_ids}", "demo-12_0042.zip"),
         ("../{study}/a b", "..demoab.zip"),
     ],
 )
 def test_the_name_of_what_is_handed_in_follows_its_pattern(pattern: str, name: str) -> None:
-    authors = [{"name": "Ada Lovelace", "number": 12}, {"name": "Émile Borel", "number": "0042"}]
-    assert params({"authors": authors, "number": 7, "handin": pattern}).study("demo").handin_name("demo") == name
+    authors = [
+        {"name": "Ada Lovelace", "student_id": 12},
+        {"name": "Émile Borel", "student_id": "0042"},
+    ]
+    assert (
+        params({"authors": authors, "group_id": 7, "archive_name": pattern})
+        .study("demo")
+        .archive_file_name("demo")
+        == name
+    )
 
 
 @pytest.mark.parametrize(
     ("study", "complaint"),
     [
-        ({"handin": "{group}"}, "has {group} in handin, which is none of names, number, numbers, study"),
-        ({"handin": "{number}_HW1"}, "has {number} in handin but does not say it"),
-        ({"handin": "{number"}, "which is not a pattern"),
-        ({"handin": "///"}, "no letter can stand in a file's name"),
+        (
+            {"archive_name": "{group}"},
+            "has {group} in archive_name, which is none of group_id, names, student_ids, study",
+        ),
+        ({"archive_name": "{group_id}_HW1"}, "has {group_id} in archive_name but does not say it"),
+        ({"archive_name": "{group_id"}, "which is not a pattern"),
+        ({"archive_name": "///"}, "no letter can stand in a file's name"),
         ({"notebooks": ["data", "data"]}, "names a notebook twice"),
-        ({"notebooks": ["dat"]}, "notebooks.0 must be 'background', 'data', 'training', 'latent' or 'comparison'"),
-        ({"authors": [{"number": 3}]}, "authors.0.name is missing"),
+        (
+            {"notebooks": ["dat"]},
+            "notebooks.0 must be 'background', 'data', 'training', 'latent' or 'comparison'",
+        ),
+        ({"authors": [{"student_id": 3}]}, "authors.0.name is missing"),
         ({"authors": [""]}, "authors.0.name"),
     ],
 )
-def test_a_study_that_makes_no_sense_is_refused_with_the_reason(study: dict[str, Any], complaint: str) -> None:
+def test_a_study_that_makes_no_sense_is_refused_with_the_reason(
+    study: dict[str, Any], complaint: str
+) -> None:
     with pytest.raises(ConfigError) as error:
         params(study)
     assert "params.yaml: studies.demo" in str(error.value)
@@ -92,6 +114,8 @@ def test_the_small_budget_lowers_what_costs_and_raises_nothing() -> None:
 def test_a_resolved_study_reads_back(tmp_path) -> None:
     import yaml
 
-    study = params({"authors": ["Ada", {"name": "Émile", "number": 3}]}, budget="small").study("demo")
+    study = params({"authors": ["Ada", {"name": "Émile", "student_id": 3}]}, budget="small").study(
+        "demo"
+    )
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json")))
     assert read_config(tmp_path / "study.yaml", StudyConfig) == study

@@ -28,7 +28,9 @@ def run(tmp_path: Path) -> Run:
     def stages(stages: tuple[str, ...] = ("fetch", "prepare"), *words: str, **dataset: Any) -> Any:
         raw = {"studies": {}, "datasets": {"set": dataset}, "experiments": {}}
         config = tmp_path / "set.yaml"
-        write_yaml(config, parse_params(raw, where="params.yaml").dataset("set").model_dump(mode="json"))
+        write_yaml(
+            config, parse_params(raw, where="params.yaml").dataset("set").model_dump(mode="json")
+        )
         places = {
             "fetch": ["--output", tmp_path / "raw"],
             "prepare": ["--raw", tmp_path / "raw", "--output", tmp_path / "prepared", *words],
@@ -54,7 +56,7 @@ def prepared(tmp_path: Path, run: Run) -> Callable[..., PreparedDataset]:
 
 
 def picture(key: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
-    """A smooth colour picture that tells its key."""
+    """A smooth color picture that tells its key."""
     coarse = numpy_generator(0, "picture", key).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 

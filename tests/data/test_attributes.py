@@ -10,7 +10,7 @@ import pytest
 
 from latentbench.artifacts.files import read_json
 from latentbench.config.load import parse_params
-from latentbench.data.labels import LabelKinds
+from latentbench.data.labels import LabelSet
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ConfigError
 from tests.data.conftest import Run, error_of, picture, save
@@ -22,7 +22,10 @@ SMILING = [1, 0, 0, 1, 1, 0]
 def faces(tmp_path: Path) -> Path:
     """Four pictures for training and two for testing."""
     for number in range(6):
-        save(tmp_path / "faces" / ("train" if number < 4 else "test") / f"{number}.png", picture(number))
+        save(
+            tmp_path / "faces" / ("train" if number < 4 else "test") / f"{number}.png",
+            picture(number),
+        )
     return tmp_path / "faces"
 
 
@@ -37,27 +40,37 @@ def table(tmp_path: Path) -> Callable[[str], str]:
 
 
 TEXTS = {
-    "file names": "picture,Smiling,Hat\n" + "".join(f"{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)),
+    "file names": "picture,Smiling,Hat\n"
+    + "".join(f"{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)),
     "minus one for what is not there": "image_id, Smiling, Hat\n"
     + "".join(f"{n}.png, {2 * s - 1}, {1 - 2 * s}\n" for n, s in enumerate(SMILING)),
     "in any order": "picture,Smiling,Hat\n"
     + "".join(f"{n}.png,{s},{1 - s}\n" for n, s in reversed(list(enumerate(SMILING)))),
     "a byte order mark and Windows' lines": "\N{ZERO WIDTH NO-BREAK SPACE}picture,Smiling,Hat\r\n"
     + "".join(f"{n}.png,{s},{1 - s}\r\n" for n, s in enumerate(SMILING)),
-    "CelebA's list": "6\nSmiling Hat\n" + "".join(f"{n}.png {s:2d} {1 - s:2d}\n" for n, s in enumerate(SMILING)),
-    "semicolons": "picture;Smiling;Hat\n" + "".join(f"{n}.png;{s};{1 - s}\n" for n, s in enumerate(SMILING)),
-    "tabs": "picture\tSmiling\tHat\n" + "".join(f"{n}.png\t{s}\t{1 - s}\n" for n, s in enumerate(SMILING)),
+    "CelebA's list": "6\nSmiling Hat\n"
+    + "".join(f"{n}.png {s:2d} {1 - s:2d}\n" for n, s in enumerate(SMILING)),
+    "semicolons": "picture;Smiling;Hat\n"
+    + "".join(f"{n}.png;{s};{1 - s}\n" for n, s in enumerate(SMILING)),
+    "tabs": "picture\tSmiling\tHat\n"
+    + "".join(f"{n}.png\t{s}\t{1 - s}\n" for n, s in enumerate(SMILING)),
     "rows of pictures elsewhere": "picture,Smiling,Hat\nelsewhere.png,1,1\n"
     + "".join(f"{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)),
     "paths": "picture,Smiling,Hat\n"
-    + "".join(f"./{'train' if n < 4 else 'test'}/{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)),
+    + "".join(
+        f"./{'train' if n < 4 else 'test'}/{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)
+    ),
     "Windows' paths": "picture,Smiling,Hat\n"
-    + "".join(f"{'train' if n < 4 else 'test'}\\{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)),
+    + "".join(
+        f"{'train' if n < 4 else 'test'}\\{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)
+    ),
 }
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_each_picture_has_its_row(text: str, faces: Path, table: Callable[[str], str], prepared: Run) -> None:
+def test_each_picture_has_its_row(
+    text: str, faces: Path, table: Callable[[str], str], prepared: Run
+) -> None:
     dataset = prepared(source="folder", path=str(faces), attributes=table(text))
     assert dataset.manifest.attribute_names == ["Smiling", "Hat"]
     found = [dataset.attributes(split).tolist() for split in ("train", "test")]
@@ -65,44 +78,62 @@ def test_each_picture_has_its_row(text: str, faces: Path, table: Callable[[str],
     assert found == [expected[:4], expected[4:]]
 
 
-def test_a_picture_that_is_left_out_takes_its_row_along(faces: Path, table: Run, prepared: Run) -> None:
+def test_a_picture_that_is_left_out_takes_its_row_along(
+    faces: Path, table: Run, prepared: Run
+) -> None:
     (faces / "train" / "1.png").write_bytes(b"damaged")
-    dataset = prepared(source="folder", path=str(faces), attributes=table(TEXTS["file names"]), on_error="skip")
+    dataset = prepared(
+        source="folder", path=str(faces), attributes=table(TEXTS["file names"]), on_error="skip"
+    )
     assert dataset.attributes("train")[:, 0].tolist() == [1, 0, 1]
     assert dataset.manifest.train.num_images == 3
 
 
-def test_rows_go_with_the_pictures_that_are_held_out(tmp_path: Path, table: Run, prepared: Run) -> None:
-    """Pictures grey as their number, attributes its bits: whatever is held out, both must agree."""
+def test_rows_go_with_the_pictures_that_are_held_out(
+    tmp_path: Path, table: Run, prepared: Run
+) -> None:
+    """Pictures gray as their number, attributes its bits: whatever is held out, both must agree."""
     from PIL import Image
 
     for number in range(32):
-        save(tmp_path / "grey" / f"{number}.png", Image.new("L", (32, 32), number))
+        save(tmp_path / "gray" / f"{number}.png", Image.new("L", (32, 32), number))
     rows = [f"{number}.png,{','.join(f'{number:05b}')}\n" for number in range(32)]
     attributes = table("picture,a,b,c,d,e\n" + "".join(rows))
-    dataset = prepared(source="folder", path=str(tmp_path / "grey"), channels=1, attributes=attributes, test_share=0.3)
+    dataset = prepared(
+        source="folder",
+        path=str(tmp_path / "gray"),
+        channels=1,
+        attributes=attributes,
+        test_fraction=0.3,
+    )
     for split, number in (("train", 22), ("test", 10)):
         shown = dataset.images(split)[:, 0, 0, 0].tolist()
         assert (dataset.attributes(split) @ (1 << np.arange(5)[::-1])).tolist() == shown
         assert len(shown) == number
 
 
-def test_other_attributes_are_another_dataset(faces: Path, table: Run, prepared: Run, tmp_path: Path) -> None:
+def test_other_attributes_are_another_dataset(
+    faces: Path, table: Run, prepared: Run, tmp_path: Path
+) -> None:
     """What is trained on them is told apart by the digest."""
     arguments = {"source": "folder", "path": str(faces)}
     plain = prepared(**arguments).manifest.digest
     assert not list((tmp_path / "prepared").glob("*attributes*"))
     first = prepared(**arguments, attributes=table(TEXTS["file names"])).manifest.digest
     again = prepared(**arguments, attributes=table(TEXTS["in any order"])).manifest.digest
-    other = prepared(**arguments, attributes=table(TEXTS["file names"].replace("0.png,1,0", "0.png,0,0")))
+    other = prepared(
+        **arguments, attributes=table(TEXTS["file names"].replace("0.png,1,0", "0.png,0,0"))
+    )
     assert first == again
     assert len({plain, first, other.manifest.digest}) == 3
-    assert LabelKinds.of(other, ["Smiling"]).counts == [1, 3]
+    assert LabelSet.of(other, ["Smiling"]).counts == [1, 3]
 
 
 def test_the_record_names_the_arrays(faces: Path, table: Run, run: Run, tmp_path: Path) -> None:
     arguments = {"source": "folder", "path": str(faces), "attributes": table(TEXTS["file names"])}
-    assert run(("fetch", "prepare"), "--record", tmp_path / "prepare.json", **arguments).exit_code == 0
+    assert (
+        run(("fetch", "prepare"), "--record", tmp_path / "prepare.json", **arguments).exit_code == 0
+    )
     outputs = read_json(tmp_path / "prepare.json")["outputs"]
     assert {Path(path).name for path in outputs} >= {"train-attributes.npy", "test-attributes.npy"}
 
@@ -111,17 +142,21 @@ BAD = {
     "says nothing of 1 of 6 pictures (train/0.png)": TEXTS["file names"].replace("0.png,1,0\n", ""),
     "has 0.png twice": TEXTS["file names"] + "0.png,1,0\n",
     "has 1 values of 0.png for 2 columns": TEXTS["file names"].replace("0.png,1,0\n", "0.png,1\n"),
-    "has no whole numbers of 0.png (invalid literal for int() with base 10: 'yes')": TEXTS["file names"].replace(
-        "0.png,1,0\n", "0.png,yes,0\n"
-    ),
+    "has no whole numbers of 0.png (invalid literal for int() with base 10: 'yes')": TEXTS[
+        "file names"
+    ].replace("0.png,1,0\n", "0.png,yes,0\n"),
     "has 2 as Smiling of 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,2,0\n"),
     "names no attributes": "6\n",
-    "has a column called 'Smiling' that is empty or there twice": TEXTS["file names"].replace("Hat", "Smiling"),
+    "has a column called 'Smiling' that is empty or there twice": TEXTS["file names"].replace(
+        "Hat", "Smiling"
+    ),
 }
 
 
 @pytest.mark.parametrize("sentence", BAD)
-def test_a_table_that_does_not_fit_is_refused(sentence: str, faces: Path, table: Run, run: Run) -> None:
+def test_a_table_that_does_not_fit_is_refused(
+    sentence: str, faces: Path, table: Run, run: Run
+) -> None:
     line = error_of(run(source="folder", path=str(faces), attributes=table(BAD[sentence])))
     assert "attributes.csv " + sentence in line
 
@@ -132,18 +167,26 @@ def test_a_row_of_two_pictures_is_refused(faces: Path, table: Run, run: Run) -> 
     assert "has 4.png, which could be train/4.png or test/4.png; write more of its path" in line
 
 
-def test_a_table_that_is_not_there_or_not_text_is_refused(faces: Path, tmp_path: Path, run: Run) -> None:
+def test_a_table_that_is_not_there_or_not_text_is_refused(
+    faces: Path, tmp_path: Path, run: Run
+) -> None:
     arguments = {"source": "folder", "path": str(faces), "attributes": str(tmp_path / "table.csv")}
     assert "table.csv', which is no file" in error_of(run(("fetch",), **arguments))
-    (tmp_path / "table.csv").write_bytes(TEXTS["file names"].replace("Hat", "Hut ä").encode("latin-1"))
+    (tmp_path / "table.csv").write_bytes(
+        TEXTS["file names"].replace("Hat", "Hut ä").encode("latin-1")
+    )
     assert "is not UTF-8 text" in error_of(run(**arguments))
 
 
-def test_a_table_that_changed_wants_fetching(faces: Path, table: Run, run: Run, tmp_path: Path) -> None:
+def test_a_table_that_changed_wants_fetching(
+    faces: Path, table: Run, run: Run, tmp_path: Path
+) -> None:
     arguments = {"source": "folder", "path": str(faces), "attributes": table(TEXTS["file names"])}
     assert run(**arguments).exit_code == 0
     table(TEXTS["file names"].replace("0.png,1", "0.png,0"))
-    assert "attributes.csv has changed since it was fetched" in error_of(run(("prepare",), **arguments))
+    assert "attributes.csv has changed since it was fetched" in error_of(
+        run(("prepare",), **arguments)
+    )
     PreparedDataset.open(tmp_path / "prepared")  # of before, as it was
 
 
@@ -152,10 +195,17 @@ def test_asking_for_attributes_where_there_are_none_is_refused_at_once() -> None
         "studies": {"faces": {"title": "Faces"}},
         "datasets": {"faces": {"source": "folder", "path": "faces"}},
         "experiments": {
-            "vae": {"study": "faces", "dataset": "faces", "model": {"objective": "vae", "condition": ["Hat"]}}
+            "vae": {
+                "study": "faces",
+                "dataset": "faces",
+                "model": {"name": "vae", "condition": ["Hat"]},
+            }
         },
     }
-    with pytest.raises(ConfigError, match=r"vae\.model\.condition asks for Hat, but faces has no attributes; give a"):
+    with pytest.raises(
+        ConfigError,
+        match=r"vae\.model\.condition asks for Hat, but faces has no attributes; give a",
+    ):
         parse_params(raw, where="params.yaml")
     raw["datasets"]["faces"]["attributes"] = "faces.csv"
     parse_params(raw, where="params.yaml")

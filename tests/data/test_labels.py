@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from latentbench.artifacts.files import read_json, write_array, write_json
-from latentbench.artifacts.layout import DATASET_MANIFEST, attributes_name
-from latentbench.data.labels import LabelKinds, label_vectors
+from latentbench.artifacts.paths import DATASET_MANIFEST, attributes_name
+from latentbench.data.labels import LabelSet, label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
 from latentbench.rng import torch_generator
@@ -22,11 +22,15 @@ def dataset(make_prepared: Callable[..., Path]) -> PreparedDataset:
     """Four classes in turn, and attributes: Smiling of every other image, Hat of the first four."""
     folder = make_prepared()
     write_json(
-        folder / DATASET_MANIFEST, read_json(folder / DATASET_MANIFEST) | {"attribute_names": ["Smiling", "Hat"]}
+        folder / DATASET_MANIFEST,
+        read_json(folder / DATASET_MANIFEST) | {"attribute_names": ["Smiling", "Hat"]},
     )
     for split, number in (("train", 40), ("test", 20)):
         places = np.arange(number)
-        write_array(folder / attributes_name(split), np.stack([places % 2, places < 4], axis=1).astype(np.uint8))
+        write_array(
+            folder / attributes_name(split),
+            np.stack([places % 2, places < 4], axis=1).astype(np.uint8),
+        )
     return PreparedDataset.open(folder)
 
 
@@ -44,20 +48,20 @@ def test_attributes_stand_in_the_order_they_are_asked_in(dataset: PreparedDatase
 
 def test_nothing_asked_for_is_a_vector_of_nothing(dataset: PreparedDataset) -> None:
     assert label_vectors(dataset, "train", None).shape == (40, 0)
-    kinds = LabelKinds.of(dataset, None)
+    kinds = LabelSet.of(dataset, None)
     assert (len(kinds), kinds.names) == (1, [])
     assert kinds.draw(7, torch.Generator()).shape == (7, 0)
 
 
 def test_kinds_come_in_the_order_of_their_classes(dataset: PreparedDataset) -> None:
-    kinds = LabelKinds.of(dataset, "class")
+    kinds = LabelSet.of(dataset, "class")
     assert kinds.titles() == ["a", "b", "c", "d"]
     assert kinds.counts == [10] * 4
     assert torch.equal(kinds.cycle(6).argmax(dim=1), torch.tensor([0, 1, 2, 3, 0, 1]))
 
 
 def test_labels_are_drawn_as_often_as_the_data_has_them(dataset: PreparedDataset) -> None:
-    kinds = LabelKinds.of(dataset, ["Smiling", "Hat"])
+    kinds = LabelSet.of(dataset, ["Smiling", "Hat"])
     assert dict(zip(kinds.titles(), kinds.counts, strict=True)) == {
         "Smiling, Hat": 2,
         "Smiling": 18,
@@ -70,9 +74,13 @@ def test_labels_are_drawn_as_often_as_the_data_has_them(dataset: PreparedDataset
 
 
 def test_what_the_dataset_does_not_have_is_refused(dataset: PreparedDataset) -> None:
-    with pytest.raises(DataError, match=r"has 'Beard', but the attributes of squares are: Smiling, Hat\."):
+    with pytest.raises(
+        DataError, match=r"has 'Beard', but the attributes of squares are: Smiling, Hat\."
+    ):
         label_vectors(dataset, "train", ["Beard"])
     path = dataset.folder / DATASET_MANIFEST
     write_json(path, read_json(path) | {"class_names": []})
-    with pytest.raises(DataError, match="squares has no classes; put its pictures into a folder per class"):
+    with pytest.raises(
+        DataError, match="squares has no classes; put its pictures into a folder per class"
+    ):
         label_vectors(PreparedDataset.open(dataset.folder), "train", "class")

@@ -38,41 +38,55 @@ def test_class_folders_with_both_splits(packed: bool, tmp_path: Path, prepared: 
                 save(root / "wrapper" / split / label / f"{key}.png", picture(key))
     save(root / "wrapper" / "train" / "__MACOSX" / "2" / "x.png", picture(0))
     (root / "wrapper" / "notes.txt").write_text("not a picture")
-    dataset = prepared(source="folder", path=str(zipped(root, tmp_path / "set.zip") if packed else root))
+    dataset = prepared(
+        source="folder", path=str(zipped(root, tmp_path / "set.zip") if packed else root)
+    )
     assert dataset.manifest.class_names == ["2", "10"]
     assert dataset.images("train").shape == (6, 32, 32, 3)
     assert np.bincount(dataset.labels("test")).tolist() == [2, 2]
 
 
-def test_a_flat_zip_has_no_classes_and_a_seeded_share_held_out(tmp_path: Path, prepared: Run) -> None:
+def test_a_flat_zip_has_no_classes_and_a_seeded_share_held_out(
+    tmp_path: Path, prepared: Run
+) -> None:
     for key in range(20):
         save(tmp_path / "pictures" / "lfw" / f"{key:02d}.jpg", picture(key))
     path = str(zipped(tmp_path / "pictures", tmp_path / "set.zip"))
-    first = prepared(source="folder", path=path, test_share=0.25)
+    first = prepared(source="folder", path=path, test_fraction=0.25)
     assert (first.manifest.class_names, first.manifest.test.num_images) == ([], 5)
     assert set(first.labels("train").tolist()) == {-1}
     train, test = (np.array(first.images(split)) for split in ("train", "test"))
     everything = np.unique(np.concatenate([train, test]).reshape(20, -1), axis=0)
     assert len(everything) == 20
-    assert not np.array_equal(test, prepared(source="folder", path=path, test_share=0.25, seed=1).images("test"))
-    assert np.array_equal(test, prepared(source="folder", path=path, test_share=0.25).images("test"))
+    assert not np.array_equal(
+        test, prepared(source="folder", path=path, test_fraction=0.25, seed=1).images("test")
+    )
+    assert np.array_equal(
+        test, prepared(source="folder", path=path, test_fraction=0.25).images("test")
+    )
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, prepared: Run) -> None:
     for key in range(150):
         save(tmp_path / "pictures" / f"{key:03d}.jpg", picture(key, (50, 70)))
     arguments = {"source": "folder", "path": str(tmp_path / "pictures")}
-    digests = {prepared("--workers", workers, **arguments).manifest.digest for workers in ("1", "3")}
+    digests = {
+        prepared("--workers", workers, **arguments).manifest.digest for workers in ("1", "3")
+    }
     assert len(digests) == 1
 
 
 def test_the_square_is_what_pillow_makes_of_it(tmp_path: Path, prepared: Run) -> None:
     for key in range(4):
         save(tmp_path / "pictures" / f"{key}.png", picture(key, (90, 120)))
-    dataset = prepared(source="folder", path=str(tmp_path / "pictures"), crop=64, test_share=0.25)
+    dataset = prepared(
+        source="folder", path=str(tmp_path / "pictures"), crop=64, test_fraction=0.25
+    )
     images = np.concatenate([dataset.images("train"), dataset.images("test")])
     expected = [
-        np.asarray(picture(key, (90, 120)).resize((32, 32), Image.Resampling.BICUBIC, box=(13, 28, 77, 92)))
+        np.asarray(
+            picture(key, (90, 120)).resize((32, 32), Image.Resampling.BICUBIC, box=(13, 28, 77, 92))
+        )
         for key in range(4)
     ]
     assert {image.tobytes() for image in images} == {image.tobytes() for image in expected}
@@ -103,7 +117,9 @@ def test_a_large_jpeg_decoded_at_half_size_looks_the_same(tmp_path: Path, prepar
         ("P", 0, 0),
     ],
 )
-def test_every_mode_comes_out_grey(mode: str, level: Any, expected: int, tmp_path: Path, prepared: Run) -> None:
+def test_every_mode_comes_out_gray(
+    mode: str, level: Any, expected: int, tmp_path: Path, prepared: Run
+) -> None:
     for key in range(2):
         save(tmp_path / "pictures" / f"{key}.png", Image.new(mode, (32, 32), level))
     dataset = prepared(source="folder", path=str(tmp_path / "pictures"), channels=1)
@@ -179,7 +195,9 @@ def _empty(path: Path) -> None:
         (_empty, ["holds no pictures"]),
     ],
 )
-def test_a_wrong_path_is_one_sentence(make: Callable[[Path], None], words: list[str], tmp_path: Path, run: Run) -> None:
+def test_a_wrong_path_is_one_sentence(
+    make: Callable[[Path], None], words: list[str], tmp_path: Path, run: Run
+) -> None:
     make(tmp_path / "set.zip")
     line = error_of(run(source="folder", path=str(tmp_path / "set.zip")))
     assert "set.zip" in line
@@ -197,7 +215,9 @@ def test_pictures_that_changed_are_not_taken_for_those_fetched(tmp_path: Path, r
     assert "has changed since it was fetched" in error_of(run(("prepare",), **arguments))
 
 
-def test_a_full_disk_is_one_sentence(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import errno
     import os
 
@@ -229,7 +249,9 @@ def test_glyphs_are_balanced_and_depend_on_the_seed_alone(prepared: Run) -> None
 
 
 def _idx(values: np.ndarray[Any, Any]) -> bytes:
-    header = bytes((0, 0, 8, values.ndim)) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+    header = bytes((0, 0, 8, values.ndim)) + b"".join(
+        size.to_bytes(4, "big") for size in values.shape
+    )
     return gzip.compress(header + values.astype(np.uint8).tobytes())
 
 
@@ -254,7 +276,9 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (mirror / name).write_bytes(data)
             resources.append((name, hashlib.md5(data).hexdigest()))
     monkeypatch.setattr(MNIST, "resources", resources)
-    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # the discard port: nobody answers
+    monkeypatch.setattr(
+        MNIST, "mirrors", ["http://127.0.0.1:9/"]
+    )  # the discard port: nobody answers
     return mirror
 
 
@@ -288,7 +312,9 @@ class _Ranged(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-def test_mnist_from_a_mirror_directory_is_padded_not_resized(mnist: Path, tmp_path: Path, prepared: Run) -> None:
+def test_mnist_from_a_mirror_directory_is_padded_not_resized(
+    mnist: Path, tmp_path: Path, prepared: Run
+) -> None:
     dataset = prepared(source="mnist", mirror=str(tmp_path / "mirror"))
     images = np.array(dataset.images("train"))[..., 0]
     assert np.array_equal(images[:, 2:30, 2:30], _digits("train", 6))
@@ -297,7 +323,9 @@ def test_mnist_from_a_mirror_directory_is_padded_not_resized(mnist: Path, tmp_pa
     assert dataset.manifest.class_names == [str(digit) for digit in range(10)]
 
 
-def test_a_cut_off_download_goes_on_where_it_stopped(mnist: Path, server: str, tmp_path: Path, prepared: Run) -> None:
+def test_a_cut_off_download_goes_on_where_it_stopped(
+    mnist: Path, server: str, tmp_path: Path, prepared: Run
+) -> None:
     name = "train-images-idx3-ubyte.gz"
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / f"{name}.part").write_bytes((mnist / name).read_bytes()[:100])
@@ -307,7 +335,9 @@ def test_a_cut_off_download_goes_on_where_it_stopped(mnist: Path, server: str, t
     assert dataset.manifest.train.num_images == 6
 
 
-def test_a_wrong_checksum_is_said_and_the_file_not_kept(mnist: Path, server: str, tmp_path: Path, run: Run) -> None:
+def test_a_wrong_checksum_is_said_and_the_file_not_kept(
+    mnist: Path, server: str, tmp_path: Path, run: Run
+) -> None:
     (mnist / "train-images-idx3-ubyte.gz").write_bytes(b"something else")
     for mirror in (server, str(mnist)):
         line = error_of(run(source="mnist", mirror=mirror))
@@ -329,13 +359,19 @@ def test_other_pictures_in_the_official_format_are_taken_where_that_is_said(
     dataset = prepared(source="mnist", mirror=str(mnist), verify=False)
     assert np.array_equal(dataset.images("train")[:, 2:30, 2:30, 0], _digits("train", 6))
     (mnist / "train-images-idx3-ubyte.gz").unlink()
-    assert "train-images-idx3-ubyte.gz is not in" in error_of(run(source="mnist", mirror=str(mnist), verify=False))
+    assert "train-images-idx3-ubyte.gz is not in" in error_of(
+        run(source="mnist", mirror=str(mnist), verify=False)
+    )
 
 
 @pytest.mark.parametrize("mirror", [None, "http://127.0.0.1:9/"])
 def test_nothing_is_taken_unverified_from_the_network(mirror: str | None) -> None:
     with pytest.raises(ConfigError, match="has verify: false, but no directory as `mirror`"):
-        parse(MNISTDataset, {"source": "mnist", "mirror": mirror, "verify": False}, where="params.yaml")
+        parse(
+            MNISTDataset,
+            {"source": "mnist", "mirror": mirror, "verify": False},
+            where="params.yaml",
+        )
 
 
 def test_no_network_is_one_sentence(mnist: Path, run: Run) -> None:
@@ -348,12 +384,21 @@ def test_a_damaged_raw_file_is_named(mnist: Path, tmp_path: Path, run: Run) -> N
     assert run(("fetch",), source="mnist", mirror=str(mnist)).exit_code == 0
     damaged = tmp_path / "raw" / "train-images-idx3-ubyte.gz"
     damaged.write_bytes(damaged.read_bytes()[:-20])
-    assert "is not a whole gzip file" in error_of(run(("prepare",), source="mnist", mirror=str(mnist)))
+    assert "is not a whole gzip file" in error_of(
+        run(("prepare",), source="mnist", mirror=str(mnist))
+    )
 
 
-@pytest.mark.parametrize(("split", "first", "classes"), [("letters", 1, 26), ("balanced", 0, 47), ("digits", 0, 10)])
+@pytest.mark.parametrize(
+    ("split", "first", "classes"), [("letters", 1, 26), ("balanced", 0, 47), ("digits", 0, 10)]
+)
 def test_emnist_is_turned_upright_and_counted_from_zero(
-    split: str, first: int, classes: int, tmp_path: Path, prepared: Run, monkeypatch: pytest.MonkeyPatch
+    split: str,
+    first: int,
+    classes: int,
+    tmp_path: Path,
+    prepared: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from torchvision.datasets import EMNIST
 
@@ -361,7 +406,9 @@ def test_emnist_is_turned_upright_and_counted_from_zero(
     with zipfile.ZipFile(packed, "w") as archive:
         for part, number in (("train", 4), ("test", 2)):
             stem = f"gzip/emnist-{split}-{part}"
-            archive.writestr(f"{stem}-images-idx3-ubyte.gz", _idx(_digits(part, number).swapaxes(1, 2)))
+            archive.writestr(
+                f"{stem}-images-idx3-ubyte.gz", _idx(_digits(part, number).swapaxes(1, 2))
+            )
             archive.writestr(f"{stem}-labels-idx1-ubyte.gz", _idx(np.arange(number) + first))
     (tmp_path / "gzip.zip").write_bytes(packed.getvalue())
     monkeypatch.setattr(EMNIST, "md5", hashlib.md5(packed.getvalue()).hexdigest())
@@ -386,7 +433,10 @@ def test_cifar10_is_read_from_its_binary_version(
         files["batches.meta.txt"] = "\n".join(f"class{number}" for number in range(10)).encode()
         for values in records.values():
             values[:, 0] = [3, 9]
-        for name, data in {**files, **{name: values.tobytes() for name, values in records.items()}}.items():
+        for name, data in {
+            **files,
+            **{name: values.tobytes() for name, values in records.items()},
+        }.items():
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
@@ -413,12 +463,15 @@ def _celeba(root: Path, layout: str) -> Path:
     rows = list(zip(FACES, smiling, PARTS, strict=True))
     if kaggle:
         tables = {
-            "list_attr_celeba.csv": "image_id,Smiling,Male\n" + "".join(f"{n},{s},{-s}\n" for n, s, _ in rows),
-            "list_eval_partition.csv": "image_id,partition\n" + "".join(f"{n},{p}\n" for n, _, p in rows),
+            "list_attr_celeba.csv": "image_id,Smiling,Male\n"
+            + "".join(f"{n},{s},{-s}\n" for n, s, _ in rows),
+            "list_eval_partition.csv": "image_id,partition\n"
+            + "".join(f"{n},{p}\n" for n, _, p in rows),
         }
     else:
         tables = {
-            "list_attr_celeba.txt": "10\nSmiling Male\n" + "".join(f"{n} {s:2d} {-s:2d}\n" for n, s, _ in rows),
+            "list_attr_celeba.txt": "10\nSmiling Male\n"
+            + "".join(f"{n} {s:2d} {-s:2d}\n" for n, s, _ in rows),
             "list_eval_partition.txt": "".join(f"{n} {p}\n" for n, _, p in rows),
         }
     place = root / "files"
@@ -450,7 +503,9 @@ def test_celeba_without_its_lists_has_a_share_held_out(tmp_path: Path, prepared:
     assert dataset.manifest.attribute_names == []
 
 
-def test_a_failed_celeba_download_says_what_else_is_taken(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_celeba_download_says_what_else_is_taken(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from torchvision.datasets import utils
 
     def quota(*_: object) -> None:

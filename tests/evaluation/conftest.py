@@ -14,13 +14,19 @@ from click.testing import CliRunner, Result
 from torch import Tensor, nn
 
 from latentbench.artifacts.files import file_sha256, read_json, write_array, write_json, write_yaml
-from latentbench.artifacts.layout import DATASET_MANIFEST, SPLITS, attributes_name, checkpoint_path, labels_name
+from latentbench.artifacts.paths import (
+    DATASET_MANIFEST,
+    SPLITS,
+    attributes_name,
+    checkpoint_path,
+    labels_name,
+)
 from latentbench.artifacts.tensors import write_tensors
 from latentbench.cli import main
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
-from latentbench.data.labels import LabelKinds
+from latentbench.data.labels import LabelSet
 from latentbench.data.prepared import PreparedDataset
 from latentbench.models.networks import Shape
 from latentbench.models.registry import build_objective
@@ -40,7 +46,9 @@ def make_dataset_config(tmp_path: Path) -> Callable[..., Path]:
     def make(channels: int = 1, image_size: int = 32, **reference: Any) -> Path:
         dataset = {"source": "folder", "path": "x", "channels": channels, "image_size": image_size}
         settings = {"width": 4, "batch_size": 16, "compute": {"device": "cpu"}} | reference
-        config = DatasetConfig.model_validate({"name": "squares", "dataset": dataset | {"reference": settings}})
+        config = DatasetConfig.model_validate(
+            {"name": "squares", "dataset": dataset | {"reference": settings}}
+        )
         path = tmp_path / "dataset.yaml"
         write_yaml(path, config.model_dump(mode="json"))
         return path
@@ -49,7 +57,9 @@ def make_dataset_config(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def build_reference(tmp_path: Path, make_dataset_config: Callable[..., Path]) -> Callable[..., Path]:
+def build_reference(
+    tmp_path: Path, make_dataset_config: Callable[..., Path]
+) -> Callable[..., Path]:
     """Run the reference stage on prepared data and return its folder."""
 
     def build(data: Path, **reference: Any) -> Path:
@@ -82,7 +92,12 @@ def glyphs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     reference = {"width": 8, "epochs": 3, "batch_size": 32, "compute": {"device": "cpu"}}
     dataset = {"source": "glyphs", "num_train": 1_500, "num_test": 500, "reference": reference}
     config = root / "dataset.yaml"
-    write_yaml(config, DatasetConfig.model_validate({"name": "glyphs", "dataset": dataset}).model_dump(mode="json"))
+    write_yaml(
+        config,
+        DatasetConfig.model_validate({"name": "glyphs", "dataset": dataset}).model_dump(
+            mode="json"
+        ),
+    )
     for stage, paths in {
         "fetch": {"output": root / "raw"},
         "prepare": {"raw": root / "raw", "output": root / "prepared"},
@@ -95,15 +110,20 @@ def glyphs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float = 1.0) -> None:
     config = read_config(config_path, ExperimentConfig)
-    labels = LabelKinds.of(PreparedDataset.open(data), config.model.condition)
+    labels = LabelSet.of(PreparedDataset.open(data), config.model.condition)
     shape = Shape(config.image_size, config.channels, num_labels=len(labels.names))
     objective = build_objective(config.model, shape, seed=epoch)
     weights = {
-        name: weight * factor if weight.is_floating_point() else weight for name, weight in objective.weights().items()
+        name: weight * factor if weight.is_floating_point() else weight
+        for name, weight in objective.weights().items()
     }
     metadata = {"format": 1, "settings": config.training_settings(), "labels": vars(labels)}
     metadata["data_digest"] = read_json(data / DATASET_MANIFEST)["digest"]
-    write_tensors(checkpoint_path(config_path.parent, epoch), weights, metadata | {"epoch": epoch, "step": epoch})
+    write_tensors(
+        checkpoint_path(config_path.parent, epoch),
+        weights,
+        metadata | {"epoch": epoch, "step": epoch},
+    )
 
 
 def forget_classes(data: Path) -> Path:
@@ -136,7 +156,12 @@ def run(stage: str, **paths: Path) -> Result:
 
 
 def evaluate(results: Path, reference: Path, data: Path) -> Result:
-    folders = {"data": data, "reference": reference, "results": results, "scratch": scratch_of(results)}
+    folders = {
+        "data": data,
+        "reference": reference,
+        "results": results,
+        "scratch": scratch_of(results),
+    }
     return run("evaluate", config=results / "config.yaml", **folders)
 
 

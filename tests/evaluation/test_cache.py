@@ -13,18 +13,20 @@ import yaml
 from torch import Tensor
 
 from latentbench.artifacts.files import write_array, write_yaml
-from latentbench.artifacts.layout import EXAMINATION
+from latentbench.artifacts.paths import EVALUATION_ARRAYS
 from latentbench.evaluation import cache as kept
 from latentbench.evaluation.cache import FeatureCache, key_of, sources_sha256
 from latentbench.models.vae import VAE
 from tests.evaluation.conftest import EPOCHS, evaluate, scratch_of, write_checkpoint
 
 Make = Callable[..., Path]
-WRITTEN = ("metrics.csv", "metrics.json", EXAMINATION)
+WRITTEN = ("metrics.csv", "metrics.json", EVALUATION_ARRAYS)
 
 
 @pytest.fixture
-def measured(prepared: Path, build_reference: Make, make_experiment: Make) -> Callable[..., list[bytes]]:
+def measured(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> Callable[..., list[bytes]]:
     """Evaluate a VAE on the squares once more; return what was written."""
     reference = build_reference(prepared)
     results = make_experiment(prepared, "vae", evaluation={"num_samples": 60})
@@ -109,13 +111,17 @@ def test_what_decides_the_features_decides_the_key(
     monkeypatch.setattr("latentbench.evaluation.samples.sources_sha256", lambda: "0" * 64)
     measured()
     keys.add(frozenset(contents(folder)))
-    assert len(frozenset().union(*keys)) == sum(map(len, keys)) == 4 * 8, "none is used by two, and none stays"
+    assert len(frozenset().union(*keys)) == sum(map(len, keys)) == 4 * 8, (
+        "none is used by two, and none stays"
+    )
     before = contents(folder)
     measured(kid_subsets=4)
     assert contents(folder) == before
 
 
-def test_another_checkpoint_is_measured_anew(measured: Make, folder: Path, prepared: Path, tmp_path: Path) -> None:
+def test_another_checkpoint_is_measured_anew(
+    measured: Make, folder: Path, prepared: Path, tmp_path: Path
+) -> None:
     first, files = measured(), contents(folder)
     config = tmp_path / "results" / "tiny" / "vae" / "config.yaml"
     write_checkpoint(config, EPOCHS[-1], data=prepared, factor=1.5)
@@ -124,7 +130,9 @@ def test_another_checkpoint_is_measured_anew(measured: Make, folder: Path, prepa
     assert len(contents(folder).keys() & files.keys()) == 4, "those of the checkpoint that stayed"
 
 
-def test_a_failed_run_deletes_nothing(measured: Make, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_deletes_nothing(
+    measured: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measured()
     files = contents(folder)
     with monkeypatch.context() as patch:
@@ -136,11 +144,17 @@ def test_a_failed_run_deletes_nothing(measured: Make, folder: Path, monkeypatch:
 
 def test_the_sources_are_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "latentbench"
-    shutil.copytree(Path(kept.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(kept.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__")
+    )
     monkeypatch.setattr(kept, "__file__", str(package / "evaluation" / "cache.py"))
     first = sources_sha256()
     assert sources_sha256() == first
-    for name, matters in {"models/vae.py": True, "data/images.py": True, "report/tables.py": False}.items():
+    for name, matters in {
+        "models/vae.py": True,
+        "data/images.py": True,
+        "report/results/columns.py": False,
+    }.items():
         with (package / name).open("a") as file:
             file.write("# Changed.\n")
         assert (sources_sha256() != first) is matters, name

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from latentbench.artifacts.files import read_arrays, read_json
-from latentbench.artifacts.layout import EXAMINATION
+from latentbench.artifacts.paths import EVALUATION_ARRAYS
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.classes import Sorted, class_rows, diversity, first_of_each
+from latentbench.evaluation.classes import ClassPredictions, class_rows, diversity, first_of_each
 from latentbench.models.gan import GAN
 from latentbench.models.vae import VAE
 from tests.evaluation.conftest import evaluate
@@ -31,19 +31,31 @@ def test_diversity_is_the_mean_over_pairs() -> None:
 
 def test_rows_of_known_classes() -> None:
     asked = torch.tensor([0, 0, 0, 0, 1])
-    seeds = [Sorted(asked, torch.tensor([0, 0, 0, 1, 1])), Sorted(asked, torch.tensor([0, 0, 1, 1, 1]))]
+    seeds = [
+        ClassPredictions(asked, torch.tensor([0, 0, 0, 1, 1])),
+        ClassPredictions(asked, torch.tensor([0, 0, 1, 1, 1])),
+    ]
     features = torch.arange(5.0)[:, None]
     first, second, third = class_rows(
-        ["a", "b", "c"], seeds, features=features, real_features=features, real_classes=torch.tensor([0, 1, 1, 2, 2])
+        ["a", "b", "c"],
+        seeds,
+        features=features,
+        real_features=features,
+        real_classes=torch.tensor([0, 1, 1, 2, 2]),
     )
-    assert (first["name"], first["num_samples"], second["num_samples"], third["num_samples"]) == ("a", 4, 1, 0)
+    assert (first["name"], first["num_samples"], second["num_samples"], third["num_samples"]) == (
+        "a",
+        4,
+        1,
+        0,
+    )
     assert first["label_accuracy"] == pytest.approx((0.75 + 0.5) / 2)
     assert first["label_accuracy_std"] == pytest.approx(np.std([0.75, 0.5], ddof=1))
     assert third["label_accuracy"] is third["diversity"] is second["diversity"] is None
     assert first["real_diversity"] is None
     assert second["real_diversity"] == pytest.approx(1.0)
     assert seeds[0].accuracy() == pytest.approx(0.8)
-    assert Sorted(None, asked).accuracy() is None
+    assert ClassPredictions(None, asked).accuracy() is None
 
 
 def test_the_first_of_each_class() -> None:
@@ -53,20 +65,28 @@ def test_the_first_of_each_class() -> None:
 
 
 @pytest.mark.parametrize("objective", ["cgan", "vae"])
-def test_the_stage_sorts_by_what_was_asked_or_recognised(
-    objective: str, prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+def test_the_stage_sorts_by_what_was_asked_or_recognized(
+    objective: str,
+    prepared: Path,
+    build_reference: Make,
+    make_experiment: Make,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A conditional model that gives each class's own image, and another one that gives nothing but the third."""
     dataset = PreparedDataset.open(prepared)
-    images = to_model(torch.from_numpy(np.array(dataset.images("test")[:4])))  # classes in their order
+    images = to_model(
+        torch.from_numpy(np.array(dataset.images("test")[:4]))
+    )  # classes in their order
     monkeypatch.setattr(GAN, "decode", lambda self, latents, labels: images[labels.argmax(dim=1)])
-    monkeypatch.setattr(VAE, "decode", lambda self, latents, labels: images[2:3].expand(len(latents), -1, -1, -1))
+    monkeypatch.setattr(
+        VAE, "decode", lambda self, latents, labels: images[2:3].expand(len(latents), -1, -1, -1)
+    )
     results = make_experiment(prepared, objective, evaluation={"num_samples": 24})
     result = evaluate(results, build_reference(prepared, epochs=8, learning_rate=1e-2), prepared)
     assert result.exit_code == 0, result.output
-    told, arrays = read_json(results / "metrics.json"), read_arrays(results / EXAMINATION)
+    told, arrays = read_json(results / "metrics.json"), read_arrays(results / EVALUATION_ARRAYS)
     asked = objective == "cgan"
-    assert told["classes_by"] == ("asked" if asked else "recognised")
+    assert told["classes_by"] == ("asked" if asked else "recognized")
     rows, counts = told["classes"], arrays["class_counts"]
     assert [row["name"] for row in rows] == dataset.manifest.class_names
     assert sum(row["num_samples"] for row in rows) == 24
@@ -79,5 +99,7 @@ def test_the_stage_sorts_by_what_was_asked_or_recognised(
     for label, count in enumerate(counts):
         assert (pictures[label, :count] == dataset.images("test")[label]).all()
         assert (pictures[label, count:] == 0).all()
-    assert all(row["diversity"] == pytest.approx(0, abs=1e-3) for row in rows if row["num_samples"] > 1)
+    assert all(
+        row["diversity"] == pytest.approx(0, abs=1e-3) for row in rows if row["num_samples"] > 1
+    )
     assert all(row["real_diversity"] > 0 for row in rows)

@@ -14,10 +14,16 @@ from latentbench.config.base import Compute
 from latentbench.config.datasets import Reference
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError, DivergenceError
+from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
 from latentbench.evaluation.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
 from latentbench.evaluation.features import prepare_measurement
-from latentbench.evaluation.pretext import Accuracy, accuracy, choose_task, one_cycle, train_classifier
-from latentbench.evaluation.recognition import Recognition
+from latentbench.evaluation.train_classifier import (
+    Accuracy,
+    accuracy,
+    choose_task,
+    one_cycle,
+    train_classifier,
+)
 from tests.evaluation.conftest import forget_classes, give_attributes
 
 SETTINGS = Reference(width=4, batch_size=16, epochs=6, learning_rate=1e-2)
@@ -49,7 +55,9 @@ def test_tries_rotations_where_there_are_no_classes(prepared: Path) -> None:
     assert found.share == pytest.approx(0.25, abs=0.12)
 
 
-def test_learns_rotations_of_pictures_that_have_an_upright(make_prepared: Callable[..., Path]) -> None:
+def test_learns_rotations_of_pictures_that_have_an_upright(
+    make_prepared: Callable[..., Path],
+) -> None:
     folder = make_prepared(channels=3, image_size=64, num_train=120)
     ramp = np.linspace(0, 200, 64, dtype=np.uint8)
     for split in ("train", "test"):
@@ -67,19 +75,25 @@ def test_learns_attributes_beside_the_rest(classes: bool, prepared: Path) -> Non
     assert network.head.out_features == 4 + 3
     assert found.share == pytest.approx(1 if classes else 0.25, abs=0.12)
     low, coin, rare = (found.attributes[name] for name in ("low", "coin", "rare"))
-    assert low == Recognition(present=1, absent=1)
+    assert low == AttributeAccuracy(present=1, absent=1)
     assert 0.3 < coin.balanced < 0.7
-    assert rare == Recognition(present=0, absent=1), "right almost always, and worth no more than a coin"
+    assert rare == AttributeAccuracy(present=0, absent=1), (
+        "right almost always, and worth no more than a coin"
+    )
     assert rare.balanced == 0.5
 
 
-def test_a_classifier_with_attributes_is_read_as_it_was_written(prepared: Path, tmp_path: Path) -> None:
+def test_a_classifier_with_attributes_is_read_as_it_was_written(
+    prepared: Path, tmp_path: Path
+) -> None:
     network, _ = train(give_attributes(prepared))
     ClassifierExtractor(network, protocol="", device=CPU).save(tmp_path / "classifier.safetensors")
     extractor = ClassifierExtractor.load(tmp_path / "classifier.safetensors", device=CPU)
     images = torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test")))
     features = extractor(images)
-    assert extractor.attributes(features)[:, 1].tolist() == [number % 4 // 2 == 1 for number in range(len(images))]
+    assert extractor.attributes(features)[:, 1].tolist() == [
+        number % 4 // 2 == 1 for number in range(len(images))
+    ]
     assert extractor.predict(features).tolist() == [number % 4 for number in range(len(images))]
     assert extractor.probabilities(features).shape == (len(images), 4)
 
@@ -98,9 +112,11 @@ def test_training_gives_the_same_bits_twice(prepared: Path) -> None:
 @pytest.mark.parametrize(("image_size", "channels"), [(32, 1), (64, 3), (128, 3)])
 def test_features_ignore_the_batch(image_size: int, channels: int) -> None:
     network = Classifier(image_size=image_size, channels=channels, width=4, num_outputs=3)
-    network.initialise(torch.Generator().manual_seed(0))
+    network.initialize_weights(torch.Generator().manual_seed(0))
     extractor = ClassifierExtractor(network, protocol="", device=CPU)
-    pixels = np.random.default_rng(0).integers(0, 256, (6, image_size, image_size, channels), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (6, image_size, image_size, channels), dtype=np.uint8
+    )
     images = torch.from_numpy(pixels)
     whole = extractor(images)
     assert whole.shape == (6, FEATURE_DIM)

@@ -11,12 +11,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import file_sha256, read_array, read_arrays, read_json, write_array, write_json
-from latentbench.artifacts.layout import DATASET_MANIFEST, EXAMINATION, attributes_name, labels_name
-from latentbench.evaluation import scores as stage
-from latentbench.evaluation.discriminator import Rule, rows_by_class
-from latentbench.models.adversarial import calls_real
+from latentbench.artifacts.files import (
+    file_sha256,
+    read_array,
+    read_arrays,
+    read_json,
+    write_array,
+    write_json,
+)
+from latentbench.artifacts.paths import (
+    DATASET_MANIFEST,
+    EVALUATION_ARRAYS,
+    attributes_name,
+    labels_name,
+)
+from latentbench.evaluation import discriminator_scores as stage
+from latentbench.evaluation.discriminator import DecisionThreshold, rows_by_class
 from latentbench.models.gan import GAN
+from latentbench.models.gan_losses import calls_real
 from tests.evaluation.conftest import evaluate, forget_classes
 
 Make = Callable[..., Path]
@@ -25,12 +37,14 @@ Make = Callable[..., Path]
 @pytest.mark.parametrize("loss", ["non_saturating", "minimax", "hinge", "least_squares"])
 def test_the_threshold_of_a_loss_is_where_it_calls_real(loss: str) -> None:
     scores = torch.linspace(-2, 2, 41)
-    rule = Rule.of_loss(loss)
+    rule = DecisionThreshold.of_loss(loss)
     assert torch.equal(calls_real(loss, scores), scores > rule.threshold)
 
 
 def test_rates_of_known_scores() -> None:
-    row = Rule(0.0).row("all", real=torch.tensor([1.0, 2, 3, -1]), generated=torch.tensor([-1.0, 1]))
+    row = DecisionThreshold(0.0).row(
+        "all", real=torch.tensor([1.0, 2, 3, -1]), generated=torch.tensor([-1.0, 1])
+    )
     assert row == {
         "name": "all",
         "num_real": 4,
@@ -44,7 +58,13 @@ def test_rates_of_known_scores() -> None:
 
 def test_a_class_without_samples_has_no_accuracy() -> None:
     scores, classes = torch.tensor([1.0, -1, 1]), torch.tensor([0, 1, 1])
-    rows = rows_by_class(Rule(0.0), ["a", "b"], real=scores, generated=scores[1:], classes=(classes, classes[1:]))
+    rows = rows_by_class(
+        DecisionThreshold(0.0),
+        ["a", "b"],
+        real=scores,
+        generated=scores[1:],
+        classes=(classes, classes[1:]),
+    )
     assert [row["num_generated"] for row in rows] == [0, 2]
     assert rows[0]["accuracy"] is rows[0]["false_positives"] is None
     assert rows[0]["false_negatives"] == 0
@@ -52,32 +72,43 @@ def test_a_class_without_samples_has_no_accuracy() -> None:
 
 
 def balanced_accuracy(threshold: float, real: Tensor, generated: Tensor) -> float:
-    return ((real > threshold).double().mean().item() + (generated <= threshold).double().mean().item()) / 2
+    return (
+        (real > threshold).double().mean().item() + (generated <= threshold).double().mean().item()
+    ) / 2
 
 
 def test_a_critic_gets_the_threshold_that_separates_best() -> None:
     generator = torch.Generator().manual_seed(0)
     real = 5 + torch.randn(200, generator=generator)
     generated = 4 + torch.randn(150, generator=generator)
-    rule = Rule.best(real=real, generated=generated)
+    rule = DecisionThreshold.best(real=real, generated=generated)
     found = balanced_accuracy(rule.threshold, real, generated)
-    others = [balanced_accuracy(threshold, real, generated) for threshold in torch.linspace(0, 9, 500).tolist()]
+    others = [
+        balanced_accuracy(threshold, real, generated)
+        for threshold in torch.linspace(0, 9, 500).tolist()
+    ]
     assert found >= max(others)
     assert 4 < rule.threshold < 5
-    apart = Rule.best(real=torch.tensor([2.0, 3]), generated=torch.tensor([0.0, 1]))
+    apart = DecisionThreshold.best(real=torch.tensor([2.0, 3]), generated=torch.tensor([0.0, 1]))
     assert apart.threshold == 1.5
 
 
-def judged(results: Path, reference: Path, data: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+def judged(
+    results: Path, reference: Path, data: Path
+) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     result = evaluate(results, reference, data)
     assert result.exit_code == 0, result.output
     told = read_json(results / "metrics.json")["discriminator"]
-    return told, read_arrays(results / EXAMINATION)
+    return told, read_arrays(results / EVALUATION_ARRAYS)
 
 
 @pytest.mark.parametrize("objective", ["dcgan", "cgan", "wgan_gp"])
 def test_every_gan_is_judged(
-    objective: str, prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+    objective: str,
+    prepared: Path,
+    build_reference: Make,
+    make_experiment: Make,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reference = build_reference(prepared)
     monkeypatch.setattr(stage, "MOST_PER_CLASS", 15)
@@ -93,7 +124,9 @@ def test_every_gan_is_judged(
         "test": 60,
         "generated": 60,
     }
-    assert all(arrays[f"scores_{name}"].dtype == np.float32 for name in ("train", "test", "generated"))
+    assert all(
+        arrays[f"scores_{name}"].dtype == np.float32 for name in ("train", "test", "generated")
+    )
     lost = (arrays["scores_test"] <= told["threshold"]).mean()
     taken = (arrays["scores_generated"] > told["threshold"]).mean()
     assert told["all"]["false_negatives"] == pytest.approx(lost)
@@ -108,7 +141,9 @@ def test_models_without_a_discriminator_are_not_judged(
     results = make_experiment(prepared, "vae")
     assert evaluate(results, build_reference(prepared), prepared).exit_code == 0
     assert "discriminator" not in read_json(results / "metrics.json")
-    assert not [name for name in read_arrays(results / EXAMINATION) if name.startswith("scores")]
+    assert not [
+        name for name in read_arrays(results / EVALUATION_ARRAYS) if name.startswith("scores")
+    ]
 
 
 def test_pictures_without_classes_are_judged_together(
@@ -128,10 +163,14 @@ def test_attributes_are_asked_for_as_real_pictures_have_them(
 ) -> None:
     write_json(
         prepared / DATASET_MANIFEST,
-        read_json(forget_classes(prepared) / DATASET_MANIFEST) | {"attribute_names": ["Smiling", "Hat"]},
+        read_json(forget_classes(prepared) / DATASET_MANIFEST)
+        | {"attribute_names": ["Smiling", "Hat"]},
     )
     for split, number in (("train", 120), ("test", 80)):
-        write_array(prepared / attributes_name(split), np.arange(2 * number, dtype=np.uint8).reshape(-1, 2) % 3 % 2)
+        write_array(
+            prepared / attributes_name(split),
+            np.arange(2 * number, dtype=np.uint8).reshape(-1, 2) % 3 % 2,
+        )
     monkeypatch.setattr(GAN, "discriminate", lambda self, images, labels: labels.sum(dim=1))
     results = make_experiment(prepared, "cgan", model={"condition": ["Hat", "Smiling"]})
     told, arrays = judged(results, build_reference(prepared), prepared)
@@ -143,7 +182,11 @@ def test_attributes_are_asked_for_as_real_pictures_have_them(
 
 @pytest.mark.parametrize("objective", ["dcgan", "cgan"])
 def test_without_a_classifier_only_what_was_asked_for_has_a_class(
-    objective: str, make_prepared: Make, make_inception: Make, build_reference: Make, make_experiment: Make
+    objective: str,
+    make_prepared: Make,
+    make_inception: Make,
+    build_reference: Make,
+    make_experiment: Make,
 ) -> None:
     data, network = make_prepared(channels=3, num_train=60), make_inception()
     known = {"inception_path": str(network), "inception_sha256": file_sha256(network)}
@@ -159,7 +202,9 @@ def test_without_a_classifier_only_what_was_asked_for_has_a_class(
 def test_what_a_constant_discriminator_calls_fake(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) - 9)
+    monkeypatch.setattr(
+        GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) - 9
+    )
     told, _ = judged(make_experiment(prepared), build_reference(prepared), prepared)
     assert (told["all"]["called_fake"], told["all"]["accuracy"]) == (1.0, 0.5)
 
@@ -170,7 +215,11 @@ def test_the_batch_size_of_samples_changes_nothing(
 ) -> None:
     reference = build_reference(prepared)
     found = [
-        judged(make_experiment(prepared, objective, evaluation={"batch_size": size}), reference, prepared)
+        judged(
+            make_experiment(prepared, objective, evaluation={"batch_size": size}),
+            reference,
+            prepared,
+        )
         for size in (250, 7)
     ]
     assert found[0][0] == found[1][0]
@@ -182,7 +231,9 @@ def test_real_and_generated_images_never_share_a_batch(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Real squares are bright in places; this generator's images are black. And classes are mixed within a batch."""
-    monkeypatch.setattr(GAN, "decode", lambda self, latents, labels: torch.full((len(latents), 1, 32, 32), -1.0))
+    monkeypatch.setattr(
+        GAN, "decode", lambda self, latents, labels: torch.full((len(latents), 1, 32, 32), -1.0)
+    )
     monkeypatch.setattr(stage, "_BATCH", 30)
     sizes, kinds = [], []
 
@@ -190,7 +241,9 @@ def test_real_and_generated_images_never_share_a_batch(
         brightness = images.mean(dim=(1, 2, 3))
         kinds.append({value > -0.95 for value in brightness.tolist()})
         sizes.append(len(images))
-        places = images.unfold(2, 16, 16).unfold(3, 16, 16).mean(dim=(1, 4, 5)).flatten(1).argmax(dim=1)
+        places = (
+            images.unfold(2, 16, 16).unfold(3, 16, 16).mean(dim=(1, 4, 5)).flatten(1).argmax(dim=1)
+        )
         assert not all(kinds[-1]) or len(places.unique()) == 4
         return brightness
 
@@ -204,7 +257,9 @@ def test_real_and_generated_images_never_share_a_batch(
 def test_a_diverged_discriminator_is_an_error(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) * torch.nan)
+    monkeypatch.setattr(
+        GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) * torch.nan
+    )
     result = evaluate(make_experiment(prepared), build_reference(prepared), prepared)
     assert "Error: The discriminator of dcgan gives infinite or NaN scores" in result.output
 

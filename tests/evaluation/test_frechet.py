@@ -11,8 +11,8 @@ from torch import Tensor
 
 from latentbench.artifacts.tensors import write_tensors
 from latentbench.errors import ArtifactError
+from latentbench.evaluation.feature_stats import FeatureStats, Moments, compute_feature_stats
 from latentbench.evaluation.frechet import frechet_distance
-from latentbench.evaluation.statistics import Moments, Statistics, feature_statistics
 
 CPU = torch.device("cpu")
 
@@ -25,14 +25,16 @@ def features(number: int, dim: int, seed: int, *, offset: float = 0.0) -> Tensor
     return (torch.randn(number, dim, generator=generator) @ mix) * scale + offset
 
 
-def gaussian(mean: list[float], covariance: list[list[float]]) -> Statistics:
-    return Statistics(10**6, torch.tensor(mean).double(), torch.tensor(covariance).double())
+def gaussian(mean: list[float], covariance: list[list[float]]) -> FeatureStats:
+    return FeatureStats(10**6, torch.tensor(mean).double(), torch.tensor(covariance).double())
 
 
 def cleanfid_distance(a: Tensor, b: Tensor) -> float:
     from cleanfid.fid import frechet_distance as reference
 
-    moments = [(x.double().numpy().mean(axis=0), np.cov(x.double().numpy(), rowvar=False)) for x in (a, b)]
+    moments = [
+        (x.double().numpy().mean(axis=0), np.cov(x.double().numpy(), rowvar=False)) for x in (a, b)
+    ]
     return float(reference(*moments[0], *moments[1]))
 
 
@@ -49,7 +51,7 @@ def test_diagonal_gaussians_differ_by_their_standard_deviations() -> None:
 
 
 def test_statistics_are_no_distance_from_themselves() -> None:
-    own = feature_statistics(features(300, 40, seed=0))
+    own = compute_feature_stats(features(300, 40, seed=0))
     scale = float(own.covariance.trace())
     assert 0 <= frechet_distance(own, own) < 1e-10 * scale
     assert 0 <= frechet_distance(own.with_root(), own) < 1e-10 * scale
@@ -62,28 +64,33 @@ def test_agrees_with_cleanfid(number: int) -> None:
     a, b = features(900, 64, seed=1), features(number, 64, seed=2, offset=0.1)
     expected = cleanfid_distance(a, b)
     for one, other in ((a, b), (b, a)):
-        assert frechet_distance(feature_statistics(one), feature_statistics(other)) == pytest.approx(expected, rel=1e-6)
+        assert frechet_distance(
+            compute_feature_stats(one), compute_feature_stats(other)
+        ) == pytest.approx(expected, rel=1e-6)
 
 
 def test_agrees_with_cleanfid_where_both_covariances_are_singular() -> None:
     a, b = features(40, 64, seed=1), features(30, 64, seed=2)
-    distance = frechet_distance(feature_statistics(a), feature_statistics(b))
+    distance = frechet_distance(compute_feature_stats(a), compute_feature_stats(b))
     assert distance == pytest.approx(cleanfid_distance(a, b), rel=1e-6)
 
 
 def test_singular_covariances_are_compared_exactly() -> None:
-    """With centred samples X and Y, tr (ΣₐΣ_b)^½ is the nuclear norm of X Yᵀ."""
+    """With centered samples X and Y, tr (ΣₐΣ_b)^½ is the nuclear norm of X Yᵀ."""
     a, b = features(40, 64, seed=1).double(), features(30, 64, seed=2).double()
     x, y = ((sample - sample.mean(dim=0)) / (len(sample) - 1) ** 0.5 for sample in (a, b))
     trace_of_root = torch.linalg.svdvals(x @ y.T).sum()
     step = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
     expected = step + x.square().sum() + y.square().sum() - 2 * trace_of_root
-    distance = frechet_distance(feature_statistics(a), feature_statistics(b))
+    distance = frechet_distance(compute_feature_stats(a), compute_feature_stats(b))
     assert distance == pytest.approx(expected.item(), rel=1e-11)
 
 
 def test_a_stored_root_changes_nothing() -> None:
-    a, b = feature_statistics(features(200, 32, seed=1)), feature_statistics(features(150, 32, seed=2))
+    a, b = (
+        compute_feature_stats(features(200, 32, seed=1)),
+        compute_feature_stats(features(150, 32, seed=2)),
+    )
     plain = frechet_distance(a, b)
     assert frechet_distance(a.with_root(), b) == pytest.approx(plain, rel=1e-10)
     assert frechet_distance(a, b.with_root()) == pytest.approx(plain, rel=1e-10)
@@ -91,7 +98,7 @@ def test_a_stored_root_changes_nothing() -> None:
 
 def test_root_times_its_transpose_is_the_covariance() -> None:
     for number in (200, 20):
-        statistics = feature_statistics(features(number, 32, seed=3)).with_root()
+        statistics = compute_feature_stats(features(number, 32, seed=3)).with_root()
         assert statistics.root is not None
         assert statistics.root.shape == (32, min(number - 1, 32))
         torch.testing.assert_close(statistics.root @ statistics.root.T, statistics.covariance)
@@ -99,7 +106,10 @@ def test_root_times_its_transpose_is_the_covariance() -> None:
 
 def test_different_dimensions_are_refused() -> None:
     with pytest.raises(ValueError, match="different extractors"):
-        frechet_distance(feature_statistics(features(9, 4, seed=0)), feature_statistics(features(9, 5, seed=0)))
+        frechet_distance(
+            compute_feature_stats(features(9, 4, seed=0)),
+            compute_feature_stats(features(9, 5, seed=0)),
+        )
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
@@ -125,21 +135,23 @@ def test_merged_statistics_are_those_of_all() -> None:
     for moments in parts:
         merged.merge(moments)
     merged.merge(Moments(16))
-    expected = feature_statistics(whole)
+    expected = compute_feature_stats(whole)
     torch.testing.assert_close(merged.statistics().mean, expected.mean, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(merged.statistics().covariance, expected.covariance, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        merged.statistics().covariance, expected.covariance, rtol=1e-10, atol=1e-10
+    )
 
 
 def test_one_feature_has_no_covariance() -> None:
     for number in (0, 1):
         with pytest.raises(ValueError, match=f"at least two features, not {number}"):
-            feature_statistics(torch.zeros(number, 3))
+            compute_feature_stats(torch.zeros(number, 3))
 
 
 def test_statistics_survive_the_disk_to_the_bit(tmp_path: Path) -> None:
-    saved = feature_statistics(features(50, 8, seed=6)).with_root()
+    saved = compute_feature_stats(features(50, 8, seed=6)).with_root()
     saved.save(tmp_path / "statistics.safetensors")
-    loaded = Statistics.load(tmp_path / "statistics.safetensors", device=CPU)
+    loaded = FeatureStats.load(tmp_path / "statistics.safetensors", device=CPU)
     assert loaded.count == saved.count
     assert loaded.root is not None
     assert saved.root is not None
@@ -150,14 +162,14 @@ def test_statistics_survive_the_disk_to_the_bit(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "other.safetensors", {"weight": torch.zeros(2)}, {"format": 1})
     with pytest.raises(ArtifactError, match="does not hold feature statistics"):
-        Statistics.load(tmp_path / "other.safetensors", device=CPU)
+        FeatureStats.load(tmp_path / "other.safetensors", device=CPU)
 
 
 def test_distance_grows_with_noise() -> None:
     clean = features(2000, 16, seed=7)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(8))
     distances = [
-        frechet_distance(feature_statistics(clean), feature_statistics(clean + level * noise))
+        frechet_distance(compute_feature_stats(clean), compute_feature_stats(clean + level * noise))
         for level in (0.0, 0.1, 0.3, 1.0, 3.0)
     ]
     assert distances == sorted(distances)

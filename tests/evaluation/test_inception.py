@@ -35,14 +35,18 @@ def test_resizes_as_cleanfid_does(size: int) -> None:
     expected = np.stack([build_resizer("clean")(image) for image in images]).transpose(0, 3, 1, 2)
     found = resize(torch.from_numpy(images)).numpy()
     assert found.dtype == expected.dtype
-    np.testing.assert_allclose(found, expected, atol=1e-4)  # of 255: Pillow rounds to float32 between its axes
+    np.testing.assert_allclose(
+        found, expected, atol=1e-4
+    )  # of 255: Pillow rounds to float32 between its axes
     assert found.min() == 0, "clipped, as noise overshoots"
     assert found.max() == 255
 
 
-def test_grey_images_are_repeated_over_three_channels() -> None:
-    grey = pictures(2, 32, channels=1)
-    torch.testing.assert_close(resize(torch.from_numpy(grey)), resize(torch.from_numpy(np.repeat(grey, 3, axis=3))))
+def test_gray_images_are_repeated_over_three_channels() -> None:
+    gray = pictures(2, 32, channels=1)
+    torch.testing.assert_close(
+        resize(torch.from_numpy(gray)), resize(torch.from_numpy(np.repeat(gray, 3, axis=3)))
+    )
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
@@ -60,7 +64,9 @@ def test_features_are_those_of_cleanfid(make_inception: Callable[..., Path]) -> 
     torch.testing.assert_close(extractor(torch.from_numpy(images)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_features_ignore_the_batch(make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_ignore_the_batch(
+    make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     extractor, images = load(make_inception()), torch.from_numpy(pictures(7, 32))
     whole = extractor(images)
     monkeypatch.setitem(inception._CHUNK_SIZES, "cpu", 2)
@@ -111,7 +117,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "latentbench"
 
 
-def test_downloads_once(cache: Path, make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloads_once(
+    cache: Path, make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = make_inception()
     sha256 = file_sha256(network)
     calls: list[str] = []
@@ -127,7 +135,9 @@ def test_downloads_once(cache: Path, make_inception: Callable[..., Path], monkey
     assert len(calls) == 1
 
 
-def test_a_download_with_another_checksum_is_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_with_another_checksum_is_not_kept(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(requests, "get", lambda *_, **__: _Response(b"a captive portal"))
     with pytest.raises(DataError, match=r"https://.* has the SHA-256"):
         locate_inception(None, sha256="0" * 64)
@@ -139,6 +149,8 @@ def test_no_network_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch
         raise requests.ConnectionError("Name or service not known")
 
     monkeypatch.setattr(requests, "get", get)
-    with pytest.raises(DownloadError, match=r"cannot be downloaded \(ConnectionError\).*inception_path"):
+    with pytest.raises(
+        DownloadError, match=r"cannot be downloaded \(ConnectionError\).*inception_path"
+    ):
         locate_inception(None, sha256="0" * 64)
     assert list(cache.iterdir()) == []

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
 from latentbench.evaluation.frechet import frechet_distance
 from latentbench.evaluation.sample_size import distances_by_size, intercept
-from latentbench.evaluation.statistics import Statistics, feature_statistics
 
 DIM = 24
 
@@ -19,8 +19,8 @@ def normal(number: int, seed: int, *, offset: float = 0.0) -> Tensor:
     return torch.randn(number, DIM, generator=torch.Generator().manual_seed(seed)) + offset
 
 
-def true_statistics() -> Statistics:
-    return Statistics(10**9, torch.zeros(DIM).double(), torch.eye(DIM).double())
+def true_statistics() -> FeatureStats:
+    return FeatureStats(10**9, torch.zeros(DIM).double(), torch.eye(DIM).double())
 
 
 def test_intercept_of_a_line() -> None:
@@ -34,10 +34,14 @@ def test_extrapolation_takes_the_bias_of_few_samples_away(offset: float) -> None
     errors, extrapolated = [], []
     for seed in range(12):
         features = normal(400, seed, offset=offset)
-        found = distances_by_size(true_statistics(), features, generator=torch.Generator().manual_seed(seed))
+        found = distances_by_size(
+            true_statistics(), features, generator=torch.Generator().manual_seed(seed)
+        )
         assert found.num_samples == sorted(found.num_samples)
         assert found.num_samples[-1] == 400
-        assert found.distances[-1] == pytest.approx(frechet_distance(true_statistics(), feature_statistics(features)))
+        assert found.distances[-1] == pytest.approx(
+            frechet_distance(true_statistics(), compute_feature_stats(features))
+        )
         errors.append(found.distances[-1] - truth)
         extrapolated.append(found.infinite - truth)
     assert mean(errors) > 0.2
@@ -47,6 +51,7 @@ def test_extrapolation_takes_the_bias_of_few_samples_away(offset: float) -> None
 def test_the_same_seed_draws_the_same_subsets() -> None:
     features = normal(400, seed=0)
     once, again = (
-        distances_by_size(true_statistics(), features, generator=torch.Generator().manual_seed(1)) for _ in range(2)
+        distances_by_size(true_statistics(), features, generator=torch.Generator().manual_seed(1))
+        for _ in range(2)
     )
     assert once == again

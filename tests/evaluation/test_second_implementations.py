@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from latentbench.evaluation.feature_stats import compute_feature_stats
 from latentbench.evaluation.frechet import frechet_distance
-from latentbench.evaluation.kernel import KernelDistance, draw_subsets
-from latentbench.evaluation.neighbourhoods import Neighbourhoods
-from latentbench.evaluation.statistics import feature_statistics
+from latentbench.evaluation.kid import KernelDistance, draw_subsets
+from latentbench.evaluation.precision_recall import PrecisionRecall
 
 DIM = 48
 Array = np.ndarray[Any, Any]
@@ -42,11 +42,13 @@ def test_overlap_is_that_of_prdc() -> None:
     import prdc
 
     real, samples = features(500, seed=0), features(500, seed=1, offset=0.1, scale=0.9)
-    for neighbours in (1, 3, 5, 10):
+    for neighbors in (1, 3, 5, 10):
         with contextlib.redirect_stdout(None):  # it prints how many there are
-            expected = prdc.compute_prdc(real.numpy(), samples.numpy(), nearest_k=neighbours)
-        found = Neighbourhoods(real, neighbours=neighbours)(samples)
-        assert found == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-6)
+            expected = prdc.compute_prdc(real.numpy(), samples.numpy(), nearest_k=neighbors)
+        found = PrecisionRecall(real, neighbors=neighbors)(samples)
+        assert found == pytest.approx(
+            {name: float(value) for name, value in expected.items()}, rel=1e-6
+        )
         assert 0 < found["recall"] < found["precision"] <= 1
 
 
@@ -55,19 +57,27 @@ def test_frechet_distance_is_that_of_both(sides: tuple[Tensor, Tensor]) -> None:
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     real, samples = sides
-    found = frechet_distance(feature_statistics(real), feature_statistics(samples))
+    found = frechet_distance(compute_feature_stats(real), compute_feature_stats(samples))
     assert found == pytest.approx(fid_from_feats(real.numpy(), samples.numpy()), rel=1e-6)
-    theirs = fid_statistics_to_metric(*(fid_features_to_statistics(side) for side in sides), verbose=False)
+    theirs = fid_statistics_to_metric(
+        *(fid_features_to_statistics(side) for side in sides), verbose=False
+    )
     assert found == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
 
 
-def test_kernel_distance_is_that_of_torch_fidelity_on_each_subset(sides: tuple[Tensor, Tensor]) -> None:
+def test_kernel_distance_is_that_of_torch_fidelity_on_each_subset(
+    sides: tuple[Tensor, Tensor],
+) -> None:
     from torch_fidelity.metric_kid import kernel_poly, mmd2
 
     real, samples = sides
     own, theirs = subsets_of(len(real), seed=2), subsets_of(len(samples), seed=3)
     found = KernelDistance(real, own)(samples, theirs)
-    settings = {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None, "kid_kernel_poly_coef0": 1}
+    settings = {
+        "kid_kernel_poly_degree": 3,
+        "kid_kernel_poly_gamma": None,
+        "kid_kernel_poly_coef0": 1,
+    }
     expected = []
     for x, y in zip(real[own].numpy(), samples[theirs].numpy(), strict=True):
         kernels = [kernel_poly(a, b, **settings) for a, b in ((x, x), (x, y), (y, y))]

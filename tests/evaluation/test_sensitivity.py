@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from latentbench.config.experiments import Evaluation
-from latentbench.data.mosaic import Images
+from latentbench.data.image_grid import Images
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import FeatureExtractor
@@ -31,14 +31,18 @@ class Digits:
         self.images: Images = np.array(dataset.images("test")[:NUMBER])
         self.labels = dataset.labels("test")[:NUMBER]
         manifest = ReferenceManifest.read(reference)
-        self.extractor: FeatureExtractor = manifest.load_extractor("classifier", reference, device=CPU)
+        self.extractor: FeatureExtractor = manifest.load_extractor(
+            "classifier", reference, device=CPU
+        )
         settings = Evaluation(num_samples=NUMBER, kid_subsets=10, kid_subset_size=200)
-        self.distances = Distances.open(reference, "classifier", settings, dim=self.extractor.dim, device=CPU)
+        self.distances = Distances.open(
+            reference, "classifier", settings, dim=self.extractor.dim, device=CPU
+        )
 
     def features(self, images: Images) -> Tensor:
         return self.extractor(torch.from_numpy(images))
 
-    def fcd(self, images: Images) -> float:
+    def fd_classifier(self, images: Images) -> float:
         return self.distances.frechet(self.features(images))
 
 
@@ -56,7 +60,9 @@ def noisy(digits: Digits, level: float) -> Images:
 def blurred(digits: Digits, radius: float) -> Images:
     """By a Gaussian of a standard deviation in pixels."""
     pictures = [Image.fromarray(image[:, :, 0]) for image in digits.images]
-    return np.stack([np.asarray(one.filter(ImageFilter.GaussianBlur(radius))) for one in pictures])[..., None]
+    return np.stack([np.asarray(one.filter(ImageFilter.GaussianBlur(radius))) for one in pictures])[
+        ..., None
+    ]
 
 
 def mixed(digits: Digits, share: float) -> Images:
@@ -78,14 +84,16 @@ def mixed(digits: Digits, share: float) -> Images:
 def test_more_of_a_change_is_a_larger_distance(
     digits: Digits, change: Callable[[Digits, float], Images], amounts: list[float]
 ) -> None:
-    distances = [digits.fcd(change(digits, amount)) for amount in amounts]
+    distances = [digits.fd_classifier(change(digits, amount)) for amount in amounts]
     assert all(less < more for less, more in pairwise(distances)), distances
 
 
 def test_one_mode_recalls_nothing(digits: Digits) -> None:
     everything = digits.distances.overlap(digits.features(digits.images))
     mode = np.repeat(digits.images[:1], NUMBER, axis=0)
-    mode = np.clip(mode + np.random.default_rng(0).integers(-2, 3, mode.shape), 0, 255).astype(np.uint8)
+    mode = np.clip(mode + np.random.default_rng(0).integers(-2, 3, mode.shape), 0, 255).astype(
+        np.uint8
+    )
     collapsed = digits.distances.overlap(digits.features(mode))
     assert everything["recall"] > 0.5
     assert collapsed["recall"] < 0.02
@@ -96,5 +104,9 @@ def test_batches_and_order_change_nothing(digits: Digits) -> None:
     whole = digits.features(digits.images)
     order = np.random.default_rng(0).permutation(NUMBER)
     parts = torch.cat([digits.features(digits.images[rows]) for rows in np.array_split(order, 7)])
-    assert digits.distances.frechet(parts) == pytest.approx(digits.distances.frechet(whole), rel=1e-5)
-    assert digits.distances.overlap(parts) == pytest.approx(digits.distances.overlap(whole), abs=2 / NUMBER)
+    assert digits.distances.frechet(parts) == pytest.approx(
+        digits.distances.frechet(whole), rel=1e-5
+    )
+    assert digits.distances.overlap(parts) == pytest.approx(
+        digits.distances.overlap(whole), abs=2 / NUMBER
+    )

@@ -28,7 +28,7 @@ from latentbench.artifacts.files import (
     write_json,
     write_yaml,
 )
-from latentbench.artifacts.layout import DATASET_MANIFEST, NEARER, OVERLAPS, checkpoint_path
+from latentbench.artifacts.paths import DATASET_MANIFEST, NEARER, PRDC, checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
@@ -37,12 +37,19 @@ from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation import reference as stage
 from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.classifier import ClassifierExtractor
+from latentbench.evaluation.feature_stats import compute_feature_stats
 from latentbench.evaluation.frechet import frechet_distance
-from latentbench.evaluation.statistics import feature_statistics
 from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
 from latentbench.rng import numpy_generator, torch_generator
-from tests.evaluation.conftest import EPOCHS, evaluate, forget_classes, give_attributes, run, write_checkpoint
+from tests.evaluation.conftest import (
+    EPOCHS,
+    evaluate,
+    forget_classes,
+    give_attributes,
+    run,
+    write_checkpoint,
+)
 
 Make = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -60,9 +67,15 @@ def sentence(result: Result) -> str:
     return line
 
 
-def test_reference_holds_features_statistics_and_floor(prepared: Path, build_reference: Make) -> None:
+def test_reference_holds_features_statistics_and_floor(
+    prepared: Path, build_reference: Make
+) -> None:
     reference = build_reference(prepared)
-    files = {"classifier.safetensors", "classifier-features.npy", "classifier-statistics.safetensors"}
+    files = {
+        "classifier.safetensors",
+        "classifier-features.npy",
+        "classifier-statistics.safetensors",
+    }
     files |= {"rows.npy", "classifier-test-features.npy", "reference.json"}
     assert set(digests(reference)) == files
     manifest = read_json(reference / "reference.json")
@@ -73,7 +86,11 @@ def test_reference_holds_features_statistics_and_floor(prepared: Path, build_ref
     assert features.shape == (120, described["feature_dim"])
     assert features.dtype == np.float32
     assert described["sha256"] == file_sha256(reference / "classifier.safetensors")
-    assert (described["metric"], described["kernel_metric"], described["task"]) == ("fcd", "kcd", "labels")
+    assert (described["metric"], described["kernel_metric"], described["task"]) == (
+        "fd_classifier",
+        "kd_classifier",
+        "labels",
+    )
     assert described["floor"]["num_images"] == 80
     assert (read_array(reference / "rows.npy") == np.arange(120)).all()
 
@@ -131,35 +148,54 @@ def test_metrics_agree_with_cleanfid_on_the_same_samples(
         drawn = extractor(to_uint8(trained.objective.sample(latents, labels))).double().numpy()
         distances.append(
             frechet_distance(
-                drawn.mean(axis=0), np.cov(drawn, rowvar=False), real.mean(axis=0), np.cov(real, rowvar=False)
+                drawn.mean(axis=0),
+                np.cov(drawn, rowvar=False),
+                real.mean(axis=0),
+                np.cov(real, rowvar=False),
             )
         )
-    assert float(rows[-1]["fcd"]) == pytest.approx(np.mean(distances), rel=1e-5)
-    assert float(rows[-1]["fcd_std"]) == pytest.approx(np.std(distances, ddof=1), rel=1e-3)
+    assert float(rows[-1]["fd_classifier"]) == pytest.approx(np.mean(distances), rel=1e-5)
+    assert float(rows[-1]["fd_classifier_std"]) == pytest.approx(
+        np.std(distances, ddof=1), rel=1e-3
+    )
 
 
-def test_last_metrics_say_how_they_were_measured(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_last_metrics_say_how_they_were_measured(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     shown = evaluate(results, reference, prepared).output
     last, rows = read_json(results / "metrics.json"), read_csv(results / "metrics.csv")
-    assert {key: float(value) for key, value in rows[-1].items()} == {key: last[key] for key in rows[-1]}
+    assert {key: float(value) for key, value in rows[-1].items()} == {
+        key: last[key] for key in rows[-1]
+    }
     assert (last["num_samples"], last["num_seeds"], last["num_reference"]) == (24, 2, 120)
     described = read_json(reference / "reference.json")["extractors"]["classifier"]
     assert last["protocols"]["classifier"].startswith(described["protocol"])
     assert "3 subsets of 10 images" in last["protocols"]["classifier"]
     floor = last["floor"] | {"label_accuracy": described["accuracy"]}
-    assert last["floor"] == floor, "how often real images are recognised, to hold models against"
-    assert {key: value for key, value in floor.items() if key != "label_accuracy"}.items() <= described["floor"].items()
-    overlaps = {f"{name}_classifier" for name in OVERLAPS}
+    assert last["floor"] == floor, "how often real images are recognized, to hold models against"
+    assert {
+        key: value for key, value in floor.items() if key != "label_accuracy"
+    }.items() <= described["floor"].items()
+    overlaps = {f"{name}_classifier" for name in PRDC}
     assert last["num_unseen"] == 80
-    assert last["floor"].keys() == {"fcd", "kcd", "nearer_classifier", "label_accuracy"} | overlaps
+    assert (
+        last["floor"].keys()
+        == {"fd_classifier", "kd_classifier", "nearer_classifier", "label_accuracy"} | overlaps
+    )
     assert last["floor"]["nearer_classifier"] == 0.5
     assert last["halves"] == described["halves"]
     assert last["halves"]["num_images"] == 60
     assert all(0 <= last[name] <= 24 / 5 for name in overlaps)
-    assert "24 images on either side, with neighbourhoods up to the nearest 5" in last["protocols"]["classifier"]
-    assert last["floor"]["fcd"] < last["fcd"], "an untrained model is worse than real images"
-    sizes = last["sample_sizes"]["fcd"]
+    assert (
+        "24 images on either side, with neighborhoods up to the nearest 5"
+        in last["protocols"]["classifier"]
+    )
+    assert last["floor"]["fd_classifier"] < last["fd_classifier"], (
+        "an untrained model is worse than real images"
+    )
+    sizes = last["sample_sizes"]["fd_classifier"]
     assert sizes["num_samples"][-1] == 24
     assert sizes["infinite"] < sizes["distances"][-1] < sizes["distances"][0]
     [warning] = last["warnings"]
@@ -192,8 +228,11 @@ def test_inception_path_end_to_end(
     row = read_csv(results / "metrics.csv")[-1]
     measured = [
         name
-        for extractor, distances in (("inception", ("fid", "kid")), ("classifier", ("fcd", "kcd")))
-        for name in (*distances, *(f"{quantity}_{extractor}" for quantity in (*OVERLAPS, NEARER)))
+        for extractor, distances in (
+            ("inception", ("fid", "kid")),
+            ("classifier", ("fd_classifier", "kd_classifier")),
+        )
+        for name in (*distances, *(f"{quantity}_{extractor}" for quantity in (*PRDC, NEARER)))
     ]
     assert list(row)[4:] == [f"{name}{suffix}" for name in measured for suffix in ("", "_std")]
     assert all(math.isfinite(float(value)) for value in row.values())
@@ -204,7 +243,9 @@ def test_inception_path_end_to_end(
     assert not (results / "metrics.json").exists()
 
 
-def test_evaluation_ignores_the_batch_size(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_evaluation_ignores_the_batch_size(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference = build_reference(prepared)
     found = []
     for batch_size in (250, 7):
@@ -214,7 +255,9 @@ def test_evaluation_ignores_the_batch_size(prepared: Path, build_reference: Make
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
-def test_evaluation_gives_the_same_bits_twice(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_evaluation_gives_the_same_bits_twice(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared, "vae")
     contents = []
     for _ in range(2):
@@ -223,15 +266,19 @@ def test_evaluation_gives_the_same_bits_twice(prepared: Path, build_reference: M
     assert contents[0] == contents[1]
 
 
-def test_one_seed_has_no_spread(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_one_seed_has_no_spread(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference = build_reference(prepared)
     results = make_experiment(prepared, "wgan_gp", evaluation={"num_seeds": 1})
     assert evaluate(results, reference, prepared).exit_code == 0
-    assert read_csv(results / "metrics.csv")[-1]["fcd_std"] == ""
-    assert read_json(results / "metrics.json")["fcd_std"] is None
+    assert read_csv(results / "metrics.csv")[-1]["fd_classifier_std"] == ""
+    assert read_json(results / "metrics.json")["fd_classifier_std"] is None
 
 
-def test_checkpoint_of_another_config_is_refused(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_checkpoint_of_another_config_is_refused(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     config = yaml.safe_load((results / "config.yaml").read_text())
     config["model"]["learning_rate"] = 0.5
@@ -276,25 +323,33 @@ def test_checkpoint_with_other_networks_is_refused(
     assert "holds other networks" in sentence(evaluate(results, reference, prepared))
 
 
-def test_diverged_checkpoint_is_an_error(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_diverged_checkpoint_is_an_error(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     write_checkpoint(results / "config.yaml", EPOCHS[0], data=prepared, factor=math.nan)
     said = sentence(evaluate(results, reference, prepared))
     assert "epoch-0001.safetensors generates infinite or NaN pixels" in said
 
 
-def test_missing_reference_is_an_error(prepared: Path, tmp_path: Path, make_experiment: Make) -> None:
+def test_missing_reference_is_an_error(
+    prepared: Path, tmp_path: Path, make_experiment: Make
+) -> None:
     said = sentence(evaluate(make_experiment(prepared), tmp_path / "nowhere", prepared))
     assert "reference.json is missing; run the stage that writes it" in said
 
 
-def test_reference_of_other_data_is_refused(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_reference_of_other_data_is_refused(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     manifest = read_json(reference / "reference.json")
     write_json(reference / "reference.json", manifest | {"data_digest": "0" * 64})
     said = sentence(evaluate(results, reference, prepared))
     assert "was built from another preparation of squares than" in said
-    write_json(prepared / DATASET_MANIFEST, read_json(prepared / DATASET_MANIFEST) | {"digest": "0" * 64})
+    write_json(
+        prepared / DATASET_MANIFEST, read_json(prepared / DATASET_MANIFEST) | {"digest": "0" * 64}
+    )
     said = sentence(evaluate(results, reference, prepared))
     assert "was trained on another preparation of squares" in said
     write_json(reference / "reference.json", manifest | {"dataset": "circles"})
@@ -302,7 +357,9 @@ def test_reference_of_other_data_is_refused(prepared: Path, build_reference: Mak
     assert "was built from circles, but dcgan is trained on squares" in said
 
 
-def test_damaged_reference_is_an_error(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_damaged_reference_is_an_error(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     np.save(reference / "classifier-features.npy", np.zeros((5, 64), np.float32))
     assert "has shape (5, 64)" in sentence(evaluate(results, reference, prepared))
@@ -315,16 +372,34 @@ def test_damaged_reference_is_an_error(prepared: Path, build_reference: Make, ma
     manifest = read_json(reference / "reference.json")
     manifest["extractors"]["classifier"]["sha256"] = "0" * 64
     write_json(reference / "reference.json", manifest)
-    assert "is not the network of reference.json" in sentence(evaluate(results, reference, prepared))
+    assert "is not the network of reference.json" in sentence(
+        evaluate(results, reference, prepared)
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("classifier-features.npy", lambda array: array * np.nan, "features.npy holds infinite or NaN features"),
-        ("classifier-features.npy", lambda array: array[:0], "features.npy has shape (0, 64), not (120, 64)"),
-        ("classifier-test-features.npy", lambda array: array * np.inf, "test-features.npy holds infinite or NaN"),
-        ("classifier-test-features.npy", lambda array: array[:, :24], "has shape (80, 24), not (80, 64)"),
+        (
+            "classifier-features.npy",
+            lambda array: array * np.nan,
+            "features.npy holds infinite or NaN features",
+        ),
+        (
+            "classifier-features.npy",
+            lambda array: array[:0],
+            "features.npy has shape (0, 64), not (120, 64)",
+        ),
+        (
+            "classifier-test-features.npy",
+            lambda array: array * np.inf,
+            "test-features.npy holds infinite or NaN",
+        ),
+        (
+            "classifier-test-features.npy",
+            lambda array: array[:, :24],
+            "has shape (80, 24), not (80, 64)",
+        ),
         ("rows.npy", lambda array: array[:7], "rows.npy names 7 images"),
     ],
 )
@@ -347,9 +422,11 @@ def test_statistics_of_another_extractor_are_refused(
 ) -> None:
     reference, results = build_reference(prepared), make_experiment(prepared)
     path = reference / "classifier-statistics.safetensors"
-    feature_statistics(torch.randn(120, 24)).save(path)
-    assert "is of 24 features, but the classifier network has 64" in sentence(evaluate(results, reference, prepared))
-    feature_statistics(torch.full((120, 64), torch.nan)).save(path)
+    compute_feature_stats(torch.randn(120, 24)).save(path)
+    assert "is of 24 features, but the classifier network has 64" in sentence(
+        evaluate(results, reference, prepared)
+    )
+    compute_feature_stats(torch.full((120, 64), torch.nan)).save(path)
     assert "holds infinite or NaN values" in sentence(evaluate(results, reference, prepared))
 
 
@@ -367,22 +444,30 @@ def test_too_few_images_are_an_error(
     number: int, make_prepared: Make, make_dataset_config: Make, tmp_path: Path
 ) -> None:
     data = make_prepared(num_test=number)
-    result = run("reference", config=make_dataset_config(), data=data, output=tmp_path / "reference")
+    result = run(
+        "reference", config=make_dataset_config(), data=data, output=tmp_path / "reference"
+    )
     assert f"has {number} test images" in sentence(result)
 
 
-def test_halves_are_disjoint_and_as_far_apart_as_their_features_are(prepared: Path, build_reference: Make) -> None:
+def test_halves_are_disjoint_and_as_far_apart_as_their_features_are(
+    prepared: Path, build_reference: Make
+) -> None:
     reference = build_reference(prepared)
     features = torch.from_numpy(read_array(reference / "classifier-features.npy"))
     halves = read_json(reference / "reference.json")["extractors"]["classifier"]["halves"]
     order = numpy_generator(0, "halves").permutation(120)
-    one, other = (feature_statistics(features[order[part]]) for part in (slice(60), slice(60, 120)))
-    assert halves["fcd"] == pytest.approx(frechet_distance(one, other))
+    one, other = (
+        compute_feature_stats(features[order[part]]) for part in (slice(60), slice(60, 120))
+    )
+    assert halves["fd_classifier"] == pytest.approx(frechet_distance(one, other))
     assert halves["num_images"] == 60
-    assert math.isfinite(halves["kcd"])
+    assert math.isfinite(halves["kd_classifier"])
 
 
-def test_three_images_have_no_halves_to_compare(prepared: Path, build_reference: Make, make_experiment: Make) -> None:
+def test_three_images_have_no_halves_to_compare(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
     reference, results = build_reference(prepared, max_images=3), make_experiment(prepared)
     assert read_json(reference / "reference.json")["extractors"]["classifier"]["halves"] == {}
     assert evaluate(results, reference, prepared).exit_code == 0
@@ -402,7 +487,9 @@ def test_a_killed_reference_is_not_taken_for_done(
         while (reference / "reference.json").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-    assert "reference.json is missing" in sentence(evaluate(make_experiment(prepared), reference, prepared))
+    assert "reference.json is missing" in sentence(
+        evaluate(make_experiment(prepared), reference, prepared)
+    )
     assert digests(build_reference(prepared)) == undisturbed
 
 
@@ -424,44 +511,57 @@ def test_a_reference_stopped_in_between_is_not_taken_for_done(
     assert digests(build_reference(prepared)) == undisturbed
 
 
-def test_the_class_asked_for_is_recognised_where_there_is_one(
+def test_the_class_asked_for_is_recognized_where_there_is_one(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A generator that answers with a real image, but for the first class with one of the second."""
     reference = build_reference(prepared)
     dataset = PreparedDataset.open(prepared)
     labels = dataset.labels("test")
-    first = [int(np.flatnonzero(labels == label)[0]) for label in range(len(dataset.manifest.class_names))]
+    first = [
+        int(np.flatnonzero(labels == label)[0])
+        for label in range(len(dataset.manifest.class_names))
+    ]
     first[0] = first[1]
     images = to_model(torch.from_numpy(np.array(dataset.images("test")[np.array(first)])))
     extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
     right = extractor.predict(extractor(to_uint8(images))) == torch.arange(len(first))
 
     assert not right.all()
-    results = make_experiment(prepared, model={"condition": "class"}, evaluation={"num_samples": 90})
+    results = make_experiment(
+        prepared, model={"condition": "class"}, evaluation={"num_samples": 90}
+    )
     monkeypatch.setattr(GAN, "decode", lambda self, latents, labels: images[labels.argmax(dim=1)])
     assert evaluate(results, reference, prepared).exit_code == 0
     told = read_json(results / "metrics.json")
     asked = [
-        load_checkpoint(read_config(results / "config.yaml", ExperimentConfig), results, EPOCHS[-1], device=CPU)
+        load_checkpoint(
+            read_config(results / "config.yaml", ExperimentConfig), results, EPOCHS[-1], device=CPU
+        )
         .labels.draw(90, _after_latents(0, seed_index, dim=6))
         .argmax(dim=1)
         for seed_index in range(2)
     ]
     expected = np.mean([right[classes].float().mean().item() for classes in asked])
     assert told["label_accuracy"] == pytest.approx(expected)
-    assert "label_accuracy" not in read_json(_unconditional(make_experiment, prepared, reference) / "metrics.json")
+    assert "label_accuracy" not in read_json(
+        _unconditional(make_experiment, prepared, reference) / "metrics.json"
+    )
 
 
 def test_the_attributes_asked_for_are_seen_where_they_are(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A generator that draws a low square where it is asked for one, and otherwise a low or a high one in turn."""
-    reference = build_reference(give_attributes(forget_classes(prepared)), epochs=6, learning_rate=1e-2)
+    reference = build_reference(
+        give_attributes(forget_classes(prepared)), epochs=6, learning_rate=1e-2
+    )
     known = read_json(reference / "reference.json")["extractors"]["classifier"]
     assert known["task"] == "rotations"
     assert known["attribute_accuracy"]["low"] == {"present": 1, "absent": 1}
-    high, low = to_model(torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test")[:3:2])))
+    high, low = to_model(
+        torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test")[:3:2]))
+    )
 
     def decode(self: GAN, latents: Tensor, labels: Tensor) -> Tensor:
         asked = labels[:, 0] > 0
@@ -469,19 +569,35 @@ def test_the_attributes_asked_for_are_seen_where_they_are(
         return torch.where((asked | turn)[:, None, None, None], low, high)
 
     condition = {"condition": ["low", "coin"]}
-    results = make_experiment(prepared, model=condition, evaluation={"num_samples": 80, "batch_size": 80})
+    results = make_experiment(
+        prepared, model=condition, evaluation={"num_samples": 80, "batch_size": 80}
+    )
     monkeypatch.setattr(GAN, "decode", decode)
     assert evaluate(results, reference, prepared).exit_code == 0
     told = read_json(results / "metrics.json")
     rows = {(row["name"], row["asked"]): row for row in told["attributes"]}
     assert list(rows) == [("low", True), ("low", False), ("coin", True), ("coin", False)]
-    assert rows["low", True] == {"name": "low", "asked": True, "label_accuracy": 1, "label_accuracy_std": 0, "real": 1}
+    assert rows["low", True] == {
+        "name": "low",
+        "asked": True,
+        "label_accuracy": 1,
+        "label_accuracy_std": 0,
+        "real": 1,
+    }
     assert rows["low", False]["label_accuracy"] == pytest.approx(0.5, abs=0.03)
     # A coin is seen in an image or is not, whatever was asked for.
-    assert rows["coin", True]["label_accuracy"] + rows["coin", False]["label_accuracy"] == pytest.approx(1, abs=0.2)
-    assert told["label_accuracy"] == pytest.approx(np.mean([row["label_accuracy"] for row in rows.values()]))
-    assert told["floor"]["label_accuracy"] == pytest.approx(np.mean([row["real"] for row in rows.values()]))
-    assert float(read_csv(results / "metrics.csv")[-1]["label_accuracy"]) == pytest.approx(told["label_accuracy"])
+    assert rows["coin", True]["label_accuracy"] + rows["coin", False][
+        "label_accuracy"
+    ] == pytest.approx(1, abs=0.2)
+    assert told["label_accuracy"] == pytest.approx(
+        np.mean([row["label_accuracy"] for row in rows.values()])
+    )
+    assert told["floor"]["label_accuracy"] == pytest.approx(
+        np.mean([row["real"] for row in rows.values()])
+    )
+    assert float(read_csv(results / "metrics.csv")[-1]["label_accuracy"]) == pytest.approx(
+        told["label_accuracy"]
+    )
 
 
 def _after_latents(seed: int, seed_index: int, *, dim: int) -> torch.Generator:

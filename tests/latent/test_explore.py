@@ -14,7 +14,11 @@ from torch import Tensor
 from latentbench.artifacts.files import file_sha256, read_json, write_json
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.similarity import peak_signal_to_noise, squared_errors, structural_similarity
+from latentbench.evaluation.image_quality import (
+    peak_signal_to_noise,
+    squared_errors,
+    structural_similarity,
+)
 from latentbench.models.autoencoder import Autoencoder, EncoderDecoder
 from latentbench.models.gan import GAN
 from tests.conftest import MODELS
@@ -47,14 +51,21 @@ def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explor
         "noise_latent": (5, 4 if conditional else 10, *IMAGE),
     }
     for extreme in ("best", "worst"):
-        expected |= {f"{extreme}_{kind}": (6, *IMAGE) for kind in ("real", "model")} | {f"{extreme}_errors": (6,)}
+        expected |= {f"{extreme}_{kind}": (6, *IMAGE) for kind in ("real", "model")} | {
+            f"{extreme}_errors": (6,)
+        }
     for measure in ("mse", "psnr", "ssim"):
         expected |= {f"train_{measure}": (40,), f"test_{measure}": (20,)}
     for path in ("linear", "spherical"):
         name = f"interpolation_{path}"
         expected |= {name: (2, 4, *IMAGE), f"{name}_distance": (2, 4), f"{name}_classes": (2, 4, 4)}
     if encodes:
-        expected |= {"map_pca": (20, 2), "map_tsne": (20, 2), "map_labels": (20,), "usage_variance": (6,)}
+        expected |= {
+            "map_pca": (20, 2),
+            "map_tsne": (20, 2),
+            "map_labels": (20,),
+            "usage_variance": (6,),
+        }
         expected |= {"usage_kl": (6,)} if objective == "vae" else {}
     else:
         expected |= {"inversion_error": (20, 4)}
@@ -73,7 +84,9 @@ def test_what_is_said_is_what_the_arrays_hold(explore: Explore) -> None:
     assert test["num_images"] == 20
     assert test["mse"] == pytest.approx(errors.mean())
     assert test["psnr"] == pytest.approx(peak_signal_to_noise(errors).mean())
-    similarity = structural_similarity(arrays["reconstruction_real"], arrays["reconstruction_model"])
+    similarity = structural_similarity(
+        arrays["reconstruction_real"], arrays["reconstruction_model"]
+    )
     assert test["ssim"] == pytest.approx(similarity.mean())
     assert facts["reconstruction"]["train"]["num_images"] == 40
     np.testing.assert_array_equal(arrays["test_mse"], errors)
@@ -89,13 +102,23 @@ def test_exploring_twice_gives_the_same_files(
 ) -> None:
     data = make_prepared()
     results = make_experiment(data, "vae")
-    places = {"config": results / "config.yaml", "data": data, "reference": build_reference(data, epochs=1)}
+    places = {
+        "config": results / "config.yaml",
+        "data": data,
+        "reference": build_reference(data, epochs=1),
+    }
     digests = []
     for _ in range(2):
         assert run("explore", **places, results=results).exit_code == 0
         digests.append({path.name: file_sha256(path) for path in (results / "latent").iterdir()})
     assert digests[0] == digests[1]
-    assert {"arrays.npz", "explore.json", "samples.png", "reconstruction.png", "interpolation.png"} == set(digests[0])
+    assert {
+        "arrays.npz",
+        "explore.json",
+        "samples.png",
+        "reconstruction.png",
+        "interpolation.png",
+    } == set(digests[0])
 
 
 def test_paths_lie_within_classes_and_between_them(explore: Explore) -> None:
@@ -126,7 +149,9 @@ def test_a_reference_of_other_data_is_refused(
     results, reference = make_experiment(data, "vae"), build_reference(data, epochs=1)
     manifest = read_json(reference / "reference.json")
     write_json(reference / "reference.json", manifest | {"data_digest": "0" * 64})
-    result = run("explore", config=results / "config.yaml", data=data, reference=reference, results=results)
+    result = run(
+        "explore", config=results / "config.yaml", data=data, reference=reference, results=results
+    )
     assert result.exit_code == 1
     assert "another preparation" in result.output
 
@@ -136,10 +161,12 @@ def test_random_embeddings_of_attributes_are_told_by_the_attributes_seen(
 ) -> None:
     data = give_attributes(make_prepared(num_train=120, num_test=40))
     low = to_model(torch.from_numpy(np.array(PreparedDataset.open(data).images("test")[2:3])))
-    monkeypatch.setattr(EncoderDecoder, "decode", lambda self, latents, labels: low.expand(len(latents), -1, -1, -1))
+    monkeypatch.setattr(
+        EncoderDecoder, "decode", lambda self, latents, labels: low.expand(len(latents), -1, -1, -1)
+    )
     classifier = {"epochs": 6, "learning_rate": 1e-2}
     _, facts, _ = explore("vae", data, classifier, model={"condition": ["rare", "low"]})
-    assert [fact["recognised"] for fact in facts["random_embeddings"]] == 8 * [{"low": 1.0}]
+    assert [fact["recognized"] for fact in facts["random_embeddings"]] == 8 * [{"low": 1.0}]
     nearest = [fact["nearest"] for fact in facts["random_embeddings"]]
     assert facts["embedding_agreement"] == nearest.count("low") / 8
 
@@ -156,7 +183,10 @@ def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> N
     for found in facts["directions"]:
         assert found["num_images"] == 80
         assert list(found["seen"]) == ["coin", "low", "rare"]
-        assert all(len(shares) == 7 and 0 <= min(shares) <= max(shares) <= 1 for shares in found["seen"].values())
+        assert all(
+            len(shares) == 7 and 0 <= min(shares) <= max(shares) <= 1
+            for shares in found["seen"].values()
+        )
 
 
 def test_samples_are_walked_along_where_images_have_no_codes(
@@ -164,7 +194,9 @@ def test_samples_are_walked_along_where_images_have_no_codes(
 ) -> None:
     """A GAN that draws a low square where its fourth latent is positive."""
     data = give_attributes(make_prepared(num_train=200, num_test=80))
-    high, low = to_model(torch.from_numpy(np.array(PreparedDataset.open(data).images("test")[:3:2])))
+    high, low = to_model(
+        torch.from_numpy(np.array(PreparedDataset.open(data).images("test")[:3:2]))
+    )
 
     def decode(self: GAN, latents: Tensor, labels: Tensor) -> Tensor:
         # With a gradient of zero, for the inversion.

@@ -52,7 +52,9 @@ class _Linear(Objective):
 
     def make_optimizers(self) -> None: ...
 
-    def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(
+        self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         raise NotImplementedError
 
     def networks(self) -> dict[str, nn.Module]:
@@ -85,5 +87,9 @@ def test_the_start_is_the_nearest_sample() -> None:
         objective, images, NO_LABELS[:3], starts=50, generator=torch_generator(0, "s"), batch_size=7
     )
     candidates = torch.randn(50, 4, generator=torch_generator(0, "s"))
-    errors = (objective.sample(candidates, NO_LABELS)[None] - images[:, None]).square().sum(dim=(2, 3, 4))
+    errors = (
+        (objective.sample(candidates, NO_LABELS)[None] - images[:, None])
+        .square()
+        .sum(dim=(2, 3, 4))
+    )
     assert torch.equal(starts, candidates[errors.argmin(dim=1)])

@@ -9,10 +9,10 @@ from scipy.stats import kstest, truncnorm
 from torch import nn
 
 from latentbench.config.models import CGANModel
-from latentbench.latent.directions import probe
-from latentbench.latent.embeddings import Embeddings, embeddings_given
-from latentbench.latent.maps import neighbour_map, principal_components
-from latentbench.latent.prior import truncated
+from latentbench.latent.attribute_directions import probe
+from latentbench.latent.label_embeddings import Embeddings, embeddings_given
+from latentbench.latent.prior_samples import truncated
+from latentbench.latent.projections import principal_components, tsne
 from latentbench.models.networks import Decoder, Shape
 from latentbench.rng import numpy_generator, torch_generator
 
@@ -49,7 +49,9 @@ def test_a_rare_attribute_is_not_probed() -> None:
 
 
 def test_embeddings_can_be_given_instead_of_labels() -> None:
-    decoder = Decoder(CGANModel(objective="cgan", latent_dim=4, hidden=[8]), Shape(32, 1, num_labels=3)).eval()
+    decoder = Decoder(
+        CGANModel(name="cgan", latent_dim=4, hidden_dims=[8]), Shape(32, 1, num_labels=3)
+    ).eval()
     assert decoder.embedding is not None
     nn.init.normal_(decoder.embedding.weight, generator=torch_generator(0, "embeddings"))
     latents, labels = torch.randn(3, 4, generator=torch_generator(0, "latents")), torch.eye(3)
@@ -62,7 +64,9 @@ def test_embeddings_can_be_given_instead_of_labels() -> None:
 
 def test_distances_of_embeddings_are_in_their_own_spread() -> None:
     embeddings = Embeddings(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), spread=2.0)
-    torch.testing.assert_close(embeddings.distances(torch.tensor([[0.0, 2.0]])), torch.tensor([[0.5, 2.5]]).sqrt())
+    torch.testing.assert_close(
+        embeddings.distances(torch.tensor([[0.0, 2.0]])), torch.tensor([[0.5, 2.5]]).sqrt()
+    )
 
 
 def test_maps_keep_clusters_apart() -> None:
@@ -72,8 +76,8 @@ def test_maps_keep_clusters_apart() -> None:
     pca, shares = principal_components(codes)
     assert sum(shares) > 0.9
     assert pca.shape == (120, 2)
-    for places in (pca, neighbour_map(codes)):
-        centres = np.stack([places[labels == label].mean(axis=0) for label in range(3)])
-        nearest = np.linalg.norm(places[:, None] - centres, axis=2).argmin(axis=1)
+    for places in (pca, tsne(codes)):
+        centers = np.stack([places[labels == label].mean(axis=0) for label in range(3)])
+        nearest = np.linalg.norm(places[:, None] - centers, axis=2).argmin(axis=1)
         assert (nearest == labels).all()
-    np.testing.assert_array_equal(neighbour_map(codes), neighbour_map(codes))
+    np.testing.assert_array_equal(tsne(codes), tsne(codes))

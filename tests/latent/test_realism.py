@@ -25,7 +25,9 @@ def dataset(make_prepared: Make) -> PreparedDataset:
 @pytest.fixture
 def realism(dataset: PreparedDataset, build_reference: Make, make_config: Make) -> Realism:
     config = read_config(make_config("vae"), ExperimentConfig)
-    return Realism.open(build_reference(dataset.folder, epochs=20), dataset, config, device=torch.device("cpu"))
+    return Realism.open(
+        build_reference(dataset.folder, epochs=20), dataset, config, device=torch.device("cpu")
+    )
 
 
 def test_training_images_are_at_no_distance_and_test_images_at_a_typical_one(
@@ -36,7 +38,9 @@ def test_training_images_are_at_no_distance_and_test_images_at_a_typical_one(
     assert np.median(realism.distances(test)) == pytest.approx(1, rel=1e-5)
 
 
-def test_distance_is_of_each_image_alone_and_keeps_the_shape(dataset: PreparedDataset, realism: Realism) -> None:
+def test_distance_is_of_each_image_alone_and_keeps_the_shape(
+    dataset: PreparedDataset, realism: Realism
+) -> None:
     images = np.array(dataset.images("test"))[:12]
     one_by_one = [realism.distances(image[None])[0] for image in images]
     np.testing.assert_allclose(
@@ -49,10 +53,10 @@ def test_noise_is_far_from_any_real_image(dataset: PreparedDataset, realism: Rea
     assert np.median(realism.distances(noise)) > 2
 
 
-def test_shares_of_recognised_classes(dataset: PreparedDataset, realism: Realism) -> None:
+def test_fractions_of_recognized_classes(dataset: PreparedDataset, realism: Realism) -> None:
     images, labels = np.array(dataset.images("test")), dataset.labels("test")
-    assert realism.recognised(images[labels == 2]) == {"c": 1.0}
-    shares = realism.recognised(images)
+    assert realism.recognized(images[labels == 2]) == {"c": 1.0}
+    shares = realism.recognized(images)
     assert sum(shares.values()) == pytest.approx(1)
     probabilities = realism.probabilities(images)
     assert probabilities is not None

@@ -9,18 +9,24 @@ from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unfl
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (1, 1), (5, 3)])
-def test_images_and_gradients_are_those_of_the_transposed_convolution(channels: int, height: int, width: int) -> None:
+def test_images_and_gradients_are_those_of_the_transposed_convolution(
+    channels: int, height: int, width: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
     ours = ImageConvTranspose2d(6, channels).double()
     theirs = nn.ConvTranspose2d(6, channels, 4, stride=2, padding=1).double()
     theirs.load_state_dict(ours.state_dict())
     maps = torch.randn(2, 6, height, width, generator=generator, dtype=torch.float64)
-    weighing = torch.randn(2, channels, 2 * height, 2 * width, generator=generator, dtype=torch.float64)
+    weighing = torch.randn(
+        2, channels, 2 * height, 2 * width, generator=generator, dtype=torch.float64
+    )
     found = []
     for layer in (ours, theirs):
         inputs = maps.clone().requires_grad_()
         images = layer(inputs)
-        gradients = torch.autograd.grad((images * weighing).sum(), [inputs, layer.weight, layer.bias])
+        gradients = torch.autograd.grad(
+            (images * weighing).sum(), [inputs, layer.weight, layer.bias]
+        )
         found.append([images, *gradients])
     for mine, other in zip(*found, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)

@@ -12,10 +12,8 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from latentbench.config.models import DCGANModel, VAEModel, WGANGPModel
-from latentbench.models.adam import Adam
-from latentbench.models.adversarial import calls_real, discriminator_loss, generator_loss
-from latentbench.models.averaging import update_average
 from latentbench.models.dcgan import DCGAN
+from latentbench.models.gan_losses import calls_real, discriminator_loss, generator_loss
 from latentbench.models.likelihoods import (
     SMALLEST_VARIANCE,
     ContinuousBernoulli,
@@ -29,6 +27,8 @@ from latentbench.models.registry import build_objective
 from latentbench.models.vae import VAE, gaussian_kl
 from latentbench.models.wgan_gp import WGANGP, gradient_penalty
 from latentbench.rng import torch_generator
+from latentbench.runtime.adam import Adam
+from latentbench.runtime.ema import update_ema
 
 NO_LABELS = torch.zeros(8, 0)
 
@@ -52,18 +52,23 @@ def test_gaussian_likelihood_keeps_its_constant() -> None:
     image, reconstruction = torch.randn(2, 3, 10, generator=torch_generator(0, "nll"))
     expected = -Normal(reconstruction, 0.3).log_prob(image).sum(dim=1)
     squared_error = (image - reconstruction).square().sum(dim=1)
-    torch.testing.assert_close(gaussian_nll(squared_error, torch.tensor(0.09), dimensions=10), expected)
+    torch.testing.assert_close(
+        gaussian_nll(squared_error, torch.tensor(0.09), dimensions=10), expected
+    )
 
 
 def test_the_optimal_variance_is_that_of_maximum_likelihood() -> None:
     squared_error, dimensions = torch.tensor([2.0, 4.0, 9.0]), 20
     mse = squared_error.mean() / dimensions
     likelihoods = [
-        gaussian_nll(squared_error, mse * factor, dimensions=dimensions).mean() for factor in (0.99, 1.0, 1.01)
+        gaussian_nll(squared_error, mse * factor, dimensions=dimensions).mean()
+        for factor in (0.99, 1.0, 1.01)
     ]
     assert likelihoods[1] < min(likelihoods[0], likelihoods[2])
     assert Gaussian(None)._variance(squared_error, dimensions) == mse
-    assert Gaussian(None)._variance(torch.zeros(3), dimensions).item() == pytest.approx(SMALLEST_VARIANCE)
+    assert Gaussian(None)._variance(torch.zeros(3), dimensions).item() == pytest.approx(
+        SMALLEST_VARIANCE
+    )
 
 
 def test_the_continuous_bernoulli_is_the_density_that_torch_has() -> None:
@@ -73,7 +78,9 @@ def test_the_continuous_bernoulli_is_the_density_that_torch_has() -> None:
     images = 2 * levels.view(-1, 1, 1, 1) - 1
     nll = ContinuousBernoulli().nll(outputs.view(-1, 1, 1, 1), images)
     # A density over [-1, 1] is half of that over [0, 1].
-    torch.testing.assert_close(nll.double(), math.log(2) - theirs.log_prob(levels.double()), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        nll.double(), math.log(2) - theirs.log_prob(levels.double()), rtol=1e-4, atol=1e-5
+    )
     mean = ContinuousBernoulli().mean(outputs)
     torch.testing.assert_close(mean.double(), 2 * theirs.mean - 1, rtol=1e-4, atol=1e-4)
 
@@ -94,7 +101,9 @@ def test_bits_per_dimension_of_a_known_decoder() -> None:
     # A normal density whose standard deviation is a step between levels.
     step = 2 / 255
     nll = gaussian_nll(torch.tensor(0.0), torch.tensor(step**2), dimensions=30)
-    assert bits_per_dimension(nll, dimensions=30).item() == pytest.approx(0.5 * math.log2(2 * math.pi), abs=1e-5)
+    assert bits_per_dimension(nll, dimensions=30).item() == pytest.approx(
+        0.5 * math.log2(2 * math.pi), abs=1e-5
+    )
 
 
 REAL, FAKE = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([-3.0, 0.25, 1.0])
@@ -117,21 +126,29 @@ REAL, FAKE = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([-3.0, 0.25, 1.0])
             sum(math.log(1 - 1 / (1 + math.exp(-s))) for s in FAKE.tolist()) / 3,
         ),
         ("hinge", (0 + 2 + 0.5) / 3 + (0 + 1.25 + 2) / 3, -(-3 + 0.25 + 1) / 3),
-        ("least_squares", 0.5 * (1 + 4 + 0.25) / 3 + 0.5 * (9 + 0.0625 + 1) / 3, 0.5 * (16 + 0.5625 + 0) / 3),
+        (
+            "least_squares",
+            0.5 * (1 + 4 + 0.25) / 3 + 0.5 * (9 + 0.0625 + 1) / 3,
+            0.5 * (16 + 0.5625 + 0) / 3,
+        ),
     ],
 )
 def test_losses_at_known_scores(loss: str, discriminator: float, generator: float) -> None:
-    assert discriminator_loss(loss, real=REAL, fake=FAKE).item() == pytest.approx(discriminator, rel=1e-6)
+    assert discriminator_loss(loss, real=REAL, fake=FAKE).item() == pytest.approx(
+        discriminator, rel=1e-6
+    )
     assert generator_loss(loss, FAKE).item() == pytest.approx(generator, rel=1e-6)
 
 
 def test_smoothing_moves_the_target_of_real_images_alone() -> None:
-    expected = binary_cross_entropy_with_logits(REAL, torch.full((3,), 0.9)) + binary_cross_entropy_with_logits(
-        FAKE, torch.zeros(3)
-    )
+    expected = binary_cross_entropy_with_logits(
+        REAL, torch.full((3,), 0.9)
+    ) + binary_cross_entropy_with_logits(FAKE, torch.zeros(3))
     found = discriminator_loss("non_saturating", real=REAL, fake=FAKE, smoothing=0.1)
     torch.testing.assert_close(found, expected)
-    found = discriminator_loss("least_squares", real=torch.full((3,), 0.9), fake=torch.zeros(3), smoothing=0.1)
+    found = discriminator_loss(
+        "least_squares", real=torch.full((3,), 0.9), fake=torch.zeros(3), smoothing=0.1
+    )
     assert found.item() == pytest.approx(0)
 
 
@@ -141,28 +158,33 @@ def test_a_score_says_real_on_its_target_s_side() -> None:
 
 
 def test_the_kl_s_weight_warms_up() -> None:
-    config = VAEModel(objective="vae", width=4, kl_weight=2.0, kl_warmup_steps=4)
+    config = VAEModel(name="vae", width=4, kl_weight=2.0, kl_warmup_steps=4)
     model = VAE(config, Shape(32, 1), generator=torch_generator(0, "w"))
     assert [model.kl_weight(step) for step in range(6)] == [0, 0.5, 1, 1.5, 2, 2]
 
 
 def test_vae_terms_add_up_to_the_bound() -> None:
-    config = VAEModel(objective="vae", width=4, kl_weight=2.5, decoder_std=0.7)
+    config = VAEModel(name="vae", width=4, kl_weight=2.5, decoder_std=0.7)
     objective = build_objective(config, Shape(32, 1), seed=0).train()
     objective.make_optimizers()
     step = objective.step(_images(), NO_LABELS, step=0, generator=torch_generator(0, "step"))
     terms = {name: value.item() for name, value in step.items()}
     assert terms["loss"] == pytest.approx(terms["reconstruction"] + 2.5 * terms["kl"], rel=1e-6)
     constant = 0.5 * 1024 * math.log(2 * math.pi * 0.49)
-    assert terms["reconstruction"] == pytest.approx(constant + 1024 * terms["mse"] / (2 * 0.49), rel=1e-5)
+    assert terms["reconstruction"] == pytest.approx(
+        constant + 1024 * terms["mse"] / (2 * 0.49), rel=1e-5
+    )
 
 
 def test_a_gaussian_s_spread_is_1_or_as_asked_or_the_most_likely() -> None:
     images, outputs = _images(), 0.5 * _images()
     squared_error = (images - outputs.tanh()).square().sum(dim=(1, 2, 3))
-    asked = {"gaussian": (None, 1.0), "optimal_gaussian": (None, squared_error.mean().item() / 1024)}
+    asked = {
+        "gaussian": (None, 1.0),
+        "optimal_gaussian": (None, squared_error.mean().item() / 1024),
+    }
     for likelihood, (std, variance) in (*asked.items(), ("gaussian", (0.5, 0.25))):
-        config = VAEModel(objective="vae", width=4, likelihood=likelihood, decoder_std=std)
+        config = VAEModel(name="vae", width=4, likelihood=likelihood, decoder_std=std)
         vae = VAE(config, Shape(32, 1), generator=torch_generator(0, "w"))
         expected = gaussian_nll(squared_error, torch.tensor(variance), dimensions=1024)
         torch.testing.assert_close(vae.likelihood.nll(outputs, images), expected)
@@ -182,18 +204,20 @@ def test_the_penalty_of_a_linear_critic_is_known(slope: float) -> None:
 
 
 def test_dcgan_scores_are_those_of_binary_cross_entropy() -> None:
-    config = DCGANModel(objective="dcgan", width=4, latent_dim=5)
+    config = DCGANModel(name="dcgan", width=4, latent_dim=5)
     objective = build_objective(config, Shape(32, 1), seed=0).train()
     assert isinstance(objective, DCGAN)
     images, generator = _images(), torch_generator(0, "step")
     with torch.no_grad():
         fakes = objective.generate(NO_LABELS, torch_generator(0, "step"))
         real, fake = objective.score(images, NO_LABELS), objective.score(fakes, NO_LABELS)
-        expected = binary_cross_entropy_with_logits(real, torch.ones(8)) + binary_cross_entropy_with_logits(
-            fake, torch.zeros(8)
-        )
+        expected = binary_cross_entropy_with_logits(
+            real, torch.ones(8)
+        ) + binary_cross_entropy_with_logits(fake, torch.zeros(8))
         loss = objective.generator_loss(fake)
-    assert loss.item() == pytest.approx(binary_cross_entropy_with_logits(fake, torch.ones(8)).item())
+    assert loss.item() == pytest.approx(
+        binary_cross_entropy_with_logits(fake, torch.ones(8)).item()
+    )
     objective.make_optimizers()
     terms = objective.step(images, NO_LABELS, step=0, generator=generator)
     assert terms["discriminator_loss"].item() == pytest.approx(expected.item(), rel=1e-5)
@@ -201,7 +225,7 @@ def test_dcgan_scores_are_those_of_binary_cross_entropy() -> None:
 
 
 def test_the_critic_is_trained_n_critic_times_as_often_as_the_generator() -> None:
-    config = WGANGPModel(objective="wgan_gp", width=4, latent_dim=5, n_critic=3)
+    config = WGANGPModel(name="wgan_gp", width=4, latent_dim=5, n_critic=3)
     objective = build_objective(config, Shape(32, 1), seed=0).train()
     assert isinstance(objective, WGANGP)
     objective.make_optimizers()
@@ -209,20 +233,26 @@ def test_the_critic_is_trained_n_critic_times_as_often_as_the_generator() -> Non
     for step in range(7):
         before = [parameter.clone() for parameter in objective.generator.parameters()]
         critic = [parameter.clone() for parameter in objective.discriminator.parameters()]
-        terms = objective.step(_images(), NO_LABELS, step=step, generator=torch_generator(0, "step", step))
+        terms = objective.step(
+            _images(), NO_LABELS, step=step, generator=torch_generator(0, "step", step)
+        )
         moved = any(
-            not torch.equal(old, new) for old, new in zip(before, objective.generator.parameters(), strict=True)
+            not torch.equal(old, new)
+            for old, new in zip(before, objective.generator.parameters(), strict=True)
         )
         assert moved == ("generator_loss" in terms)
         assert any(
-            not torch.equal(old, new) for old, new in zip(critic, objective.discriminator.parameters(), strict=True)
+            not torch.equal(old, new)
+            for old, new in zip(critic, objective.discriminator.parameters(), strict=True)
         )
         turns.append(moved)
     assert turns == [False, False, True, False, False, True, False]
 
 
 def test_the_generator_can_take_several_steps_at_each_turn() -> None:
-    config = DCGANModel(objective="dcgan", width=4, latent_dim=5, n_generator=3, discriminator_learning_rate=1e-3)
+    config = DCGANModel(
+        name="dcgan", width=4, latent_dim=5, n_generator=3, discriminator_learning_rate=1e-3
+    )
     objective = build_objective(config, Shape(32, 1), seed=0).train()
     objective.make_optimizers()
     for step in range(2):
@@ -255,10 +285,10 @@ def test_the_average_forgets_its_start_and_then_decays() -> None:
     with torch.no_grad():
         average.weight.fill_(10.0)
         network.weight.fill_(0.0)
-        update_average(average, network, decay=0.9, updates=0)
+        update_ema(average, network, decay=0.9, updates=0)
         assert average.weight.item() == pytest.approx(10 * 1 / 10)
         average.weight.fill_(10.0)
-        update_average(average, network, decay=0.9, updates=10_000)
+        update_ema(average, network, decay=0.9, updates=10_000)
         assert average.weight.item() == pytest.approx(9.0)
-        update_average(average, network, decay=0.0, updates=10_000)
+        update_ema(average, network, decay=0.0, updates=10_000)
         assert average.weight.item() == 0.0

@@ -13,24 +13,24 @@ from latentbench.config.load import parse_params
 from latentbench.config.models import AnyModel
 from latentbench.errors import ConfigError
 from latentbench.models.gan import GAN
-from latentbench.models.initialisation import initialise
+from latentbench.models.initialization import initialize_weights
 from latentbench.models.layers import LabelEmbedding
 from latentbench.models.networks import Decoder, Encoder, Shape, count_parameters
-from latentbench.models.objective import Discriminates, Encodes, Objective, draw_latents
+from latentbench.models.objective import HasDiscriminator, HasEncoder, Objective, draw_latents
 from latentbench.models.registry import OBJECTIVES, build_objective
 from latentbench.rng import torch_generator
 
 # Architecture variants by the settings that make them.
-CONVOLUTIONAL = {"network": "convolutional"}
+CONVOLUTIONAL = {"architecture": "convolutional"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "convolutional": CONVOLUTIONAL,
     "deeper": CONVOLUTIONAL | {"layers_per_stage": 2},
-    "residual": {"network": "residual"},
+    "residual": {"architecture": "residual"},
     "dilated": CONVOLUTIONAL | {"layers_per_stage": 2, "dilation": 2},
-    "residual dilated": {"network": "residual", "layers_per_stage": 2, "dilation": 2},
-    "attention": CONVOLUTIONAL | {"attention": 8},
+    "residual dilated": {"architecture": "residual", "layers_per_stage": 2, "dilation": 2},
+    "attention": CONVOLUTIONAL | {"attention_resolution": 8},
     "spectral norm": CONVOLUTIONAL | {"spectral_norm": True},
-    "fully connected": {"network": "fully_connected", "hidden": [12, 8]},
+    "fully connected": {"architecture": "fully_connected", "hidden_dims": [12, 8]},
 }
 CLASSES = 3
 SHAPE = Shape(32, 1)
@@ -38,9 +38,11 @@ SHAPE = Shape(32, 1)
 
 def _config(objective: str, image_size: int = 32, **settings: Any) -> AnyModel:
     """As a user writes it."""
-    model = {"objective": objective, "latent_dim": 5, "width": 4, "label_dim": 3, **settings}
+    model = {"name": objective, "latent_dim": 5, "width": 4, "label_dim": 3, **settings}
     if objective == "wgan_gp":
-        model = {"n_critic": 2} | ({"gp_weight": 0.0} if settings.get("spectral_norm") else {}) | model
+        model = (
+            {"n_critic": 2} | ({"gp_weight": 0.0} if settings.get("spectral_norm") else {}) | model
+        )
     raw = {
         "studies": {"s": {"title": "t"}},
         "datasets": {"d": {"source": "folder", "path": "x", "image_size": image_size}},
@@ -49,7 +51,9 @@ def _config(objective: str, image_size: int = 32, **settings: Any) -> AnyModel:
     return parse_params(raw, where="params.yaml").experiment("e").model
 
 
-def _build(config: AnyModel, *, image_size: int = 32, channels: int = 1, seed: int = 0) -> Objective:
+def _build(
+    config: AnyModel, *, image_size: int = 32, channels: int = 1, seed: int = 0
+) -> Objective:
     shape = Shape(image_size, channels, num_labels=CLASSES if config.condition else 0)
     objective = build_objective(config, shape, seed=seed)
     objective.make_optimizers()
@@ -57,15 +61,29 @@ def _build(config: AnyModel, *, image_size: int = 32, channels: int = 1, seed: i
 
 
 def _labels(config: AnyModel, number: int) -> torch.Tensor:
-    return torch.eye(CLASSES)[torch.arange(number) % CLASSES] if config.condition else torch.zeros(number, 0)
+    return (
+        torch.eye(CLASSES)[torch.arange(number) % CLASSES]
+        if config.condition
+        else torch.zeros(number, 0)
+    )
 
 
 def _train(
-    objective: Objective, config: AnyModel, *, start: int = 0, stop: int = 4, image_size: int = 32, channels: int = 1
+    objective: Objective,
+    config: AnyModel,
+    *,
+    start: int = 0,
+    stop: int = 4,
+    image_size: int = 32,
+    channels: int = 1,
 ) -> None:
     for step in range(start, stop):
         generator = torch_generator(0, "step", step)
-        images = torch.rand(6, image_size, image_size, channels, generator=generator).permute(0, 3, 1, 2) * 2 - 1
+        images = (
+            torch.rand(6, image_size, image_size, channels, generator=generator).permute(0, 3, 1, 2)
+            * 2
+            - 1
+        )
         terms = objective.step(images, _labels(config, 6), step=step, generator=generator)
         assert set(terms) <= set(objective.terms)
         assert all(torch.isfinite(value) and not value.requires_grad for value in terms.values())
@@ -75,7 +93,9 @@ def _train(
 @pytest.mark.parametrize("image_size", [32, 64, 128])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_it_learns_resumes_samples_and_loads(name: str, variant: str, image_size: int, channels: int) -> None:
+def test_it_learns_resumes_samples_and_loads(
+    name: str, variant: str, image_size: int, channels: int
+) -> None:
     """Five steps; the same five with a kill after the third; a checkpoint and back."""
     size = {"image_size": image_size, "channels": channels}
     config = _config(name, image_size, **VARIANTS[variant])
@@ -93,21 +113,24 @@ def test_it_learns_resumes_samples_and_loads(name: str, variant: str, image_size
 
     loaded = _build(config, seed=1, **size)
     loaded.load_weights({key: tensor.clone() for key, tensor in objective.weights().items()})
-    latents, labels = draw_latents(3, objective.latent_dim, torch_generator(0, "latents")), _labels(config, 3)
+    latents, labels = (
+        draw_latents(3, objective.latent_dim, torch_generator(0, "latents")),
+        _labels(config, 3),
+    )
     images = objective.eval().sample(latents, labels)
     assert images.shape == (3, channels, image_size, image_size)
     assert images.abs().max() <= 1
     assert torch.equal(loaded.sample(latents, labels), images)
-    if isinstance(loaded, Encodes):
+    if isinstance(loaded, HasEncoder):
         assert loaded.encode(images, labels).shape == (3, objective.latent_dim)
-    if isinstance(loaded, Discriminates):
+    if isinstance(loaded, HasDiscriminator):
         assert loaded.discriminate(images, labels).shape == (3,)
 
 
 @pytest.mark.parametrize("network", ["convolutional", "residual", "fully_connected"])
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_labels_reach_every_network(name: str, network: str) -> None:
-    config = _config(name, network=network, condition="class")
+    config = _config(name, architecture=network, condition="class")
     objective = _build(config)
     _train(objective, config, stop=2)
     with torch.no_grad():  # a decoder's begin faint
@@ -115,19 +138,21 @@ def test_labels_reach_every_network(name: str, network: str) -> None:
             if isinstance(module, LabelEmbedding):
                 module.weight /= module.scale
     objective.eval()
-    latents = draw_latents(1, objective.latent_dim, torch_generator(0, "latents")).expand(CLASSES, -1)
+    latents = draw_latents(1, objective.latent_dim, torch_generator(0, "latents")).expand(
+        CLASSES, -1
+    )
     images = objective.sample(latents, torch.eye(CLASSES))
     assert not torch.allclose(images[0], images[1])
     same = images[:1].expand(CLASSES, -1, -1, -1)
-    if isinstance(objective, Encodes):
+    if isinstance(objective, HasEncoder):
         codes = objective.encode(same, torch.eye(CLASSES))
         assert not torch.allclose(codes[0], codes[1])
-    if isinstance(objective, Discriminates):
+    if isinstance(objective, HasDiscriminator):
         assert len(objective.discriminate(same, torch.eye(CLASSES)).unique()) == CLASSES
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("settings", [{}, {"spectral_norm": True}, {"initialisation": "default"}])
+@pytest.mark.parametrize("settings", [{}, {"spectral_norm": True}, {"initialization": "default"}])
 def test_first_weights_depend_on_the_seed_alone(name: str, settings: dict[str, Any]) -> None:
     config = _config(name, **settings)
     torch.manual_seed(1)
@@ -144,9 +169,14 @@ def test_a_sample_does_not_depend_on_its_batch(name: str) -> None:
     objective = _build(config)
     _train(objective, config)
     objective.eval()
-    latents, labels = draw_latents(9, objective.latent_dim, torch_generator(0, "latents")), _labels(config, 9)
+    latents, labels = (
+        draw_latents(9, objective.latent_dim, torch_generator(0, "latents")),
+        _labels(config, 9),
+    )
     whole = objective.sample(latents, labels)
-    parts = [objective.sample(*part) for part in zip(latents.split(2), labels.split(2), strict=True)]
+    parts = [
+        objective.sample(*part) for part in zip(latents.split(2), labels.split(2), strict=True)
+    ]
     torch.testing.assert_close(whole, torch.cat(parts), rtol=0, atol=1e-5)
 
 
@@ -161,7 +191,9 @@ def test_a_gan_is_sampled_from_its_averaged_weights(name: str) -> None:
     state = objective.state_dict()
     keys = [key for key in weights if key.startswith("generator.")]
     assert keys
-    assert all(torch.equal(weights[key], state[key.replace("generator", "averaged", 1)]) for key in keys)
+    assert all(
+        torch.equal(weights[key], state[key.replace("generator", "averaged", 1)]) for key in keys
+    )
     assert any(not torch.equal(weights[key], state[key]) for key in keys)
 
 
@@ -169,7 +201,10 @@ def test_a_discriminator_with_batch_norm_is_asked_as_it_was_trained() -> None:
     config = _config("dcgan")
     objective = _build(config)
     _train(objective, config)
-    images, labels = torch.randn(6, 1, 32, 32, generator=torch_generator(0, "images")), torch.zeros(6, 0)
+    images, labels = (
+        torch.randn(6, 1, 32, 32, generator=torch_generator(0, "images")),
+        torch.zeros(6, 0),
+    )
     before = {key: tensor.clone() for key, tensor in objective.state_dict().items()}
     scores = objective.eval().discriminate(images, labels)
     assert all(torch.equal(tensor, before[key]) for key, tensor in objective.state_dict().items())
@@ -191,22 +226,30 @@ def test_the_networks_are_dcgans_of_the_paper() -> None:
 
 def test_the_critic_is_dcgan_s_without_batch_norm() -> None:
     """Gulrajani et al., section 4: biases stand where batch norm's shifts did."""
-    critic = build_objective(_config("wgan_gp", 64, width=64), Shape(64, 3), seed=0).networks()["discriminator"]
+    critic = build_objective(_config("wgan_gp", 64, width=64), Shape(64, 3), seed=0).networks()[
+        "discriminator"
+    ]
     by_hand = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 128 + 256 + 512 + 1
     assert count_parameters(critic) == by_hand
 
 
 def test_a_cgan_puts_the_label_beside_latent_and_pixels() -> None:
     """Mirza & Osindero, section 3.2, with one embedding on either side."""
-    config = _config("cgan", latent_dim=100, label_dim=10, hidden=[40, 20])
+    config = _config("cgan", latent_dim=100, label_dim=10, hidden_dims=[40, 20])
     networks = build_objective(config, Shape(32, 1, num_labels=7), seed=0).networks()
     assert count_parameters(networks["generator"]) == (
         7 * 10 + (100 + 10) * 20 + 2 * 20 + 20 * 40 + 2 * 40 + 40 * 1024 + 1024
     )
-    assert count_parameters(networks["discriminator"]) == 7 * 10 + (1024 + 10) * 40 + 40 + 40 * 20 + 20 + 20 + 1
+    assert (
+        count_parameters(networks["discriminator"])
+        == 7 * 10 + (1024 + 10) * 40 + 40 + 40 * 20 + 20 + 20 + 1
+    )
 
 
-@pytest.mark.parametrize("settings", [{}, {"network": "residual"}, {"attention": 8, "layers_per_stage": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"architecture": "residual"}, {"attention_resolution": 8, "layers_per_stage": 2}],
+)
 def test_a_critic_scores_each_image_by_itself(settings: dict[str, Any]) -> None:
     critic = Encoder(1, _config("wgan_gp", **settings), SHAPE, batch_norm=False).train()
     images = torch.randn(4, 1, 32, 32, generator=torch_generator(0, "images"))
@@ -219,17 +262,21 @@ def test_variants_are_different_networks() -> None:
         leaves = [module for module in network.modules() if not list(module.children())]
         return "\n".join(map(str, leaves))
 
-    drawn = {name: layers(_build(_config("wgan_gp", **settings))) for name, settings in VARIANTS.items()}
+    drawn = {
+        name: layers(_build(_config("wgan_gp", **settings))) for name, settings in VARIANTS.items()
+    }
     assert len(set(drawn.values())) == len(drawn)
     assert "dilation=(2, 2)" in drawn["dilated"]
     assert "dilation=(2, 2)" in drawn["residual dilated"]
 
 
 def test_attention_begins_as_the_network_without_it_and_then_looks_elsewhere() -> None:
-    config = _config("dcgan", attention=8)
+    config = _config("dcgan", attention_resolution=8)
     objective = _build(config)
     [attention, *_] = [
-        module for module in objective.discriminator.modules() if type(module).__name__ == "SelfAttention"
+        module
+        for module in objective.discriminator.modules()
+        if type(module).__name__ == "SelfAttention"
     ]
     images = torch.randn(2, 8, 8, 8, generator=torch_generator(0, "maps"))
     assert torch.equal(attention(images), images)
@@ -256,35 +303,54 @@ def test_a_spectral_norm_is_one() -> None:
 
 @pytest.mark.parametrize(
     ("scheme", "std"),
-    [("dcgan", 0.02), ("xavier", (2 / (300 + 200)) ** 0.5), ("kaiming", (2 / 300) ** 0.5), ("default", 900**-0.5)],
+    [
+        ("dcgan", 0.02),
+        ("xavier", (2 / (300 + 200)) ** 0.5),
+        ("kaiming", (2 / 300) ** 0.5),
+        ("default", 900**-0.5),
+    ],
 )
 def test_first_weights_are_spread_as_said(scheme: str, std: float) -> None:
     layer = nn.Linear(300, 200)
-    initialise(layer, scheme, torch_generator(0, "w"))
+    initialize_weights(layer, scheme, torch_generator(0, "w"))
     assert layer.weight.std().item() == pytest.approx(std, rel=0.02)
     assert (layer.bias.abs().max().item() > 0) == (scheme == "default")
 
 
 def test_orthogonal_weights_are() -> None:
     layer = nn.Linear(30, 20)
-    initialise(layer, "orthogonal", torch_generator(0, "w"))
+    initialize_weights(layer, "orthogonal", torch_generator(0, "w"))
     torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(20), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("objective", "settings", "said"),
     [
-        ("dcgan", {"network": "fully_connected", "attention": 8}, "a fully connected network has no place for"),
+        (
+            "dcgan",
+            {"architecture": "fully_connected", "attention_resolution": 8},
+            "a fully connected network has no place for",
+        ),
         ("vae", {"dilation": 2}, "set layers_per_stage: 2 or more"),
-        ("dcgan", {"attention": 32}, "feature maps have sides 16, 8, 4; choose one of them"),
+        (
+            "dcgan",
+            {"attention_resolution": 32},
+            "feature maps have sides 16, 8, 4; choose one of them",
+        ),
         ("wgan_gp", {"spectral_norm": True, "gp_weight": 10.0}, "bound the critic's slope twice"),
         ("dcgan", {"n_critic": 2, "n_generator": 2}, "leave one of them at 1"),
-        ("dcgan", {"loss": "hinge", "label_smoothing": 0.1}, "the hinge loss has no target to smooth"),
+        (
+            "dcgan",
+            {"loss": "hinge", "label_smoothing": 0.1},
+            "the hinge loss has no target to smooth",
+        ),
         ("vae", {"likelihood": "bernoulli", "decoder_std": 0.5}, "drop one of the two"),
         ("cgan", {"condition": None}, "experiments.e.model.condition"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_reason(objective: str, settings: dict[str, Any], said: str) -> None:
+def test_what_makes_no_sense_is_refused_with_the_reason(
+    objective: str, settings: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ConfigError, match=r"params\.yaml: experiments\.e\.model") as error:
         _config(objective, **settings)
     assert said in str(error.value)

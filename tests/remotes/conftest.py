@@ -51,7 +51,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     folder = tmp_path_factory.mktemp("sshd")
     for key in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
+        )
     port = free_port()
     (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
     process = subprocess.Popen([sshd, "-D", "-f", folder / "config", "-E", folder / "log"])

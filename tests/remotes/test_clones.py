@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from latentbench.artifacts.layout import REPORT_RECORD
+from latentbench.artifacts.paths import REPORT_RECORD
 from tests.remotes.conftest import Server
 
 pytestmark = pytest.mark.remotes
@@ -51,7 +51,12 @@ class Clone:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def do(self, *command: str) -> str:
@@ -69,7 +74,9 @@ class Clone:
 
     def report(self) -> dict[str, str]:
         """The hash of each of its files, but for the record of where and from which commit it was rendered."""
-        files = [file for file in sorted((self.folder / REPORT).iterdir()) if file.name != REPORT_RECORD]
+        files = [
+            file for file in sorted((self.folder / REPORT).iterdir()) if file.name != REPORT_RECORD
+        ]
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -85,7 +92,9 @@ def first(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Clone:
         clone.do("dvc", "remote", *words)
     params = (ROOT / "tests/params/tiny.yaml").read_text()
     for title in ("Each objective, barely trained", "Each objective once more"):
-        (clone.folder / "params.yaml").write_text(params.replace("Each objective, barely trained", title))
+        (clone.folder / "params.yaml").write_text(
+            params.replace("Each objective, barely trained", title)
+        )
         clone.do("dvc", "repro", "report@tiny")
         clone.commit()
         clone.do("dvc", "push")
@@ -97,7 +106,9 @@ def test_another_clone_renders_the_report_without_training(first: Clone, tmp_pat
     second.do("dvc", "pull")
     assert second.report() == first.report()
     shutil.rmtree(second.folder / REPORT)
-    assert second.stages_run("dvc", "repro", "--force", "--single-item", "report@tiny") == ["report@tiny"]
+    assert second.stages_run("dvc", "repro", "--force", "--single-item", "report@tiny") == [
+        "report@tiny"
+    ]
     assert second.report() == first.report()
     assert second.stages_run("dvc", "repro", "report@tiny") == []
 
@@ -114,11 +125,14 @@ def test_snakemake_takes_over_what_was_pulled(first: Clone, tmp_path: Path) -> N
     second.do("python", "workflow/scripts/sync.py", "snakemake", "tiny")
     assert (
         "Nothing to be done"
-        in second.do("snakemake", "--dry-run", "tiny") + second.run("snakemake", "-n", "tiny").stderr
+        in second.do("snakemake", "--dry-run", "tiny")
+        + second.run("snakemake", "-n", "tiny").stderr
     )
 
 
-def test_a_flipped_byte_in_the_store_is_not_taken(first: Clone, server: Server, tmp_path: Path) -> None:
+def test_a_flipped_byte_in_the_store_is_not_taken(
+    first: Clone, server: Server, tmp_path: Path
+) -> None:
     digest = hashlib.md5((first.folder / CHECKPOINT).read_bytes()).hexdigest()
     stored = server.store / "files/md5" / digest[:2] / digest[2:]
     whole = stored.read_bytes()

@@ -21,23 +21,23 @@ from latentbench.artifacts.files import (
     write_json,
     write_yaml,
 )
-from latentbench.artifacts.layout import (
+from latentbench.artifacts.paths import (
+    EVALUATION_ARRAYS,
     EVOLUTION,
-    EXAMINATION,
-    EXPLORATION,
-    EXPLORED,
     ITERATIONS,
     LAST_METRICS,
+    LATENT_ARRAYS,
+    LATENT_FACTS,
     METRICS,
-    OVERLAPS,
+    PRDC,
     PROVENANCE,
     RECONSTRUCTIONS,
     record_name,
     samples_path,
 )
 from latentbench.config.load import parse_params, read_yaml
-from latentbench.report.show import Drawing
-from tests.report.imagined import CLASSES, Array, Imagination, examined, explored, pictured
+from latentbench.report.presentation.page import Drawing
+from tests.report.synthetic_results import CLASSES, Array, Imagination, examined, explored, pictured
 
 EPOCHS = 4
 TERMS = {
@@ -46,17 +46,29 @@ TERMS = {
     "wgan-gp": ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss"),
 }
 WATCHED = {
-    "vae": ("gradient", "train_bits_per_dimension", "test_bits_per_dimension", "train_mse", "test_mse"),
-    "dcgan": ("generator_gradient", "train_accuracy_real", "test_accuracy_real", "test_accuracy_fake"),
+    "vae": (
+        "gradient",
+        "train_bits_per_dimension",
+        "test_bits_per_dimension",
+        "train_mse",
+        "test_mse",
+    ),
+    "dcgan": (
+        "generator_gradient",
+        "train_accuracy_real",
+        "test_accuracy_real",
+        "test_accuracy_fake",
+    ),
     "wgan-gp": ("critic_gradient", "train_wasserstein", "test_wasserstein"),
 }
 # Conditional models are named after the unconditional ones that they are like.
 CONDITIONAL = "conditional-"
 SIX = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)} | {
-    f"{CONDITIONAL}{name}": (mean, 0.2) for name, mean in (("vae", 25.0), ("dcgan", 18.0), ("wgan-gp", 11.0))
+    f"{CONDITIONAL}{name}": (mean, 0.2)
+    for name, mean in (("vae", 25.0), ("dcgan", 18.0), ("wgan-gp", 11.0))
 }
 SCORES = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)}
-# More models than there are colours, or places on a page: `vae_1` is like `vae`, and as large as no other.
+# More models than there are colors, or places on a page: `vae_1` is like `vae`, and as large as no other.
 MANY = {
     f"{name}{more}": (mean + place, 0.2)
     for place, more in enumerate(("", "_1", "_2"))
@@ -68,7 +80,7 @@ MakeStudy = Callable[..., Path]
 
 @pytest.fixture
 def make_study(tmp_path: Path) -> MakeStudy:
-    """Writes results/demo and returns its path; `scores` gives mean and std of each model's FCD."""
+    """Writes results/demo and returns its path; `scores` gives mean and std of each model's FD (classifier)."""
 
     def make(
         scores: Mapping[str, tuple[float, float | None]] = SCORES,
@@ -81,7 +93,9 @@ def make_study(tmp_path: Path) -> MakeStudy:
         for number, (name, (mean, std)) in enumerate(scores.items()):
             write_training(folder / name, seconds=10.0 * (number + 1))
             write_metrics(folder / name, mean, std)
-            write_arrays_of(folder / name, Imagination(number, side=side, channels=channels), classes)
+            write_arrays_of(
+                folder / name, Imagination(number, side=side, channels=channels), classes
+            )
         return folder
 
     return make
@@ -89,13 +103,22 @@ def make_study(tmp_path: Path) -> MakeStudy:
 
 def write_study(folder: Path, names: list[str]) -> None:
     models = {
-        name: {"objective": kind_of(name).replace("-", "_"), "latent_dim": 32 + int(name.partition("_")[2] or 0)}
+        name: {
+            "name": kind_of(name).replace("-", "_"),
+            "latent_dim": 32 + int(name.partition("_")[2] or 0),
+        }
         | ({"condition": "class"} if name.startswith(CONDITIONAL) else {})
         for name in names
     }
     params = parse_params(
         {
-            "studies": {"demo": {"title": "Three models", "question": "Which is best?", "authors": ["A. Author"]}},
+            "studies": {
+                "demo": {
+                    "title": "Three models",
+                    "question": "Which is best?",
+                    "authors": ["A. Author"],
+                }
+            },
             "datasets": {"glyphs": {"source": "glyphs"}},
             "defaults": {"training": {"epochs": EPOCHS, "checkpoints": [1, 2, 4]}},
             "experiments": {
@@ -140,19 +163,40 @@ def write_training(folder: Path, *, seconds: float) -> None:
         | {"images_per_second": 6400 / seconds, "peak_memory_mb": 900.0}
         | {
             term: (place + 1) * (0.1 if "accuracy" in term else 10) / epoch
-            for place, term in enumerate(TERMS[kind_of(folder.name)] + WATCHED[kind_of(folder.name)])
+            for place, term in enumerate(
+                TERMS[kind_of(folder.name)] + WATCHED[kind_of(folder.name)]
+            )
         }
         for epoch in range(1, EPOCHS + 1)
     ]
-    signs = ["mode collapse: samples are alike; posterior collapse: no unit", "mode collapse: still", "", ""]
+    signs = [
+        "mode collapse: samples are alike; posterior collapse: no unit",
+        "mode collapse: still",
+        "",
+        "",
+    ]
     trouble = [{"trouble": sign if folder.name == "vae" else ""} for sign in signs]
     rows = [row | sign for row, sign in zip(rows, trouble, strict=True)]
     write_csv(folder / "history.csv", rows, columns=list(rows[0]))
     write_iterations(folder)
-    layer = {"network": "encoder", "kernel": "4×4", "stride": "2×2", "padding": "1×1", "dilation": "1×1"}
+    layer = {
+        "network": "encoder",
+        "kernel": "4×4",
+        "stride": "2×2",
+        "padding": "1×1",
+        "dilation": "1×1",
+    }
     layers = [
-        layer | {"layer": "0", "kind": "Conv2d", "output": "8×16×16", "parameters": 1_360, "multiply_adds": 34_816},
-        layer | {"layer": "1", "kind": "ReLU", "output": "8×16×16", "parameters": 0, "multiply_adds": 0},
+        layer
+        | {
+            "layer": "0",
+            "kind": "Conv2d",
+            "output": "8×16×16",
+            "parameters": 1_360,
+            "multiply_adds": 34_816,
+        },
+        layer
+        | {"layer": "1", "kind": "ReLU", "output": "8×16×16", "parameters": 0, "multiply_adds": 0},
         layer
         | {"network": "decoder", "layer": "0", "kind": "Linear", "output": "64", "parameters": 640}
         | {"multiply_adds": 640},
@@ -183,7 +227,11 @@ def write_training(folder: Path, *, seconds: float) -> None:
 
 
 def cost(wall_seconds: float) -> dict[str, float]:
-    return {"wall_seconds": wall_seconds, "cpu_seconds": 1.5 * wall_seconds, "peak_memory_mb": 800 + wall_seconds}
+    return {
+        "wall_seconds": wall_seconds,
+        "cpu_seconds": 1.5 * wall_seconds,
+        "peak_memory_mb": 800 + wall_seconds,
+    }
 
 
 def write_iterations(folder: Path, number: int = 60) -> None:
@@ -192,21 +240,28 @@ def write_iterations(folder: Path, number: int = 60) -> None:
     noise = np.random.default_rng(0).normal(1, 0.1, (number, len(terms)))
     rows = [
         {"step": 5 * point, "images": 320 * point}
-        | {term: (place + 1) * 40 / point * noise[point - 1, place] for place, term in enumerate(terms)}
+        | {
+            term: (place + 1) * 40 / point * noise[point - 1, place]
+            for place, term in enumerate(terms)
+        }
         | ({"generator_loss": None} if point == 1 and "generator_loss" in terms else {})
         for point in range(1, number + 1)
     ]
     write_csv(folder / ITERATIONS, rows, columns=["step", "images", *terms])
 
 
-def write_pictures(folder: Path, epochs: list[int], *, columns: int = 8, side: int = 32, channels: int = 1) -> None:
+def write_pictures(
+    folder: Path, epochs: list[int], *, columns: int = 8, side: int = 32, channels: int = 1
+) -> None:
     """What training leaves under samples/; the settings have 32 pixels."""
-    mosaics, rows = pictured(Imagination(len(folder.name), side=side, channels=channels), epochs, columns=columns)
-    for epoch, mosaic in mosaics.items():
-        write_picture(samples_path(folder, epoch), mosaic)
+    mosaics, rows = pictured(
+        Imagination(len(folder.name), side=side, channels=channels), epochs, columns=columns
+    )
+    for epoch, image_grid in mosaics.items():
+        write_picture(samples_path(folder, epoch), image_grid)
     if kind_of(folder.name) == "vae":
         write_picture(folder / RECONSTRUCTIONS, rows)
-    frames = [Image.fromarray(mosaic.squeeze()) for mosaic in mosaics.values()]
+    frames = [Image.fromarray(image_grid.squeeze()) for image_grid in mosaics.values()]
     for name in EVOLUTION:
         frames[0].save(folder / name, save_all=True, append_images=frames[1:])
 
@@ -220,37 +275,46 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
     rows = [
         {"epoch": epoch, "num_samples": 5000, "num_seeds": 3, "num_reference": 10_000}
         | {
-            "fcd": mean * EPOCHS / epoch,
-            "fcd_std": std,
-            "kcd": mean / 1000 * EPOCHS / epoch,
-            "kcd_std": std and std / 900,
+            "fd_classifier": mean * EPOCHS / epoch,
+            "fd_classifier_std": std,
+            "kd_classifier": mean / 1000 * EPOCHS / epoch,
+            "kd_classifier_std": std and std / 900,
         }
-        | {f"{name}_classifier": 1 / (place + mean) for place, name in enumerate(OVERLAPS)}
-        | {f"{name}_classifier_std": std and std / 1000 for name in OVERLAPS}
+        | {f"{name}_classifier": 1 / (place + mean) for place, name in enumerate(PRDC)}
+        | {f"{name}_classifier_std": std and std / 1000 for name in PRDC}
         | {"nearer_classifier": mean / 40, "nearer_classifier_std": std and std / 40}
         for epoch in (1, 2, 4)
     ]
     write_csv(folder / "metrics.csv", rows, columns=list(rows[0]))
     protocols = {"classifier": "features of the classifier trained on glyphs, at 32×32"}
     numbers = [1250, 2500, 5000]
-    line = {"num_samples": numbers, "distances": [mean + 100 / number for number in numbers], "infinite": mean}
+    line = {
+        "num_samples": numbers,
+        "distances": [mean + 100 / number for number in numbers],
+        "infinite": mean,
+    }
     write_json(
         folder / "metrics.json",
         rows[-1]
-        | {"sample_sizes": {"fcd": line}}
+        | {"sample_sizes": {"fd_classifier": line}}
         | {
             "protocols": protocols,
             "seed": 0,
-            "floor": {"fcd": 1.5, "kcd": 0.001, "recall_classifier": 0.9, "nearer_classifier": 0.5}
+            "floor": {
+                "fd_classifier": 1.5,
+                "kd_classifier": 0.001,
+                "recall_classifier": 0.9,
+                "nearer_classifier": 0.5,
+            }
             | {"label_accuracy": 0.95},
             "num_unseen": 10_000,
-            "halves": {"fcd": 0.7, "kcd": 0.0004, "num_images": 5000},
+            "halves": {"fd_classifier": 0.7, "kd_classifier": 0.0004, "num_images": 5000},
         },
     )
 
 
 def score_labels(folder: Path, accuracies: dict[str, str]) -> None:
-    """Say how often what was asked for is recognised, with ± 0.01, at every checkpoint."""
+    """Say how often what was asked for is recognized, with ± 0.01, at every checkpoint."""
     for name, accuracy in accuracies.items():
         scores = {"label_accuracy": accuracy, "label_accuracy_std": "0.01"}
         rows = [row | scores for row in read_csv(folder / name / METRICS)]
@@ -259,12 +323,14 @@ def score_labels(folder: Path, accuracies: dict[str, str]) -> None:
 
 def write_arrays_of(folder: Path, see: Imagination, classes: list[str]) -> None:
     conditional, encodes = folder.name.startswith(CONDITIONAL), kind_of(folder.name) == "vae"
-    arrays, facts = examined(see, discriminates=not encodes, conditional=conditional, classes=classes)
-    write_arrays(folder / EXAMINATION, arrays)
+    arrays, facts = examined(
+        see, discriminates=not encodes, conditional=conditional, classes=classes
+    )
+    write_arrays(folder / EVALUATION_ARRAYS, arrays)
     write_json(folder / LAST_METRICS, read_json(folder / LAST_METRICS) | facts)
     arrays, facts = explored(see, encodes=encodes, conditional=conditional, classes=classes)
-    write_arrays(folder / EXPLORED, arrays)
-    write_json(folder / EXPLORATION, {"epoch": EPOCHS} | facts)
+    write_arrays(folder / LATENT_ARRAYS, arrays)
+    write_json(folder / LATENT_FACTS, {"epoch": EPOCHS} | facts)
 
 
 def change(path: Path, **facts: Any) -> None:
@@ -289,7 +355,10 @@ def words_of(drawing: Drawing) -> set[str]:
 
 def images_drawn(drawing: Drawing) -> list[Array]:
     return [
-        np.asarray(image.get_array()) for figure in figures_of(drawing) for axes in figure.axes for image in axes.images
+        np.asarray(image.get_array())
+        for figure in figures_of(drawing)
+        for axes in figure.axes
+        for image in axes.images
     ]
 
 
@@ -306,7 +375,10 @@ def assert_on_the_page(figure: Figure) -> None:
     """All words but tick labels, which are left to matplotlib: it keeps some that it does not show."""
     figure.draw_without_rendering()
     assert all(axes.get_position().x1 <= 1 + 1e-6 for axes in figure.axes)
-    written = [*figure.texts, *(text for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title))]
+    written = [
+        *figure.texts,
+        *(text for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title)),
+    ]
     for text in written:
         if text.get_text():
             extent = text.get_window_extent()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from latentbench.artifacts.layout import EXPLORATION, LAST_METRICS
-from latentbench.report import attributes, captions, conclusions
-from latentbench.report.results import open_study
+from latentbench.artifacts.paths import LAST_METRICS, LATENT_FACTS
+from latentbench.report.comparison import captions, conclusions
+from latentbench.report.latent import attributes
+from latentbench.report.results.study import open_study
 from tests.report.conftest import change, score_labels
 
 MINUS = "\N{MINUS SIGN}"
@@ -56,7 +57,10 @@ def test_the_summary_says_how_attributes_are_counted(make_study):
 def test_what_walks_change_is_a_table(make_study):
     folder = make_study()
     lines = attributes.rescored(open_study(folder)).markdown.splitlines()
-    assert lines[0] == "| Model | Direction | Smiling | Eyeglasses | Male | Wearing Lipstick | Blond Hair | No Beard |"
+    assert (
+        lines[0]
+        == "| Model | Direction | Smiling | Eyeglasses | Male | Wearing Lipstick | Blond Hair | No Beard |"
+    )
     assert lines[2] == f"| vae | Smiling | **+80** | {MINUS}6 | +6 | {MINUS}6 | +6 | {MINUS}6 |"
     assert lines[4] == f"|  | Male | +6 | {MINUS}6 | **+80** | {MINUS}6 | +6 | {MINUS}6 |"
     assert len(lines) == 2 + 6
@@ -65,7 +69,7 @@ def test_what_walks_change_is_a_table(make_study):
 def test_walks_that_no_classifier_has_seen_are_no_table(make_study):
     folder = make_study()
     directions = [{"attribute": "Smiling", "accuracy": 0.9, "base_rate": 0.6}]
-    change(folder / "vae" / EXPLORATION, directions=directions)
+    change(folder / "vae" / LATENT_FACTS, directions=directions)
     assert attributes.rescored(open_study(folder)).markdown is None
     assert attributes.walk_curves(open_study(folder)).figure is None
 
@@ -73,19 +77,27 @@ def test_walks_that_no_classifier_has_seen_are_no_table(make_study):
 def test_the_caption_says_what_is_walked_from(make_study):
     folder = make_study({"vae": (25.0, 0.2), "conditional-vae": (18.0, 0.2)})
     assert attributes.walk_origins(open_study(folder)) == "Test images"
-    change(folder / "vae" / EXPLORATION, directions_of="samples")
+    change(folder / "vae" / LATENT_FACTS, directions_of="samples")
     assert attributes.walk_origins(open_study(folder)).startswith(
         "Test images, and samples of models that cannot encode,"
     )
-    change(folder / "conditional-vae" / EXPLORATION, directions_of="samples")
-    assert attributes.walk_origins(open_study(folder)).startswith("Samples of models that cannot encode,")
+    change(folder / "conditional-vae" / LATENT_FACTS, directions_of="samples")
+    assert attributes.walk_origins(open_study(folder)).startswith(
+        "Samples of models that cannot encode,"
+    )
 
 
 def test_the_end_says_how_far_walks_lead(make_study):
     folder = make_study({"vae": (25.0, 0.2), "conditional-vae": (18.0, 0.2)})
     seen = {"Smiling": [0.1, 0.4, 0.5], "Wearing_Hat": [0.5, 0.5, 0.25]}
-    directions = [{"attribute": name, "accuracy": 0.9, "base_rate": 0.6, "seen": seen} for name in reversed(seen)]
-    change(folder / "vae" / EXPLORATION, directions=directions)
+    directions = [
+        {"attribute": name, "accuracy": 0.9, "base_rate": 0.6, "seen": seen}
+        for name in reversed(seen)
+    ]
+    change(folder / "vae" / LATENT_FACTS, directions=directions)
     points = conclusions.in_short(open_study(folder))
     start = "a walk along an attribute changes the share of images in which it is seen: "
-    assert f"{start}Wearing Hat {MINUS}25 (vae); Smiling +80 (conditional-vae) to +40 (vae); Eyeglasses" in points
+    assert (
+        f"{start}Wearing Hat {MINUS}25 (vae); Smiling +80 (conditional-vae) to +40 (vae); Eyeglasses"
+        in points
+    )

@@ -17,7 +17,7 @@ from latentbench.config.load import read_yaml
 from latentbench.config.params import NOTEBOOKS
 from latentbench.errors import ArtifactError
 from latentbench.report.build import build_report
-from latentbench.report.document import PARTS
+from latentbench.report.rendering.document import PARTS
 from tests.report.conftest import write_pictures
 
 SOURCES = Path(__file__).parents[2] / "report"
@@ -33,7 +33,7 @@ CHAPTERS = {
 ASKED = {
     "Signs of trouble", "Samples over time", "Reconstructions over time",
     "Around the mean", "Codes", "Attributes",
-    "Memorisation", "Classes", "Discriminators", "Strengths and weaknesses", "In short",
+    "Memorization", "Classes", "Discriminators", "Strengths and weaknesses", "In short",
 }  # fmt: skip
 OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "index.html", "latent.ipynb"]
 OUTPUTS += ["provenance.json", "report.pdf"]
@@ -83,33 +83,48 @@ def check_notebook(text: str, chapter: int) -> None:
         numbers = [caption for caption in captions if caption.startswith(kind)]
         assert numbers == [f"{kind} {chapter}.{number}" for number in range(1, len(numbers) + 1)]
     # Works are cited in words, and listed at the end.
-    said = "".join(cell.source if cell.cell_type == "markdown" else str(cell.outputs) for cell in notebook.cells)
+    said = "".join(
+        cell.source if cell.cell_type == "markdown" else str(cell.outputs)
+        for cell in notebook.cells
+    )
     assert not re.search(r"\[[^\]]*@\w+", said)
-    assert ("## References" in notebook.cells[-1].source) == bool(re.search(r"\b(19|20)\d\d\)", said))
+    assert ("## References" in notebook.cells[-1].source) == bool(
+        re.search(r"\b(19|20)\d\d\)", said)
+    )
 
 
 def check_page(page: str) -> None:
     assert "<title>Three models</title>" in page
     head = page.partition("<header>")[2].partition("</header>")[0]
     assert "A. Author" in head
-    assert "By FCD, <strong>wgan-gp</strong> comes closest" in head
+    assert "By FD (classifier), <strong>wgan-gp</strong> comes closest" in head
     # No heading is empty: of conditional models this study has none.
     found = re.findall(r"<h([12])[^>]*>([^<]*)</h\1>", page)
     sections = [heading for level, heading in found if level == "2"]
-    assert [heading for level, heading in found if level == "1"] == ["1. Background", *CHAPTERS, "References"]
+    assert [heading for level, heading in found if level == "1"] == [
+        "1. Background",
+        *CHAPTERS,
+        "References",
+    ]
     known = {heading for chapter in CHAPTERS.values() for heading in chapter} | ASKED
     background = sections[: sections.index("Origin and preparation")]
     assert sorted(sections[len(background) :]) == sorted(known)
     contents = page.partition("<nav")[2].partition("</nav>")[0]
     assert re.findall(r"<a [^>]*>([^<]*)</a>", contents) == [heading for _, heading in found]
     figures = re.findall(r"<figcaption[^>]*>\s*<p><strong>(Figure [\d.]+)\.", page)
-    assert len(figures) == len(set(figures)) == len(re.findall(r"<svg[^>]*aria-label=\"[^\"]+\"", page))
+    assert (
+        len(figures)
+        == len(set(figures))
+        == len(re.findall(r"<svg[^>]*aria-label=\"[^\"]+\"", page))
+    )
     assert len(figures) >= 25
     assert len(re.findall(r'<img[^>]*class="animation"', page)) == 3
     assert len(re.findall(r"<caption>\s*<p><strong>Table [\d.]+\.", page)) >= 12
     assert "<strong>12.0</strong> ± 0.2" in page
     # On a narrow screen a table scrolls in a box of its own, so that the page need not.
-    assert len(re.findall(r"<table[\s>]", page)) == len(re.findall(r'<div[^>]*class="table"[^>]*>\s*<table[\s>]', page))
+    assert len(re.findall(r"<table[\s>]", page)) == len(
+        re.findall(r'<div[^>]*class="table"[^>]*>\s*<table[\s>]', page)
+    )
     # Code is there, folded away, nowhere else.
     assert "<details open" not in page
     outside = re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
@@ -130,14 +145,17 @@ def test_every_section_says_what_is_missing(make_study, tmp_path):
     for experiment in ("vae", "dcgan", "wgan-gp"):
         shutil.rmtree(results / experiment)
         (results / experiment).mkdir()
-    build_report(only(results, "data", "training", "latent", "comparison"), SOURCES, tmp_path / "report")
+    build_report(
+        only(results, "data", "training", "latent", "comparison"), SOURCES, tmp_path / "report"
+    )
     page = (tmp_path / "report" / "index.html").read_text()
     parts = re.split(r"<h[12][^>]*>", page.partition("</header>")[2])[1:]
     sections = {part.partition("<")[0]: part.replace("\n", " ") for part in parts}
     for name in [heading for chapter in CHAPTERS.values() for heading in chapter]:
-        assert re.search(r"There (is no|are no) [^.]+(\.[a-z]+)? (of vae, dcgan and wgan-gp )?yet", sections[name]), (
-            name
-        )
+        assert re.search(
+            r"There (is no|are no) [^.]+(\.[a-z]+)? (of vae, dcgan and wgan-gp )?yet",
+            sections[name],
+        ), name
     assert "<svg" not in page
 
 
@@ -145,18 +163,29 @@ def test_a_small_budget_is_said_first(make_study, tmp_path):
     results = only(make_study(), "comparison")
     write_yaml(results / "study.yaml", read_yaml(results / "study.yaml") | {"budget": "small"})
     build_report(results, SOURCES, tmp_path / "report")
-    head = (tmp_path / "report" / "index.html").read_text().partition("<header>")[2].partition("</header>")[0]
+    head = (
+        (tmp_path / "report" / "index.html")
+        .read_text()
+        .partition("<header>")[2]
+        .partition("</header>")[0]
+    )
     assert "<p>This is a <strong>first look</strong>" in head
     # Without a chapter on latent space the samples stand here.
     assert "<h2>Samples</h2>" in (tmp_path / "report" / "index.html").read_text().replace("\n", " ")
     # A single notebook has no chapter number.
-    assert "<h1>Comparison</h1>" in (tmp_path / "report" / "index.html").read_text().replace("\n", " ")
+    assert "<h1>Comparison</h1>" in (tmp_path / "report" / "index.html").read_text().replace(
+        "\n", " "
+    )
 
 
 def test_what_users_write_is_shown_as_it_is(make_study, tmp_path):
     results = only(make_study(), "comparison")
     title, author = "A & B <c> #1 $x$ @nobody1999 50% *q*", 'Ann "X" O\'Neil \\b _y_'
-    study = read_yaml(results / "study.yaml") | {"title": title, "question": title, "authors": [author]}
+    study = read_yaml(results / "study.yaml") | {
+        "title": title,
+        "question": title,
+        "authors": [author],
+    }
     write_yaml(results / "study.yaml", study)
     build_report(results, SOURCES, tmp_path / "report")
     page = html.unescape((tmp_path / "report" / "index.html").read_text())
@@ -189,18 +218,29 @@ def test_failing_cell_is_one_sentence_and_leaves_the_earlier_report(make_study, 
     output = tmp_path / "report"
     output.mkdir()
     (output / "index.html").write_text("earlier")
-    arguments = ["--results", only(make_study(), "comparison"), "--sources", sources, "--output", output]
+    arguments = [
+        "--results",
+        only(make_study(), "comparison"),
+        "--sources",
+        sources,
+        "--output",
+        output,
+    ]
     command = [sys.executable, "-m", "latentbench", "report", *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
-    assert re.search(r"comparison\.ipynb, cell \d, failed with ValueError: no such metric; correct", ran.stderr)
+    assert re.search(
+        r"comparison\.ipynb, cell \d, failed with ValueError: no such metric; correct", ran.stderr
+    )
     assert "Traceback" not in ran.stderr
     assert [path.name for path in output.iterdir()] == ["index.html"]
     assert (output / "index.html").read_text() == "earlier"
 
 
 def test_report_needs_no_torch(make_study, tmp_path, sources):
-    refuse = "import sys\nassert not {name for name in sys.modules if name.partition('.')[0] == 'torch'}"
+    refuse = (
+        "import sys\nassert not {name for name in sys.modules if name.partition('.')[0] == 'torch'}"
+    )
     for name in ("background", "comparison"):
         notebook = nbformat.read(sources / f"{name}.ipynb", as_version=4)
         notebook.cells.append(nbformat.v4.new_code_cell(refuse))

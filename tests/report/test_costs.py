@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from latentbench.artifacts.layout import record_name
-from latentbench.report import costs
-from latentbench.report.results import open_study
+from latentbench.artifacts.paths import record_name
+from latentbench.report.results.study import open_study
+from latentbench.report.training import costs
 from tests.report.conftest import SCORES
 
 
 def rows(study) -> dict[str, list[str]]:
     lines = costs.table(open_study(study)).markdown.splitlines()
-    cells = [[cell.strip().replace("\N{NO-BREAK SPACE}", " ") for cell in line.strip("|").split("|")] for line in lines]
+    cells = [
+        [cell.strip().replace("\N{NO-BREAK SPACE}", " ") for cell in line.strip("|").split("|")]
+        for line in lines
+    ]
     return {first: rest for first, *rest in cells}
 
 
@@ -34,4 +37,6 @@ def test_one_model_alone_has_no_sum_and_results_of_before_say_what_is_missing(ma
     for stage in ("train", "evaluate", "explore"):
         (study / "vae" / record_name(stage)).unlink()
     assert "vae" not in rows(study)
-    assert costs.table(open_study(study)).notes == ["There is no cost of vae yet; `latentbench train` writes it."]
+    assert costs.table(open_study(study)).notes == [
+        "There is no cost of vae yet; `latentbench train` writes it."
+    ]

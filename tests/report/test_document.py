@@ -8,16 +8,20 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from latentbench.report.document import to_page
-from latentbench.report.pandoc import convert
+from latentbench.report.rendering.document import to_page
+from latentbench.report.rendering.pandoc import convert
 
 SOURCES = Path(__file__).parents[2] / "report"
 FLOATING = "#set figure(placement: auto)"
 
 
 def pictured():
-    picture = new_output("display_data", {"image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg"/>'})
-    return new_code_cell(outputs=[picture, new_output("display_data", {"text/markdown": "**Figure 1.** A caption."})])
+    picture = new_output(
+        "display_data", {"image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg"/>'}
+    )
+    return new_code_cell(
+        outputs=[picture, new_output("display_data", {"text/markdown": "**Figure 1.** A caption."})]
+    )
 
 
 @pytest.fixture
@@ -25,9 +29,16 @@ def written(tmp_path):
     """Cells as pandoc writes them, a picture with its caption for each `figure`."""
 
     def write(*cells: str, to: str = "typst") -> str:
-        notebook = new_notebook(cells=[pictured() if cell == "figure" else new_markdown_cell(cell) for cell in cells])
+        notebook = new_notebook(
+            cells=[pictured() if cell == "figure" else new_markdown_cell(cell) for cell in cells]
+        )
         options = ("--from=ipynb+citations-raw_html", f"--to={to}", f"--extract-media={tmp_path}")
-        return convert(nbformat.writes(notebook), [*options, f"--lua-filter={SOURCES / 'page.lua'}"], {}, SOURCES)
+        return convert(
+            nbformat.writes(notebook),
+            [*options, f"--lua-filter={SOURCES / 'page.lua'}"],
+            {},
+            SOURCES,
+        )
 
     return write
 
@@ -42,7 +53,12 @@ def test_a_figure_moves_where_it_stands_amid_words(written):
 
 def test_what_leads_in_stays_with_what_it_leads_to(written):
     told = written("On digits:", "The first is best.")
-    assert told.index("sticky: true") < told.index("On digits:") < told.index("]") < told.index("The first")
+    assert (
+        told.index("sticky: true")
+        < told.index("On digits:")
+        < told.index("]")
+        < told.index("The first")
+    )
     assert "sticky" in written("## Losses", "Words.", "figure", "## Gradients")
     assert "sticky" not in written("On digits.", "The first is best.")
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from latentbench.artifacts.layout import EVOLUTION, ITERATIONS, RECONSTRUCTIONS, samples_path
-from latentbench.report import evolution
-from latentbench.report.reading import read_picture
-from latentbench.report.results import open_study
-from latentbench.report.style import to_svg
+from latentbench.artifacts.paths import EVOLUTION, ITERATIONS, RECONSTRUCTIONS, samples_path
+from latentbench.report.presentation.style import to_svg
+from latentbench.report.results.files import read_picture
+from latentbench.report.results.study import open_study
+from latentbench.report.training import evolution
 from tests.report.conftest import (
     CONDITIONAL,
     SIX,
@@ -59,11 +59,17 @@ def test_samples_stand_over_their_epochs_as_they_are_in_the_files(make_pictured)
     # With the figures' own gaps of 3, instead of the files' of 2.
     assert [each.shape[:2] for each in drawn] == [(277, 277)] * 3 + [(277, 347)] * 3
     whole = read_picture(samples_path(folder / "conditional-vae", 2))
-    assert (drawn[4][7 * 35 : 7 * 35 + 32, 9 * 35 :, :3] == whole[7 * 34 : 7 * 34 + 32, 9 * 34 : 9 * 34 + 32]).all()
+    assert (
+        drawn[4][7 * 35 : 7 * 35 + 32, 9 * 35 :, :3]
+        == whole[7 * 34 : 7 * 34 + 32, 9 * 34 : 9 * 34 + 32]
+    ).all()
 
 
 def test_of_many_models_there_are_fewer_rows(make_pictured):
-    assert {each.shape[0] for each in images_drawn(evolution.samples_by_epoch(open_study(make_pictured())))} == {137}
+    assert {
+        each.shape[0]
+        for each in images_drawn(evolution.samples_by_epoch(open_study(make_pictured())))
+    } == {137}
 
 
 def test_of_many_epochs_some_are_shown_the_first_and_the_last_among_them(make_pictured):
@@ -72,7 +78,18 @@ def test_of_many_epochs_some_are_shown_the_first_and_the_last_among_them(make_pi
     folder = make_pictured({"vae": (1.0, None)}, epochs=[1, 2, 4, 30])
     drawing = evolution.reconstructions_by_epoch(open_study(folder))
     assert {text for text in words_of(drawing) if text} == {
-        *("vae", "input", "epoch 1", "epoch 5", "epoch 9", "epoch 13", "epoch 18", "epoch 22", "epoch 26", "epoch 30")
+        *(
+            "vae",
+            "input",
+            "epoch 1",
+            "epoch 5",
+            "epoch 9",
+            "epoch 13",
+            "epoch 18",
+            "epoch 22",
+            "epoch 26",
+            "epoch 30",
+        )
     }
     [drawn] = images_drawn(drawing)
     whole = read_picture(folder / "vae" / RECONSTRUCTIONS)
@@ -100,7 +117,9 @@ def test_results_of_before_say_what_is_missing_of_whom(make_study):
     }
     for draw, (what, models) in expected.items():
         assert draw(study).figure is None
-        assert draw(study).notes == [f"There is no {what} of {models} yet; `latentbench train` writes it."]
+        assert draw(study).notes == [
+            f"There is no {what} of {models} yet; `latentbench train` writes it."
+        ]
     found = evolution.animation(study.experiments[0])
     assert found.webp is None
     assert found.notes == [f"There is no {EVOLUTION[1]} of vae yet; `latentbench train` writes it."]
@@ -114,7 +133,9 @@ def test_damaged_files_are_named_and_the_others_drawn(make_pictured):
     (folder / "wgan-gp" / ITERATIONS).write_bytes(b"step,images,critic_loss\n5,320,\xff\x00\n")
     (folder / "vae" / EVOLUTION[1]).write_bytes(b"")
     study = open_study(folder)
-    for draw, named in zip(DRAWINGS, ("dcgan/samples/epoch-0002.png", "vae/samples/rec", "wgan-gp/iter"), strict=True):
+    for draw, named in zip(
+        DRAWINGS, ("dcgan/samples/epoch-0002.png", "vae/samples/rec", "wgan-gp/iter"), strict=True
+    ):
         drawing = draw(study)
         [note] = drawing.notes
         assert named in note
@@ -150,7 +171,9 @@ def test_iterations_with_a_point_or_none_have_no_curve(make_study):
 
 def test_a_curve_per_term_its_points_and_their_running_mean(make_study):
     study = open_study(make_study())
-    panels = dict(zip(("vae", "dcgan", "wgan-gp"), evolution.iteration_curves(study).figure.axes, strict=True))
+    panels = dict(
+        zip(("vae", "dcgan", "wgan-gp"), evolution.iteration_curves(study).figure.axes, strict=True)
+    )
     assert {text.get_text() for text in panels["wgan-gp"].texts} == {
         *("critic", "wasserstein", "gradient penalty", "generator")
     }
@@ -164,12 +187,14 @@ def test_a_curve_per_term_its_points_and_their_running_mean(make_study):
 def test_running_means_are_of_what_is_there():
     values = np.array([1.0, 2.0, math.nan, 4.0, 9.0])
     assert evolution.running_mean(values, 3).tolist() == pytest.approx([1.5, 1.5, 3.0, 6.5, 6.5])
-    assert evolution.running_mean(values, 1).tolist() == pytest.approx([1, 2, math.nan, 4, 9], nan_ok=True)
+    assert evolution.running_mean(values, 1).tolist() == pytest.approx(
+        [1, 2, math.nan, 4, 9], nan_ok=True
+    )
     holes = evolution.running_mean(np.array([math.nan, math.nan, math.nan, 2.0]), 3)
     assert holes.tolist() == pytest.approx([math.nan, math.nan, 2, 2], nan_ok=True)
 
 
-def test_many_points_become_means_of_neighbours():
+def test_many_points_become_means_of_neighbors():
     values = np.arange(10.0)
     assert evolution.thinned(values, 10) is values
     assert evolution.thinned(values, 5).tolist() == [0.5, 2.5, 4.5, 6.5, 8.5]

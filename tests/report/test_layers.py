@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from latentbench.artifacts.files import write_csv, write_yaml
-from latentbench.artifacts.layout import ARCHITECTURE
+from latentbench.artifacts.paths import ARCHITECTURE
 from latentbench.config.load import read_yaml
-from latentbench.report import layers
-from latentbench.report.results import open_study
+from latentbench.report.results.study import open_study
+from latentbench.report.training import layers
 
-COLUMNS = "network layer kind kernel stride padding dilation output parameters multiply_adds".split()  # noqa: SIM905
+COLUMNS = (
+    "network layer kind kernel stride padding dilation output parameters multiply_adds".split()
+)  # noqa: SIM905
 
 
 def rows(markdown):
@@ -19,7 +21,11 @@ def write_layers(folder, *told):
     """Each is (path, kind, dilation, output)."""
     empty = dict.fromkeys(COLUMNS, "") | {"network": "decoder", "parameters": 1, "multiply_adds": 1}
     keys = ("layer", "kind", "dilation", "output")
-    write_csv(folder / ARCHITECTURE, [empty | dict(zip(keys, each, strict=True)) for each in told], columns=COLUMNS)
+    write_csv(
+        folder / ARCHITECTURE,
+        [empty | dict(zip(keys, each, strict=True)) for each in told],
+        columns=COLUMNS,
+    )
 
 
 def told(folder, name):
@@ -52,7 +58,11 @@ def test_an_image_ends_in_the_activation_that_its_objective_gives_it(make_study)
 
 def test_half_of_the_channels_that_is_dilated_is_marked(make_study):
     folder = make_study()
-    write_layers(folder / "vae", ("2.near", "Conv2d", "1×1", "8×32×32"), ("2.far", "Conv2d", "2×2", "8×32×32"))
+    write_layers(
+        folder / "vae",
+        ("2.near", "Conv2d", "1×1", "8×32×32"),
+        ("2.far", "Conv2d", "2×2", "8×32×32"),
+    )
     header, _, near, far, *_ = told(folder, "vae")
     place = header.index("Dilation")
     assert (near[1], near[place]) == ("Conv2d, half of the channels", "1×1")
@@ -71,7 +81,7 @@ def test_a_residual_block_tells_where_it_doubles_or_halves(make_study):
     write_layers(folder / "vae", *up, *down, *same)
     assert [(row[1], row[5]) for row in told(folder, "vae")[2:-1]] == [
         ("ReLU", "8×4×4"),
-        ("Doubling, nearest neighbours", "8×8×8"),
+        ("Doubling, nearest neighbors", "8×8×8"),
         ("Conv2d", "4×8×8"),
         ("Conv2d", "4×8×8"),
         ("Conv2d, shortcut, doubled behind it", "4×4×4"),

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from latentbench.artifacts import layout
+from latentbench.artifacts import paths
 from latentbench.config.load import read_params
 from latentbench.config.params import NOTEBOOKS
-from latentbench.report.changes import PAPERS
-from latentbench.report.results import METRICS
+from latentbench.report.comparison.ablations import PAPERS
+from latentbench.report.results.study import METRICS
 
 ROOT = Path(__file__).parents[2]
 PARAMS = read_params(ROOT / "params.yaml")
@@ -40,115 +40,225 @@ def item(what: str, place: str, shown_by: str, *files: str) -> Item:
     return Item(what, chapter, section, shown_by, files)
 
 
-SAMPLES = item("random images", "latent: Random samples", "mosaics.samples", layout.EXPLORED)
-PATHS = item("interpolation between real images", "latent: Interpolations", "paths.interpolations", layout.EXPLORED)
-LOSSES = item("losses", "training: Losses", "figures.loss_curves", layout.HISTORY)
-BOTH_SPLITS = item("by split", "training: Training and test images", "figures.split_curves", layout.HISTORY)
-LAYERS = item("layers and shapes", "training: Networks", "layers.architectures", layout.ARCHITECTURE)
-STABILITY = item("stability", "training: Signs of trouble", "troubles.table", layout.HISTORY)
-OVER_TIME = item("mosaics over time", "training: Samples over time", "evolution.samples_by_epoch", "samples")
-ANIMATION = item("animation", "training: Samples over time", "evolution.animation", layout.EVOLUTION[1])
-CHANGES = item("what settings change", "comparison: What each change did", "changes.told", layout.METRICS)
-SHORT = item("the question answered", "comparison: In short", "conclusions.in_short", layout.LAST_METRICS)
-CLASSES = item("images of each class", "data: Images", "data.samples", layout.EXPLORED)
+SAMPLES = item(
+    "random images", "latent: Random samples", "sample_grids.samples", paths.LATENT_ARRAYS
+)
+PATHS = item(
+    "interpolation between real images",
+    "latent: Interpolations",
+    "interpolation.interpolations",
+    paths.LATENT_ARRAYS,
+)
+LOSSES = item("losses", "training: Losses", "curves.loss_curves", paths.HISTORY)
+BOTH_SPLITS = item(
+    "by split", "training: Training and test images", "curves.split_curves", paths.HISTORY
+)
+LAYERS = item("layers and shapes", "training: Networks", "layers.architectures", paths.ARCHITECTURE)
+STABILITY = item("stability", "training: Signs of trouble", "warnings.table", paths.HISTORY)
+OVER_TIME = item(
+    "mosaics over time", "training: Samples over time", "evolution.samples_by_epoch", "samples"
+)
+ANIMATION = item(
+    "animation", "training: Samples over time", "evolution.animation", paths.EVOLUTION[1]
+)
+CHANGES = item(
+    "what settings change", "comparison: What each change did", "ablations.told", paths.METRICS
+)
+SHORT = item(
+    "the question answered", "comparison: In short", "conclusions.in_short", paths.LAST_METRICS
+)
+CLASSES = item("images of each class", "data: Images", "dataset.samples", paths.LATENT_ARRAYS)
 RATIONALE = item("design rationale", "background: The networks of DCGAN", "@radford2016")
 OVER_EPOCHS = item(
     "reconstructions after each epoch",
     "training: Reconstructions over time",
     "evolution.reconstructions_by_epoch",
-    layout.RECONSTRUCTIONS,
+    paths.RECONSTRUCTIONS,
 )
-ITERATIONS = item("losses by iteration", "training: Losses", "evolution.iteration_curves", layout.ITERATIONS)
+ITERATIONS = item(
+    "losses by iteration", "training: Losses", "evolution.iteration_curves", paths.ITERATIONS
+)
 RECONSTRUCTION = item(
-    "reconstruction errors", "latent: Reconstructions", "reconstruction.reconstruction_errors", layout.EXPLORATION
+    "reconstruction errors",
+    "latent: Reconstructions",
+    "reconstruction.reconstruction_errors",
+    paths.LATENT_FACTS,
 )
 
 CHECKLIST = {
     "faces": [
-        item("distances during training", "comparison: Quality over training", "figures.metric_curves", layout.METRICS),
-        item("strengths", "comparison: Strengths and weaknesses", "verdicts.strengths", layout.LAST_METRICS),
+        item(
+            "distances during training",
+            "comparison: Quality over training",
+            "curves.metric_curves",
+            paths.METRICS,
+        ),
+        item(
+            "strengths",
+            "comparison: Strengths and weaknesses",
+            "strengths.strengths",
+            paths.LAST_METRICS,
+        ),
         *(CHANGES, SHORT, LOSSES, PATHS, SAMPLES, LAYERS, STABILITY),
     ],
     "autoencoders": [
-        item("single samples", "latent: Reconstructions", "reconstruction.best_and_worst", layout.EXPLORED),
-        item("scaled codes", "latent: Around the mean", "surroundings.scaled", layout.EXPLORED),
+        item(
+            "single samples",
+            "latent: Reconstructions",
+            "reconstruction.best_and_worst",
+            paths.LATENT_ARRAYS,
+        ),
+        item("scaled codes", "latent: Around the mean", "perturbation.scaled", paths.LATENT_ARRAYS),
         item("the ELBO", "background: Variational autoencoders", "@kingma2014vae"),
-        item("both compared", "comparison: Result", "tables.summary", layout.LAST_METRICS),
-        *(RECONSTRUCTION, BOTH_SPLITS, PATHS, SAMPLES, LOSSES, LAYERS, STABILITY, OVER_TIME, CHANGES, SHORT),
+        item("both compared", "comparison: Result", "columns.summary", paths.LAST_METRICS),
+        *(
+            RECONSTRUCTION,
+            BOTH_SPLITS,
+            PATHS,
+            SAMPLES,
+            LOSSES,
+            LAYERS,
+            STABILITY,
+            OVER_TIME,
+            CHANGES,
+            SHORT,
+        ),
     ],
-    "initialisation": [
-        item("initialisations", "background: First weights", "@glorot2010"),
+    "initialization": [
+        item("initializations", "background: First weights", "@glorot2010"),
         item("loss explained", "background: Variational autoencoders", "@kingma2014vae"),
-        *(CLASSES, RATIONALE, CHANGES, SHORT, ITERATIONS, OVER_TIME, ANIMATION, LOSSES, RECONSTRUCTION, OVER_EPOCHS),
+        *(
+            CLASSES,
+            RATIONALE,
+            CHANGES,
+            SHORT,
+            ITERATIONS,
+            OVER_TIME,
+            ANIMATION,
+            LOSSES,
+            RECONSTRUCTION,
+            OVER_EPOCHS,
+        ),
     ],
     "conditional": [
-        item("optimisation", "training: Settings", "settings.settings", layout.CONFIG),
-        item("device, duration", "training: Provenance", "settings.provenance", layout.PROVENANCE),
-        item("fakes beside reals", "comparison: Classes", "classes.samples_by_class", layout.EXAMINATION),
-        item("diversity per class", "comparison: Classes", "classes.class_tables", layout.LAST_METRICS),
-        item("predictions", "comparison: Discriminators", "discriminators.score_histograms", layout.EXAMINATION),
-        item("per class", "comparison: Discriminators", "discriminators.judgements_by_class", layout.LAST_METRICS),
-        item("mean images", "latent: Around the mean", "surroundings.means", layout.EXPLORED),
-        item("noise on latents", "latent: Around the mean", "surroundings.noise_around_mean", layout.EXPLORED),
-        item("noise on labels", "latent: Label embeddings", "surroundings.noise_around_labels", layout.EXPLORED),
-        item("labels of none", "latent: Label embeddings", "surroundings.random_embeddings", layout.EXPLORED),
-        item("1-NN", "latent: Label embeddings", "surroundings.embedding_agreement", layout.EXPLORATION),
+        item("optimization", "training: Settings", "settings.settings", paths.CONFIG),
+        item("device, duration", "training: Provenance", "settings.provenance", paths.PROVENANCE),
+        item(
+            "fakes beside reals",
+            "comparison: Classes",
+            "classes.samples_by_class",
+            paths.EVALUATION_ARRAYS,
+        ),
+        item(
+            "diversity per class", "comparison: Classes", "classes.class_tables", paths.LAST_METRICS
+        ),
+        item(
+            "predictions",
+            "comparison: Discriminators",
+            "discriminators.score_histograms",
+            paths.EVALUATION_ARRAYS,
+        ),
+        item(
+            "per class",
+            "comparison: Discriminators",
+            "discriminators.judgments_by_class",
+            paths.LAST_METRICS,
+        ),
+        item("mean images", "latent: Around the mean", "perturbation.means", paths.LATENT_ARRAYS),
+        item(
+            "noise on latents",
+            "latent: Around the mean",
+            "perturbation.noise_around_mean",
+            paths.LATENT_ARRAYS,
+        ),
+        item(
+            "noise on labels",
+            "latent: Label embeddings",
+            "perturbation.noise_around_labels",
+            paths.LATENT_ARRAYS,
+        ),
+        item(
+            "labels of none",
+            "latent: Label embeddings",
+            "perturbation.random_embeddings",
+            paths.LATENT_ARRAYS,
+        ),
+        item(
+            "1-NN",
+            "latent: Label embeddings",
+            "perturbation.embedding_agreement",
+            paths.LATENT_FACTS,
+        ),
         *(LAYERS, LOSSES, BOTH_SPLITS, CHANGES, SHORT, PATHS, CLASSES),
     ],
-    "evolution": [*(LAYERS, LOSSES, ITERATIONS, STABILITY, OVER_TIME, ANIMATION, CLASSES, RATIONALE, SAMPLES)],
+    "evolution": [
+        *(LAYERS, LOSSES, ITERATIONS, STABILITY, OVER_TIME, ANIMATION, CLASSES, RATIONALE, SAMPLES)
+    ],
 }
 
 
 def models_of(study: str) -> Models:
     """The settings of its experiments, each with its dataset's source."""
-    experiments = {name: PARAMS.experiments[name].model_dump() for name in PARAMS.study(study).experiments}
-    return [settings | {"source": PARAMS.datasets[settings["dataset"]].source} for settings in experiments.values()]
+    experiments = {
+        name: PARAMS.experiments[name].model_dump() for name in PARAMS.study(study).experiments
+    }
+    return [
+        settings | {"source": PARAMS.datasets[settings["dataset"]].source}
+        for settings in experiments.values()
+    ]
 
 
 def objectives(models: Models) -> set[str]:
-    return {each["model"]["objective"] for each in models}
+    return {each["model"]["name"] for each in models}
 
 
 def varied(models: Models, objective: str) -> set[str]:
     """Settings in which the models of an objective differ."""
-    found = [each["model"] for each in models if each["model"]["objective"] == objective]
+    found = [each["model"] for each in models if each["model"]["name"] == objective]
     return {key for key in found[0] if len({json.dumps(model[key]) for model in found}) > 1}
 
 
 EXPERIMENTS: dict[str, Callable[[Models], bool]] = {
     "faces": lambda models: (
         {"vae", "dcgan", "wgan_gp"} <= objectives(models)
-        and {"learning_rate", "n_critic", "layers_per_stage", "network", "dilation"} <= varied(models, "wgan_gp")
+        and {"learning_rate", "n_critic", "layers_per_stage", "architecture", "dilation"}
+        <= varied(models, "wgan_gp")
         and {each["source"] for each in models} == {"celeba"}
         and all(len(each["training"]["checkpoints"]) >= 4 for each in models)
     ),
     "autoencoders": lambda models: (
         {"autoencoder", "vae", "dcgan"} == objectives(models)
-        and varied(models, "autoencoder") == {"network"}
+        and varied(models, "autoencoder") == {"architecture"}
         and varied(models, "dcgan") == {"learning_rate"}
         and {each["model"]["latent_dim"] for each in models} == {128}
         and {each["source"] for each in models} == {"fashion_mnist"}
     ),
-    "initialisation": lambda models: (
+    "initialization": lambda models: (
         {each["source"] for each in models} == {"fashion_mnist", "cifar10"}
-        and varied(models, "dcgan") == {"initialisation"}
-        and len({each["model"]["initialisation"] for each in models}) == 5
+        and varied(models, "dcgan") == {"initialization"}
+        and len({each["model"]["initialization"] for each in models}) == 5
         and len({each["seed"] for each in models}) >= 3
-        and {each["source"] for each in models if each["model"]["objective"] == "vae"} == {"cifar10"}
+        and {each["source"] for each in models if each["model"]["name"] == "vae"} == {"cifar10"}
     ),
     "conditional": lambda models: (
         all(each["model"]["condition"] == "class" for each in models)
         and {each["dataset"] for each in models} == {"mnist", "emnist-letters", "emnist-balanced"}
-        and {each["model"]["network"] for each in models} == {"fully_connected", "convolutional"}
+        and {each["model"]["architecture"] for each in models}
+        == {"fully_connected", "convolutional"}
         and objectives(models) == {"cgan", "dcgan"}
         # Techniques, each with its paper.
-        and varied(models, "dcgan") == {"label_smoothing", "spectral_norm", "discriminator_learning_rate", "ema_decay"}
+        and varied(models, "dcgan")
+        == {"label_smoothing", "spectral_norm", "discriminator_learning_rate", "ema_decay"}
         and all(f"model.{technique}" in PAPERS for technique in varied(models, "dcgan"))
     ),
     "evolution": lambda models: (
         {each["source"] for each in models} == {"mnist", "cifar10", "fashion_mnist"}
-        and {each["training"]["grid"] for each in models if each["model"]["condition"] is None} == {7}
-        and {each["training"]["grid"] for each in models if each["model"]["condition"]} == {10}
+        and {
+            each["training"]["sample_grid"] for each in models if each["model"]["condition"] is None
+        }
+        == {7}
+        and {each["training"]["sample_grid"] for each in models if each["model"]["condition"]}
+        == {10}
     ),
 }
 
@@ -158,7 +268,9 @@ def sections() -> dict[tuple[str, str], str]:
     """The source of every section of every notebook."""
     found = {}
     for chapter in NOTEBOOKS:
-        cells = json.loads((ROOT / "report" / layout.notebook_name(chapter)).read_text(encoding="utf-8"))["cells"]
+        cells = json.loads(
+            (ROOT / "report" / paths.notebook_name(chapter)).read_text(encoding="utf-8")
+        )["cells"]
         text = "\n".join("".join(cell["source"]) for cell in cells)
         for part in re.split(r'(?m)^## |page\.section\("', text)[1:]:
             heading = re.match(r'[^"\n]*', part)
@@ -169,14 +281,22 @@ def sections() -> dict[tuple[str, str], str]:
 
 def made() -> set[str]:
     """What the rules of the workflow write, by the names that they know it by."""
-    rules = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
-    names = re.findall(r"layout\.([A-Z_]+)\b", rules) + ["SAMPLES"] * ("samples(name)" in rules)
-    values = {"SAMPLES": "samples"} | vars(layout)
-    return {value for name in names for value in ([values[name]] if isinstance(values[name], str) else values[name])}
+    rules = "".join(
+        path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk"))
+    )
+    names = re.findall(r"paths\.([A-Z_]+)\b", rules) + ["SAMPLES"] * ("samples(name)" in rules)
+    values = {"SAMPLES": "samples"} | vars(paths)
+    return {
+        value
+        for name in names
+        for value in ([values[name]] if isinstance(values[name], str) else values[name])
+    }
 
 
 @pytest.mark.parametrize("study", CHECKLIST)
-def test_every_item_of_a_study_has_its_section_and_its_files(study: str, sections: dict[tuple[str, str], str]) -> None:
+def test_every_item_of_a_study_has_its_section_and_its_files(
+    study: str, sections: dict[tuple[str, str], str]
+) -> None:
     for each in CHECKLIST[study]:
         assert each.chapter in PARAMS.studies[study].notebooks, each
         assert (each.chapter, each.section) in sections, each

@@ -30,7 +30,7 @@ from latentbench.config.load import read_config
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.checkpoints import load_checkpoint
-from latentbench.models.objective import Encodes
+from latentbench.models.objective import HasEncoder
 from latentbench.training.batches import Batches
 from tests.conftest import MODELS
 
@@ -61,12 +61,16 @@ def _digests(results: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("objective", MODELS)
-def test_a_run_leaves_what_is_promised(objective: str, make_config: Make, make_prepared: Make) -> None:
+def test_a_run_leaves_what_is_promised(
+    objective: str, make_config: Make, make_prepared: Make
+) -> None:
     config, data = make_config(objective), make_prepared()
     result = _train(config, data)
     assert result.exit_code == 0, result.output
     results, root = config.parent, config.parents[3]
-    assert set(_digests(results)) == {f"epoch-000{n}.{kind}" for n in (1, 3) for kind in ("safetensors", "png")}
+    assert set(_digests(results)) == {
+        f"epoch-000{n}.{kind}" for n in (1, 3) for kind in ("safetensors", "png")
+    }
     assert not (root / "scratch").exists()
 
     with (results / "history.csv").open() as file:
@@ -92,15 +96,21 @@ def test_a_run_leaves_what_is_promised(objective: str, make_config: Make, make_p
     assert [point.step for point in points] == [2, 4, 6, 8, 10, 12, 14]
     with (results / "iterations.csv").open() as file:
         iterations = list(csv.DictReader(file))
-    assert [(int(row["step"]), int(row["images"])) for row in iterations] == [(n, 8 * n) for n in range(2, 15, 2)]
-    assert [float(row[first_term]) for row in iterations] == pytest.approx([point.value for point in points])
+    assert [(int(row["step"]), int(row["images"])) for row in iterations] == [
+        (n, 8 * n) for n in range(2, 15, 2)
+    ]
+    assert [float(row[first_term]) for row in iterations] == pytest.approx(
+        [point.value for point in points]
+    )
     terms = list(iterations[0])[2:]
     assert list(rows[0])[6 : 6 + len(terms)] == terms
     assert [event.step for event in events.Images("samples")] == [5, 10, 15]
 
 
 @pytest.mark.parametrize("objective", MODELS)
-def test_twice_is_the_same_and_another_seed_is_not(objective: str, make_config: Make, make_prepared: Make) -> None:
+def test_twice_is_the_same_and_another_seed_is_not(
+    objective: str, make_config: Make, make_prepared: Make
+) -> None:
     config, data = make_config(objective), make_prepared()
     for place in ("-1", "-2"):
         assert _train(config, data, place).exit_code == 0
@@ -119,7 +129,9 @@ def test_what_other_settings_left_goes_away(make_config: Make, make_prepared: Ma
     for checkpoints in ([1, 2, 3], [2, 3]):
         config = make_config("vae", training={"checkpoints": checkpoints})
         assert _train(config, data).exit_code == 0
-        kept = {f"epoch-000{epoch}.{kind}" for epoch in checkpoints for kind in ("png", "safetensors")}
+        kept = {
+            f"epoch-000{epoch}.{kind}" for epoch in checkpoints for kind in ("png", "safetensors")
+        }
         assert set(_digests(config.parent)) == kept
     assert (config.parent / "samples" / "evolution.gif").exists()
 
@@ -144,7 +156,9 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("objective", ["wgan_gp", "vae"])
-def test_killed_anywhere_it_ends_with_the_same_bits(objective: str, make_config: Make, make_prepared: Make) -> None:
+def test_killed_anywhere_it_ends_with_the_same_bits(
+    objective: str, make_config: Make, make_prepared: Make
+) -> None:
     config, data = make_config(objective, **SLOW), make_prepared()
     assert _train(config, data, "-whole").exit_code == 0
     whole = config.parent.with_name(f"{objective}-whole")
@@ -167,7 +181,11 @@ def test_killed_anywhere_it_ends_with_the_same_bits(objective: str, make_config:
         process.stdout.close()  # type: ignore[union-attr]
         kills += 1
         # An engine removes what a failed job was to make.
-        for made in [*config.parent.rglob("*.png"), *config.parent.rglob("epoch-*"), *config.parent.glob("*.csv")]:
+        for made in [
+            *config.parent.rglob("*.png"),
+            *config.parent.rglob("epoch-*"),
+            *config.parent.glob("*.csv"),
+        ]:
             made.unlink(missing_ok=True)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
@@ -184,13 +202,17 @@ def test_asked_to_end_it_keeps_the_step_it_was_in(make_config: Make, make_prepar
 
     arguments, scratch = _arguments(config, data), config.parents[3] / "scratch"
     # Of itself this one saves at the end of an epoch only.
-    process = subprocess.Popen([sys.executable, "-m", "latentbench", *arguments], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "latentbench", *arguments], stderr=subprocess.PIPE
+    )
     while process.poll() is None and _state_time(scratch) is None:
         time.sleep(0.005)
     process.terminate()
     _, output = process.communicate(timeout=60)
     assert process.returncode == 75, output
-    [stopped] = re.findall(rb"vae was asked to end after step (\d+) of 150 and kept its state", output)
+    [stopped] = re.findall(
+        rb"vae was asked to end after step (\d+) of 150 and kept its state", output
+    )
 
     time.sleep(1)  # TensorBoard reads files in the order of the seconds in their names.
     again = _train(config, data)
@@ -227,7 +249,9 @@ def _state_time(scratch: Path) -> float | None:
         return None
 
 
-def _interrupt(config: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *, at: int = 7, then: int = 0) -> None:
+def _interrupt(
+    config: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *, at: int = 7, then: int = 0
+) -> None:
     """Leave the state after step `at`, in the second epoch, of a run that stopped `then` steps later."""
     from latentbench.training import train
 
@@ -249,7 +273,11 @@ def _interrupt(config: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *, at:
 @pytest.mark.parametrize("objective", ["wgan_gp", "vae"])
 @pytest.mark.parametrize("stop", [6, 7, 9])
 def test_all_is_told_once_wherever_a_run_stops(
-    stop: int, objective: str, make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
+    stop: int,
+    objective: str,
+    make_config: Make,
+    make_prepared: Make,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a point every 2 steps, the states at steps 7 and 9 lie between two of them, that at step 6 on one; each
     time the next point was already told when the run stopped, and after step 10 the second epoch's pictures."""
@@ -271,8 +299,10 @@ def test_reconstructions_of_every_epoch_stand_under_their_inputs(
     path = config.parent / "samples" / "reconstructions.png"
     settings, dataset = read_config(config, ExperimentConfig), PreparedDataset.open(data)
     assert path.exists() == settings.model.encodes
-    trained = load_checkpoint(settings, config.parent, 3, device=CPU, data_digest=dataset.manifest.digest)
-    assert settings.model.encodes == isinstance(trained.objective, Encodes)
+    trained = load_checkpoint(
+        settings, config.parent, 3, device=CPU, data_digest=dataset.manifest.digest
+    )
+    assert settings.model.encodes == isinstance(trained.objective, HasEncoder)
     if not settings.model.encodes:
         return
     picture = np.asarray(Image.open(path))
@@ -281,7 +311,9 @@ def test_reconstructions_of_every_epoch_stand_under_their_inputs(
     assert all((tests == image).all(axis=(1, 2, 3)).any() for image in rows[0])
     inputs, none = to_model(torch.from_numpy(rows[0].copy())), torch.zeros(8, 0)
     with torch.no_grad():
-        models = to_uint8(trained.objective.sample(trained.objective.encode(inputs, none), none)).numpy()
+        models = to_uint8(
+            trained.objective.sample(trained.objective.encode(inputs, none), none)
+        ).numpy()
     assert (models == rows[3]).all()
     assert (rows[1] != rows[3]).any()
 
@@ -302,7 +334,9 @@ def test_a_state_of_other_settings_is_refused_until_restart(
     assert _digests(config.parent) == _digests(config.parent.with_name("dcgan-fresh"))
 
 
-def test_a_truncated_state_is_refused(make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_truncated_state_is_refused(
+    make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, data = make_config("dcgan"), make_prepared()
     _interrupt(config, data, monkeypatch)
     state = config.parents[3] / "scratch" / "state.safetensors"
@@ -313,7 +347,9 @@ def test_a_truncated_state_is_refused(make_config: Make, make_prepared: Make, mo
     assert len(result.output.splitlines()) == 1
 
 
-def test_a_loss_that_becomes_nan_ends_the_run_with_a_sentence(make_config: Make, make_prepared: Make) -> None:
+def test_a_loss_that_becomes_nan_ends_the_run_with_a_sentence(
+    make_config: Make, make_prepared: Make
+) -> None:
     config, data = make_config("vae"), make_prepared()
     _change(config, "model", learning_rate=1e30)
     result = _train(config, data)
@@ -352,7 +388,9 @@ def test_an_epoch_shows_each_image_once(make_prepared: Make) -> None:
         seen = torch.cat([batches.batch(epoch * 5 + step, generator)[0] for step in range(5)])
         expected = to_model(torch.from_numpy(np.array(dataset.images("train"))))
         key = torch.arange(1024.0).reshape(1, 1, 32, 32)
-        assert torch.equal((seen * key).sum(dim=(1, 2, 3)).sort()[0], (expected * key).sum(dim=(1, 2, 3)).sort()[0])
+        assert torch.equal(
+            (seen * key).sum(dim=(1, 2, 3)).sort()[0], (expected * key).sum(dim=(1, 2, 3)).sort()[0]
+        )
     (first, labels), (second, _) = (batches.batch(step, generator) for step in (0, 5))
     assert not torch.equal(first, second)
     # The bright quarter of a square tells its class.
@@ -365,7 +403,9 @@ def test_mirroring_turns_about_half_of_the_images(make_prepared: Make) -> None:
     dataset = PreparedDataset.open(make_prepared(num_train=400))
     generator = torch.Generator().manual_seed(0)
     plain, mirrored = (
-        Batches(dataset, condition=None, batch_size=400, flip=flip, seed=0, device=CPU).batch(0, generator)[0]
+        Batches(dataset, condition=None, batch_size=400, flip=flip, seed=0, device=CPU).batch(
+            0, generator
+        )[0]
         for flip in (False, True)
     )
     same = (plain == mirrored).all(dim=(1, 2, 3))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-STAND_IN = Path(__file__).parent / "stand_in.py"
+STAND_IN = Path(__file__).parent / "fake_stages.py"
 BIN = Path(sys.executable).parent
 TINY = ROOT / "tests" / "params" / "tiny.yaml"
 
@@ -34,7 +34,9 @@ class Workplace:
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
         command.chmod(0o755)
         for part in ("workflow", "profiles", "src"):
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__")
+            )
         for part in ("Snakefile", "dvc.yaml", ".dvc/config", ".dvcignore", ".gitignore"):
             _copy(ROOT / part, folder / part)
         for part in (ROOT / "report").glob("*.*"):
@@ -45,7 +47,12 @@ class Workplace:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def snakemake(self, *arguments: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from latentbench.artifacts.stages import SETTINGS, SOURCES
+from latentbench.artifacts.dependencies import SETTINGS, SOURCES
 from latentbench.cli import main
 from tests.workflow.conftest import ROOT, Workplace
 
@@ -37,9 +37,15 @@ def stage_of(job: str) -> str:
 
 def sorted_out(paths: list[str]) -> tuple[set[str], set[str]]:
     """What other stages made, and sources: the parts of the package, and the report's own files."""
-    parts = {path.removeprefix(PACKAGE).partition("/")[0] for path in paths if path.startswith(PACKAGE)}
+    parts = {
+        path.removeprefix(PACKAGE).partition("/")[0] for path in paths if path.startswith(PACKAGE)
+    }
     own = {path for path in paths if re.fullmatch(r"report/[^/]+\.[a-z]+", path)}
-    made = {path for path in paths if not path.startswith((PACKAGE, "data/params/")) and path != "params.yaml"}
+    made = {
+        path
+        for path in paths
+        if not path.startswith((PACKAGE, "data/params/")) and path != "params.yaml"
+    }
     return made - own, parts | own
 
 
@@ -52,7 +58,9 @@ def in_snakemake(finished: Workplace) -> dict[str, Stage]:
         inputs, sources = sorted_out(row["input-file(s)"].split(","))
         command = re.sub(r"^printf .* \| | &> .*$", "", row["shellcmd"])
         # DVC pipes nothing: what Snakemake gives a job of params.yaml, DVC has from its own stage in a file.
-        command = re.sub(r"--params - --(\w+) (\S+)", r"--params data/params/\1/\2.yaml --\1 \2", command)
+        command = re.sub(
+            r"--params - --(\w+) (\S+)", r"--params data/params/\1/\2.yaml --\1 \2", command
+        )
         stage = stages.setdefault(row["rule"], Stage(command, inputs, sources=sources))
         stage.outputs.add(row["output_file"])
     return stages
@@ -75,7 +83,9 @@ def dvc_stage(locked: dict[str, Any]) -> Stage:
     return Stage(locked["cmd"], inputs | configs, {out["path"] for out in locked["outs"]}, sources)
 
 
-def test_both_engines_have_the_same_stages_and_commands(in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]) -> None:
+def test_both_engines_have_the_same_stages_and_commands(
+    in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]
+) -> None:
     assert {name: stage.command for name, stage in in_snakemake.items()} == {
         name: locked["cmd"] for name, locked in in_dvc.items() if name != "split"
     }
@@ -84,11 +94,15 @@ def test_both_engines_have_the_same_stages_and_commands(in_snakemake: dict[str, 
 def test_dvc_splits_the_params_that_its_stages_read(in_dvc: dict[str, Any]) -> None:
     assert dvc_stage(in_dvc["split"]).sources == set(SOURCES["split"])
     for name, locked in in_dvc.items():
-        read = [dep["path"] for dep in locked.get("deps", []) if dep["path"].startswith("data/params/")]
+        read = [
+            dep["path"] for dep in locked.get("deps", []) if dep["path"].startswith("data/params/")
+        ]
         assert read == re.findall(r"--params (data/params/\S+)", locked["cmd"]), name
 
 
-def test_both_engines_name_the_same_files(in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]) -> None:
+def test_both_engines_name_the_same_files(
+    in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]
+) -> None:
     for name, ours in in_snakemake.items():
         theirs = dvc_stage(in_dvc[name])
         assert_covers(theirs.outputs, ours.outputs)
@@ -98,7 +112,9 @@ def test_both_engines_name_the_same_files(in_snakemake: dict[str, Stage], in_dvc
 
 def assert_covers(places: set[str], files: set[str]) -> None:
     """Each file is one of the places or lies in one; each place holds some file."""
-    held = {file: {place for place in places if f"{file}/".startswith(f"{place}/")} for file in files}
+    held = {
+        file: {place for place in places if f"{file}/".startswith(f"{place}/")} for file in files
+    }
     assert all(len(holders) == 1 for holders in held.values()), held
     assert set().union(*held.values()) == places
 
@@ -115,7 +131,9 @@ def test_sources_are_what_each_stage_imports() -> None:
     commands = ast.parse((ROOT / PACKAGE / "cli.py").read_text())
     functions = {node.name: node for node in commands.body if isinstance(node, ast.FunctionDef)}
     for stage, sources in SOURCES.items():
-        entries = {node.module for node in ast.walk(functions[stage]) if isinstance(node, ast.ImportFrom)}
+        entries = {
+            node.module for node in ast.walk(functions[stage]) if isinstance(node, ast.ImportFrom)
+        }
         modules = entries.union(*(graph.find_upstream_modules(entry) for entry in entries))
         parts = {module.split(".")[1] for module in modules if "." in module}
         listed = {source.removesuffix(".py") for source in sources}
@@ -136,10 +154,14 @@ def test_dvc_takes_over_what_snakemake_made(finished: Workplace, in_dvc: dict[st
     assert status.returncode == 0, finished.run("dvc", "status").stdout
 
 
-def test_dvc_runs_again_what_a_learning_rate_concerns(workplace: Workplace, in_dvc: dict[str, Any]) -> None:
-    workplace.edit("params.yaml", "objective: vae,", "objective: vae, learning_rate: 5.0e-4,")
+def test_dvc_runs_again_what_a_learning_rate_concerns(
+    workplace: Workplace, in_dvc: dict[str, Any]
+) -> None:
+    workplace.edit("params.yaml", "name: vae,", "name: vae, learning_rate: 5.0e-4,")
     said = workplace.run("dvc", "repro").stdout
-    concerned = {f"{stage}@vae" for stage in ("configure_experiment", "train", "evaluate", "explore")}
+    concerned = {
+        f"{stage}@vae" for stage in ("configure_experiment", "train", "evaluate", "explore")
+    }
     # A study's members stand beside it, so DVC resolves it after a change of any.
     assert set(re.findall("Running stage '(.*)'", said)) == concerned | {
         "split",

@@ -19,7 +19,7 @@ import yaml
 from click.testing import CliRunner
 
 from latentbench.cli import main
-from tests.workflow import stand_in
+from tests.workflow import fake_stages
 from tests.workflow.conftest import TINY, Workplace
 
 STUDY = "tiny"
@@ -42,7 +42,7 @@ VALUES = {
     "num_pairs": (2, 3),
     "title": ("Each objective", "Each of the objectives"),
 }
-LAYERS = ("config", "data", "models", "training", "evaluation", "latent", "report")
+LAYERS = ("config", "data", "runtime", "models", "training", "evaluation", "latent", "report")
 
 
 class Bench(Workplace):
@@ -98,7 +98,10 @@ class Bench(Workplace):
         folders = [self.folder / name for name in ("data", f"results/{STUDY}", f"report/{STUDY}")]
         paths = (path for folder in folders for path in folder.rglob("[!.]*") if path.is_file())
         files = sorted(path for path in paths if self.folder / "data/params" not in path.parents)
-        return {str(file.relative_to(self.folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        return {
+            str(file.relative_to(self.folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in files
+        }
 
     def clean(self, folder: Path) -> dict[str, str]:
         """What the stages make of the same params and code where nothing was before, without an engine."""
@@ -107,7 +110,17 @@ class Bench(Workplace):
             folder.mkdir(exist_ok=True)
             copy(self.folder / part, folder / part)
         lock = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
-        stages = ["split", "configure", "fetch", "prepare", "reference", "train", "evaluate", "explore", "report"]
+        stages = [
+            "split",
+            "configure",
+            "fetch",
+            "prepare",
+            "reference",
+            "train",
+            "evaluate",
+            "explore",
+            "report",
+        ]
         commands = [locked["cmd"].split()[1:] for locked in lock.values()]
         with chdir(folder):
             for stage, *arguments in sorted(commands, key=lambda words: stages.index(words[0])):
@@ -115,7 +128,9 @@ class Bench(Workplace):
                     assert CliRunner().invoke(main, [stage, *arguments]).exit_code == 0
                 else:
                     pairs = zip(arguments[::2], arguments[1::2], strict=True)
-                    stand_in.run(stage, {option.removeprefix("--"): Path(value) for option, value in pairs})
+                    fake_stages.run(
+                        stage, {option.removeprefix("--"): Path(value) for option, value in pairs}
+                    )
         return Bench(folder).made()
 
     def set(self, key: str, value: object) -> None:
@@ -183,14 +198,19 @@ def run_dvc_alone(bench: Bench) -> None:
     ("act", "reason"),
     [
         (remove(CHECKPOINT), "epoch-0001.safetensors is missing"),
-        (append(f"report/{STUDY}/index.html"), "report/tiny/index.html is not as Snakemake left it"),
+        (
+            append(f"report/{STUDY}/index.html"),
+            "report/tiny/index.html is not as Snakemake left it",
+        ),
         (edit_report, "Snakemake still has to run report@tiny"),
         (leave_stray, "report/tiny/notes.txt comes from no job"),
         (run_dvc_alone, "is not as Snakemake left it"),
         (lambda bench: bench.set("title", ""), "params.yaml"),
     ],
 )
-def test_dvc_records_nothing_untrue(bench: Bench, act: Callable[[Bench], None], reason: str) -> None:
+def test_dvc_records_nothing_untrue(
+    bench: Bench, act: Callable[[Bench], None], reason: str
+) -> None:
     act(bench)
     before = (bench.folder / "dvc.lock").read_text()
     assert reason in (bench.tell("dvc") or "")
@@ -219,7 +239,9 @@ def test_a_study_that_is_not_there_is_named(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEQUENCES))
-def test_engines_agree_whatever_is_done_between_their_runs(bench: Bench, tmp_path: Path, seed: int) -> None:
+def test_engines_agree_whatever_is_done_between_their_runs(
+    bench: Bench, tmp_path: Path, seed: int
+) -> None:
     person = Person(bench, random.Random(seed), tmp_path)
     for _ in range(RUNS):
         person.act()
@@ -236,7 +258,15 @@ class Person:
         self.done: list[str] = []
 
     def act(self) -> None:
-        acts = [self.set, self.edit_code, self.add_code, self.delete, self.write_over, self.commit, self.go_back]
+        acts = [
+            self.set,
+            self.edit_code,
+            self.add_code,
+            self.delete,
+            self.write_over,
+            self.commit,
+            self.go_back,
+        ]
         for act in self.draw.choices(acts, k=self.draw.randint(1, 3)):
             self.done.append(act.__name__)
             act()
@@ -256,7 +286,9 @@ class Person:
             self.done.append(refusal)
             self.obey(refusal)
         made = self.bench.made()
-        assert {path for path in made.keys() | clean if made.get(path) != clean.get(path)} == set(), self.done
+        assert {
+            path for path in made.keys() | clean if made.get(path) != clean.get(path)
+        } == set(), self.done
         assert self.bench.agrees(), self.done
 
     def run_by(self, engine: str) -> None:

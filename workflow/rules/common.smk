@@ -15,7 +15,7 @@ from pathlib import Path
 
 from snakemake.utils import validate
 
-from latentbench.artifacts import layout, stages
+from latentbench.artifacts import paths, dependencies
 from latentbench.config.load import parse_params, read_yaml
 from latentbench.errors import ConfigError
 
@@ -59,7 +59,7 @@ EXPERIMENTS = {name: PARAMS.experiment(name) for name in PARAMS.experiments}
 STUDIES = {name: PARAMS.study(name) for name in PARAMS.studies}
 
 # What a job's own Snakemake, on a cluster, is told that it may run. It makes these rules alone: where there are many
-# experiments, all of them would take longer than most stages.
+# experiments, all of them would take longer than most dependencies.
 ALLOWED = [*takewhile(lambda word: word[:1] != "-", [*dropwhile("--allowed-rules".__ne__, sys.argv)][1:])]
 
 # What reports are made with, beside their notebooks. dvc.yaml lists the same.
@@ -69,7 +69,7 @@ REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bi
 @cache
 def source_files(stage):
     """The Python files that a stage runs."""
-    return [str(file) for file in stages.source_files(stage, PACKAGE)]
+    return [str(file) for file in dependencies.source_files(stage, PACKAGE)]
 
 
 def here(files):
@@ -79,7 +79,7 @@ def here(files):
 
 def sources(stage):
     """The Python files that a stage runs; with a storage, the params of those that run elsewhere tell of them."""
-    return [] if COPIES and stage in stages.SETTINGS else here(source_files(stage))
+    return [] if COPIES and stage in dependencies.SETTINGS else here(source_files(stage))
 
 
 @cache
@@ -89,7 +89,7 @@ def digest(stage, *parts):
     Jobs have it among their params: by inputs alone Snakemake misses a source that is gone, and one that has
     come with an older time, as from an archive; and where files lie in a storage, sources are no inputs.
     """
-    return stages.code_sha256(stage, PACKAGE, also=map(Path, parts))
+    return dependencies.code_sha256(stage, PACKAGE, also=map(Path, parts))
 
 
 def params_for(kind, name):
@@ -100,7 +100,7 @@ def params_for(kind, name):
 
 
 def settings(stage, resolved):
-    return stages.settings_of(stage, resolved.model_dump(mode="json"))
+    return dependencies.settings_of(stage, resolved.model_dump(mode="json"))
 
 
 @cache
@@ -156,7 +156,7 @@ def memory(stage, resources=None):
 
 def minutes(stage, resources=None):
     """Twice as much from the second try, but of training, which goes on where it was: a limit can be its queue's."""
-    asked = resources.minutes if resources and resources.minutes else NEEDS[stage][1]
+    asked = resources.runtime_minutes if resources and resources.runtime_minutes else NEEDS[stage][1]
     return lambda wildcards, attempt: asked * (1 if stage == "train" else min(attempt, 2))
 
 
@@ -176,13 +176,13 @@ def raw_manifest(dataset):
 
 
 def prepared_files(dataset):
-    names = layout.prepared_files(has_attributes=DATASETS[dataset].dataset.has_attributes)
+    names = paths.prepared_files(has_attributes=DATASETS[dataset].dataset.has_attributes)
     return [f"data/prepared/{dataset}/{name}" for name in names]
 
 
 def reference_files(dataset):
     extractors = DATASETS[dataset].dataset.reference.extractors
-    return [f"data/reference/{dataset}/{name}" for name in layout.reference_files(extractors)]
+    return [f"data/reference/{dataset}/{name}" for name in paths.reference_files(extractors)]
 
 
 def data_record(stage, dataset):
@@ -195,29 +195,29 @@ def results(experiment):
 
 def checkpoints(experiment):
     epochs = EXPERIMENTS[experiment].training.checkpoint_epochs
-    return [layout.checkpoint_path(Path(results(experiment)), epoch) for epoch in epochs]
+    return [paths.checkpoint_path(Path(results(experiment)), epoch) for epoch in epochs]
 
 
 def samples(experiment):
     epochs = EXPERIMENTS[experiment].training.checkpoint_epochs
-    return [layout.samples_path(Path(results(experiment)), epoch) for epoch in epochs]
+    return [paths.samples_path(Path(results(experiment)), epoch) for epoch in epochs]
 
 
 def reconstructions(experiment):
     """A picture, of models that encode."""
     encodes = EXPERIMENTS[experiment].model.encodes
-    return [f"{results(experiment)}/{layout.RECONSTRUCTIONS}"] if encodes else []
+    return [f"{results(experiment)}/{paths.RECONSTRUCTIONS}"] if encodes else []
 
 
 def result_files(experiment):
     """What the report reads of an experiment."""
-    trained = (layout.ARCHITECTURE, layout.HISTORY, layout.ITERATIONS)
-    records = map(layout.record_name, stages.OF_EXPERIMENTS)
-    measured = (layout.METRICS, layout.LAST_METRICS, layout.EXAMINATION)
-    names = (layout.CONFIG, *trained, *measured, layout.EXPLORED, layout.EXPLORATION, *records)
+    trained = (paths.ARCHITECTURE, paths.HISTORY, paths.ITERATIONS)
+    records = map(paths.record_name, dependencies.OF_EXPERIMENTS)
+    measured = (paths.METRICS, paths.LAST_METRICS, paths.EVALUATION_ARRAYS)
+    names = (paths.CONFIG, *trained, *measured, paths.LATENT_ARRAYS, paths.LATENT_FACTS, *records)
     pictures = [
         *samples(experiment),
-        f"{results(experiment)}/{layout.EVOLUTION[0]}",
+        f"{results(experiment)}/{paths.EVOLUTION[0]}",
         *reconstructions(experiment),
     ]
     return [*(f"{results(experiment)}/{name}" for name in names), *pictures]
@@ -225,26 +225,26 @@ def result_files(experiment):
 
 def handed_in(experiment):
     """What is packed of an experiment: the last checkpoint, and what describes it."""
-    return [checkpoints(experiment)[-1], *(f"{results(experiment)}/{name}" for name in layout.HANDED_IN)]
+    return [checkpoints(experiment)[-1], *(f"{results(experiment)}/{name}" for name in paths.SUBMITTED_FILES)]
 
 
 def report_page(study):
-    return f"report/{study}/{layout.PAGE}"
+    return f"report/{study}/{paths.PAGE}"
 
 
 def report_files(study):
-    names = [layout.notebook_name(chapter) for chapter in STUDIES[study].notebooks]
-    return [f"report/{study}/{name}" for name in (*names, layout.PDF, layout.REPORT_RECORD)]
+    names = [paths.notebook_name(chapter) for chapter in STUDIES[study].notebooks]
+    return [f"report/{study}/{name}" for name in (*names, paths.PDF, paths.REPORT_RECORD)]
 
 
 def report_parts(study):
     """The notebooks of a study, and what makes documents of them."""
-    chapters = [layout.notebook_name(chapter) for chapter in STUDIES[study].notebooks]
+    chapters = [paths.notebook_name(chapter) for chapter in STUDIES[study].notebooks]
     return here([f"report/{part}" for part in (*chapters, *REPORT_PARTS)])
 
 
 def handin_file(study):
-    return f"handin/{study}/{STUDIES[study].handin_name(study)}"
+    return f"handin/{study}/{STUDIES[study].archive_file_name(study)}"
 
 
 def target_files(study):

@@ -35,10 +35,10 @@ for name, experiment in of_this_job(EXPERIMENTS).items():
         name:
             f"configure_experiment@{name}"
         input:
-            params=changed_params(f"{results(name)}/{layout.CONFIG}", experiment),
+            params=changed_params(f"{results(name)}/{paths.CONFIG}", experiment),
             sources=sources("configure"),
         output:
-            update(f"{results(name)}/{layout.CONFIG}"),
+            update(f"{results(name)}/{paths.CONFIG}"),
         log:
             f"logs/{experiment.study}/{name}/configure.log",
         localrule: True
@@ -64,10 +64,10 @@ for name, study in of_this_job(STUDIES).items():
         name:
             f"configure_study@{name}"
         input:
-            params=changed_params(f"results/{name}/{layout.STUDY}", study),
+            params=changed_params(f"results/{name}/{paths.STUDY}", study),
             sources=sources("configure"),
         output:
-            update(f"results/{name}/{layout.STUDY}"),
+            update(f"results/{name}/{paths.STUDY}"),
         log:
             f"logs/{name}/configure.log",
         localrule: True

@@ -7,22 +7,22 @@ for name, experiment in of_this_job(EXPERIMENTS).items():
         name:
             f"train@{name}"
         input:
-            config=changed_config("train", f"{results(name)}/{layout.CONFIG}", experiment),
+            config=changed_config("train", f"{results(name)}/{paths.CONFIG}", experiment),
             data=prepared_files(experiment.dataset),
             sources=sources("train"),
         output:
             checkpoints=checkpoints(name),
             samples=report(samples(name), caption="../report/samples.rst", **figure),
             evolution=report(
-                [f"{results(name)}/{picture}" for picture in layout.EVOLUTION],
+                [f"{results(name)}/{picture}" for picture in paths.EVOLUTION],
                 caption="../report/evolution.rst",
                 **figure,
             ),
             reconstructions=report(reconstructions(name), caption="../report/reconstructions.rst", **figure),
-            architecture=f"{results(name)}/{layout.ARCHITECTURE}",
-            history=f"{results(name)}/{layout.HISTORY}",
-            iterations=f"{results(name)}/{layout.ITERATIONS}",
-            provenance=f"{results(name)}/{layout.PROVENANCE}",
+            architecture=f"{results(name)}/{paths.ARCHITECTURE}",
+            history=f"{results(name)}/{paths.HISTORY}",
+            iterations=f"{results(name)}/{paths.ITERATIONS}",
+            provenance=f"{results(name)}/{paths.PROVENANCE}",
         log:
             f"logs/{experiment.study}/{name}/train.log",
         # Training takes longest: it starts before whatever else could.
@@ -54,16 +54,16 @@ for name, experiment in of_this_job(EXPERIMENTS).items():
         name:
             f"evaluate@{name}"
         input:
-            config=changed_config("evaluate", f"{results(name)}/{layout.CONFIG}", experiment),
+            config=changed_config("evaluate", f"{results(name)}/{paths.CONFIG}", experiment),
             checkpoints=checkpoints(name),
             data=prepared_files(experiment.dataset),
             reference=reference_files(experiment.dataset),
             sources=sources("evaluate"),
         output:
-            metrics=report(f"{results(name)}/{layout.METRICS}", caption="../report/metrics.rst", **figure),
-            last=f"{results(name)}/{layout.LAST_METRICS}",
-            examination=f"{results(name)}/{layout.EXAMINATION}",
-            provenance=f"{results(name)}/{layout.record_name('evaluate')}",
+            metrics=report(f"{results(name)}/{paths.METRICS}", caption="../report/metrics.rst", **figure),
+            last=f"{results(name)}/{paths.LAST_METRICS}",
+            examination=f"{results(name)}/{paths.EVALUATION_ARRAYS}",
+            provenance=f"{results(name)}/{paths.record_name('evaluate')}",
         log:
             f"logs/{experiment.study}/{name}/evaluate.log",
         conda:
@@ -93,19 +93,19 @@ for name, experiment in of_this_job(EXPERIMENTS).items():
         name:
             f"explore@{name}"
         input:
-            config=changed_config("explore", f"{results(name)}/{layout.CONFIG}", experiment),
+            config=changed_config("explore", f"{results(name)}/{paths.CONFIG}", experiment),
             checkpoint=checkpoints(name)[-1],
             data=prepared_files(experiment.dataset),
             reference=reference_files(experiment.dataset),
             sources=sources("explore"),
         output:
-            facts=f"{results(name)}/{layout.EXPLORATION}",
-            arrays=f"{results(name)}/{layout.EXPLORED}",
+            facts=f"{results(name)}/{paths.LATENT_FACTS}",
+            arrays=f"{results(name)}/{paths.LATENT_ARRAYS}",
             pictures=[
                 report(f"{results(name)}/latent/{picture}.png", caption=f"../report/{picture}.rst", **figure)
-                for picture in layout.FIRST_LOOKS
+                for picture in paths.PREVIEWS
             ],
-            provenance=f"{results(name)}/{layout.record_name('explore')}",
+            provenance=f"{results(name)}/{paths.record_name('explore')}",
         log:
             f"logs/{experiment.study}/{name}/explore.log",
         conda:

@@ -6,7 +6,7 @@ for name, study in of_this_job(STUDIES).items():
         name:
             f"report@{name}"
         input:
-            study=f"results/{name}/{layout.STUDY}",
+            study=f"results/{name}/{paths.STUDY}",
             results=[file for experiment in study.experiments for file in result_files(experiment)],
             parts=report_parts(name),
             sources=sources("report"),

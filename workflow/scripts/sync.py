@@ -42,13 +42,17 @@ def to_dvc(study: str) -> None:
     if missing := [file for file in makers if not Path(file).exists()]:
         refuse(f"{listed(missing)} is missing: snakemake {study} --forcerun {makers[missing[0]]}")
     times = recorded_times()
-    if changed := [file for file in makers if abs(Path(file).stat().st_mtime - times.get(file, 0)) > 1e-3]:
+    if changed := [
+        file for file in makers if abs(Path(file).stat().st_mtime - times.get(file, 0)) > 1e-3
+    ]:
         refuse(
             f"{listed(changed)} is not as Snakemake left it. If DVC made it: make sync-snakemake STUDY={study}; "
             f"else make it again: snakemake {study} --forcerun {makers[changed[0]]}"
         )
     if strays := strays_among(makers, study):
-        refuse(f"{listed(strays)} comes from no job, and DVC would keep it with what does: move it away")
+        refuse(
+            f"{listed(strays)} comes from no job, and DVC would keep it with what does: move it away"
+        )
     # The stage that DVC alone has, so that it need not read all of params.yaml for each of the others.
     shutil.rmtree(SPLIT, ignore_errors=True)
     run("latentbench", "split", "--params", "params.yaml", "--output", SPLIT)
@@ -60,7 +64,9 @@ def to_dvc(study: str) -> None:
 
 def to_snakemake(study: str) -> None:
     """`snakemake --touch` takes what lies there, so all of it must be what dvc.lock says."""
-    changed = json.loads(run("dvc", "status", "--json", "--with-deps", f"report@{study}", quiet=True))
+    changed = json.loads(
+        run("dvc", "status", "--json", "--with-deps", f"report@{study}", quiet=True)
+    )
     if changed:
         refuse(f"DVC still has to run {listed(changed)}: dvc repro report@{study}")
     run("snakemake", "--touch", "--forceall", "--quiet", "all", *PARAMS, study, quiet=True)
@@ -89,13 +95,21 @@ def recorded_times() -> dict[str, float]:
 
 def strays_among(makers: dict[str, str], study: str) -> list[str]:
     """Files beside the results that no job lists; of what was fetched, jobs list only the manifest."""
-    data = {str(Path(file).parent) for file in makers if file.startswith(("data/prepared/", "data/reference/"))}
+    data = {
+        str(Path(file).parent)
+        for file in makers
+        if file.startswith(("data/prepared/", "data/reference/"))
+    }
     folders = map(Path, sorted({f"results/{study}", f"report/{study}", *data}))
-    found = [str(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = [
+        str(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()
+    ]
     strays = [path for path in found if path not in makers]
     if not strays:
         return []
-    ignored = subprocess.run(["dvc", "check-ignore", *strays], capture_output=True, text=True, check=False)
+    ignored = subprocess.run(
+        ["dvc", "check-ignore", *strays], capture_output=True, text=True, check=False
+    )
     return [path for path in strays if path not in ignored.stdout.splitlines()]
 
 

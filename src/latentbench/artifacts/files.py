@@ -31,14 +31,18 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _DISK_FULL:
-            raise StorageError(f"No space is left to write {path}; free some and run again.") from error
+            raise StorageError(
+                f"No space is left to write {path}; free some and run again."
+            ) from error
         if error.errno in _DISK_REFUSES:
-            raise StorageError(f"{path} cannot be written ({error.strerror}); check its folder.") from error
+            raise StorageError(
+                f"{path} cannot be written ({error.strerror}); check its folder."
+            ) from error
         raise
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it becomes `path` if the block succeeds and goes away if it fails.
 
     The name is fixed, so what a killed run left behind is overwritten by the next.
@@ -56,12 +60,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(content)
 
 
@@ -79,9 +83,13 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+        raise ArtifactError(
+            f"{path} is damaged ({error}); delete it and run its stage again."
+        ) from None
     if not isinstance(content, dict):
-        raise ArtifactError(f"{path} is damaged (not a mapping); delete it and run its stage again.")
+        raise ArtifactError(
+            f"{path} is damaged (not a mapping); delete it and run its stage again."
+        )
     return content
 
 
@@ -96,7 +104,7 @@ def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], *, columns: Sequence[str]) -> None:
     """Rows as CSV. Floats are written so that they read back as the same number."""
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -113,7 +121,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
     import numpy as np
 
-    with replacing(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 
 
@@ -125,11 +133,15 @@ def read_array(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
     import numpy as np
 
     try:
-        array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        array: np.ndarray[Any, Any] = np.load(
+            path, mmap_mode="r" if mapped else None, allow_pickle=False
+        )
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
     except (ValueError, EOFError, OSError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+        raise ArtifactError(
+            f"{path} is damaged ({error}); delete it and run its stage again."
+        ) from None
     return array
 
 
@@ -137,7 +149,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None
     """Named arrays as one .npz file; the same arrays give the same bytes."""
     import numpy as np
 
-    with replacing(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **dict(sorted(arrays.items())))
 
 
@@ -154,7 +166,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
     except (ValueError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+        raise ArtifactError(
+            f"{path} is damaged ({error}); delete it and run its stage again."
+        ) from None
 
 
 def file_sha256(path: Path) -> str:

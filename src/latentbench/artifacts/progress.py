@@ -12,12 +12,14 @@ T = TypeVar("T")
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """A line of progress, on standard error: standard output is for results."""
     print(line, file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[T], description: str, *, total: int | None = None, unit: str = "it") -> Iterator[T]:
+def track(
+    items: Iterable[T], description: str, *, total: int | None = None, unit: str = "it"
+) -> Iterator[T]:
     """Iterate over `items`, showing how far it is."""
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -33,4 +35,4 @@ def track(items: Iterable[T], description: str, *, total: int | None = None, uni
         if now - last >= _SECONDS_BETWEEN_LINES:
             last = now
             of_total = f" of {total}" if total is not None else ""
-            say(f"{description}: {count}{of_total} {unit}, {now - start:.0f} s")
+            log(f"{description}: {count}{of_total} {unit}, {now - start:.0f} s")

@@ -16,14 +16,14 @@ from typing import Any
 
 import psutil
 
+from latentbench.artifacts.dependencies import code_sha256
 from latentbench.artifacts.files import file_sha256, write_json
-from latentbench.artifacts.stages import code_sha256
 
 PACKAGES = ("latentbench", "torch", "torchvision", "numpy", "pillow", "safetensors")
 
 
 @dataclass(frozen=True)
-class Cost:
+class ResourceUsage:
     """What a job took: seconds on the clock and of processors, and the most memory that it held, in 10^6 bytes."""
 
     wall_seconds: float = 0.0
@@ -31,7 +31,7 @@ class Cost:
     peak_memory_mb: float = 0.0
 
     @classmethod
-    def so_far(cls) -> Cost:
+    def so_far(cls) -> ResourceUsage:
         """Of this process since it started, its imports included, and of the processes that it waited for."""
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         return cls(
@@ -40,13 +40,13 @@ class Cost:
             peak_memory_mb=max(_in_mb(usage.ru_maxrss) for usage in used),
         )
 
-    def of_all(self, sums: Callable[..., Iterable[float]]) -> Cost:
+    def of_all(self, sums: Callable[..., Iterable[float]]) -> ResourceUsage:
         """With those of all processes, given what sums numbers over them; each has to ask."""
-        return Cost(self.wall_seconds, *sums(self.cpu_seconds, self.peak_memory_mb))
+        return ResourceUsage(self.wall_seconds, *sums(self.cpu_seconds, self.peak_memory_mb))
 
-    def after(self, earlier: Cost) -> Cost:
+    def after(self, earlier: ResourceUsage) -> ResourceUsage:
         """Together with what an interrupted try had taken before."""
-        return Cost(
+        return ResourceUsage(
             earlier.wall_seconds + self.wall_seconds,
             earlier.cpu_seconds + self.cpu_seconds,
             max(earlier.peak_memory_mb, self.peak_memory_mb),
@@ -60,7 +60,7 @@ def write_record(
     settings: Mapping[str, Any],
     inputs: Iterable[Path],
     outputs: Iterable[Path],
-    cost: Cost | None,
+    cost: ResourceUsage | None,
     **facts: Any,
 ) -> None:
     """Write what `latentbench verify` checks results by, last of what a stage writes.
@@ -70,7 +70,9 @@ def write_record(
     """
 
     def hashed(files: Iterable[Path]) -> dict[str, str]:
-        return {Path(os.path.relpath(file, path.parent)).as_posix(): file_sha256(file) for file in files}
+        return {
+            Path(os.path.relpath(file, path.parent)).as_posix(): file_sha256(file) for file in files
+        }
 
     record = {
         "stage": stage,
@@ -112,7 +114,9 @@ def _in_mb(maxrss: int) -> float:
 
 def _git(*arguments: str) -> str | None:
     try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+        result = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip()

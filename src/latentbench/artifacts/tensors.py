@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentbench.artifacts.files import replacing
-from latentbench.artifacts.stages import differences
+from latentbench.artifacts.dependencies import differences
+from latentbench.artifacts.files import atomic_write
 from latentbench.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 _KEY = "latentbench"
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
+) -> None:
     """The same tensors and metadata give the same bytes. Raises StorageError where the disk is full or refuses."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    detached = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    with replacing(path) as partial:
+    detached = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())
+    }
+    with atomic_write(path) as partial:
         try:
             save_file(detached, partial, metadata={_KEY: json.dumps(metadata, sort_keys=True)})
         except SafetensorError as error:
@@ -51,12 +55,18 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = json.loads((file.metadata() or {})[_KEY])
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again.") from None
+        raise ArtifactError(
+            f"{path} is damaged ({error}); delete it and run its stage again."
+        ) from None
     return tensors, metadata
 
 
-def require_same_settings(found: Mapping[str, Any], expected: Mapping[str, Any], *, path: Path, remedy: str) -> None:
+def require_same_settings(
+    found: Mapping[str, Any], expected: Mapping[str, Any], *, path: Path, remedy: str
+) -> None:
     """Raise ArtifactError, naming each difference, unless both mappings agree."""
     different = differences(found, expected)
     if different:
-        raise ArtifactError(f"{path} was made with other settings ({'; '.join(different)}); {remedy}.")
+        raise ArtifactError(
+            f"{path} was made with other settings ({'; '.join(different)}); {remedy}."
+        )

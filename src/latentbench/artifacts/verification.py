@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from latentbench.artifacts.dependencies import OF_EXPERIMENTS, code_sha256, differences, settings_of
 from latentbench.artifacts.files import file_sha256, read_json
-from latentbench.artifacts.layout import CONFIG, REPORT_RECORD, STUDY, record_name
+from latentbench.artifacts.paths import CONFIG, REPORT_RECORD, STUDY, record_name
 from latentbench.artifacts.provenance import versions
-from latentbench.artifacts.stages import OF_EXPERIMENTS, code_sha256, differences, settings_of
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError, ConfigError
@@ -20,7 +20,7 @@ OF_DATASETS = ("prepare", "reference")
 
 
 @dataclass(frozen=True)
-class Places:
+class StudyFolders:
     """The folders that a study's results, reports and data lie in: results, report, data."""
 
     results: Path
@@ -41,10 +41,12 @@ class Findings:
         if self.mismatches:
             number = len(self.mismatches)
             things = "1 thing does" if number == 1 else f"{number} things do"
-            raise ArtifactError(f"{study}: {things} not match; run the study again, or bring the right files back.")
+            raise ArtifactError(
+                f"{study}: {things} not match; run the study again, or bring the right files back."
+            )
 
 
-def verify_study(study: str, places: Places, params: Params | None = None) -> Findings:
+def verify_study(study: str, places: StudyFolders, params: Params | None = None) -> Findings:
     """Hold every file against the record of the stage that made it; settings against the configs, and `params`.
 
     Raises ArtifactError where there is no such study.
@@ -66,7 +68,9 @@ def verify_study(study: str, places: Places, params: Params | None = None) -> Fi
     else:
         checker.found.notes.append(f"Not checked: {record} is not here.")
     for other in sorted(
-        path.parent for path in folder.glob(f"*/{CONFIG}") if path.parent.name not in config.experiments
+        path.parent
+        for path in folder.glob(f"*/{CONFIG}")
+        if path.parent.name not in config.experiments
     ):
         checker.found.notes.append(f"Not checked: {other} is no experiment of {study}.")
     return checker.found
@@ -93,7 +97,9 @@ class _Checker:
     def check_experiment(self, folder: Path, params: Params | None) -> None:
         config = folder / CONFIG
         for stage in OF_EXPERIMENTS:
-            self.check_record(folder / record_name(stage), stage, self._settings(stage, config), where=config)
+            self.check_record(
+                folder / record_name(stage), stage, self._settings(stage, config), where=config
+            )
         if params is None or not config.is_file():
             return
         try:
@@ -104,7 +110,9 @@ class _Checker:
         for difference in differences(read_yaml(config), asked):
             self._mismatch(f"{config}: {difference} in the params.")
 
-    def check_record(self, path: Path, stage: str, settings: Mapping[str, Any] | None, *, where: Path) -> None:
+    def check_record(
+        self, path: Path, stage: str, settings: Mapping[str, Any] | None, *, where: Path
+    ) -> None:
         """`settings` are those of the stage now, None where nothing tells; `where` they stand."""
         if not path.is_file():
             self._mismatch(f"{path} is missing: nothing says what {stage} made here.")
@@ -122,7 +130,9 @@ class _Checker:
         for name, sha256 in inputs.items():
             self._check_input(_beside(path, name), sha256, path)
         if settings is None:
-            self.found.notes.append(f"Not checked: the settings of {path}, since {where} is not here.")
+            self.found.notes.append(
+                f"Not checked: the settings of {path}, since {where} is not here."
+            )
         else:
             for difference in differences(record.get("settings"), settings):
                 self._mismatch(f"{path}: {difference} in {where}.")
@@ -149,9 +159,13 @@ class _Checker:
         if other:
             self._note_once(f"Made with other packages than are here: {'; '.join(other)}.")
         if record.get("uncommitted_changes"):
-            self._note_once(f"Made from uncommitted changes to {record.get('commit')}: no commit has that code.")
+            self._note_once(
+                f"Made from uncommitted changes to {record.get('commit')}: no commit has that code."
+            )
         if not record.get("commit"):
-            self._note_once("Made outside of a git repository: no commit is named that has the code.")
+            self._note_once(
+                "Made outside of a git repository: no commit is named that has the code."
+            )
 
     def _settings(self, stage: str, config: Path) -> dict[str, Any] | None:
         return settings_of(stage, read_yaml(config)) if config.is_file() else None

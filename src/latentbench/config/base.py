@@ -19,5 +19,9 @@ class Section(BaseModel):
 class Compute(Section):
     """Where a stage computes. Both values take part in the bits of its results."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="`auto` is CUDA where there is a GPU.")
-    threads: int = Field(default=1, ge=1, description="CPU threads of one job, whatever the engine grants.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="`auto` is CUDA where there is a GPU."
+    )
+    threads: int = Field(
+        default=1, ge=1, description="CPU threads of one job, whatever the engine grants."
+    )

@@ -18,14 +18,22 @@ REFERENCE = {"epochs": 2}
 TRAINING = {"epochs": 5, "batch_size": 32, "log_every": 10}
 WIDTH = 16
 EVALUATION = {"num_samples": 500, "num_seeds": 2, "kid_subset_size": 250}
-LATENT = {"num_encoded": 250, "num_inverted": 16, "num_mapped": 500, "inversion_starts": 128, "inversion_steps": 50}
+LATENT = {
+    "num_encoded": 250,
+    "num_inverted": 16,
+    "num_projected": 500,
+    "inversion_starts": 128,
+    "inversion_steps": 50,
+}
 
 
 def small_dataset(dataset: DatasetT) -> DatasetT:
     """A share of the training images, measured by a feature network that is trained a little and not downloaded."""
     asked = dataset.max_train_images
     number = NUM_TRAIN_IMAGES if asked is None else min(asked, NUM_TRAIN_IMAGES)
-    reference = _at_most(dataset.reference, REFERENCE).model_copy(update={"extractors": ["classifier"]})
+    reference = _at_most(dataset.reference, REFERENCE).model_copy(
+        update={"extractors": ["classifier"]}
+    )
     return dataset.model_copy(update={"max_train_images": number, "reference": reference})
 
 
@@ -46,4 +54,6 @@ def small_experiment(experiment: Experiment) -> Experiment:
 
 
 def _at_most(section: SectionT, limits: dict[str, int]) -> SectionT:
-    return section.model_copy(update={key: min(getattr(section, key), limit) for key, limit in limits.items()})
+    return section.model_copy(
+        update={key: min(getattr(section, key), limit) for key, limit in limits.items()}
+    )

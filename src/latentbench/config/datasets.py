@@ -20,14 +20,18 @@ class Reference(Section):
 
     extractors: Annotated[list[Literal["classifier", "inception"]], Field(min_length=1)] = Field(
         default=["classifier"],
-        description="`classifier` is trained here and gives FCD; `inception` is clean-fid's network and gives FID.",
+        description="`classifier` is trained here and gives FD (classifier); `inception` is clean-fid's network and gives FID.",
     )
-    epochs: int = Field(default=4, ge=1, description="Passes over the training split for the classifier.")
+    epochs: int = Field(
+        default=4, ge=1, description="Passes over the training split for the classifier."
+    )
     width: int = Field(default=32, ge=4, description="Channels of the classifier's first stage.")
     learning_rate: float = Field(default=2e-3, gt=0)
     batch_size: int = Field(default=128, ge=2)
     max_images: int | None = Field(
-        default=None, ge=2, description="Real images in the statistics; null is the whole training split."
+        default=None,
+        ge=2,
+        description="Real images in the statistics; null is the whole training split.",
     )
     inception_path: str | None = Field(
         default=None, description="A local copy of inception-2015-12-05.pt; null downloads it once."
@@ -45,12 +49,18 @@ class Reference(Section):
 class Dataset(Section):
     """What every source has in common."""
 
-    image_size: ImageSize = Field(default=32, description="Side of the prepared square images, in pixels.")
-    channels: Channels = Field(default=3, description="1 for grey, 3 for colour.")
-    crop: int | None = Field(
-        default=None, ge=8, description="Side of the central square to keep, in pixels; null is the largest."
+    image_size: ImageSize = Field(
+        default=32, description="Side of the prepared square images, in pixels."
     )
-    pad: int = Field(default=0, ge=0, le=64, description="Black pixels added on each side before resizing.")
+    channels: Channels = Field(default=3, description="1 for gray, 3 for color.")
+    crop: int | None = Field(
+        default=None,
+        ge=8,
+        description="Side of the central square to keep, in pixels; null is the largest.",
+    )
+    pad: int = Field(
+        default=0, ge=0, le=64, description="Black pixels added on each side before resizing."
+    )
     max_train_images: int | None = Field(
         default=None, ge=2, description="Use only so many training pictures, chosen by the seed."
     )
@@ -59,7 +69,9 @@ class Dataset(Section):
 
     def preparation(self) -> dict[str, Any]:
         """The settings that decide what is prepared: neither where the pictures lie nor what is measured of them."""
-        return self.model_dump(mode="json", exclude={"reference", "path", "mirror", "verify", "attributes"})
+        return self.model_dump(
+            mode="json", exclude={"reference", "path", "mirror", "verify", "attributes"}
+        )
 
     @property
     def has_attributes(self) -> bool:
@@ -86,8 +98,11 @@ class FolderDataset(Dataset):
         description="A table of what each picture has: a .csv whose first column names the picture and whose others "
         "hold 1 or 0, under the name of an attribute; or a list as CelebA has them. Null is none.",
     )
-    test_share: float = Field(
-        default=0.1, gt=0, lt=1, description="Share held out for testing where there is no test folder."
+    test_fraction: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="Share held out for testing where there is no test folder.",
     )
     on_error: Literal["fail", "skip"] = Field(
         default="fail", description="What to do with a picture that cannot be decoded."
@@ -115,21 +130,27 @@ class ChecksummedDataset(DownloadedDataset):
     @model_validator(mode="after")
     def _mirror_where_unverified(self) -> ChecksummedDataset:
         if not self.verify and (self.mirror is None or "://" in self.mirror):
-            raise ValueError("has verify: false, but no directory as `mirror` to take the files from; name one")
+            raise ValueError(
+                "has verify: false, but no directory as `mirror` to take the files from; name one"
+            )
         return self
 
 
 class MNISTDataset(ChecksummedDataset):
     source: Literal["mnist", "fashion_mnist"]
     channels: Channels = 1
-    pad: int = Field(default=2, ge=0, le=64, description="28×28 with 2 pixels on each side is 32×32, unresized.")
+    pad: int = Field(
+        default=2, ge=0, le=64, description="28×28 with 2 pixels on each side is 32×32, unresized."
+    )
 
 
 class EMNISTDataset(ChecksummedDataset):
     source: Literal["emnist"]
     split: Literal["letters", "balanced", "digits"]
     channels: Channels = 1
-    pad: int = Field(default=2, ge=0, le=64, description="28×28 with 2 pixels on each side is 32×32, unresized.")
+    pad: int = Field(
+        default=2, ge=0, le=64, description="28×28 with 2 pixels on each side is 32×32, unresized."
+    )
 
 
 class CIFAR10Dataset(ChecksummedDataset):
@@ -143,7 +164,9 @@ class CelebADataset(DownloadedDataset):
         description="The official zip, Kaggle's archive or an unpacked folder; null asks the mirror, then the hosts.",
     )
     image_size: ImageSize = 64
-    crop: int | None = Field(default=148, ge=8, description="The 178×218 aligned pictures hold the face in 148.")
+    crop: int | None = Field(
+        default=148, ge=8, description="The 178×218 aligned pictures hold the face in 148."
+    )
     on_error: Literal["fail", "skip"] = "fail"
 
     @property
@@ -169,7 +192,9 @@ class DatasetConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _reference_within(cls, raw: Any) -> Any:
-        if not (isinstance(raw, dict) and isinstance(raw.get("dataset"), dict) and "reference" in raw):
+        if not (
+            isinstance(raw, dict) and isinstance(raw.get("dataset"), dict) and "reference" in raw
+        ):
             return raw
         rest = {key: value for key, value in raw.items() if key != "reference"}
         return rest | {"dataset": raw["dataset"] | {"reference": raw["reference"]}}

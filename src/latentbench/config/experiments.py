@@ -12,13 +12,17 @@ from latentbench.config.models import AnyModel
 
 
 class Training(Section):
-    epochs: int = Field(default=20, ge=1, description="Passes over the training split, counted in real images seen.")
+    epochs: int = Field(
+        default=20, ge=1, description="Passes over the training split, counted in real images seen."
+    )
     checkpoints: list[Annotated[int, Field(ge=1)]] | None = Field(
         default=None,
         description="Epochs after which a checkpoint is kept and measured; the last is always. Null is four, evenly.",
     )
     batch_size: int = Field(default=64, ge=2)
-    flip: bool = Field(default=False, description="Mirror half of the training images left to right.")
+    flip: bool = Field(
+        default=False, description="Mirror half of the training images left to right."
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="`auto` is bfloat16 on a GPU that has it and float32 elsewhere."
     )
@@ -27,14 +31,18 @@ class Training(Section):
         ge=1,
         description="Processes that train one model together, each on its share of every batch; GPUs, where there are.",
     )
-    compile: bool = Field(default=False, description="torch.compile the networks: pays in long runs on a GPU.")
-    grid: int = Field(
+    compile: bool = Field(
+        default=False, description="torch.compile the networks: pays in long runs on a GPU."
+    )
+    sample_grid: int = Field(
         default=8,
         ge=2,
         le=16,
         description="Rows of the mosaic of fixed latents, and its columns; conditional models have one per label.",
     )
-    log_every: int = Field(default=50, ge=1, description="Steps between TensorBoard points and divergence checks.")
+    log_every: int = Field(
+        default=50, ge=1, description="Steps between TensorBoard points and divergence checks."
+    )
 
     @model_validator(mode="after")
     def _checkpoints_within_epochs(self) -> Training:
@@ -54,7 +62,9 @@ class Training(Section):
                 "at least"
             )
         if self.compile and self.processes > 1:
-            raise ValueError("asks for compile and for several processes, which do not go together; drop one of them")
+            raise ValueError(
+                "asks for compile and for several processes, which do not go together; drop one of them"
+            )
         return self
 
     @property
@@ -66,25 +76,43 @@ class Training(Section):
 
 
 class Evaluation(Section):
-    num_samples: int = Field(default=5_000, ge=2, description="Generated images per seed and checkpoint.")
+    num_samples: int = Field(
+        default=5_000, ge=2, description="Generated images per seed and checkpoint."
+    )
     num_seeds: int = Field(default=3, ge=1, description="Sets of samples; the spread is over them.")
     batch_size: int = Field(default=250, ge=1)
-    kid_subsets: int = Field(default=100, ge=1, description="Subsets per set of samples (Bińkowski et al., 2018).")
+    kid_subsets: int = Field(
+        default=100, ge=1, description="Subsets per set of samples (Bińkowski et al., 2018)."
+    )
     kid_subset_size: int = Field(default=1_000, ge=2)
-    neighbours: int = Field(
-        default=5, ge=1, description="k of precision, recall, density and coverage (Naeem et al., 2020, section 4.1)."
+    num_neighbors: int = Field(
+        default=5,
+        ge=1,
+        description="k of precision, recall, density and coverage (Naeem et al., 2020, section 4.1).",
     )
 
 
 class Latent(Section):
     num_samples: int = Field(default=64, ge=1, description="Random samples from the prior.")
-    num_reconstructions: int = Field(default=16, ge=1, description="Real test images shown beside their models'.")
-    num_encoded: int = Field(default=1_000, ge=1, description="Images of each split whose reconstruction is measured.")
-    num_inverted: int = Field(default=64, ge=1, description="The same for models that cannot encode.")
-    num_mapped: int = Field(default=1_500, ge=2, description="Test images whose codes are drawn in two dimensions.")
-    num_pairs: int = Field(default=6, ge=1, description="Pairs of real test images to interpolate between.")
+    num_reconstructions: int = Field(
+        default=16, ge=1, description="Real test images shown beside their models'."
+    )
+    num_encoded: int = Field(
+        default=1_000, ge=1, description="Images of each split whose reconstruction is measured."
+    )
+    num_inverted: int = Field(
+        default=64, ge=1, description="The same for models that cannot encode."
+    )
+    num_projected: int = Field(
+        default=1_500, ge=2, description="Test images whose codes are drawn in two dimensions."
+    )
+    num_pairs: int = Field(
+        default=6, ge=1, description="Pairs of real test images to interpolate between."
+    )
     num_points: int = Field(default=8, ge=2, description="Images along a path, both ends included.")
-    inversion_starts: int = Field(default=512, ge=1, description="Random latents of which the nearest is the start.")
+    inversion_starts: int = Field(
+        default=512, ge=1, description="Random latents of which the nearest is the start."
+    )
     inversion_steps: int = Field(default=200, ge=0, description="Adam steps on the latent.")
     inversion_learning_rate: float = Field(default=0.05, gt=0)
 
@@ -92,8 +120,10 @@ class Latent(Section):
 class Resources(Section):
     """What a cluster gives each job of an experiment; one that is tried again is given twice the memory."""
 
-    memory_mb: int | None = Field(default=None, ge=100, description="null is what the workflow asks for its stage.")
-    minutes: int | None = Field(default=None, ge=1, description="The same of its time.")
+    memory_mb: int | None = Field(
+        default=None, ge=100, description="null is what the workflow asks for its stage."
+    )
+    runtime_minutes: int | None = Field(default=None, ge=1, description="The same of its time.")
 
 
 class Experiment(Section):

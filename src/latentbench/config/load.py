@@ -91,7 +91,9 @@ def _with_defaults(raw: Any) -> Any:
         return raw
     defaults = raw.get("defaults") or {}
     experiments = {
-        name: _merged(defaults, own) if isinstance(own, dict) and isinstance(defaults, dict) else own
+        name: _merged(defaults, own)
+        if isinstance(own, dict) and isinstance(defaults, dict)
+        else own
         for name, own in raw["experiments"].items()
     }
     return {**raw, "experiments": experiments}
@@ -100,7 +102,9 @@ def _with_defaults(raw: Any) -> Any:
 def _merged(below: Any, above: Any) -> Any:
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
-    merged = {key: _merged(value, above[key]) if key in above else value for key, value in below.items()}
+    merged = {
+        key: _merged(value, above[key]) if key in above else value for key, value in below.items()
+    }
     return merged | {key: value for key, value in above.items() if key not in below}
 
 
@@ -166,7 +170,9 @@ def _keys(error: ErrorDetails) -> list[int | str]:
     # A tag stands right after the key of its union: datasets.NAME.TAG.… or …model.TAG.…
     kept: list[int | str] = []
     for index, part in enumerate(parts):
-        after_dataset = (index == 2 and parts[0] == "datasets") or (index == 1 and parts[0] == "dataset")
+        after_dataset = (index == 2 and parts[0] == "datasets") or (
+            index == 1 and parts[0] == "dataset"
+        )
         after_model = index > 0 and parts[index - 1] == "model"
         if part in tags and (after_dataset or after_model):
             continue
@@ -182,7 +188,9 @@ def _complaint(kind: type[BaseModel], error: ErrorDetails) -> str:  # noqa: PLR0
         case "extra_forbidden":
             key = str(error["loc"][-1])
             near = difflib.get_close_matches(key, _known_keys(kind), n=1)
-            return "is not a known key; " + (f"use {near[0]!r} if that was meant" if near else "remove it")
+            return "is not a known key; " + (
+                f"use {near[0]!r} if that was meant" if near else "remove it"
+            )
         case "missing":
             return "is missing; it has no default"
         case "literal_error":

@@ -1,4 +1,4 @@
-"""The schema of a model: how its networks are stacked, how they begin, and what they minimise.
+"""The schema of a model: how its networks are stacked, how they begin, and what they minimize.
 
 Defaults are those of each objective's paper.
 """
@@ -14,8 +14,8 @@ from latentbench.config.base import Section
 # Side of the smallest feature map of a convolutional network, in pixels.
 SMALLEST = 4
 
-Network = Literal["convolutional", "residual", "fully_connected"]
-Initialisation = Literal["dcgan", "xavier", "kaiming", "orthogonal", "default"]
+Architecture = Literal["convolutional", "residual", "fully_connected"]
+Initialization = Literal["dcgan", "xavier", "kaiming", "orthogonal", "default"]
 # A dataset has at most two to the power of so many kinds of attributes to be asked for.
 Condition = Literal["class"] | Annotated[list[str], Field(min_length=1, max_length=8)]
 
@@ -29,12 +29,14 @@ class Model(Section):
     has_prior: ClassVar[bool] = True
 
     latent_dim: int = Field(default=128, ge=1, le=1024)
-    network: Network = Field(
+    architecture: Architecture = Field(
         default="convolutional",
         description="`convolutional` is DCGAN's (Radford et al., 2016), `residual` has blocks of two convolutions "
-        "beside a shortcut (Gulrajani et al., 2017, appendix F), `fully_connected` has `hidden` layers.",
+        "beside a shortcut (Gulrajani et al., 2017, appendix F), `fully_connected` has `hidden_dims`.",
     )
-    width: int = Field(default=64, ge=4, description="Channels at the largest resolution; doubles as it halves.")
+    width: int = Field(
+        default=64, ge=4, description="Channels at the largest resolution; doubles as it halves."
+    )
     layers_per_stage: int = Field(
         default=1,
         ge=1,
@@ -48,18 +50,20 @@ class Model(Section):
         description="Step between the taps of the kernel-3 convolutions, of half of their channels, where feature maps "
         "are four times as wide.",
     )
-    attention: Literal[8, 16, 32, 64] | None = Field(
-        default=None, description="Side of the feature maps with self-attention (Zhang et al., 2019); null is none."
+    attention_resolution: Literal[8, 16, 32, 64] | None = Field(
+        default=None,
+        description="Side of the feature maps with self-attention (Zhang et al., 2019); null is none.",
     )
     spectral_norm: bool = Field(
         default=False,
         description="Divide the weights of the network that reads images by their largest singular value "
         "(Miyato et al., 2018).",
     )
-    hidden: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
-        default=[512, 256], description="Units of a fully connected network's hidden layers, from the image inwards."
+    hidden_dims: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+        default=[512, 256],
+        description="Units of a fully connected network's hidden layers, from the image inwards.",
     )
-    initialisation: Initialisation = Field(
+    initialization: Initialization = Field(
         default="dcgan",
         description="Of the weights: N(0, 0.02²) (Radford et al., 2016), Glorot & Bengio (2010), He et al. (2015), "
         "Saxe et al. (2014), or PyTorch's own.",
@@ -68,33 +72,43 @@ class Model(Section):
         default=None,
         description="What images are asked for by: `class`, or a list of the dataset's attributes; null is nothing.",
     )
-    label_dim: int = Field(default=50, ge=1, description="Dimension of the labels' embedding, where there are labels.")
+    label_dim: int = Field(
+        default=50, ge=1, description="Dimension of the labels' embedding, where there are labels."
+    )
     learning_rate: float = Field(gt=0, description="Adam's step size.")
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.999, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _network_makes_sense(self) -> Model:
-        if self.network == "fully_connected":
-            for key, nothing in (("attention", None), ("dilation", 1), ("layers_per_stage", 1)):
+        if self.architecture == "fully_connected":
+            for key, nothing in (
+                ("attention_resolution", None),
+                ("dilation", 1),
+                ("layers_per_stage", 1),
+            ):
                 if getattr(self, key) != nothing:
                     raise ValueError(
                         f"has {key}: {getattr(self, key)}, which a fully connected network has no place for; "
-                        f"drop {key}, or set network: convolutional"
+                        f"drop {key}, or set architecture: convolutional"
                     )
-        if self.network == "convolutional" and self.dilation > 1 and self.layers_per_stage == 1:
+        if (
+            self.architecture == "convolutional"
+            and self.dilation > 1
+            and self.layers_per_stage == 1
+        ):
             raise ValueError(
                 f"has dilation: {self.dilation}, but the only convolution of each stage is the strided one, which "
-                "would skip pixels if it were dilated; set layers_per_stage: 2 or more, or network: residual"
+                "would skip pixels if it were dilated; set layers_per_stage: 2 or more, or architecture: residual"
             )
         return self
 
     def require_size(self, image_size: int) -> None:
         """Raise ValueError where no feature map has the side that attention is asked for at."""
         sides = feature_sides(image_size)
-        if self.attention is not None and self.attention not in sides:
+        if self.attention_resolution is not None and self.attention_resolution not in sides:
             raise ValueError(
-                f"has attention: {self.attention}, but at image_size {image_size} feature maps have sides "
+                f"has attention_resolution: {self.attention_resolution}, but at image_size {image_size} feature maps have sides "
                 f"{', '.join(map(str, sides))}; choose one of them"
             )
 
@@ -112,7 +126,7 @@ class AutoencoderModel(Model):
 
     encodes: ClassVar[bool] = True
     has_prior: ClassVar[bool] = False
-    objective: Literal["autoencoder"]
+    name: Literal["autoencoder"]
     learning_rate: float = Field(default=1e-3, gt=0)
 
 
@@ -120,16 +134,20 @@ class VAEModel(Model):
     """Variational autoencoder (Kingma & Welling, 2014)."""
 
     encodes: ClassVar[bool] = True
-    objective: Literal["vae"]
+    name: Literal["vae"]
     latent_dim: int = Field(default=64, ge=1, le=1024)
-    kl_weight: float = Field(default=1.0, ge=0, description="β of Higgins et al. (2017); 1 is the ELBO.")
+    kl_weight: float = Field(
+        default=1.0, ge=0, description="β of Higgins et al. (2017); 1 is the ELBO."
+    )
     kl_warmup_steps: int = Field(
-        default=0, ge=0, description="Steps in which the KL's weight rises from 0 (Bowman et al., 2016)."
+        default=0,
+        ge=0,
+        description="Steps in which the KL's weight rises from 0 (Bowman et al., 2016).",
     )
     likelihood: Literal["gaussian", "optimal_gaussian", "bernoulli"] = Field(
         default="gaussian",
         description="`optimal_gaussian` has the standard deviation that is most likely (Rybkin et al., 2021); "
-        "`bernoulli` is the continuous one, which has its normalising constant (Loaiza-Ganem & Cunningham, 2019).",
+        "`bernoulli` is the continuous one, which has its normalizing constant (Loaiza-Ganem & Cunningham, 2019).",
     )
     decoder_std: float | None = Field(
         default=None,
@@ -156,8 +174,12 @@ class GANModel(Model):
         gt=0,
         description="Of the discriminator or critic, where it differs (TTUR, Heusel et al., 2017); null is the same.",
     )
-    n_critic: int = Field(default=1, ge=1, description="Steps of the discriminator or critic per generator step.")
-    n_generator: int = Field(default=1, ge=1, description="Steps of the generator per discriminator or critic step.")
+    n_critic: int = Field(
+        default=1, ge=1, description="Steps of the discriminator or critic per generator step."
+    )
+    n_generator: int = Field(
+        default=1, ge=1, description="Steps of the generator per discriminator or critic step."
+    )
     ema_decay: float = Field(
         default=0.999,
         ge=0,
@@ -195,31 +217,33 @@ class DiscriminatorModel(GANModel):
     @model_validator(mode="after")
     def _smoothing_has_a_target(self) -> DiscriminatorModel:
         if self.label_smoothing and self.loss == "hinge":
-            raise ValueError("has label_smoothing, but the hinge loss has no target to smooth; drop one of the two")
+            raise ValueError(
+                "has label_smoothing, but the hinge loss has no target to smooth; drop one of the two"
+            )
         return self
 
 
 class DCGANModel(DiscriminatorModel):
     """Radford et al. (2016): convolutional, batch norm in both networks, the non-saturating loss."""
 
-    objective: Literal["dcgan"]
+    name: Literal["dcgan"]
 
 
 class CGANModel(DiscriminatorModel):
     """Mirza & Osindero (2014): class labels, embedded, beside the latent and beside the image."""
 
-    objective: Literal["cgan"]
-    network: Network = "fully_connected"
-    initialisation: Initialisation = "default"
+    name: Literal["cgan"]
+    architecture: Architecture = "fully_connected"
+    initialization: Initialization = "default"
     condition: Condition = "class"
 
 
 class WGANGPModel(GANModel):
     """Gulrajani et al. (2017): Wasserstein critic with a gradient penalty, and without batch norm."""
 
-    objective: Literal["wgan_gp"]
+    name: Literal["wgan_gp"]
     # With He's, which are larger, the penalty first has to bring the critic's slopes down.
-    initialisation: Initialisation = "xavier"
+    initialization: Initialization = "xavier"
     learning_rate: float = Field(default=1e-4, gt=0)
     beta1: float = Field(default=0.0, ge=0, lt=1)
     beta2: float = Field(default=0.9, ge=0, lt=1)
@@ -237,7 +261,7 @@ class WGANGPModel(GANModel):
 
 
 AnyModel = Annotated[
-    AutoencoderModel | VAEModel | DCGANModel | CGANModel | WGANGPModel, Field(discriminator="objective")
+    AutoencoderModel | VAEModel | DCGANModel | CGANModel | WGANGPModel, Field(discriminator="name")
 ]
 
 
@@ -253,4 +277,6 @@ def has_prior(objective: str) -> bool:
 
 def _of(objective: str) -> list[type[Model]]:
     models: tuple[type[Model], ...] = get_args(get_args(AnyModel)[0])
-    return [model for model in models if objective in get_args(model.model_fields["objective"].annotation)]
+    return [
+        model for model in models if objective in get_args(model.model_fields["name"].annotation)
+    ]

@@ -31,14 +31,14 @@ class Author(Section):
     """Who signs a report."""
 
     name: str = Field(min_length=1)
-    number: int | str | None = Field(default=None, description="Of the student.")
+    student_id: int | str | None = Field(default=None, description="The student's ID.")
 
     def __str__(self) -> str:
-        return self.name if self.number is None else f"{self.name} ({self.number})"
+        return self.name if self.student_id is None else f"{self.name} ({self.student_id})"
 
 
 def _author(raw: Any) -> Any:
-    """A bare name is an author without a number."""
+    """A bare name is an author without a student ID."""
     return {"name": raw} if isinstance(raw, str) else raw
 
 
@@ -47,15 +47,17 @@ class Study(Section):
 
     title: str = Field(min_length=1)
     question: str = ""
-    authors: list[Annotated[Author, BeforeValidator(_author, json_schema_input_type=str | Author)]] = Field(default=[])
-    number: int | str | None = Field(default=None, description="Of the authors' group.")
+    authors: list[
+        Annotated[Author, BeforeValidator(_author, json_schema_input_type=str | Author)]
+    ] = Field(default=[])
+    group_id: int | str | None = Field(default=None, description="ID of the authors' group.")
     notebooks: Annotated[list[Notebook], Field(min_length=1)] = Field(
         default=list(NOTEBOOKS), description="The chapters of its report, in this order."
     )
-    handin: str = Field(
+    archive_name: str = Field(
         default="{study}",
-        description="The name of the zip to hand in: {study}, {number}, {names} and {numbers} stand for the study's "
-        "name and number and its authors' names and numbers.",
+        description="Name of the zip to hand in. {study}, {group_id}, {names} and {student_ids} are replaced by the "
+        "study's name, its group's ID, and its authors' names and student IDs.",
     )
 
     @model_validator(mode="after")
@@ -65,30 +67,47 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
-    def _handin_can_be_filled_in(self) -> Study:
-        self.handin_name("study")
+    def _archive_name_is_a_pattern(self) -> Study:
+        self.archive_file_name("study")
         return self
 
-    def handin_name(self, study: str) -> str:
+    def archive_file_name(self, study: str) -> str:
         """The name of the zip, without letters that a file system could refuse."""
         known = {
             "study": study,
-            "number": self.number,
+            "group_id": self.group_id,
             "names": "_".join(author.name for author in self.authors),
-            "numbers": "_".join(str(author.number) for author in self.authors if author.number is not None),
+            "student_ids": "_".join(
+                str(author.student_id) for author in self.authors if author.student_id is not None
+            ),
         }
         try:
-            asked = {field for _, field, _, _ in Formatter().parse(self.handin) if field is not None}
+            asked = {
+                field
+                for _, field, _, _ in Formatter().parse(self.archive_name)
+                if field is not None
+            }
         except ValueError as error:
-            raise ValueError(f"has handin: {self.handin!r}, which is not a pattern ({error})") from None
+            raise ValueError(
+                f"has archive_name: {self.archive_name!r}, which is not a pattern ({error})"
+            ) from None
         for field in sorted(asked):
             if field not in known:
-                raise ValueError(f"has {{{field}}} in handin, which is none of {', '.join(sorted(known))}")
+                raise ValueError(
+                    f"has {{{field}}} in archive_name, which is none of {', '.join(sorted(known))}"
+                )
             if known[field] in (None, ""):
-                raise ValueError(f"has {{{field}}} in handin but does not say it; add it or drop it from the pattern")
-        name = _PLAIN.sub("", unicodedata.normalize("NFKD", self.handin.removesuffix(".zip").format(**known)))
+                raise ValueError(
+                    f"has {{{field}}} in archive_name but does not say it; add it or drop it from the pattern"
+                )
+        name = _PLAIN.sub(
+            "",
+            unicodedata.normalize("NFKD", self.archive_name.removesuffix(".zip").format(**known)),
+        )
         if not name.strip("."):
-            raise ValueError(f"has handin: {self.handin!r}, of which no letter can stand in a file's name")
+            raise ValueError(
+                f"has archive_name: {self.archive_name!r}, of which no letter can stand in a file's name"
+            )
         return f"{name}.zip"
 
 
@@ -121,11 +140,15 @@ class Params(Section):
         dataset = self.datasets[experiment.dataset]
         settings = experiment.model_dump()
         settings["training"]["checkpoints"] = experiment.training.checkpoint_epochs
-        return ExperimentConfig(name=name, image_size=dataset.image_size, channels=dataset.channels, **settings)
+        return ExperimentConfig(
+            name=name, image_size=dataset.image_size, channels=dataset.channels, **settings
+        )
 
     def dataset(self, name: str) -> DatasetConfig:
         dataset = _named(self.datasets, "dataset", name)
-        return DatasetConfig(name=name, dataset=small_dataset(dataset) if self.budget == "small" else dataset)
+        return DatasetConfig(
+            name=name, dataset=small_dataset(dataset) if self.budget == "small" else dataset
+        )
 
     def study(self, name: str) -> StudyConfig:
         study = _named(self.studies, "study", name)
@@ -157,5 +180,7 @@ class Params(Section):
 
 def _named(section: dict[str, Any], kind: str, name: str) -> Any:
     if name not in section:
-        raise ConfigError(f"There is no {kind} {name!r}; params.yaml has {', '.join(section) or 'none'}.")
+        raise ConfigError(
+            f"There is no {kind} {name!r}; params.yaml has {', '.join(section) or 'none'}."
+        )
     return section[name]

@@ -15,7 +15,7 @@ Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
-class Square:
+class ResizeSpec:
     """What `datasets` says of the prepared images' shape."""
 
     image_size: int
@@ -28,14 +28,16 @@ class Square:
         return "L" if self.channels == 1 else "RGB"
 
 
-def to_square(picture: Image.Image | bytes, square: Square) -> Array:
+def to_square(picture: Image.Image | bytes, square: ResizeSpec) -> Array:
     """uint8 (image_size, image_size, channels): the central square, padded, then resized with the antialiased bicubic
     filter, which is the one that clean-fid measures through (Parmar et al., 2022).
 
     Takes a picture or the bytes of its file. Raises what Pillow raises where it is damaged: OSError, SyntaxError,
     ValueError and their like.
     """
-    whole, full_size = _decode(picture, square) if isinstance(picture, bytes) else (picture, picture.size)
+    whole, full_size = (
+        _decode(picture, square) if isinstance(picture, bytes) else (picture, picture.size)
+    )
     whole = _in_mode(whole, square.mode)
     box = _central_box(full_size, square.crop)
     if square.pad:
@@ -50,7 +52,7 @@ def to_square(picture: Image.Image | bytes, square: Square) -> Array:
     return np.asarray(whole).reshape(*size, square.channels)
 
 
-def _decode(data: bytes, square: Square) -> tuple[Image.Image, tuple[int, int]]:
+def _decode(data: bytes, square: ResizeSpec) -> tuple[Image.Image, tuple[int, int]]:
     """The picture as the camera was held, and its full size: a JPEG that is large enough comes at half of it."""
     if data.startswith(JPEG) and _is_upright(data):
         try:
@@ -62,19 +64,22 @@ def _decode(data: bytes, square: Square) -> tuple[Image.Image, tuple[int, int]]:
 
 
 def _is_upright(data: bytes) -> bool:
-    return b"Exif\0" not in data or Image.open(io.BytesIO(data)).getexif().get(ExifTags.Base.Orientation, 1) == 1
+    return (
+        b"Exif\0" not in data
+        or Image.open(io.BytesIO(data)).getexif().get(ExifTags.Base.Orientation, 1) == 1
+    )
 
 
-def _decode_jpeg(data: bytes, square: Square) -> tuple[Image.Image, tuple[int, int]]:
+def _decode_jpeg(data: bytes, square: ResizeSpec) -> tuple[Image.Image, tuple[int, int]]:
     """What Pillow would make of it, in half the time, at half its size where that is as large as the square wanted.
 
     For half the size the decoder drops the high frequencies of each block, which resizing would average away: the
     result differs by under one level of 255 in the mean. A quarter or an eighth would differ by several levels, so
     they are not asked for. Raises ValueError where it is damaged or of a rare kind.
     """
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    if colours not in ("YCbCr", "Gray"):
-        raise ValueError(f"{colours} is rare")
+    height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
+    if colors not in ("YCbCr", "Gray"):
+        raise ValueError(f"{colors} is rare")
     is_large = min(height, width, square.crop or width) >= 2 * square.image_size and not square.pad
     factor = 2 if is_large else 1
     pixels = simplejpeg.decode_jpeg(
@@ -95,10 +100,12 @@ def _central_box(size: tuple[int, int], crop: int | None) -> tuple[float, float,
 
 
 def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
-    """Grey or colour. What is transparent becomes white, as on a page; 16-bit grey keeps its upper 8 bits."""
+    """Gray or color. What is transparent becomes white, as on a page; 16-bit gray keeps its upper 8 bits."""
     if picture.mode.startswith("I"):
         levels = np.asarray(picture, dtype=np.int64)
-        picture = Image.fromarray((levels // 256 if levels.max(initial=0) > 255 else levels).astype(np.uint8))
+        picture = Image.fromarray(
+            (levels // 256 if levels.max(initial=0) > 255 else levels).astype(np.uint8)
+        )
     if picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info:
         over = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)

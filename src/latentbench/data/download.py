@@ -10,8 +10,8 @@ from pathlib import Path
 
 import requests
 
-from latentbench.artifacts.files import replacing, storage_errors
-from latentbench.artifacts.progress import say, track
+from latentbench.artifacts.files import atomic_write, storage_errors
+from latentbench.artifacts.progress import log, track
 from latentbench.errors import DownloadError
 
 CHUNK = 1 << 20  # bytes
@@ -27,7 +27,7 @@ class OfficialFile:
     urls: Sequence[str]
 
 
-def obtain(file: OfficialFile, folder: Path, *, mirror: str | None, verify: bool) -> str:
+def download_file(file: OfficialFile, folder: Path, *, mirror: str | None, verify: bool) -> str:
     """Have the file in `folder`, whole and with the right checksum, its MD5; nothing is fetched that is there.
 
     Unless told to `verify`, the one in the directory `mirror` is right, whatever it is. Raises DownloadError, which
@@ -47,7 +47,7 @@ def obtain(file: OfficialFile, folder: Path, *, mirror: str | None, verify: bool
     urls = [f"{mirror.rstrip('/')}/{file.name}"] if mirror is not None and "://" in mirror else []
     for url in [*urls, *file.urls]:
         if faults:
-            say(f"{faults[-1]}; trying {url}.")
+            log(f"{faults[-1]}; trying {url}.")
         fault = _download(url, file, place)
         if fault is None:
             return file.md5
@@ -66,7 +66,7 @@ def _copy(file: OfficialFile, mirror: Path, place: Path) -> str | None:
     digest = _md5(found)
     if digest != file.md5:
         return f"{found} has the MD5 {digest} instead of {file.md5}"
-    with replacing(place) as partial:
+    with atomic_write(place) as partial:
         shutil.copyfile(found, partial)
     return None
 
@@ -74,7 +74,9 @@ def _copy(file: OfficialFile, mirror: Path, place: Path) -> str | None:
 def _md5_in(mirror: Path, name: str) -> str:
     found = _find(mirror, name)
     if found is None:
-        raise DownloadError(f"{name} is not in {mirror}, from where it should be taken as it is; put it there.")
+        raise DownloadError(
+            f"{name} is not in {mirror}, from where it should be taken as it is; put it there."
+        )
     return _md5(found)
 
 

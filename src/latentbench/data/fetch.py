@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from latentbench.artifacts.files import write_json
-from latentbench.artifacts.layout import SOURCE_MANIFEST
+from latentbench.artifacts.paths import SOURCE_MANIFEST
 from latentbench.config.datasets import DatasetConfig
 from latentbench.data.sources import SOURCES
 

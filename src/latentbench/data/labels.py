@@ -35,7 +35,9 @@ def label_names(dataset: PreparedDataset, condition: Condition) -> list[str]:
     unknown = [name for name in condition if name not in manifest.attribute_names]
     if unknown:
         known = ", ".join(manifest.attribute_names) or "none"
-        raise DataError(f"model.condition has {unknown[0]!r}, but the attributes of {manifest.name} are: {known}.")
+        raise DataError(
+            f"model.condition has {unknown[0]!r}, but the attributes of {manifest.name} are: {known}."
+        )
     return list(condition)
 
 
@@ -52,7 +54,7 @@ def label_vectors(dataset: PreparedDataset, split: str, condition: Condition) ->
 
 
 @dataclass(frozen=True)
-class LabelKinds:
+class LabelSet:
     """The different label vectors of a training split, and how often each is there.
 
     A checkpoint carries them, so that samples can be asked for as the data had them. Without a condition there is
@@ -81,7 +83,10 @@ class LabelKinds:
 
     def title(self, vector: Sequence[int | bool]) -> str:
         """The same of one label vector, of the data or not."""
-        return ", ".join(name for name, is_there in zip(self.names, vector, strict=True) if is_there) or "none"
+        return (
+            ", ".join(name for name, is_there in zip(self.names, vector, strict=True) if is_there)
+            or "none"
+        )
 
     def cycle(self, number: int) -> Tensor:
         """Float (number, num_labels): all kinds in turn."""
@@ -90,7 +95,9 @@ class LabelKinds:
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
         """Float (number, num_labels), on the CPU: each kind as often as the data has it."""
         weights = torch.tensor(self.counts, dtype=torch.float64)
-        return self._tensor()[torch.multinomial(weights, number, replacement=True, generator=generator)]
+        return self._tensor()[
+            torch.multinomial(weights, number, replacement=True, generator=generator)
+        ]
 
     def _tensor(self) -> Tensor:
         return torch.tensor(self.vectors, dtype=torch.float32).view(len(self), len(self.names))

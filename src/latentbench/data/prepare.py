@@ -8,7 +8,13 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,15 +23,16 @@ from typing import Any
 
 import numpy as np
 
+from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import (
+    atomic_write,
     file_sha256,
     read_json,
-    replacing,
     storage_errors,
     write_array,
     write_json,
 )
-from latentbench.artifacts.layout import (
+from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     SOURCE_MANIFEST,
     SPLITS,
@@ -34,13 +41,12 @@ from latentbench.artifacts.layout import (
     labels_name,
     prepared_files,
 )
-from latentbench.artifacts.progress import say, track
-from latentbench.artifacts.provenance import Cost, write_record
-from latentbench.artifacts.stages import settings_of
+from latentbench.artifacts.progress import log, track
+from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.datasets import DatasetConfig
-from latentbench.data.decode import Square, to_square
+from latentbench.data.decode import ResizeSpec, to_square
 from latentbench.data.prepared import FORMAT
-from latentbench.data.sources import SOURCES, Contents, Reader, Split
+from latentbench.data.sources import SOURCES, RawDataset, Reader, Split
 from latentbench.errors import ArtifactError, DataError
 from latentbench.rng import numpy_generator
 
@@ -51,7 +57,12 @@ TASKS_AHEAD = 4  # per worker: enough to keep it busy, few enough to keep memory
 
 
 def prepare_dataset(
-    config: DatasetConfig, raw: Path, output: Path, *, record: Path | None = None, workers: int | None = None
+    config: DatasetConfig,
+    raw: Path,
+    output: Path,
+    *,
+    record: Path | None = None,
+    workers: int | None = None,
 ) -> None:
     """Write the arrays of both splits, then dataset.json, which says that they are whole; to `record`, what made them.
 
@@ -59,14 +70,14 @@ def prepare_dataset(
     """
     contents = _open(config, raw)
     dataset = config.dataset
-    square = Square(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
+    square = ResizeSpec(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
     manifest = output / DATASET_MANIFEST
     manifest.unlink(missing_ok=True)  # from here on the folder is not whole
     parts = {name: getattr(contents, name) for name in SPLITS}
     for name, split in parts.items():
         if len(split.references) == 0:
             raise DataError(
-                f"Dataset {config.name!r} has no pictures for its {name} split; add some or raise test_share."
+                f"Dataset {config.name!r} has no pictures for its {name} split; add some or raise test_fraction."
             )
     work = _Work(
         contents.reader,
@@ -77,7 +88,11 @@ def prepare_dataset(
     files = {name: _SplitFiles(output, name, split, square) for name, split in parts.items()}
     # Both splits are one stream of tasks, so that no worker waits between them; what is left to do for a split
     # that has come to its end is done in a thread, while the workers decode the next.
-    with ExitStack() as open_files, _Workers(work, workers or usable_cores()) as pool, ThreadPoolExecutor(1) as beside:
+    with (
+        ExitStack() as open_files,
+        _Workers(work, workers or usable_cores()) as pool,
+        ThreadPoolExecutor(1) as beside,
+    ):
         tasks = [task for split in files.values() for task in split.begin(open_files)]
         closing = {}
         for task, lost in track(pool.run(iter(tasks)), "Preparing", total=len(tasks), unit="tasks"):
@@ -85,10 +100,14 @@ def prepare_dataset(
             if split.take(lost):
                 closing[task.split] = beside.submit(split.close)
         splits = {name: closing[name].result() for name in SPLITS}
-    skipped = [str(parts[name].references[index]) for name in SPLITS for index in sorted(files[name].lost)]
+    skipped = [
+        str(parts[name].references[index]) for name in SPLITS for index in sorted(files[name].lost)
+    ]
     for reference in skipped:
-        say(f"Left out, cannot be decoded: {reference}")
-    digests = "".join(value for split in splits.values() for key, value in split.items() if key.endswith("sha256"))
+        log(f"Left out, cannot be decoded: {reference}")
+    digests = "".join(
+        value for split in splits.values() for key, value in split.items() if key.endswith("sha256")
+    )
     write_json(
         manifest,
         {
@@ -113,7 +132,7 @@ def prepare_dataset(
             settings=settings_of("prepare", config.model_dump(mode="json")),
             inputs=[raw / SOURCE_MANIFEST],
             outputs=[output / name for name in names],
-            cost=Cost.so_far(),
+            cost=ResourceUsage.so_far(),
         )
 
 
@@ -122,7 +141,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open(config: DatasetConfig, raw: Path) -> Contents:
+def _open(config: DatasetConfig, raw: Path) -> RawDataset:
     fetched = read_json(raw / SOURCE_MANIFEST)
     dataset = config.dataset
     if fetched.get("source") != dataset.source:
@@ -141,7 +160,7 @@ def _open(config: DatasetConfig, raw: Path) -> Contents:
 class _SplitFiles:
     """The arrays of one split, from the space taken for its images to its part of the manifest."""
 
-    def __init__(self, output: Path, name: str, split: Split, square: Square) -> None:
+    def __init__(self, output: Path, name: str, split: Split, square: ResizeSpec) -> None:
         self.output = output
         self.name = name
         self.split = split
@@ -155,10 +174,14 @@ class _SplitFiles:
     def begin(self, open_files: ExitStack) -> list[_Task]:
         """Take the images' space, given up again by `open_files` unless `close` is reached; the tasks that fill it."""
         open_files.push(self._images.__exit__)
-        self._partial = self._images.enter_context(replacing(self.output / images_name(self.name)))
+        self._partial = self._images.enter_context(
+            atomic_write(self.output / images_name(self.name))
+        )
         offset = _allocate(self._partial, self.number, self.square)
         return [
-            _Task(self.name, start, min(start + PICTURES_PER_TASK, self.number), self._partial, offset)
+            _Task(
+                self.name, start, min(start + PICTURES_PER_TASK, self.number), self._partial, offset
+            )
             for start in range(0, self.number, PICTURES_PER_TASK)
         ]
 
@@ -171,7 +194,9 @@ class _SplitFiles:
     def close(self) -> dict[str, Any]:
         """Put the images in their place and write what goes with them; the split's part of the manifest."""
         if len(self.lost) == self.number:
-            raise DataError(f"No picture of the {self.name} split can be decoded; check the dataset's files.")
+            raise DataError(
+                f"No picture of the {self.name} split can be decoded; check the dataset's files."
+            )
         kept = self.split
         if self.lost:
             rows = np.delete(np.arange(self.number), self.lost)
@@ -190,11 +215,13 @@ class _SplitFiles:
         return written
 
 
-def _allocate(path: Path, number: int, square: Square) -> int:
+def _allocate(path: Path, number: int, square: ResizeSpec) -> int:
     """Make an .npy file of the right shape, its space taken; where its first image begins."""
     shape = (number, square.image_size, square.image_size, square.channels)
     with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
         begin = file.tell()
         if hasattr(os, "posix_fallocate"):  # a full disk is met here, before an hour of decoding
             os.posix_fallocate(file.fileno(), 0, begin + int(np.prod(shape)))
@@ -203,7 +230,7 @@ def _allocate(path: Path, number: int, square: Square) -> int:
     return begin
 
 
-def _close_gaps(path: Path, rows: Rows, square: Square) -> None:
+def _close_gaps(path: Path, rows: Rows, square: ResizeSpec) -> None:
     """Rewrite the array with these images alone, block by block; the others were never written."""
     images = np.load(path, mmap_mode="r", allow_pickle=False)
     beside = path.with_name(f"{path.name}.closed")
@@ -221,7 +248,7 @@ class _Work:
 
     reader: Reader
     references: dict[str, Sequence[Any]]  # by split
-    square: Square
+    square: ResizeSpec
     skip: bool
 
 
@@ -244,7 +271,9 @@ class _Workers:
         self.tasks_ahead = TASKS_AHEAD * number
         # fork spares each worker the imports; elsewhere than on Linux it is not safe.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        self._pool = ProcessPoolExecutor(number, mp_context=context, initializer=_begin, initargs=(work,))
+        self._pool = ProcessPoolExecutor(
+            number, mp_context=context, initializer=_begin, initargs=(work,)
+        )
 
     def __enter__(self) -> _Workers:
         return self
@@ -280,7 +309,9 @@ def _begin(work: _Work) -> None:
 def _decode(task: _Task) -> list[int]:
     """Decode a run of pictures and write them to their place; which of them could not be."""
     square = _work.square
-    block = np.zeros((task.stop - task.start, square.image_size, square.image_size, square.channels), np.uint8)
+    block = np.zeros(
+        (task.stop - task.start, square.image_size, square.image_size, square.channels), np.uint8
+    )
     lost = []
     for index in range(task.start, task.stop):
         reference = _work.references[task.split][index]

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from latentbench.artifacts.files import read_array, read_json
-from latentbench.artifacts.layout import DATASET_MANIFEST, attributes_name, images_name, labels_name
+from latentbench.artifacts.paths import DATASET_MANIFEST, attributes_name, images_name, labels_name
 from latentbench.errors import ArtifactError
 
 FORMAT = 1
@@ -95,7 +95,12 @@ class PreparedDataset:
         manifest = self.manifest
         number = getattr(manifest, split).num_images
         shapes = {
-            images_name(split): (number, manifest.image_size, manifest.image_size, manifest.channels),
+            images_name(split): (
+                number,
+                manifest.image_size,
+                manifest.image_size,
+                manifest.channels,
+            ),
             labels_name(split): (number,),
         }
         if manifest.attribute_names:

@@ -16,7 +16,7 @@ from latentbench.errors import ArtifactError
 Features = np.ndarray[Any, np.dtype[np.float32]]
 
 # What draws, decodes and measures, under src/latentbench.
-_SOURCES = ("rng.py", "data", "models", "evaluation")
+_SOURCES = ("rng.py", "data", "runtime", "models", "evaluation")
 
 
 class FeatureCache:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from latentbench.artifacts.layout import checkpoint_path
+from latentbench.artifacts.paths import checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, require_same_settings
 from latentbench.config.experiments import ExperimentConfig
-from latentbench.data.labels import LabelKinds
+from latentbench.data.labels import LabelSet
 from latentbench.errors import ArtifactError
 from latentbench.models.networks import Shape
 from latentbench.models.objective import Objective
@@ -18,11 +18,11 @@ from latentbench.models.registry import build_objective
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """An objective in inference mode, and the labels that its training data had."""
 
     objective: Objective
-    labels: LabelKinds
+    labels: LabelSet
 
 
 def load_checkpoint(
@@ -32,7 +32,7 @@ def load_checkpoint(
     *,
     device: torch.device,
     data_digest: str | None = None,
-) -> Trained:
+) -> TrainedModel:
     """The objective as it was after `epoch`, on `device`.
 
     Raises ArtifactError where the checkpoint is missing or damaged, was trained with other settings than the
@@ -52,7 +52,7 @@ def load_checkpoint(
             "train the experiment again, or build the reference from the data it was trained on."
         )
     try:
-        labels = LabelKinds(**metadata["labels"])
+        labels = LabelSet(**metadata["labels"])
         shape = Shape(config.image_size, config.channels, num_labels=len(labels.names))
         objective = build_objective(config.model, shape, seed=config.seed)
         objective.load_weights(weights)
@@ -60,4 +60,4 @@ def load_checkpoint(
         raise ArtifactError(
             f"{path} holds other networks than this version builds; train the experiment again."
         ) from None
-    return Trained(objective.to(device), labels)
+    return TrainedModel(objective.to(device), labels)

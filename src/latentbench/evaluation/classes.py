@@ -13,32 +13,32 @@ from torch import Tensor
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import FeatureExtractor
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.samples import Drawn
+from latentbench.evaluation.samples import SampleSet
 
 NUM_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Sorted:
-    """One seed's samples: the class (number,) that each was asked for, if any was, and the one that is recognised."""
+class ClassPredictions:
+    """One seed's samples: the class (number,) that each was asked for, if any was, and the one that is recognized."""
 
     asked: Tensor | None
-    recognised: Tensor
+    recognized: Tensor
 
     @property
     def classes(self) -> Tensor:
-        return self.recognised if self.asked is None else self.asked
+        return self.recognized if self.asked is None else self.asked
 
     def accuracy(self, label: int | None = None) -> float | None:
-        """The share of samples, of all or of those asked for a class, that are recognised as what was asked for."""
+        """The share of samples, of all or of those asked for a class, that are recognized as what was asked for."""
         if self.asked is None:
             return None
         chosen = slice(None) if label is None else self.asked == label
-        right = (self.recognised == self.asked)[chosen].double()
+        right = (self.recognized == self.asked)[chosen].double()
         return right.mean().item() if len(right) else None
 
 
-class Recogniser:
+class ClassRecognizer:
     """A classifier that was trained on the dataset's labels; `asks` says whether samples are asked for by class."""
 
     def __init__(self, classifier: ClassifierExtractor, *, asks: bool) -> None:
@@ -51,21 +51,29 @@ class Recogniser:
     ) -> Self | None:
         """None where no extractor knows classes."""
         classifier = extractors.get("classifier")
-        if not isinstance(classifier, ClassifierExtractor) or not reference.extractors["classifier"].knows_classes:
+        if (
+            not isinstance(classifier, ClassifierExtractor)
+            or not reference.extractors["classifier"].knows_classes
+        ):
             return None
         return cls(classifier, asks=asks)
 
-    def recognise(self, images: Tensor) -> Tensor:
+    def recognize(self, images: Tensor) -> Tensor:
         """The class (batch,), on the CPU, that is seen in uint8 images (batch, height, width, channel)."""
         return self.classifier.predict(self.classifier(images)).cpu()
 
-    def sorted(self, drawn: Drawn) -> Sorted:
-        recognised = self.classifier.predict(drawn.features[self.classifier.name]).cpu()
-        return Sorted(drawn.labels.argmax(dim=1) if self.asks else None, recognised)
+    def sorted(self, drawn: SampleSet) -> ClassPredictions:
+        recognized = self.classifier.predict(drawn.features[self.classifier.name]).cpu()
+        return ClassPredictions(drawn.labels.argmax(dim=1) if self.asks else None, recognized)
 
 
 def class_rows(
-    names: Sequence[str], seeds: Sequence[Sorted], *, features: Tensor, real_features: Tensor, real_classes: Tensor
+    names: Sequence[str],
+    seeds: Sequence[ClassPredictions],
+    *,
+    features: Tensor,
+    real_features: Tensor,
+    real_classes: Tensor,
 ) -> list[dict[str, Any]]:
     """A row per class.
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.data.images import to_model
 from latentbench.errors import ArtifactError
-from latentbench.models.initialisation import initialise
+from latentbench.models.initialization import initialize_weights
 
 FORMAT = 1
 
@@ -30,7 +30,13 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, *, image_size: int, channels: int, width: int, num_outputs: int, num_attributes: int = 0
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        width: int,
+        num_outputs: int,
+        num_attributes: int = 0,
     ) -> None:
         super().__init__()
         self.num_outputs = num_outputs
@@ -41,8 +47,10 @@ class Classifier(nn.Module):
             *_convolution(2 * width, 2 * width, stride=1),
             *_convolution(2 * width, 4 * width, stride=2),
         )
-        # Normalised but not clipped: no feature is dead, and their covariance is well conditioned.
-        self.embedding = nn.Sequential(nn.Linear(4 * width, FEATURE_DIM, bias=False), nn.BatchNorm1d(FEATURE_DIM))
+        # Normalized but not clipped: no feature is dead, and their covariance is well conditioned.
+        self.embedding = nn.Sequential(
+            nn.Linear(4 * width, FEATURE_DIM, bias=False), nn.BatchNorm1d(FEATURE_DIM)
+        )
         self.head = nn.Linear(FEATURE_DIM, num_outputs + num_attributes)
         self.settings = {
             "image_size": image_size, "channels": channels, "width": width, "num_outputs": num_outputs,
@@ -50,8 +58,8 @@ class Classifier(nn.Module):
         if num_attributes:  # without any a file is what it always was
             self.settings["num_attributes"] = num_attributes
 
-    def initialise(self, generator: torch.Generator) -> Self:
-        initialise(self, "kaiming", generator)
+    def initialize_weights(self, generator: torch.Generator) -> Self:
+        initialize_weights(self, "kaiming", generator)
         return self.to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> Tensor:
@@ -121,7 +129,9 @@ class ClassifierExtractor:
         try:
             network = _rebuilt(metadata, weights)
         except (KeyError, TypeError, RuntimeError):
-            raise ArtifactError(f"{path} does not hold this classifier; build the reference again.") from None
+            raise ArtifactError(
+                f"{path} does not hold this classifier; build the reference again."
+            ) from None
         return cls(network, protocol=metadata["protocol"], device=device)
 
 

@@ -9,29 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentbench.models.adversarial import real_threshold
+from latentbench.models.gan_losses import real_threshold
 
 MOST_PER_CLASS = 500
 
 
 @dataclass(frozen=True)
-class Rule:
+class DecisionThreshold:
     """An image is called real where its score is above the threshold."""
 
     threshold: float
 
     @classmethod
-    def of_loss(cls, loss: str) -> Rule:
+    def of_loss(cls, loss: str) -> DecisionThreshold:
         return cls(real_threshold(loss))
 
     @classmethod
-    def best(cls, *, real: Tensor, generated: Tensor) -> Rule:
+    def best(cls, *, real: Tensor, generated: Tensor) -> DecisionThreshold:
         """The threshold with the largest balanced accuracy on scores (number,) of training and generated images.
 
         A critic estimates a distance and has no threshold of its own: a constant added to its scores changes nothing.
         """
         scores = torch.cat([real, generated]).double().sort().values
-        # Between two neighbours, and below and above all.
+        # Between two neighbors, and below and above all.
         between = torch.cat([scores[:1] - 1, (scores[1:] + scores[:-1]) / 2, scores[-1:] + 1])
         # The share of either that each threshold calls fake.
         lost, caught = (
@@ -62,10 +62,19 @@ def _share(said: Tensor) -> Any:
 
 
 def rows_by_class(
-    rule: Rule, names: Sequence[str], *, real: Tensor, generated: Tensor, classes: tuple[Tensor, Tensor]
+    rule: DecisionThreshold,
+    names: Sequence[str],
+    *,
+    real: Tensor,
+    generated: Tensor,
+    classes: tuple[Tensor, Tensor],
 ) -> list[dict[str, Any]]:
     """A row per class, of scores (number,) of which `classes` are the real and the generated images' classes."""
     return [
-        rule.row(name, real=real[classes[0] == label], generated=generated[classes[1] == label][:MOST_PER_CLASS])
+        rule.row(
+            name,
+            real=real[classes[0] == label],
+            generated=generated[classes[1] == label][:MOST_PER_CLASS],
+        )
         for label, name in enumerate(names)
     ]

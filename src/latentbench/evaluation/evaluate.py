@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import write_arrays, write_csv, write_json
-from latentbench.artifacts.layout import (
+from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
-    EXAMINATION,
+    EVALUATION_ARRAYS,
     FEATURES,
     LAST_METRICS,
     MEASURED_FILES,
@@ -22,29 +23,32 @@ from latentbench.artifacts.layout import (
     NEARER,
     REFERENCE_MANIFEST,
     checkpoint_path,
-    overlap_column,
+    prdc_column,
     record_name,
 )
-from latentbench.artifacts.progress import say
-from latentbench.artifacts.provenance import Cost, write_record
-from latentbench.artifacts.stages import settings_of
+from latentbench.artifacts.progress import log
+from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.attributes import AttributeRecogniser
+from latentbench.evaluation.attribute_accuracy import AttributeAccuracy, mean_balanced
+from latentbench.evaluation.attribute_conditioning import AttributeRecognizer
 from latentbench.evaluation.cache import FeatureCache
-from latentbench.evaluation.classes import Recogniser, Sorted
-from latentbench.evaluation.described import description, warnings
+from latentbench.evaluation.classes import ClassPredictions, ClassRecognizer
+from latentbench.evaluation.discriminator_scores import Scorer
 from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.examination import Sampled, beside_training_images, class_by_class
 from latentbench.evaluation.features import prepare_measurement
 from latentbench.evaluation.findings import Findings
+from latentbench.evaluation.last_checkpoint import (
+    CheckpointSamples,
+    beside_training_images,
+    class_by_class,
+)
 from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
-from latentbench.evaluation.memory import Memory
-from latentbench.evaluation.recognition import Recognition, mean_balanced
+from latentbench.evaluation.memorization import Memorization
+from latentbench.evaluation.metadata import description, warnings
 from latentbench.evaluation.sample_size import FEWEST_SAMPLES
-from latentbench.evaluation.samples import Drawn, Samples
-from latentbench.evaluation.scores import Scorer
-from latentbench.models.processes import ALONE, Processes
+from latentbench.evaluation.samples import Samples, SampleSet
+from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 Row = dict[str, float | int | None]
 
@@ -59,7 +63,9 @@ class Folders:
     scratch: Path
 
 
-def evaluate_experiment(config: ExperimentConfig, folders: Folders, *, processes: Processes = ALONE) -> None:
+def evaluate_experiment(
+    config: ExperimentConfig, folders: Folders, *, processes: ProcessGroup = SINGLE_PROCESS
+) -> None:
     """Write metrics.csv, a row per checkpoint, metrics.json, the last row and how it was measured, and the arrays of a
     closer look at the last checkpoint.
 
@@ -70,20 +76,24 @@ def evaluate_experiment(config: ExperimentConfig, folders: Folders, *, processes
     results = folders.results
     if not processes.is_first:
         _Evaluator(config, folders, device, processes).sample()
-        Cost.so_far().of_all(processes.sums)
+        ResourceUsage.so_far().of_all(processes.sums)
         return
     (results / LAST_METRICS).unlink(missing_ok=True)
     evaluator = _Evaluator(config, folders, device, processes)
     told = evaluator.warnings()
     for warning in told:
-        say(f"{config.name}: {warning}")
+        log(f"{config.name}: {warning}")
     rows = [evaluator.measure(epoch) for epoch in config.training.checkpoint_epochs]
     findings = evaluator.examine()
     if verdict := findings.facts["memory"]["verdict"]:
-        say(f"{config.name}: {verdict}")
+        log(f"{config.name}: {verdict}")
         told.append(verdict)
-    last = rows[-1] | {"seed": config.seed, "warnings": told, "sample_sizes": evaluator.sample_sizes()}
-    write_arrays(results / EXAMINATION, findings.arrays)
+    last = rows[-1] | {
+        "seed": config.seed,
+        "warnings": told,
+        "sample_sizes": evaluator.sample_sizes(),
+    }
+    write_arrays(results / EVALUATION_ARRAYS, findings.arrays)
     write_csv(results / METRICS, rows, columns=list(rows[0]))
     write_json(results / LAST_METRICS, last | evaluator.description() | findings.facts)
     write_record(
@@ -96,7 +106,7 @@ def evaluate_experiment(config: ExperimentConfig, folders: Folders, *, processes
             folders.reference / REFERENCE_MANIFEST,
         ],
         outputs=[results / name for name in MEASURED_FILES],
-        cost=Cost.so_far().of_all(processes.sums),
+        cost=ResourceUsage.so_far().of_all(processes.sums),
     )
     evaluator.cache.remove_unused()
 
@@ -104,7 +114,13 @@ def evaluate_experiment(config: ExperimentConfig, folders: Folders, *, processes
 class _Evaluator:
     """What is loaded once and serves every checkpoint."""
 
-    def __init__(self, config: ExperimentConfig, folders: Folders, device: torch.device, processes: Processes) -> None:
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        folders: Folders,
+        device: torch.device,
+        processes: ProcessGroup,
+    ) -> None:
         self.config = config
         self.settings = config.evaluation
         self.folders = folders
@@ -130,14 +146,20 @@ class _Evaluator:
         self.samples.load(config.training.checkpoint_epochs[0])
         self.has_prior = config.model.has_prior
         condition = config.model.condition
-        self.recogniser = Recogniser.among(self.extractors, self.reference, asks=condition == "class")
-        self.attribute_recogniser = AttributeRecogniser.among(self.extractors, self.reference, condition)
+        self.recognizer = ClassRecognizer.among(
+            self.extractors, self.reference, asks=condition == "class"
+        )
+        self.attribute_recognizer = AttributeRecognizer.among(
+            self.extractors, self.reference, condition
+        )
         self.distances: dict[str, Distances] = {}
-        self.memories: dict[str, Memory] = {}
+        self.memories: dict[str, Memorization] = {}
         for name, described in self.reference.extractors.items():
             dim = self.extractors[name].dim
-            self.distances[name] = Distances.open(folders.reference, name, self.settings, dim=dim, device=device)
-            self.memories[name] = Memory.open(folders.reference, name, described)
+            self.distances[name] = Distances.open(
+                folders.reference, name, self.settings, dim=dim, device=device
+            )
+            self.memories[name] = Memorization.open(folders.reference, name, described)
 
     def sample(self) -> None:
         """Only help to draw what the first process measures."""
@@ -150,21 +172,23 @@ class _Evaluator:
         """A checkpoint's row of metrics.csv."""
         trained = self.samples.load(epoch)
         scores: dict[str, list[float]] = defaultdict(list)
-        seeds: list[Sorted] = []
-        recognitions: list[list[Recognition]] = []
+        seeds: list[ClassPredictions] = []
+        recognitions: list[list[AttributeAccuracy]] = []
         for seed_index in range(self.settings.num_seeds):
             drawn = self.samples.draw(trained, epoch, seed_index)
             if seed_index == 0:
                 first = drawn
-            seeds += [self.recogniser.sorted(drawn)] if self.recogniser else []
-            recognitions += [self.attribute_recogniser.recognise(drawn)] if self.attribute_recogniser else []
+            seeds += [self.recognizer.sorted(drawn)] if self.recognizer else []
+            recognitions += (
+                [self.attribute_recognizer.recognize(drawn)] if self.attribute_recognizer else []
+            )
             for name, values in self._scores(drawn, seed_index).items():
                 scores[name] += values
         if accuracies := [accuracy for one in seeds if (accuracy := one.accuracy()) is not None]:
             scores[LABEL_ACCURACY] = accuracies
         if recognitions:
             scores[LABEL_ACCURACY] = [mean_balanced(of_seed) for of_seed in recognitions]
-        self.last = Sampled(self.samples, trained, epoch, first, seeds, recognitions)
+        self.last = CheckpointSamples(self.samples, trained, epoch, first, seeds, recognitions)
         row: Row = {
             "epoch": epoch,
             "num_samples": self.settings.num_samples,
@@ -175,16 +199,21 @@ class _Evaluator:
             row |= mean_and_std(name, np.array(values))
         return row
 
-    def _scores(self, drawn: Drawn, seed_index: int) -> dict[str, list[float]]:
+    def _scores(self, drawn: SampleSet, seed_index: int) -> dict[str, list[float]]:
         """Of one seed's samples, the values whose mean and spread are told."""
         scores: dict[str, list[float]] = {}
         for name, distances in self.distances.items():
             described, own = self.reference.extractors[name], drawn.features[name]
-            over_subsets = distances.kernel_over_subsets(own, seed=self.config.seed, step=seed_index)
+            over_subsets = distances.kernel_over_subsets(
+                own, seed=self.config.seed, step=seed_index
+            )
             scores[described.metric] = [distances.frechet(own)]
             scores[described.kernel_metric] = over_subsets.tolist()
-            scores |= {overlap_column(quantity, name): [value] for quantity, value in distances.overlap(own).items()}
-            scores[overlap_column(NEARER, name)] = [self.memories[name].nearer(own)]
+            scores |= {
+                prdc_column(quantity, name): [value]
+                for quantity, value in distances.overlap(own).items()
+            }
+            scores[prdc_column(NEARER, name)] = [self.memories[name].nearer(own)]
         return scores
 
     def examine(self) -> Findings:
@@ -193,9 +222,13 @@ class _Evaluator:
         return Findings.joined(
             [
                 beside_training_images(last, self.memories, data, reference),
-                class_by_class(last, self.recogniser, data, reference),
-                self.attribute_recogniser.findings(last.recognitions) if self.attribute_recogniser else Findings(),
-                Scorer(self.config, last.trained.objective, data, self.recogniser, device=self.device).findings(),
+                class_by_class(last, self.recognizer, data, reference),
+                self.attribute_recognizer.findings(last.recognitions)
+                if self.attribute_recognizer
+                else Findings(),
+                Scorer(
+                    self.config, last.trained.objective, data, self.recognizer, device=self.device
+                ).findings(),
             ]
         )
 
@@ -211,13 +244,17 @@ class _Evaluator:
         }
 
     def warnings(self) -> list[str]:
-        return warnings(self.reference, num_samples=self.settings.num_samples, has_prior=self.has_prior)
+        return warnings(
+            self.reference, num_samples=self.settings.num_samples, has_prior=self.has_prior
+        )
 
     def description(self) -> dict[str, Any]:
-        return description(self.reference, self.distances, self.attribute_recogniser)
+        return description(self.reference, self.distances, self.attribute_recognizer)
 
 
-def mean_and_std(metric: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> Mapping[str, float | None]:
+def mean_and_std(
+    metric: str, values: np.ndarray[Any, np.dtype[np.float64]]
+) -> Mapping[str, float | None]:
     """The two columns of a metric; the second is empty where one value has no standard deviation."""
     std = float(values.std(ddof=1)) if len(values) > 1 else None
     return {metric: float(values.mean()), f"{metric}_std": std}

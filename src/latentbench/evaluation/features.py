@@ -12,7 +12,7 @@ from torch import Tensor
 from latentbench.artifacts.progress import track
 from latentbench.config.base import Compute
 from latentbench.errors import DataError
-from latentbench.models.compute import prepare_compute
+from latentbench.runtime.device import prepare_compute
 
 # Images that go through a network at once. It changes speed and memory, and no feature.
 BATCH_SIZE = 250

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from latentbench.evaluation.statistics import Statistics
+from latentbench.evaluation.feature_stats import FeatureStats
 
 
-def frechet_distance(a: Statistics, b: Statistics) -> float:
+def frechet_distance(a: FeatureStats, b: FeatureStats) -> float:
     """|μₐ − μ_b|² + tr(Σₐ + Σ_b − 2 (Σₐ Σ_b)^½) (Dowson & Landau, 1982; Heusel et al., 2017, equation 6).
 
     With Σₐ = A Aᵀ, the product Σₐ Σ_b has the non-zero eigenvalues of the symmetric Aᵀ Σ_b A, and the trace
@@ -20,7 +20,9 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     changes the distance itself.
     """
     if a.dim != b.dim:
-        raise ValueError(f"the statistics have {a.dim} and {b.dim} dimensions; they are of different extractors")
+        raise ValueError(
+            f"the statistics have {a.dim} and {b.dim} dimensions; they are of different extractors"
+        )
     if a.root is None:
         a, b = b, a
     root = a.root if a.root is not None else a.with_root().root

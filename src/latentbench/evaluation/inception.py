@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import file_sha256, replacing
-from latentbench.artifacts.progress import say
+from latentbench.artifacts.files import atomic_write, file_sha256
+from latentbench.artifacts.progress import log
 from latentbench.errors import DataError, DownloadError
 
 URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
@@ -46,11 +46,15 @@ class InceptionExtractor:
             self.dim = self(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape[1]
         except (RuntimeError, AttributeError) as error:
             reason = str(error).strip().splitlines()[-1]
-            raise DataError(f"{path} is not clean-fid's TorchScript Inception ({reason}).") from None
+            raise DataError(
+                f"{path} is not clean-fid's TorchScript Inception ({reason})."
+            ) from None
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        return torch.cat([self._features(chunk) for chunk in images.split(_CHUNK_SIZES[self.device.type])])
+        return torch.cat(
+            [self._features(chunk) for chunk in images.split(_CHUNK_SIZES[self.device.type])]
+        )
 
     def _features(self, images: Tensor) -> Tensor:
         pixels = (resize(images.to(self.device)) - 128) / 128
@@ -62,7 +66,7 @@ class InceptionExtractor:
 
 
 def resize(images: Tensor) -> Tensor:
-    """uint8 (batch, height, width, channel) to float32 (batch, 3, 299, 299) in [0, 255]; grey is repeated.
+    """uint8 (batch, height, width, channel) to float32 (batch, 3, 299, 299) in [0, 255]; gray is repeated.
 
     Pillow's interpolation is linear along each axis, so that two matrix products give it for a whole batch.
     They are in float64, since Pillow accumulates in it and a GPU may round float32 products to TF32.
@@ -103,13 +107,15 @@ def locate_inception(given: str | None, *, sha256: str) -> Path:
     if given is not None:
         path = Path(given).expanduser()
         if not path.is_file():
-            raise DataError(f"reference.inception_path is {given}, which does not exist; correct it or use null.")
+            raise DataError(
+                f"reference.inception_path is {given}, which does not exist; correct it or use null."
+            )
         return path
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = cache / "latentbench" / URL.rpartition("/")[2]
     if not path.is_file():
-        say(f"Downloading Inception (91 MB) to {path}.")
-        with replacing(path) as partial:
+        log(f"Downloading Inception (91 MB) to {path}.")
+        with atomic_write(path) as partial:
             _download(partial)
             _require_checksum(partial, sha256, name=URL)
     return path
@@ -119,7 +125,10 @@ def _download(path: Path) -> None:
     import requests
 
     try:
-        with requests.get(URL, stream=True, timeout=_TIMEOUT_S) as response, path.open("wb") as file:
+        with (
+            requests.get(URL, stream=True, timeout=_TIMEOUT_S) as response,
+            path.open("wb") as file,
+        ):
             response.raise_for_status()
             for block in response.iter_content(chunk_size=1 << 20):
                 file.write(block)

@@ -9,14 +9,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from latentbench.artifacts.files import file_sha256, read_json, write_json
-from latentbench.artifacts.layout import CLASSIFIER, REFERENCE_MANIFEST
+from latentbench.artifacts.paths import CLASSIFIER, REFERENCE_MANIFEST
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError
+from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import FeatureExtractor
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
-from latentbench.evaluation.recognition import Recognition
 
 FORMAT = 2
 
@@ -26,7 +26,7 @@ LABEL_ACCURACY = "label_accuracy"
 
 
 # Extractor to its Fréchet distance and its kernel distance.
-METRICS = {"classifier": ("fcd", "kcd"), "inception": ("fid", "kid")}
+METRICS = {"classifier": ("fd_classifier", "kd_classifier"), "inception": ("fid", "kid")}
 
 
 class ExtractorManifest(BaseModel):
@@ -52,7 +52,7 @@ class ExtractorManifest(BaseModel):
     path: str | None = None
     task: str | None = None
     accuracy: float | None = None
-    attribute_accuracy: dict[str, Recognition] = {}
+    attribute_accuracy: dict[str, AttributeAccuracy] = {}
 
     @property
     def knows_classes(self) -> bool:
@@ -81,7 +81,9 @@ class ReferenceManifest(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise ArtifactError(f"{path} is damaged ({where}: {first['msg']}); build the reference again.") from None
+            raise ArtifactError(
+                f"{path} is damaged ({where}: {first['msg']}); build the reference again."
+            ) from None
 
     @property
     def preferred(self) -> str:
@@ -89,7 +91,9 @@ class ReferenceManifest(BaseModel):
         tells classes apart."""
         return "inception" if "inception" in self.extractors else next(iter(self.extractors))
 
-    def require_match(self, folder: Path, dataset: PreparedDataset, config: ExperimentConfig) -> None:
+    def require_match(
+        self, folder: Path, dataset: PreparedDataset, config: ExperimentConfig
+    ) -> None:
         """Raise ArtifactError unless it was built from the dataset, and the dataset is the experiment's."""
         if self.dataset != config.dataset:
             raise ArtifactError(

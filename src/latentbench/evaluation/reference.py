@@ -10,43 +10,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import file_sha256, read_array, replacing, write_array
-from latentbench.artifacts.layout import (
+from latentbench.artifacts.dependencies import settings_of
+from latentbench.artifacts.files import atomic_write, file_sha256, read_array, write_array
+from latentbench.artifacts.paths import (
     CLASSIFIER,
     DATASET_MANIFEST,
     NEARER,
     REFERENCE_MANIFEST,
     REFERENCE_ROWS,
     features_name,
-    overlap_column,
+    prdc_column,
     reference_files,
     statistics_name,
     test_features_name,
 )
-from latentbench.artifacts.progress import say
-from latentbench.artifacts.provenance import Cost, write_record
-from latentbench.artifacts.stages import settings_of
+from latentbench.artifacts.progress import log
+from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import Evaluation
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
+from latentbench.evaluation.attribute_accuracy import mean_balanced
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
+from latentbench.evaluation.feature_stats import Moments, compute_feature_stats
 from latentbench.evaluation.features import FeatureExtractor, extract, prepare_measurement
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
-from latentbench.evaluation.kernel import MOST_REAL_IMAGES
+from latentbench.evaluation.kid import MOST_REAL_IMAGES
+from latentbench.evaluation.knn import Rows
 from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, ReferenceManifest
-from latentbench.evaluation.memory import Memory
-from latentbench.evaluation.nearest import Rows
-from latentbench.evaluation.pretext import accuracy, choose_task, train_classifier
-from latentbench.evaluation.recognition import mean_balanced
-from latentbench.evaluation.statistics import Moments, feature_statistics
+from latentbench.evaluation.memorization import Memorization
+from latentbench.evaluation.train_classifier import accuracy, choose_task, train_classifier
 from latentbench.rng import numpy_generator
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def build_reference(config: DatasetConfig, data: Path, output: Path, *, record: Path | None = None) -> None:
+def build_reference(
+    config: DatasetConfig, data: Path, output: Path, *, record: Path | None = None
+) -> None:
     """Write which images are taken, each extractor's network, features and statistics, and reference.json, the last;
     what made them goes to `record`.
 
@@ -76,8 +78,10 @@ def build_reference(config: DatasetConfig, data: Path, output: Path, *, record: 
             "reference",
             settings=settings_of("reference", config.model_dump(mode="json")),
             inputs=[data / DATASET_MANIFEST],
-            outputs=[output / name for name in reference_files(config.dataset.reference.extractors)],
-            cost=Cost.so_far(),
+            outputs=[
+                output / name for name in reference_files(config.dataset.reference.extractors)
+            ],
+            cost=ResourceUsage.so_far(),
         )
 
 
@@ -85,7 +89,12 @@ class _Builder:
     """One dataset's images, and where what is measured of them goes."""
 
     def __init__(
-        self, config: DatasetConfig, dataset: PreparedDataset, output: Path, device: torch.device, rows: Indices
+        self,
+        config: DatasetConfig,
+        dataset: PreparedDataset,
+        output: Path,
+        device: torch.device,
+        rows: Indices,
     ) -> None:
         self.settings = config.dataset.reference
         self.seed = config.dataset.seed
@@ -100,14 +109,14 @@ class _Builder:
         self._write_features(extractor)
         real = read_array(self.output / features_name(name), mapped=True)
         unseen = self._unseen(extractor)
-        memory = Memory.of_unseen(real, unseen)
+        memory = Memorization.of_unseen(real, unseen)
         metric, kernel_metric = METRICS[name]
         return ExtractorManifest(
             metric=metric,
             kernel_metric=kernel_metric,
             protocol=extractor.protocol,
             feature_dim=extractor.dim,
-            floor=self._floor(name, unseen) | {overlap_column(NEARER, name): memory.nearer(unseen)},
+            floor=self._floor(name, unseen) | {prdc_column(NEARER, name): memory.nearer(unseen)},
             halves=self._halves(name, real),
             typical_distance=memory.typical,
             close_distance=memory.close,
@@ -117,14 +126,18 @@ class _Builder:
     def _classifier(self) -> tuple[FeatureExtractor, dict[str, Any]]:
         """Train the classifier and save it."""
         task = choose_task(self.dataset)
-        network = train_classifier(self.dataset, task, self.settings, seed=self.seed, device=self.device)
+        network = train_classifier(
+            self.dataset, task, self.settings, seed=self.seed, device=self.device
+        )
         share, by_attribute = accuracy(network, self.dataset, task, device=self.device)
         manifest = self.dataset.manifest
-        say(f"{self.name}: the classifier gets {share:.1%} of the test images' {task.name} right.")
+        log(f"{self.name}: the classifier gets {share:.1%} of the test images' {task.name} right.")
         also = ""
         if by_attribute:
             mean = mean_balanced(by_attribute.values())
-            say(f"{self.name}: the classifier gets {mean:.1%} of its attributes right, with and without counting half.")
+            log(
+                f"{self.name}: the classifier gets {mean:.1%} of its attributes right, with and without counting half."
+            )
             also = f" and to see {len(by_attribute)} attributes ({mean:.1%} right, with and without each counting half)"
         protocol = (
             "the last hidden layer of a convolutional network trained on the "
@@ -141,12 +154,15 @@ class _Builder:
     def _inception(self) -> tuple[FeatureExtractor, dict[str, Any]]:
         given, sha256 = self.settings.inception_path, self.settings.inception_sha256
         path = locate_inception(given, sha256=sha256)
-        return InceptionExtractor(path, sha256=sha256, device=self.device), {"sha256": sha256, "path": given}
+        return InceptionExtractor(path, sha256=sha256, device=self.device), {
+            "sha256": sha256,
+            "path": given,
+        }
 
     def _write_features(self, extractor: FeatureExtractor) -> None:
         """Of the chosen training images, batch by batch into a mapped file."""
         moments = Moments(extractor.dim, device=self.device)
-        with replacing(self.output / features_name(extractor.name)) as partial:
+        with atomic_write(self.output / features_name(extractor.name)) as partial:
             shape = (len(self.rows), extractor.dim)
             kept = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
 
@@ -169,13 +185,20 @@ class _Builder:
     def _floor(self, name: str, unseen: Tensor) -> dict[str, int | float]:
         """What real images score that neither the network nor the statistics have seen."""
         distances = Distances.open(
-            self.output, name, Evaluation(num_samples=len(unseen)), dim=unseen.shape[1], device=self.device
+            self.output,
+            name,
+            Evaluation(num_samples=len(unseen)),
+            dim=unseen.shape[1],
+            device=self.device,
         )
         metric, kernel_metric = METRICS[name]
         return {
             metric: distances.frechet(unseen),
             kernel_metric: distances.kernel_over_subsets(unseen, seed=self.seed).mean().item(),
-            **{overlap_column(quantity, name): value for quantity, value in distances.overlap(unseen).items()},
+            **{
+                prdc_column(quantity, name): value
+                for quantity, value in distances.overlap(unseen).items()
+            },
             "num_images": len(unseen),
         }
 
@@ -185,9 +208,12 @@ class _Builder:
         size = len(real) // 2
         if size < 2:
             return {}
-        one, other = (torch.from_numpy(real[rows]).to(self.device) for rows in (order[:size], order[size : 2 * size]))
+        one, other = (
+            torch.from_numpy(real[rows]).to(self.device)
+            for rows in (order[:size], order[size : 2 * size])
+        )
         settings = Evaluation(num_samples=size)
-        distances = Distances(feature_statistics(one), one[:MOST_REAL_IMAGES], settings)
+        distances = Distances(compute_feature_stats(one), one[:MOST_REAL_IMAGES], settings)
         metric, kernel_metric = METRICS[name]
         return {
             metric: distances.frechet(other),

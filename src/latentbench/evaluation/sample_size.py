@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
 from latentbench.evaluation.frechet import frechet_distance
-from latentbench.evaluation.statistics import Statistics, feature_statistics
 
 NUM_SIZES = 8
 SMALLEST_SHARE = 0.25  # of the samples at hand
@@ -26,7 +26,9 @@ class SampleSizes:
     infinite: float
 
 
-def distances_by_size(real: Statistics, features: Tensor, *, generator: torch.Generator) -> SampleSizes:
+def distances_by_size(
+    real: FeatureStats, features: Tensor, *, generator: torch.Generator
+) -> SampleSizes:
     """Of the features (number, dim) of samples, and of random subsets of them: means over as many as are disjoint.
 
     The covariance of few samples makes the distance too large by an amount that is nearly proportional to 1 over their
@@ -39,7 +41,9 @@ def distances_by_size(real: Statistics, features: Tensor, *, generator: torch.Ge
     for size in sizes:
         order = torch.randperm(number, generator=generator).to(features.device)
         subsets = order[: number // size * size].split(size)
-        over_subsets = [frechet_distance(real, feature_statistics(features[chosen])) for chosen in subsets]
+        over_subsets = [
+            frechet_distance(real, compute_feature_stats(features[chosen])) for chosen in subsets
+        ]
         distances.append(statistics.mean(over_subsets))
     return SampleSizes(sizes, distances, intercept(sizes, distances))
 

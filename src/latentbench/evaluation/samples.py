@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import file_sha256
-from latentbench.artifacts.layout import checkpoint_path
+from latentbench.artifacts.paths import checkpoint_path
 from latentbench.artifacts.progress import track
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.images import to_uint8
 from latentbench.errors import DivergenceError
 from latentbench.evaluation.cache import FeatureCache, key_of, sources_sha256
-from latentbench.evaluation.checkpoints import Trained, load_checkpoint
+from latentbench.evaluation.checkpoints import TrainedModel, load_checkpoint
 from latentbench.evaluation.features import FeatureExtractor, require_finite
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.models.objective import draw_latents
-from latentbench.models.processes import ALONE, Processes
 from latentbench.rng import torch_generator
+from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampleSet:
     """One seed's samples of a checkpoint: latents (number, latent_dim) and labels (number, num_labels) on the CPU, and
     by extractor the features (number, dim) on the device."""
 
@@ -46,7 +46,7 @@ class Samples:
         extractors: Mapping[str, FeatureExtractor],
         cache: FeatureCache,
         device: torch.device,
-        processes: Processes = ALONE,
+        processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.config = config
         self.settings = config.evaluation
@@ -58,11 +58,13 @@ class Samples:
         self.processes = processes
         self.sources = sources_sha256()
 
-    def load(self, epoch: int) -> Trained:
+    def load(self, epoch: int) -> TrainedModel:
         digest = self.reference.data_digest
-        return load_checkpoint(self.config, self.results, epoch, device=self.device, data_digest=digest)
+        return load_checkpoint(
+            self.config, self.results, epoch, device=self.device, data_digest=digest
+        )
 
-    def draw(self, trained: Trained, epoch: int, seed_index: int) -> Drawn:
+    def draw(self, trained: TrainedModel, epoch: int, seed_index: int) -> SampleSet:
         """One seed's samples; the features are decoded and computed only where the cache has none.
 
         Latents and labels are drawn at once, on the CPU: neither the batch size nor the device changes one. Labels
@@ -79,7 +81,11 @@ class Samples:
             name: self.cache.read(keys[name], shape=(number, extractor.dim))
             for name, extractor in self.extractors.items()
         }
-        found = {name: torch.from_numpy(features) for name, features in kept.items() if features is not None}
+        found = {
+            name: torch.from_numpy(features)
+            for name, features in kept.items()
+            if features is not None
+        }
         missing = [name for name in self.extractors if name not in found]
         self.processes.wait()  # all have looked before one of them writes
         if missing:
@@ -88,9 +94,13 @@ class Samples:
                 if self.processes.is_first:
                     self.cache.write(keys[name], features.numpy())
             found |= computed
-        return Drawn(latents, labels, {name: found[name].to(self.device) for name in self.extractors})
+        return SampleSet(
+            latents, labels, {name: found[name].to(self.device) for name in self.extractors}
+        )
 
-    def images(self, trained: Trained, latents: Tensor, labels: Tensor, epoch: int) -> Iterator[Tensor]:
+    def images(
+        self, trained: TrainedModel, latents: Tensor, labels: Tensor, epoch: int
+    ) -> Iterator[Tensor]:
         """Batches of uint8 images (batch, height, width, channel): 8 bits, as a user would save them.
 
         Raises DivergenceError where a pixel is not finite.
@@ -100,7 +110,10 @@ class Samples:
         size = self.settings.batch_size
         inputs = zip(latents.split(size), labels.split(size), strict=True)
         for latent, label in track(
-            inputs, f"{self.config.name}, epoch {epoch}", total=-(-len(latents) // size), unit="batches"
+            inputs,
+            f"{self.config.name}, epoch {epoch}",
+            total=-(-len(latents) // size),
+            unit="batches",
         ):
             images = trained.objective.sample(latent.to(self.device), label.to(self.device))
             if not bool(torch.isfinite(images).all()):
@@ -111,7 +124,7 @@ class Samples:
             yield to_uint8(images)
 
     def _features(
-        self, names: list[str], trained: Trained, latents: Tensor, labels: Tensor, epoch: int
+        self, names: list[str], trained: TrainedModel, latents: Tensor, labels: Tensor, epoch: int
     ) -> dict[str, Tensor]:
         """Of the samples, float32 (number, dim) on the CPU by extractor, filled batch by batch.
 
@@ -121,7 +134,9 @@ class Samples:
         batches = torch.arange(len(latents)).split(self.settings.batch_size)
         own = batches[self.processes.rank :: self.processes.number]
         rows = torch.cat(own) if own else torch.arange(0)
-        for batch, images in zip(own, self.images(trained, latents[rows], labels[rows], epoch), strict=True):
+        for batch, images in zip(
+            own, self.images(trained, latents[rows], labels[rows], epoch), strict=True
+        ):
             for name in names:
                 features = self.extractors[name](images)
                 require_finite(features, self.extractors[name])
@@ -135,7 +150,10 @@ class Samples:
         return key_of(
             {
                 "checkpoint": checkpoint,
-                "extractor": [self.reference.extractors[extractor].sha256, self.extractors[extractor].protocol],
+                "extractor": [
+                    self.reference.extractors[extractor].sha256,
+                    self.extractors[extractor].protocol,
+                ],
                 "seed": [self.config.seed, seed_index],
                 "num_samples": self.settings.num_samples,
                 "batch_size": self.settings.batch_size,

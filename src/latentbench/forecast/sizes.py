@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentbench.config.datasets import DatasetConfig
-from latentbench.data.decode import Square, to_square
+from latentbench.data.decode import ResizeSpec, to_square
 from latentbench.data.prepared import PreparedDataset
-from latentbench.data.sources import SOURCES, Contents
+from latentbench.data.sources import SOURCES, RawDataset
 from latentbench.errors import ArtifactError
 
 # Images of both splits, and classes, as their authors publish them.
@@ -51,7 +51,9 @@ def sizes_of(config: DatasetConfig, data: Path) -> Sizes:
     except ArtifactError:
         manifest = None
     if manifest is not None and manifest.settings == dataset.preparation():
-        return Sizes(manifest.train.num_images, manifest.test.num_images, len(manifest.class_names), 0.0)
+        return Sizes(
+            manifest.train.num_images, manifest.test.num_images, len(manifest.class_names), 0.0
+        )
     key = f"emnist/{dataset.split}" if dataset.source == "emnist" else dataset.source
     if key in PUBLISHED:
         num_train, num_test, num_classes = PUBLISHED[key]
@@ -69,7 +71,7 @@ def _opened(config: DatasetConfig) -> Sizes:
     source = SOURCES[dataset.source]
     with tempfile.TemporaryDirectory() as folder:
         contents = source.open(dataset, Path(folder), source.fetch(dataset, Path(folder)))
-        square = Square(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
+        square = ResizeSpec(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
         return Sizes(
             len(contents.train.references),
             len(contents.test.references),
@@ -78,7 +80,7 @@ def _opened(config: DatasetConfig) -> Sizes:
         )
 
 
-def _seconds_per_picture(contents: Contents, square: Square) -> float:
+def _seconds_per_picture(contents: RawDataset, square: ResizeSpec) -> float:
     references = contents.train.references[:NUM_TRIED]
     start = time.perf_counter()
     for reference in references:

@@ -27,7 +27,8 @@ def spherical(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
     angle = (directions[0] * directions[1]).sum(dim=1).clamp(-1, 1).acos()[:, None, None]
     steps = shares[None, :, None]
     turned = (
-        ((1 - steps) * angle).sin() * directions[0][:, None] + (steps * angle).sin() * directions[1][:, None]
+        ((1 - steps) * angle).sin() * directions[0][:, None]
+        + (steps * angle).sin() * directions[1][:, None]
     ) / angle.sin()
     length = torch.lerp(lengths[0][:, None], lengths[1][:, None], steps)
     return torch.where(angle.sin().abs() < 1e-4, linear(start, end, shares), turned * length)

@@ -1,4 +1,4 @@
-"""Latents of real images for models that cannot encode: searched for, then optimised."""
+"""Latents of real images for models that cannot encode: searched for, then optimized."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from latentbench.config.experiments import Latent
-from latentbench.models.adam import Adam
 from latentbench.models.objective import Objective, draw_latents, frozen
+from latentbench.runtime.adam import Adam
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ def invert(
     Bharath, 2018). A latent is kept on the sphere of radius √latent_dim, where N(0, I) has its mass: off it a
     generator can copy pixels with latents that it would never be given.
     """
-    latents = nearest_samples(objective, images, labels, starts=settings.inversion_starts, generator=generator)
+    latents = nearest_samples(
+        objective, images, labels, starts=settings.inversion_starts, generator=generator
+    )
     latents = on_sphere(latents).requires_grad_()
     optimizer = Adam([latents], learning_rate=settings.inversion_learning_rate)  # type: ignore[list-item]
     errors = []
@@ -45,7 +47,9 @@ def invert(
             errors.append(error.detach())
             # Each image has its own latent, so the sum over images does not couple them.
             error.sum().backward()
-            optimizer.learning_rate = settings.inversion_learning_rate * (1 - step / settings.inversion_steps)
+            optimizer.learning_rate = settings.inversion_learning_rate * (
+                1 - step / settings.inversion_steps
+            )
             optimizer.step()
     with torch.no_grad():
         errors.append(_errors(objective, latents, labels, images))
@@ -74,7 +78,10 @@ def nearest_samples(
     for label in labels.unique(dim=0) if labels.shape[1] else labels[:1]:
         alike = (labels == label).all(dim=1)
         errors = [
-            torch.cdist(images[alike].flatten(1), objective.sample(batch, label.expand(len(batch), -1)).flatten(1))
+            torch.cdist(
+                images[alike].flatten(1),
+                objective.sample(batch, label.expand(len(batch), -1)).flatten(1),
+            )
             for batch in candidates.split(batch_size)
         ]
         nearest[alike] = candidates[torch.cat(errors, dim=1).argmin(dim=1)]

@@ -8,10 +8,10 @@ import numpy as np
 
 from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.interpolation import PATHS, interpolate
-from latentbench.latent.subject import Subject
+from latentbench.latent.model_probe import ModelProbe
 
 
-def explore_paths(subject: Subject) -> Findings:
+def explore_paths(subject: ModelProbe) -> Findings:
     """Straight and spherical paths; first within classes, then between them, where the data have classes.
 
     Of a conditional model the label goes from the one's to the other's along with the code.
@@ -37,13 +37,15 @@ def explore_paths(subject: Subject) -> Findings:
     return Findings(arrays, {"pairs": _titles(subject, rows)})
 
 
-def choose_pairs(subject: Subject) -> Array:
+def choose_pairs(subject: ModelProbe) -> Array:
     """Rows of the test split (pairs, 2), the same for all models of a study: half of them within a class, if there are
     classes."""
     order = subject.order("test", "interpolation")
     number = min(subject.settings.num_pairs, len(order) // 2)
     classes = subject.dataset.labels("test")[order]
-    by_class = {label: order[classes == label] for label in dict.fromkeys(classes.tolist()) if label >= 0}
+    by_class = {
+        label: order[classes == label] for label in dict.fromkeys(classes.tolist()) if label >= 0
+    }
     by_class = {label: rows for label, rows in by_class.items() if len(rows) >= 4}
     if len(by_class) < 2:
         return order[: 2 * number].reshape(number, 2)
@@ -51,12 +53,12 @@ def choose_pairs(subject: Subject) -> Array:
     pairs = []
     for turn in range(number):
         own, other = groups[turn % len(groups)], groups[(turn + 1) % len(groups)]
-        # Four images of a class: two for a path within it, one for a path to either neighbour.
+        # Four images of a class: two for a path within it, one for a path to either neighbor.
         pairs.append(own[:2] if turn < number // 2 else np.array([own[2], other[3]]))
     return np.stack(pairs)
 
 
-def _titles(subject: Subject, rows: Array) -> list[dict[str, str]]:
+def _titles(subject: ModelProbe, rows: Array) -> list[dict[str, str]]:
     """The classes of both ends of each pair; empty words where there are none."""
     names = subject.dataset.manifest.class_names
     labels = subject.dataset.labels("test")

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from latentbench.config.experiments import ExperimentConfig
-from latentbench.data.mosaic import Images
+from latentbench.data.image_grid import Images
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import BATCH_SIZE, FeatureExtractor
 from latentbench.evaluation.findings import Array
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.memory import Memory
+from latentbench.evaluation.memorization import Memorization
 
 
 class Realism:
@@ -26,7 +26,7 @@ class Realism:
     def __init__(
         self,
         extractor: FeatureExtractor,
-        memory: Memory,
+        memory: Memorization,
         classifier: ClassifierExtractor | None,
         *,
         class_names: list[str],
@@ -40,16 +40,26 @@ class Realism:
         self.attribute_names = attribute_names
 
     @classmethod
-    def open(cls, folder: Path, dataset: PreparedDataset, config: ExperimentConfig, *, device: torch.device) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        dataset: PreparedDataset,
+        config: ExperimentConfig,
+        *,
+        device: torch.device,
+    ) -> Self:
         """Read what the reference stage left.
 
         Raises ArtifactError where a file is missing or damaged, or of other images than the dataset's.
         """
         reference = ReferenceManifest.read(folder)
         reference.require_match(folder, dataset, config)
-        loaded = {name: reference.load_extractor(name, folder, device=device) for name in reference.extractors}
+        loaded = {
+            name: reference.load_extractor(name, folder, device=device)
+            for name in reference.extractors
+        }
         name = reference.preferred
-        memory = Memory.open(folder, name, reference.extractors[name])
+        memory = Memorization.open(folder, name, reference.extractors[name])
         classifier = loaded.get("classifier")
         if not isinstance(classifier, ClassifierExtractor):
             return cls(loaded[name], memory, None, class_names=[], attribute_names=[])
@@ -82,20 +92,29 @@ class Realism:
         assert self.classifier is not None
         return _seen_by(self.classifier, images, self.classifier.attributes)
 
-    def recognised(self, images: Images) -> dict[str, float]:
+    def recognized(self, images: Images) -> dict[str, float]:
         """By class, the share of the images that are taken for it; nothing where no classifier knows classes."""
         probabilities = self.probabilities(images)
         if probabilities is None:
             return {}
         counts = np.bincount(probabilities.reshape(-1, probabilities.shape[-1]).argmax(axis=1))
-        return {self.class_names[label]: float(counts[label] / counts.sum()) for label in np.flatnonzero(counts)}
+        return {
+            self.class_names[label]: float(counts[label] / counts.sum())
+            for label in np.flatnonzero(counts)
+        }
 
 
 def _flat(images: Images) -> Tensor:
     return torch.from_numpy(images.reshape(-1, *images.shape[-3:]))
 
 
-def _seen_by(classifier: ClassifierExtractor, images: Images, answer: Callable[[Tensor], Tensor]) -> Array:
+def _seen_by(
+    classifier: ClassifierExtractor, images: Images, answer: Callable[[Tensor], Tensor]
+) -> Array:
     """(..., answers) that a classifier gives by the features of images (..., height, width, channel)."""
-    answers: Array = torch.cat([answer(classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)]).cpu().numpy()
+    answers: Array = (
+        torch.cat([answer(classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)])
+        .cpu()
+        .numpy()
+    )
     return answers.reshape(*images.shape[:-3], -1)

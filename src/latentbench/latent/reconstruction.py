@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.layout import SPLITS
-from latentbench.data.mosaic import Images
+from latentbench.artifacts.paths import SPLITS
+from latentbench.data.image_grid import Images
 from latentbench.evaluation.findings import Findings
-from latentbench.evaluation.similarity import (
+from latentbench.evaluation.image_quality import (
     Values,
     peak_signal_to_noise,
     squared_errors,
     structural_similarity,
 )
 from latentbench.latent.inversion import Inversion
-from latentbench.latent.subject import Subject
+from latentbench.latent.model_probe import ModelProbe
 
 # How many of the best and of the worst reconstructions are shown.
 NUM_EXTREMES = 6
@@ -41,19 +41,23 @@ class Reconstruction:
     inversion: Inversion | None
 
 
-def reconstruct(subject: Subject, split: str) -> Reconstruction:
+def reconstruct(subject: ModelProbe, split: str) -> Reconstruction:
     """The first images in the study's order are the same ones for all models."""
     settings = subject.settings
     number = settings.num_encoded if subject.can_encode else settings.num_inverted
-    rows = subject.order(split, f"{split} reconstruction")[: max(number, settings.num_reconstructions)]
+    rows = subject.order(split, f"{split} reconstruction")[
+        : max(number, settings.num_reconstructions)
+    ]
     reals, labels = subject.images(split, rows), subject.labels(split, rows)
-    inversion = None if subject.can_encode else subject.invert(reals, labels, f"{split} reconstruction")
+    inversion = (
+        None if subject.can_encode else subject.invert(reals, labels, f"{split} reconstruction")
+    )
     codes = subject.encode(reals, labels) if inversion is None else inversion.latents
     models = subject.decode(codes, labels)
     return Reconstruction(reals, labels, codes, models, quality(reals, models), inversion)
 
 
-def explore_reconstruction(subject: Subject) -> Findings:
+def explore_reconstruction(subject: ModelProbe) -> Findings:
     """Error on both splits; the first test images, the best and the worst beside their models."""
     by_split = {split: reconstruct(subject, split) for split in SPLITS}
     test = by_split["test"]
@@ -61,7 +65,10 @@ def explore_reconstruction(subject: Subject) -> Findings:
     errors = test.quality["mse"]
     order = np.argsort(errors, kind="stable")
     number = min(NUM_EXTREMES, len(order) // 2)
-    arrays: dict[str, Any] = {"reconstruction_real": test.reals[shown], "reconstruction_model": test.models[shown]}
+    arrays: dict[str, Any] = {
+        "reconstruction_real": test.reals[shown],
+        "reconstruction_model": test.models[shown],
+    }
     for name, rows in (("best", order[:number]), ("worst", order[::-1][:number])):
         arrays |= {f"{name}_real": test.reals[rows], f"{name}_model": test.models[rows]}
         arrays |= {f"{name}_errors": errors[rows]}
@@ -69,7 +76,10 @@ def explore_reconstruction(subject: Subject) -> Findings:
     if test.inversion is not None:
         course = test.inversion.errors.cpu().numpy()
         arrays["inversion_error"] = course
-        facts |= {"starts": subject.settings.inversion_starts, "inversion_steps": list(range(course.shape[1]))}
+        facts |= {
+            "starts": subject.settings.inversion_starts,
+            "inversion_steps": list(range(course.shape[1])),
+        }
     facts["reconstruction"] = {}
     for split, found in by_split.items():
         arrays |= {f"{split}_{name}": values for name, values in found.quality.items()}
@@ -78,7 +88,7 @@ def explore_reconstruction(subject: Subject) -> Findings:
     return Findings.joined([Findings(arrays, facts), scaled(subject, test)])
 
 
-def scaled(subject: Subject, test: Reconstruction) -> Findings:
+def scaled(subject: ModelProbe, test: Reconstruction) -> Findings:
     """What becomes of images whose codes are made shorter and longer."""
     few = slice(min(NUM_SCALED, len(test.codes)))
     scales = torch.tensor(SCALES, device=subject.device)

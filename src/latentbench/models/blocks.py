@@ -39,13 +39,15 @@ class Blocks:
 
 
 class StridedBlocks(Blocks):
-    """Convolutions that halve or double the side, each with its normalisation and activation behind it."""
+    """Convolutions that halve or double the side, each with its normalization and activation behind it."""
 
     def begin(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
         return self._activated(width, batch_norm=batch_norm)
 
     def up(self, below: int, above: int, side: int) -> list[nn.Module]:  # noqa: ARG002
-        convolve = nn.ConvTranspose2d(below, above, 4, stride=2, padding=1, bias=not self.batch_norm)
+        convolve = nn.ConvTranspose2d(
+            below, above, 4, stride=2, padding=1, bias=not self.batch_norm
+        )
         return [convolve, *self._activated(above, batch_norm=self.batch_norm)]
 
     def down(self, below: int, above: int, side: int) -> list[nn.Module]:  # noqa: ARG002
@@ -65,7 +67,7 @@ class StridedBlocks(Blocks):
 
 
 class ResidualBlocks(Blocks):
-    """Blocks that normalise and activate what comes in, so that only the last layer finds it bare."""
+    """Blocks that normalize and activate what comes in, so that only the last layer finds it bare."""
 
     def begin(self, width: int, *, batch_norm: bool) -> list[nn.Module]:  # noqa: ARG002
         return []
@@ -74,7 +76,9 @@ class ResidualBlocks(Blocks):
         return [self._block(below, above, side, resample="up")]
 
     def down(self, below: int, above: int, side: int) -> list[nn.Module]:
-        return [self._block(below, above, 2 * side, resample="down")]  # its convolutions see the larger side
+        return [
+            self._block(below, above, 2 * side, resample="down")
+        ]  # its convolutions see the larger side
 
     def same(self, width: int, side: int) -> list[nn.Module]:
         return [self._block(width, width, side)]
@@ -82,7 +86,9 @@ class ResidualBlocks(Blocks):
     def end(self, width: int) -> list[nn.Module]:
         return _activated(width, self.activation, batch_norm=self.batch_norm)
 
-    def _block(self, inputs: int, outputs: int, side: int, *, resample: Resample | None = None) -> ResidualBlock:
+    def _block(
+        self, inputs: int, outputs: int, side: int, *, resample: Resample | None = None
+    ) -> ResidualBlock:
         return ResidualBlock(
             inputs,
             outputs,
@@ -96,7 +102,9 @@ class ResidualBlocks(Blocks):
 BLOCKS: dict[str, type[Blocks]] = {"convolutional": StridedBlocks, "residual": ResidualBlocks}
 
 
-def _activated(width: int, activation: Callable[[], nn.Module], *, batch_norm: bool) -> list[nn.Module]:
+def _activated(
+    width: int, activation: Callable[[], nn.Module], *, batch_norm: bool
+) -> list[nn.Module]:
     return [nn.BatchNorm2d(width), activation()] if batch_norm else [activation()]
 
 

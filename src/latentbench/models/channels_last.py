@@ -46,7 +46,11 @@ class ImageConvTranspose2d(nn.ConvTranspose2d):
         super().__init__(inputs, channels, 4, stride=2, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
-        if maps.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+        if (
+            maps.device.type != "cpu"
+            or torch.is_autocast_enabled("cpu")
+            or torch.compiler.is_compiling()
+        ):
             return super().forward(maps)
         images: Tensor = _Doubling.apply(maps, self.weight, self.bias)
         return images.permute(0, 3, 1, 2)
@@ -60,16 +64,20 @@ class _Doubling(torch.autograd.Function):
         ctx.save_for_backward(maps, weight)
         batch, inputs, height, width = maps.shape
         channels = weight.shape[1]
-        products = maps.permute(0, 2, 3, 1).reshape(-1, inputs) @ weight.permute(0, 2, 3, 1).reshape(inputs, -1)
+        products = maps.permute(0, 2, 3, 1).reshape(-1, inputs) @ weight.permute(
+            0, 2, 3, 1
+        ).reshape(inputs, -1)
         taps = products.view(batch, height, width, 4, 4, channels)
         # Place i reaches rows 2i - 1 to 2i + 2: its two middle taps are its own rows, where the outer ones of its
-        # neighbours are added. Columns likewise.
+        # neighbors are added. Columns likewise.
         taps[:, 1:, :, 1] += taps[:, :-1, :, 3]
         taps[:, :-1, :, 2] += taps[:, 1:, :, 0]
         rows = taps[:, :, :, 1:3]
         rows[:, :, 1:, :, 1] += rows[:, :, :-1, :, 3]
         rows[:, :, :-1, :, 2] += rows[:, :, 1:, :, 0]
-        images = rows[:, :, :, :, 1:3].transpose(2, 3).reshape(batch, 2 * height, 2 * width, channels)
+        images = (
+            rows[:, :, :, :, 1:3].transpose(2, 3).reshape(batch, 2 * height, 2 * width, channels)
+        )
         return images.add_(bias)
 
     @staticmethod

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from latentbench.config.models import CGANModel, DCGANModel
-from latentbench.models.adversarial import calls_real, discriminator_loss, generator_loss
 from latentbench.models.gan import GAN
+from latentbench.models.gan_losses import calls_real, discriminator_loss, generator_loss
 from latentbench.models.networks import Shape
 from latentbench.models.objective import Terms, draw_latents
 
@@ -28,11 +28,15 @@ class DCGAN(GAN):
     )
     batch_norm = True
 
-    def __init__(self, config: DCGANModel | CGANModel, shape: Shape, *, generator: torch.Generator) -> None:
+    def __init__(
+        self, config: DCGANModel | CGANModel, shape: Shape, *, generator: torch.Generator
+    ) -> None:
         super().__init__(config, shape, generator=generator)
         self.config = config
 
-    def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
+    def step(
+        self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
+    ) -> Terms:
         kind = self.config.loss
         fakes = self.generate(labels, generator)
         # Real and fake go through apart, so that batch norm sees each by itself.
@@ -48,7 +52,10 @@ class DCGAN(GAN):
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
         fakes = self.decode(draw_latents(len(images), self.latent_dim, generator), labels)
-        real, fake = (calls_real(self.config.loss, self.discriminate(each, labels)) for each in (images, fakes))
+        real, fake = (
+            calls_real(self.config.loss, self.discriminate(each, labels))
+            for each in (images, fakes)
+        )
         return {"accuracy_real": real.float().mean(), "accuracy_fake": 1 - fake.float().mean()}
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:

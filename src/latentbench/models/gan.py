@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.models import GANModel
-from latentbench.models.adam import Adam
-from latentbench.models.averaging import update_average
-from latentbench.models.initialisation import bound_spectrum, initialise
+from latentbench.models.initialization import apply_spectral_norm, initialize_weights
 from latentbench.models.networks import Decoder, Encoder, Shape
-from latentbench.models.objective import Objective, Terms, frozen, own_statistics
+from latentbench.models.objective import Objective, Terms, frozen, use_batch_stats
+from latentbench.runtime.adam import Adam
+from latentbench.runtime.ema import update_ema
 
 
 class GAN(Objective):
@@ -29,12 +29,16 @@ class GAN(Objective):
         self.base_config = config
         self.latent_dim = config.latent_dim
         self.generator = Decoder(config, shape)
-        batch_norm = self.batch_norm and config.network != "fully_connected" and not config.spectral_norm
+        batch_norm = (
+            self.batch_norm
+            and config.architecture != "fully_connected"
+            and not config.spectral_norm
+        )
         self.discriminator = Encoder(1, config, shape, batch_norm=batch_norm)
-        initialise(self.generator, config.initialisation, generator)
-        initialise(self.discriminator, config.initialisation, generator)
+        initialize_weights(self.generator, config.initialization, generator)
+        initialize_weights(self.discriminator, config.initialization, generator)
         if config.spectral_norm:
-            bound_spectrum(self.discriminator, generator)
+            apply_spectral_norm(self.discriminator, generator)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False).eval()
 
     def make_optimizers(self) -> None:
@@ -65,7 +69,7 @@ class GAN(Objective):
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
         """Scores as in training: where there is batch norm, by the statistics of this batch, which should hold
         either real or generated images. Running statistics mix both, and fit neither."""
-        with own_statistics(self.discriminator):
+        with use_batch_stats(self.discriminator):
             scores: Tensor = self.discriminator(images, labels).flatten()
         return scores
 
@@ -111,7 +115,7 @@ class GAN(Objective):
                 loss = self.generator_loss(self.score(fakes, labels))
                 loss.backward()
             gradient = self.optimizers["generator"].step()
-            update_average(self.averaged, self.generator, decay=config.ema_decay, updates=update)
+            update_ema(self.averaged, self.generator, decay=config.ema_decay, updates=update)
             terms = {"generator_loss": loss.detach(), "generator_gradient": gradient}
         return terms
 

@@ -13,9 +13,9 @@ Resample = Literal["up", "down"]
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions of kernel 3 beside a shortcut, each behind its normalisation and activation.
+    """Two convolutions of kernel 3 beside a shortcut, each behind its normalization and activation.
 
-    Pre-activation (He et al., 2016) with the resampling of Gulrajani et al. (2017), appendix F: nearest neighbours up,
+    Pre-activation (He et al., 2016) with the resampling of Gulrajani et al. (2017), appendix F: nearest neighbors up,
     the mean of four down. The shortcut is a convolution of kernel 1 where size or channels change.
     """
 
@@ -54,7 +54,9 @@ class ResidualBlock(nn.Module):
             return outputs + _doubled(self.shortcut(images))
         outputs = self.second(self.first(images))
         if self.resample == "down":
-            halved: Tensor = functional.avg_pool2d(outputs, 2) + self.shortcut(functional.avg_pool2d(images, 2))
+            halved: Tensor = functional.avg_pool2d(outputs, 2) + self.shortcut(
+                functional.avg_pool2d(images, 2)
+            )
             return halved
         same: Tensor = outputs + self.shortcut(images)
         return same
@@ -63,7 +65,7 @@ class ResidualBlock(nn.Module):
 class HalfDilated(nn.Module):
     """A convolution of kernel 3 whose taps lie apart for half of the outputs, with as many weights as a plain one.
 
-    Where all are dilated, neighbouring places share no input, and a grid shows in what is generated (Yu et al., 2017,
+    Where all are dilated, neighboring places share no input, and a grid shows in what is generated (Yu et al., 2017,
     Dilated Residual Networks). The other half keeps them together.
     """
 
@@ -93,7 +95,9 @@ class SelfAttention(nn.Module):
         self.gain = nn.Parameter(torch.zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
-        query, key, value = (layer(images).flatten(2) for layer in (self.query, self.key, self.value))
+        query, key, value = (
+            layer(images).flatten(2) for layer in (self.query, self.key, self.value)
+        )
         weights = (query.transpose(1, 2) @ key).softmax(dim=2)  # (batch, place, place looked at)
         seen = (value @ weights.transpose(1, 2)).view_as(images)
         attended: Tensor = images + self.gain * seen

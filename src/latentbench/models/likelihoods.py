@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from latentbench.models.processes import ALONE, Processes
+from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 # With the optimal standard deviation a perfect reconstruction would have infinite likelihood; an eighth of the
 # step between two of the 256 levels is as fine as 8-bit images can tell.
@@ -27,7 +27,9 @@ class Likelihood(Protocol):
         """The images in [-1, 1] that are expected."""
         ...
 
-    def nll(self, outputs: Tensor, images: Tensor, *, processes: Processes = ALONE) -> Tensor:
+    def nll(
+        self, outputs: Tensor, images: Tensor, *, processes: ProcessGroup = SINGLE_PROCESS
+    ) -> Tensor:
         """-log p(images) per image, (batch,), in nats; the batch may be shared among processes."""
         ...
 
@@ -41,13 +43,17 @@ class Gaussian:
     def mean(self, outputs: Tensor) -> Tensor:
         return outputs.tanh()
 
-    def nll(self, outputs: Tensor, images: Tensor, *, processes: Processes = ALONE) -> Tensor:
+    def nll(
+        self, outputs: Tensor, images: Tensor, *, processes: ProcessGroup = SINGLE_PROCESS
+    ) -> Tensor:
         squared_error = (images - self.mean(outputs)).square().sum(dim=(1, 2, 3))
         dimensions = images[0].numel()
         variance = self._variance(squared_error, dimensions, processes)
         return gaussian_nll(squared_error, variance, dimensions=dimensions)
 
-    def _variance(self, squared_error: Tensor, dimensions: int, processes: Processes = ALONE) -> Tensor:
+    def _variance(
+        self, squared_error: Tensor, dimensions: int, processes: ProcessGroup = SINGLE_PROCESS
+    ) -> Tensor:
         """The optimum is the mean squared error (Rybkin et al., 2021, equation 4)."""
         mse = squared_error.detach().mean() / dimensions
         if self.std is not None:
@@ -58,7 +64,7 @@ class Gaussian:
 
 class ContinuousBernoulli:
     """The density on [0, 1] that is proportional to λˣ(1 - λ)¹⁻ˣ, at λ = σ(2 · outputs) (Loaiza-Ganem & Cunningham,
-    2019), carried over to [-1, 1]. A Bernoulli's probability of a grey value is no density: its constant is missing.
+    2019), carried over to [-1, 1]. A Bernoulli's probability of a gray value is no density: its constant is missing.
     """
 
     def mean(self, outputs: Tensor) -> Tensor:
@@ -67,7 +73,9 @@ class ContinuousBernoulli:
         safe = torch.where(is_small, 1.0, outputs)
         return torch.where(is_small, outputs / 3 - outputs**3 / 45, 1 / safe.tanh() - 1 / safe)
 
-    def nll(self, outputs: Tensor, images: Tensor, *, processes: Processes = ALONE) -> Tensor:  # noqa: ARG002
+    def nll(
+        self, outputs: Tensor, images: Tensor, *, processes: ProcessGroup = SINGLE_PROCESS
+    ) -> Tensor:  # noqa: ARG002
         """-log C(λ) - x log λ - (1 - x) log(1 - λ), and log 2 for each dimension, since [-1, 1] is twice as long."""
         logits, levels = 2 * outputs, (images + 1) / 2
         cross_entropy = functional.softplus(logits) - levels * logits

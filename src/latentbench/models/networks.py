@@ -1,4 +1,4 @@
-"""Architectures: how layers are stacked between latents and images, whatever is minimised.
+"""Architectures: how layers are stacked between latents and images, whatever is minimized.
 
 Convolutional networks follow DCGAN (Radford et al., 2016): strided convolutions of kernel 4 that halve or double the
 side, from `image_size` to 4, with `width` channels at the largest feature maps and twice as many at each smaller one.
@@ -46,7 +46,9 @@ class Decoder(nn.Module):
         # Fainter than the latent: beside a label as loud, generators are soon done with one image per label.
         self.embedding = _embedding(config, shape, scale=0.1)
         inputs = config.latent_dim + (config.label_dim if self.embedding is not None else 0)
-        stack = _fully_connected_up if config.network == "fully_connected" else _convolutional_up
+        stack = (
+            _fully_connected_up if config.architecture == "fully_connected" else _convolutional_up
+        )
         self.layers = stack(inputs, config, shape)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.embedding = _embedding(config, shape, scale=1.0)
         self.plane: LabelPlane | None = None
-        self.is_flat = config.network == "fully_connected"
+        self.is_flat = config.architecture == "fully_connected"
         if self.is_flat:
             inputs = shape.pixels + (config.label_dim if self.embedding is not None else 0)
             self.layers = _fully_connected_down(inputs, outputs, config, batch_norm=batch_norm)
@@ -99,16 +101,22 @@ def stage_widths(image_size: int, width: int) -> list[int]:
 
 
 def _embedding(config: Model, shape: Shape, *, scale: float) -> LabelEmbedding | None:
-    return LabelEmbedding(shape.num_labels, config.label_dim, scale=scale) if shape.num_labels else None
+    return (
+        LabelEmbedding(shape.num_labels, config.label_dim, scale=scale)
+        if shape.num_labels
+        else None
+    )
 
 
 def _convolutional_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
-    blocks = BLOCKS[config.network](config, nn.ReLU, batch_norm=True)
+    blocks = BLOCKS[config.architecture](config, nn.ReLU, batch_norm=True)
     sides = feature_sides(shape.image_size)[::-1]
     widths = stage_widths(shape.image_size, config.width)[::-1]
     beginning = blocks.begin(widths[0], batch_norm=True)
     layers: list[nn.Module] = [
-        nn.Linear(inputs, widths[0] * SMALLEST**2, bias=not beginning),  # batch norm would take a bias away
+        nn.Linear(
+            inputs, widths[0] * SMALLEST**2, bias=not beginning
+        ),  # batch norm would take a bias away
         Unflatten(widths[0], SMALLEST),
         *beginning,
         *_further(blocks, widths[0], sides[0]),
@@ -119,8 +127,10 @@ def _convolutional_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential
     return nn.Sequential(*layers, ImageConvTranspose2d(widths[-1], shape.channels))
 
 
-def _convolutional_down(inputs: int, outputs: int, config: Model, shape: Shape, *, batch_norm: bool) -> nn.Sequential:
-    blocks = BLOCKS[config.network](config, partial(nn.LeakyReLU, LEAK), batch_norm=batch_norm)
+def _convolutional_down(
+    inputs: int, outputs: int, config: Model, shape: Shape, *, batch_norm: bool
+) -> nn.Sequential:
+    blocks = BLOCKS[config.architecture](config, partial(nn.LeakyReLU, LEAK), batch_norm=batch_norm)
     sides = feature_sides(shape.image_size)
     widths = stage_widths(shape.image_size, config.width)
     layers: list[nn.Module] = [
@@ -137,22 +147,30 @@ def _convolutional_down(inputs: int, outputs: int, config: Model, shape: Shape, 
 def _further(blocks: Blocks, width: int, side: int) -> list[nn.Module]:
     """What a stage has beside the layer that made its size: more of the same size, then self-attention."""
     config = blocks.config
-    layers = [layer for _ in range(config.layers_per_stage - 1) for layer in blocks.same(width, side)]
-    return [*layers, SelfAttention(width)] if config.attention == side else layers
+    layers = [
+        layer for _ in range(config.layers_per_stage - 1) for layer in blocks.same(width, side)
+    ]
+    return [*layers, SelfAttention(width)] if config.attention_resolution == side else layers
 
 
 def _fully_connected_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for units in reversed(config.hidden):
-        layers += [nn.Linear(inputs, units, bias=False), nn.BatchNorm1d(units), nn.ReLU(inplace=True)]
+    for units in reversed(config.hidden_dims):
+        layers += [
+            nn.Linear(inputs, units, bias=False),
+            nn.BatchNorm1d(units),
+            nn.ReLU(inplace=True),
+        ]
         inputs = units
     image = (shape.channels, shape.image_size, shape.image_size)
     return nn.Sequential(*layers, nn.Linear(inputs, shape.pixels), nn.Unflatten(1, image))
 
 
-def _fully_connected_down(inputs: int, outputs: int, config: Model, *, batch_norm: bool) -> nn.Sequential:
+def _fully_connected_down(
+    inputs: int, outputs: int, config: Model, *, batch_norm: bool
+) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for units in config.hidden:
+    for units in config.hidden_dims:
         layers.append(nn.Linear(inputs, units, bias=not batch_norm))
         layers += [nn.BatchNorm1d(units)] if batch_norm else []
         layers.append(nn.LeakyReLU(LEAK, inplace=True))

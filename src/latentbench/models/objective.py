@@ -10,14 +10,14 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from latentbench.models.adam import Adam
-from latentbench.models.processes import ALONE, Processes
+from latentbench.runtime.adam import Adam
+from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 Terms = dict[str, Tensor]
 
 
 class Objective(nn.Module, ABC):
-    """What is minimised, with the networks and optimizers that it takes.
+    """What is minimized, with the networks and optimizers that it takes.
 
     A new objective is a subclass in a file of its own and an entry in `registry.OBJECTIVES`. Labels are float: of a
     class one 1 among zeros, of attributes a 1 for each that is there. Without a condition num_labels is 0.
@@ -31,20 +31,22 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.optimizers: dict[str, Adam] = {}
         self.precision = torch.float32
-        self.processes: Processes = ALONE
+        self.processes: ProcessGroup = SINGLE_PROCESS
 
     @abstractmethod
     def make_optimizers(self) -> None:
         """Fill `optimizers`; to be called once the networks are on their device."""
 
-    def share_with(self, processes: Processes) -> None:
+    def distribute(self, processes: ProcessGroup) -> None:
         """Learn together with these, once there are optimizers: `step` is given this process's share of a batch."""
         self.processes = processes
         for optimizer in self.optimizers.values():
             optimizer.processes = processes
 
     @abstractmethod
-    def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
+    def step(
+        self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
+    ) -> Terms:
         """Learn from real images (batch, channel, height, width) in [-1, 1] and their labels (batch, num_labels).
 
         `step` counts from 0; all randomness comes from `generator`, on the images' device: what is drawn is drawn
@@ -82,7 +84,11 @@ class Objective(nn.Module, ABC):
         for name, network in self.networks().items():
             prefix = f"{name}."
             network.load_state_dict(
-                {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
+                {
+                    key.removeprefix(prefix): tensor
+                    for key, tensor in weights.items()
+                    if key.startswith(prefix)
+                }
             )
         self.eval()
 
@@ -99,7 +105,11 @@ class Objective(nn.Module, ABC):
         for name, optimizer in self.optimizers.items():
             prefix = f"optimizers/{name}/"
             optimizer.load_state(
-                {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+                {
+                    key.removeprefix(prefix): tensor
+                    for key, tensor in state.items()
+                    if key.startswith(prefix)
+                }
             )
         self.load_state_dict({key: state[key] for key in self.state_dict()})
 
@@ -128,7 +138,7 @@ ACTIVE_VARIANCE = 0.01
 
 
 @runtime_checkable
-class Encodes(Protocol):
+class HasEncoder(Protocol):
     """An objective that maps images to codes."""
 
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -137,7 +147,7 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
-class Infers(Protocol):
+class HasPosterior(Protocol):
     """An objective whose codes are Gaussian."""
 
     def posterior(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,7 +156,7 @@ class Infers(Protocol):
 
 
 @runtime_checkable
-class Discriminates(Protocol):
+class HasDiscriminator(Protocol):
     """An objective that tells real images from generated ones."""
 
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -165,9 +175,13 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def own_statistics(network: nn.Module) -> Iterator[None]:
+def use_batch_stats(network: nn.Module) -> Iterator[None]:
     """Batch norm takes each batch's own statistics, and remembers none."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
     before = [(norm.training, norm.track_running_stats) for norm in norms]
     for norm in norms:
         norm.training, norm.track_running_stats = True, False

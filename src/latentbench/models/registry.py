@@ -27,5 +27,5 @@ OBJECTIVES: dict[str, Any] = {
 def build_objective(model: AnyModel, shape: Shape, *, seed: int) -> Objective:
     """An objective on the CPU with its first weights, which depend on `seed` alone."""
     generator = torch_generator(seed, "weights")
-    objective: Objective = OBJECTIVES[model.objective](model, shape, generator=generator)
+    objective: Objective = OBJECTIVES[model.name](model, shape, generator=generator)
     return objective.to(memory_format=torch.channels_last)

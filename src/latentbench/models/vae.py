@@ -7,10 +7,15 @@ from torch import Tensor
 
 from latentbench.config.models import VAEModel
 from latentbench.models.autoencoder import EncoderDecoder
-from latentbench.models.likelihoods import ContinuousBernoulli, Gaussian, Likelihood, bits_per_dimension
+from latentbench.models.likelihoods import (
+    ContinuousBernoulli,
+    Gaussian,
+    Likelihood,
+    bits_per_dimension,
+)
 from latentbench.models.networks import Shape
 from latentbench.models.objective import Terms, draw_latents
-from latentbench.models.processes import ALONE, Processes
+from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -29,8 +34,8 @@ def gaussian_kl_by_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
 class VAE(EncoderDecoder):
     """Kingma & Welling (2014), equation 10, with β of Higgins et al. (2017) on the KL term.
 
-    `loss` is what is minimised, with the KL's weight of the step; `bits_per_dimension` is of the bound itself, with
-    weight 1, whatever is minimised.
+    `loss` is what is minimized, with the KL's weight of the step; `bits_per_dimension` is of the bound itself, with
+    weight 1, whatever is minimized.
     """
 
     terms = ("loss", "reconstruction", "kl", "mse", "bits_per_dimension", "gradient")
@@ -40,16 +45,28 @@ class VAE(EncoderDecoder):
         self.config = config
         self.likelihood = _likelihood(config)
 
-    def step(self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator) -> Terms:
-        terms = self._bound(images, labels, self.draw_latents(len(images), generator), self.processes)
+    def step(
+        self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
+    ) -> Terms:
+        terms = self._bound(
+            images, labels, self.draw_latents(len(images), generator), self.processes
+        )
         loss = terms["reconstruction"] + self.kl_weight(step) * terms["kl"]
-        gradient = self.minimise(loss)
-        return {"loss": loss.detach(), "gradient": gradient} | {name: term.detach() for name, term in terms.items()}
+        gradient = self.minimize(loss)
+        return {"loss": loss.detach(), "gradient": gradient} | {
+            name: term.detach() for name, term in terms.items()
+        }
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
         return self._bound(images, labels, draw_latents(len(images), self.latent_dim, generator))
 
-    def _bound(self, images: Tensor, labels: Tensor, noise: Tensor, processes: Processes = ALONE) -> Terms:
+    def _bound(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        noise: Tensor,
+        processes: ProcessGroup = SINGLE_PROCESS,
+    ) -> Terms:
         """The two terms of the evidence lower bound, by one draw of each code, and what follows from them.
 
         `noise` (batch, latent_dim) is of N(0, I).

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from latentbench.artifacts.files import write_bytes, write_text
-from latentbench.artifacts.layout import PAGE, PDF, REPORT_RECORD, notebook_name
-from latentbench.artifacts.progress import say
+from latentbench.artifacts.paths import PAGE, PDF, REPORT_RECORD, notebook_name
+from latentbench.artifacts.progress import log
 from latentbench.artifacts.provenance import write_record
 from latentbench.config.params import NOTEBOOKS
 from latentbench.errors import ArtifactError
-from latentbench.report import words
-from latentbench.report.citations import with_citations
-from latentbench.report.document import PARTS, joined, to_page, to_pdf
-from latentbench.report.execute import execute
-from latentbench.report.results import Study, open_study
+from latentbench.report.comparison import headline
+from latentbench.report.rendering.citations import with_citations
+from latentbench.report.rendering.document import PARTS, joined, to_page, to_pdf
+from latentbench.report.rendering.execute import execute
+from latentbench.report.results.study import Study, open_study
 
 
 def build_report(results: Path, sources: Path, output: Path) -> None:
@@ -29,11 +29,13 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     chapters = [notebook_name(chapter) for chapter in study.config.notebooks]
     for part in (*chapters, *PARTS):
         if not (sources / part).is_file():
-            raise ArtifactError(f"{sources / part} is missing; give the project's report folder as --sources.")
-    say(f"Rendering the report of {study.config.name}: {len(study.experiments)} experiments")
+            raise ArtifactError(
+                f"{sources / part} is missing; give the project's report folder as --sources."
+            )
+    log(f"Rendering the report of {study.config.name}: {len(study.experiments)} experiments")
     output.mkdir(parents=True, exist_ok=True)
     notebooks = _execute(study, results, sources, output)
-    whole, head = joined(list(notebooks.values())), words.head(study)
+    whole, head = joined(list(notebooks.values())), headline.head(study)
     page, pdf = to_page(whole, head, sources), to_pdf(whole, head, sources)
     for name, notebook in notebooks.items():
         write_text(output / name, _text(with_citations(notebook, sources)))
@@ -49,7 +51,7 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
         outputs=[output / name for name in (*notebooks, PDF, PAGE)],
         cost=None,
     )
-    say(f"{output / PAGE} is written.")
+    log(f"{output / PAGE} is written.")
 
 
 def _execute(study: Study, results: Path, sources: Path, output: Path) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def _execute(study: Study, results: Path, sources: Path, output: Path) -> dict[s
     numbers = [str(number) if len(names) > 1 else "" for number in range(1, len(names) + 1)]
     executed = {}
     for name, number in zip(names, numbers, strict=True):
-        say(f"{study.config.name}: {name}.")
+        log(f"{study.config.name}: {name}.")
         executed[name] = execute(sources / name, results, output, chapter=number)
     return executed
 

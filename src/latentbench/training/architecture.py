@@ -39,7 +39,9 @@ def describe_networks(objective: Objective, shape: Shape) -> list[dict[str, Any]
     for name, network in objective.networks().items():
         alone = copy.deepcopy(network).cpu().eval()
         for module in list(alone.modules()):
-            if parametrize.is_parametrized(module, "weight"):  # a spectral norm would be told in the layer's stead
+            if parametrize.is_parametrized(
+                module, "weight"
+            ):  # a spectral norm would be told in the layer's stead
                 parametrize.remove_parametrizations(module, "weight")
         labels = torch.zeros(1, shape.num_labels)
         images = torch.zeros(1, shape.channels, shape.image_size, shape.image_size)
@@ -55,7 +57,9 @@ def describe_networks(objective: Objective, shape: Shape) -> list[dict[str, Any]
                 {
                     "network": name,
                     "layer": paths[module],
-                    "kind": "ConvTranspose2d" if isinstance(module, nn.ConvTranspose2d) else layer.class_name,
+                    "kind": "ConvTranspose2d"
+                    if isinstance(module, nn.ConvTranspose2d)
+                    else layer.class_name,
                     **{key: _size(module, attribute) for key, attribute in _GEOMETRY.items()},
                     "output": "×".join(map(str, layer.output_size[1:])),
                     "parameters": own,
@@ -79,7 +83,12 @@ def _multiply_adds(layer: Any) -> int:
     return (int(layer.macs) - added) // (module.stride[0] * module.stride[1]) + added
 
 
-_GEOMETRY = {"kernel": "kernel_size", "stride": "stride", "padding": "padding", "dilation": "dilation"}
+_GEOMETRY = {
+    "kernel": "kernel_size",
+    "stride": "stride",
+    "padding": "padding",
+    "dilation": "dilation",
+}
 
 
 def _size(module: nn.Module, attribute: str) -> str:

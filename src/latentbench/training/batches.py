@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.layout import images_name
+from latentbench.artifacts.paths import images_name
 from latentbench.data.images import to_model
 from latentbench.data.labels import Condition, label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
-from latentbench.models.processes import ALONE, Processes
 from latentbench.rng import numpy_generator, torch_generator
+from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 class Batches:
@@ -34,7 +34,7 @@ class Batches:
         flip: bool,
         seed: int,
         device: torch.device,
-        processes: Processes = ALONE,
+        processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         images = dataset.images("train")
         if len(images) < batch_size:
@@ -49,7 +49,9 @@ class Batches:
         self.processes = processes
         self.steps_per_epoch = len(images) // batch_size
         self._images = self._place(dataset.folder / images_name("train"))
-        self._labels = torch.from_numpy(label_vectors(dataset, "train", condition)).to(self._images.device)
+        self._labels = torch.from_numpy(label_vectors(dataset, "train", condition)).to(
+            self._images.device
+        )
         self._order = torch.empty(0)
         self._order_epoch = -1
 
@@ -67,7 +69,9 @@ class Batches:
         chosen = self.processes.share(whole)
         images = to_model(self._images[chosen].to(self.device, non_blocking=True))
         if self.flip:
-            mirrored = torch.rand(len(whole), 1, 1, 1, generator=generator, device=self.device) < 0.5
+            mirrored = (
+                torch.rand(len(whole), 1, 1, 1, generator=generator, device=self.device) < 0.5
+            )
             images = torch.where(self.processes.share(mirrored), images.flip(3), images)
         labels = self._labels[chosen].to(self.device, torch.float32, non_blocking=True)
         return images, labels

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import write_csv
-from latentbench.artifacts.layout import TROUBLE
+from latentbench.artifacts.paths import TROUBLE
 from latentbench.artifacts.provenance import peak_memory_mb
 
 Row = dict[str, Any]
@@ -19,7 +19,7 @@ CLOCK_COLUMNS = ("epoch", "step", "images", "seconds", "images_per_second", "pea
 STEP_COLUMNS = ("step", "images")
 
 
-class Remembers(Protocol):
+class Stateful(Protocol):
     """What a resumed run must find as it was left."""
 
     def state(self) -> dict[str, Tensor]: ...
@@ -75,13 +75,18 @@ class Points:
     def add(self, step: int, values: dict[str, float | None]) -> None:
         """None, of a term that has not come up since the last point, becomes NaN."""
         self._steps.append(step)
-        self._values.append([math.nan if (value := values[name]) is None else value for name in self.names])
+        self._values.append(
+            [math.nan if (value := values[name]) is None else value for name in self.names]
+        )
 
     def rows(self, *, batch_size: int) -> list[Row]:
         """As iterations.csv has them; what is NaN stays empty there."""
         return [
             {"step": step, "images": step * batch_size}
-            | {name: None if math.isnan(value) else value for name, value in zip(self.names, values, strict=True)}
+            | {
+                name: None if math.isnan(value) else value
+                for name, value in zip(self.names, values, strict=True)
+            }
             for step, values in zip(self._steps, self._values, strict=True)
         ]
 
@@ -96,7 +101,9 @@ class Points:
 
 def device_memory_mb(device: torch.device) -> float:
     """Peak memory so far, in 10^6 bytes: the GPU's where there is one, else this process's."""
-    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else peak_memory_mb()
+    return (
+        torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else peak_memory_mb()
+    )
 
 
 def write_points(path: Path, points: Points, *, batch_size: int) -> None:

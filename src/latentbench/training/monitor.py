@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.criteria import FEW_UNITS, LOW_DIVERSITY, NEVER_WRONG
-from latentbench.artifacts.layout import SPLITS
+from latentbench.artifacts.paths import SPLITS
+from latentbench.artifacts.thresholds import FEW_UNITS, LOW_DIVERSITY, NEVER_WRONG
+from latentbench.data.image_grid import Images
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import Condition, label_vectors
-from latentbench.data.mosaic import Images
 from latentbench.data.prepared import PreparedDataset
-from latentbench.models.objective import ACTIVE_VARIANCE, Encodes, Objective
-from latentbench.models.processes import ALONE, Processes
+from latentbench.models.objective import ACTIVE_VARIANCE, HasEncoder, Objective
 from latentbench.rng import numpy_generator, torch_generator
+from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 MOST_IMAGES = 1_000  # of each split, the same at every look
 BATCH_SIZE = 250
@@ -34,7 +34,7 @@ class Monitor:
         *,
         seed: int,
         device: torch.device,
-        processes: Processes = ALONE,
+        processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self._seed = seed
         self._device = device
@@ -61,7 +61,7 @@ class Monitor:
         values: Values = {}
         generated = _mean_distance(to_model(torch.from_numpy(samples).to(self._device)), labels)
         values["diversity"] = generated / self._real_distance if self._real_distance > 0 else None
-        if isinstance(objective, Encodes):
+        if isinstance(objective, HasEncoder):
             codes = torch.cat([objective.encode(*batch) for batch in self._batches("test")])
             values["active_units"] = float((codes.var(dim=0) > ACTIVE_VARIANCE).sum())
         return values
@@ -75,10 +75,14 @@ class Monitor:
     @torch.no_grad()
     def reconstructions(self, objective: Objective) -> Images | None:
         """What the objective makes of the inputs, in their shape; None where it cannot encode."""
-        if not isinstance(objective, Encodes):
+        if not isinstance(objective, HasEncoder):
             return None
         images, labels = (tensor[:NUM_SHOWN] for tensor in self._splits["test"])
-        models: Images = to_uint8(objective.sample(objective.encode(to_model(images), labels), labels)).cpu().numpy()
+        models: Images = (
+            to_uint8(objective.sample(objective.encode(to_model(images), labels), labels))
+            .cpu()
+            .numpy()
+        )
         return models
 
     @torch.no_grad()
@@ -91,17 +95,25 @@ class Monitor:
             generator = torch_generator(self._seed, f"{split} batch {index}", epoch, self._device)
             for name, value in objective.validate(images, labels, generator=generator).items():
                 # How many images a value is of: none have the terms that only training has.
-                totals[:, objective.terms.index(name)] += len(images) * torch.stack([value, torch.ones_like(value)])
+                totals[:, objective.terms.index(name)] += len(images) * torch.stack(
+                    [value, torch.ones_like(value)]
+                )
         self._processes.sum_(totals)
         pairs = zip(objective.terms, *totals.tolist(), strict=True)
         return {name: total / number for name, total, number in pairs if number}
 
-    def _choose(self, dataset: PreparedDataset, split: str, condition: Condition) -> tuple[Tensor, Tensor]:
+    def _choose(
+        self, dataset: PreparedDataset, split: str, condition: Condition
+    ) -> tuple[Tensor, Tensor]:
         """Images as uint8 and labels as float, on the device."""
         images = dataset.images(split)
-        rows = numpy_generator(self._seed, f"monitored {split}").permutation(len(images))[:MOST_IMAGES]
+        rows = numpy_generator(self._seed, f"monitored {split}").permutation(len(images))[
+            :MOST_IMAGES
+        ]
         labels = torch.from_numpy(label_vectors(dataset, split, condition)[rows])
-        return torch.from_numpy(np.array(images[rows])).to(self._device), labels.to(self._device, torch.float32)
+        return torch.from_numpy(np.array(images[rows])).to(self._device), labels.to(
+            self._device, torch.float32
+        )
 
     def _batches(self, split: str) -> list[tuple[Tensor, Tensor]]:
         parts = (tensor.split(BATCH_SIZE) for tensor in self._splits[split])
@@ -113,13 +125,19 @@ def troubles(values: Values, *, latent_dim: int, has_prior: bool = True) -> list
     found = []
     diversity = values.get("diversity")
     if has_prior and diversity is not None and diversity < LOW_DIVERSITY:
-        found.append(f"mode collapse: samples differ from each other by {diversity:.0%} of what real images differ by")
+        found.append(
+            f"mode collapse: samples differ from each other by {diversity:.0%} of what real images differ by"
+        )
     accuracies = [values.get(f"accuracy_{kind}") for kind in ("real", "fake")]
     if all(accuracy is not None and accuracy >= NEVER_WRONG for accuracy in accuracies):
-        found.append("saturated discriminator: it is hardly ever wrong, and the generator learns little from it")
+        found.append(
+            "saturated discriminator: it is hardly ever wrong, and the generator learns little from it"
+        )
     units = values.get("active_units")
     if units is not None and units < FEW_UNITS * latent_dim:
-        found.append(f"posterior collapse: {units:.0f} of {latent_dim} latent units carry anything of the image")
+        found.append(
+            f"posterior collapse: {units:.0f} of {latent_dim} latent units carry anything of the image"
+        )
     return found
 
 

@@ -14,7 +14,7 @@ import torch
 import latentbench
 from latentbench.artifacts.tensors import read_tensors, require_same_settings, write_tensors
 from latentbench.models.objective import Objective
-from latentbench.training.history import Remembers, Row
+from latentbench.training.history import Row, Stateful
 
 FORMAT = 2
 STATE = "state.safetensors"
@@ -47,16 +47,20 @@ def save_state(
     identity: dict[str, Any],
     objective: Objective,
     progress: Progress,
-    told: Mapping[str, Remembers],
+    told: Mapping[str, Stateful],
 ) -> None:
     """`told` is what the run has gathered of its loss terms, by name."""
     metadata = {"identity": identity, "progress": vars(progress)}
-    gathered = {f"{_prefix(name)}{key}": tensor for name, part in told.items() for key, tensor in part.state().items()}
+    gathered = {
+        f"{_prefix(name)}{key}": tensor
+        for name, part in told.items()
+        for key, tensor in part.state().items()
+    }
     write_tensors(scratch / STATE, objective.training_state() | gathered, metadata)
 
 
 def load_state(
-    scratch: Path, identity: dict[str, Any], objective: Objective, told: Mapping[str, Remembers]
+    scratch: Path, identity: dict[str, Any], objective: Objective, told: Mapping[str, Stateful]
 ) -> Progress | None:
     """Put everything back where it was; None where there is no state.
 
@@ -92,7 +96,7 @@ def _code_digest() -> str:
     """Of the source that decides a training step's bits."""
     root = Path(latentbench.__file__).parent
     digest = hashlib.sha256((root / "rng.py").read_bytes())
-    for layer in ("data/images.py", "data/labels.py", "models", "training"):
+    for layer in ("data/images.py", "data/labels.py", "runtime", "models", "training"):
         place = root / layer
         for source in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(source.read_bytes())

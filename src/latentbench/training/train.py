@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import replacing, write_csv
-from latentbench.artifacts.layout import (
+from latentbench.artifacts.dependencies import settings_of
+from latentbench.artifacts.files import atomic_write, write_csv
+from latentbench.artifacts.paths import (
     ARCHITECTURE,
     DATASET_MANIFEST,
     EVOLUTION,
@@ -28,32 +29,38 @@ from latentbench.artifacts.layout import (
     samples_path,
     trained_files,
 )
-from latentbench.artifacts.progress import say, track
-from latentbench.artifacts.provenance import Cost, write_record
-from latentbench.artifacts.stages import settings_of
+from latentbench.artifacts.progress import log, track
+from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.artifacts.tensors import write_tensors
 from latentbench.config.experiments import ExperimentConfig
+from latentbench.data.image_grid import Images, image_grid, write_png
 from latentbench.data.images import to_uint8
-from latentbench.data.labels import LabelKinds
-from latentbench.data.mosaic import Images, mosaic, write_png
+from latentbench.data.labels import LabelSet
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DivergenceError, InterruptedRun
-from latentbench.models.batch_norm import SharedStatistics
-from latentbench.models.compute import prepare_compute, resolve_precision
 from latentbench.models.networks import Shape, count_parameters
 from latentbench.models.objective import Objective, draw_latents
-from latentbench.models.processes import ALONE, Processes
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
+from latentbench.runtime.device import prepare_compute, resolve_precision
+from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from latentbench.runtime.sync_batch_norm import SyncBatchNorm
 from latentbench.training.architecture import COLUMNS as ARCHITECTURE_COLUMNS
 from latentbench.training.architecture import describe_networks
 from latentbench.training.batches import Batches, step_generator
 from latentbench.training.evolution import image_row, write_evolution, write_reconstructions
-from latentbench.training.history import Points, Remembers, RunningMeans, device_memory_mb, write_history, write_points
-from latentbench.training.interruption import Interruption, listening
-from latentbench.training.journal import Journal
+from latentbench.training.history import (
+    Points,
+    RunningMeans,
+    Stateful,
+    device_memory_mb,
+    write_history,
+    write_points,
+)
 from latentbench.training.monitor import Monitor, Values, troubles
+from latentbench.training.signals import StopRequest, stop_on_sigterm
 from latentbench.training.state import Progress, discard_state, load_state, run_identity, save_state
+from latentbench.training.tensorboard import TensorBoardLogger
 
 # The state is saved at the end of each epoch, and this often within one.
 SECONDS_BETWEEN_STATES = 30.0
@@ -70,7 +77,11 @@ class Folders:
 
 
 def train_experiment(
-    config: ExperimentConfig, folders: Folders, *, restart: bool = False, processes: Processes = ALONE
+    config: ExperimentConfig,
+    folders: Folders,
+    *,
+    restart: bool = False,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Train to the last epoch, from the saved state where there is one.
 
@@ -84,7 +95,7 @@ def train_experiment(
     if restart and processes.is_first:
         discard_state(folders.scratch)
     processes.wait()
-    with listening() as interruption:
+    with stop_on_sigterm() as interruption:
         run = _Run(config, folders, dataset, device, interruption, processes)
         run.resume()
         run.finish() if run.is_done else run.loop()
@@ -99,8 +110,8 @@ class _Run:
         folders: Folders,
         dataset: PreparedDataset,
         device: torch.device,
-        interruption: Interruption,
-        processes: Processes,
+        interruption: StopRequest,
+        processes: ProcessGroup,
     ) -> None:
         self.interruption = interruption
         self.processes = processes
@@ -117,7 +128,7 @@ class _Run:
             device=device,
             processes=processes,
         )
-        self.labels = LabelKinds.of(dataset, config.model.condition)
+        self.labels = LabelSet.of(dataset, config.model.condition)
         self.shape = Shape(config.image_size, config.channels, num_labels=len(self.labels.names))
         self.last_step = training.epochs * self.batches.steps_per_epoch
         self.objective = self._build_objective()
@@ -126,11 +137,19 @@ class _Run:
         self.epoch_means = RunningMeans(self.objective.terms, device)
         self.point_means = RunningMeans(self.objective.terms, device)
         self.points = Points(self.objective.terms)
-        self.told: dict[str, Remembers] = {"epoch": self.epoch_means, "point": self.point_means, "points": self.points}
+        self.told: dict[str, Stateful] = {
+            "epoch": self.epoch_means,
+            "point": self.point_means,
+            "points": self.points,
+        }
         self.progress = Progress()
-        self.earlier = Cost()
-        self.monitor = Monitor(dataset, config.model.condition, seed=config.seed, device=device, processes=processes)
-        self.fixed_latents, self.fixed_labels = (tensor.to(device) for tensor in self._fixed_inputs())
+        self.earlier = ResourceUsage()
+        self.monitor = Monitor(
+            dataset, config.model.condition, seed=config.seed, device=device, processes=processes
+        )
+        self.fixed_latents, self.fixed_labels = (
+            tensor.to(device) for tensor in self._fixed_inputs()
+        )
 
     @property
     def is_done(self) -> bool:
@@ -144,10 +163,10 @@ class _Run:
                 discard_state(self.folders.scratch)
             return
         self.progress = progress
-        self.earlier = Cost(**progress.spent)
+        self.earlier = ResourceUsage(**progress.spent)
         if not self.processes.is_first:
             return
-        say(f"Going on after step {progress.step} of {self.last_step}.")
+        log(f"Going on after step {progress.step} of {self.last_step}.")
         # What was kept before the interruption; an engine may have removed it from the results.
         for kept in sorted((self.folders.scratch / "results").rglob("epoch-*")):
             self._publish(kept)
@@ -155,17 +174,19 @@ class _Run:
     def loop(self) -> None:
         # Closed however it ends, so that TensorBoard misses nothing that a resumed run does not write again.
         with (
-            closing(Journal(self.folders.logs, step=self.progress.step))
+            closing(TensorBoardLogger(self.folders.logs, step=self.progress.step))
             if self.processes.is_first
             else nullcontext() as journal
         ):
             self._take_steps(journal)
         self.finish()
 
-    def _take_steps(self, journal: Journal | None) -> None:
+    def _take_steps(self, journal: TensorBoardLogger | None) -> None:
         """From the step of the progress to the last one. Raises InterruptedRun and DivergenceError."""
         clock = saved = time.perf_counter()
-        for step in track(range(self.progress.step, self.last_step), self.config.name, unit="steps"):
+        for step in track(
+            range(self.progress.step, self.last_step), self.config.name, unit="steps"
+        ):
             generator = step_generator(self.config.seed, step, self.device)
             images, labels = self.batches.batch(step, generator)
             with self._shared_statistics():
@@ -185,13 +206,15 @@ class _Run:
                 continue
 
             # Outside the steps the clock stands still: pictures and files are not training time.
-            self._synchronise()
+            self._synchronize()
             self.progress.seconds += time.perf_counter() - clock
             if is_epoch_end:
                 self._end_epoch(journal)
             self.progress.spent = asdict(self._spent())
             if self.processes.is_first:
-                save_state(self.folders.scratch, self.identity, self.objective, self.progress, self.told)
+                save_state(
+                    self.folders.scratch, self.identity, self.objective, self.progress, self.told
+                )
             if is_asked and not self.is_done:
                 self.processes.wait()  # until the state is written
                 raise InterruptedRun(
@@ -206,12 +229,16 @@ class _Run:
         if not self.processes.is_first:
             return
         write_history(self.folders.results / HISTORY, self.progress.rows, self.objective.terms)
-        write_points(self.folders.results / ITERATIONS, self.points, batch_size=self.batches.batch_size)
+        write_points(
+            self.folders.results / ITERATIONS, self.points, batch_size=self.batches.batch_size
+        )
         self._write_pictures()
         layers = describe_networks(self.objective, self.shape)
         write_csv(self.folders.results / ARCHITECTURE, layers, columns=ARCHITECTURE_COLUMNS)
         last = self.progress.rows[-1]
-        files = trained_files(self.config.training.checkpoint_epochs, encodes=self.config.model.encodes)
+        files = trained_files(
+            self.config.training.checkpoint_epochs, encodes=self.config.model.encodes
+        )
         self._remove_all_but(files)
         write_record(
             self.folders.results / PROVENANCE,
@@ -229,7 +256,10 @@ class _Run:
             seconds=last["seconds"],
             images_per_second=last["images"] / last["seconds"],
             peak_memory_mb=last["peak_memory_mb"],
-            parameters={name: count_parameters(network) for name, network in self.objective.networks().items()},
+            parameters={
+                name: count_parameters(network)
+                for name, network in self.objective.networks().items()
+            },
         )
         discard_state(self.folders.scratch)
 
@@ -251,11 +281,11 @@ class _Run:
 
     def _shared_statistics(self) -> AbstractContextManager[object]:
         # Of one process alone nothing is shared, and a mode would cost each operation a call.
-        return SharedStatistics(self.processes) if self.processes.number > 1 else nullcontext()
+        return SyncBatchNorm(self.processes) if self.processes.number > 1 else nullcontext()
 
-    def _spent(self) -> Cost:
+    def _spent(self) -> ResourceUsage:
         """By all processes, and by the tries that were interrupted before."""
-        return Cost.so_far().of_all(self.processes.sums).after(self.earlier)
+        return ResourceUsage.so_far().of_all(self.processes.sums).after(self.earlier)
 
     def _frame(self, kind: str, epoch: int) -> Path:
         return self.folders.scratch / FRAMES / kind / f"epoch-{epoch:04d}.png"
@@ -265,39 +295,49 @@ class _Run:
         objective = build_objective(config.model, self.shape, seed=config.seed).to(self.device)
         objective.precision = resolve_precision(config.training.precision, self.device)
         objective.make_optimizers()
-        objective.share_with(self.processes)
+        objective.distribute(self.processes)
         if config.training.compile:
             objective.compile_networks()
         return objective.train()
 
-    def _write_point(self, journal: Journal | None) -> None:
+    def _write_point(self, journal: TensorBoardLogger | None) -> None:
         values = self.point_means.read()
         self._check_finite(values)
         self.points.add(self.progress.step, values)
         if journal is not None:
-            journal.scalars({f"loss/{name}": value for name, value in values.items()}, step=self.progress.step)
+            journal.scalars(
+                {f"loss/{name}": value for name, value in values.items()}, step=self.progress.step
+            )
         self.point_means.reset()
 
-    def _end_epoch(self, journal: Journal | None) -> None:
+    def _end_epoch(self, journal: TensorBoardLogger | None) -> None:
         values = self.epoch_means.read()
         self._check_finite(values)
         self.epoch_means.reset()
         self.objective.eval()
-        seen = self.monitor.validate(self.objective, epoch=self.progress.step // self.batches.steps_per_epoch)
+        seen = self.monitor.validate(
+            self.objective, epoch=self.progress.step // self.batches.steps_per_epoch
+        )
         if journal is not None:
             self._tell_epoch(values, seen, journal)
         self.objective.train()
 
-    def _tell_epoch(self, values: Values, seen: Values, journal: Journal) -> None:
+    def _tell_epoch(self, values: Values, seen: Values, journal: TensorBoardLogger) -> None:
         """A row and a picture of the epoch that has ended, by the first process; the objective is in inference mode."""
-        samples = to_uint8(self.objective.sample(self.fixed_latents, self.fixed_labels)).cpu().numpy()
+        samples = (
+            to_uint8(self.objective.sample(self.fixed_latents, self.fixed_labels)).cpu().numpy()
+        )
         reconstructions = self.monitor.reconstructions(self.objective)
 
         progress = self.progress
         epoch = progress.step // self.batches.steps_per_epoch
         images = progress.step * self.batches.batch_size
         seconds_before = progress.rows[-1]["seconds"] if progress.rows else 0.0
-        rate = self.batches.steps_per_epoch * self.batches.batch_size / (progress.seconds - seconds_before)
+        rate = (
+            self.batches.steps_per_epoch
+            * self.batches.batch_size
+            / (progress.seconds - seconds_before)
+        )
         progress.peak_memory_mb = max(progress.peak_memory_mb, device_memory_mb(self.device))
         clock = {
             "epoch": epoch,
@@ -308,16 +348,24 @@ class _Run:
             "peak_memory_mb": progress.peak_memory_mb,
         }
         seen = seen | self.monitor.look(self.objective, samples, self.fixed_labels)
-        signs = troubles(values | seen, latent_dim=self.objective.latent_dim, has_prior=self.config.model.has_prior)
-        progress.rows.append(clock | values | seen | self._learning_rates() | {TROUBLE: "; ".join(signs)})
+        signs = troubles(
+            values | seen,
+            latent_dim=self.objective.latent_dim,
+            has_prior=self.config.model.has_prior,
+        )
+        progress.rows.append(
+            clock | values | seen | self._learning_rates() | {TROUBLE: "; ".join(signs)}
+        )
         write_history(self.folders.results / HISTORY, progress.rows, self.objective.terms)
 
-        picture = mosaic(samples, columns=len(samples) // self.config.training.grid)
+        picture = image_grid(samples, columns=len(samples) // self.config.training.sample_grid)
         write_png(self._frame("samples", epoch), picture)
         journal.picture("samples", picture, step=progress.step)
         if reconstructions is not None:
             write_png(self._frame("reconstructions", epoch), image_row(reconstructions))
-            pairs = mosaic(np.concatenate([self.monitor.inputs, reconstructions]), columns=len(reconstructions))
+            pairs = image_grid(
+                np.concatenate([self.monitor.inputs, reconstructions]), columns=len(reconstructions)
+            )
             journal.picture("reconstructions", pairs, step=progress.step)
         told: Values = {f"epoch/{name}": value for name, value in seen.items()}
         told |= {"speed/images_per_second": rate, "speed/peak_memory_mb": progress.peak_memory_mb}
@@ -325,13 +373,18 @@ class _Run:
         journal.scalars(told, step=progress.step)
         if epoch in self.config.training.checkpoint_epochs:
             self._keep(epoch, picture)
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
-        say(f"Epoch {epoch} of {self.config.training.epochs}: {shown}; {rate:,.0f} images/s.")
+        shown = ", ".join(
+            f"{name} {value:.4g}" for name, value in values.items() if value is not None
+        )
+        log(f"Epoch {epoch} of {self.config.training.epochs}: {shown}; {rate:,.0f} images/s.")
         for sign in signs:
-            say(f"{self.config.name}, epoch {epoch}: {sign}.")
+            log(f"{self.config.name}, epoch {epoch}: {sign}.")
 
     def _learning_rates(self) -> dict[str, float]:
-        return {f"learning_rate/{name}": adam.learning_rate for name, adam in self.objective.optimizers.items()}
+        return {
+            f"learning_rate/{name}": adam.learning_rate
+            for name, adam in self.objective.optimizers.items()
+        }
 
     def _keep(self, epoch: int, picture: Images) -> None:
         """A checkpoint and its samples, in scratch for a resumed run and in the results for everyone."""
@@ -351,13 +404,15 @@ class _Run:
 
     def _publish(self, kept: Path) -> None:
         place = self.folders.results / kept.relative_to(self.folders.scratch / "results")
-        with replacing(place) as partial:
+        with atomic_write(place) as partial:
             shutil.copyfile(kept, partial)
 
     def _fixed_inputs(self) -> tuple[Tensor, Tensor]:
         """Latents and labels of the mosaic: a column per kind of label, with the same latent all along a row."""
-        rows = self.config.training.grid
-        latents = draw_latents(rows**2, self.objective.latent_dim, torch_generator(self.config.seed, "fixed latents"))
+        rows = self.config.training.sample_grid
+        latents = draw_latents(
+            rows**2, self.objective.latent_dim, torch_generator(self.config.seed, "fixed latents")
+        )
         if not self.labels.names:
             return latents, self.labels.cycle(len(latents))
         columns = len(self.labels)
@@ -372,6 +427,6 @@ class _Run:
                     f"lower model.learning_rate (now {self.config.model.learning_rate:g})."
                 )
 
-    def _synchronise(self) -> None:
+    def _synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from latentbench.data.sources.base import Contents, Reader, Source, Split
+from latentbench.data.sources.base import RawDataset, Reader, Source, Split
 from latentbench.data.sources.celeba import CelebASource
 from latentbench.data.sources.cifar10 import CIFAR10Source
 from latentbench.data.sources.folder import FolderSource
 from latentbench.data.sources.glyphs import GlyphsSource
-from latentbench.data.sources.idx import EMNISTSource, MNISTSource
+from latentbench.data.sources.mnist import EMNISTSource, MNISTSource
 
 SOURCES: dict[str, Source] = {
     "glyphs": GlyphsSource(),
@@ -19,4 +19,4 @@ SOURCES: dict[str, Source] = {
     "celeba": CelebASource(),
 }
 
-__all__ = ["SOURCES", "Contents", "Reader", "Source", "Split"]
+__all__ = ["SOURCES", "RawDataset", "Reader", "Source", "Split"]

@@ -36,7 +36,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Contents:
+class RawDataset:
     """A dataset before it is prepared."""
 
     reader: Reader
@@ -54,7 +54,7 @@ class Source(Protocol):
         """Bring the raw files to `folder`, or note where the user's lie; what is returned goes into source.json."""
         ...
 
-    def open(self, dataset: Any, folder: Path, fetched: dict[str, Any]) -> Contents:
+    def open(self, dataset: Any, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """The contents of what was fetched."""
         ...
 
@@ -69,7 +69,7 @@ class ArrayReader:
         return Image.fromarray(self.images[reference])
 
 
-def unlabelled(number: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def unlabeled(number: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.full(number, -1, dtype=np.int64)
 
 

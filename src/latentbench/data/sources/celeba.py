@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from latentbench.artifacts.progress import say
+from latentbench.artifacts.progress import log
 from latentbench.config.datasets import CelebADataset
-from latentbench.data.archives import PictureReader, Store, open_store, parts_of
-from latentbench.data.sources.attributes import Table
-from latentbench.data.sources.base import Contents, Split, held_out, unlabelled
+from latentbench.data.image_archive import ArchiveReader, ImageArchive, open_archive, parts_of
+from latentbench.data.sources.attribute_table import Table
+from latentbench.data.sources.base import RawDataset, Split, held_out, unlabeled
 from latentbench.data.sources.folder import open_fetched
 from latentbench.errors import DataError, DownloadError
 from latentbench.rng import numpy_generator
@@ -32,11 +32,13 @@ class CelebASource:
     are csv files inside), or either unpacked; else from the official host."""
 
     def fetch(self, dataset: CelebADataset, folder: Path) -> dict[str, Any]:
-        place = dataset.path or (dataset.mirror if dataset.mirror and "://" not in dataset.mirror else None)
+        place = dataset.path or (
+            dataset.mirror if dataset.mirror and "://" not in dataset.mirror else None
+        )
         store = _find_store(Path(place).expanduser()) if place else _download(folder)
         return {"path": str(store.path), "fingerprint": store.fingerprint()}
 
-    def open(self, dataset: CelebADataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
+    def open(self, dataset: CelebADataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:  # noqa: ARG002
         store = open_fetched(fetched)
         pictures = {parts_of(name)[-1]: name for name in _face_names(store)}
         names = sorted(pictures)
@@ -44,16 +46,16 @@ class CelebASource:
         columns = np.zeros((len(names), 0), np.uint8)
         if attributes.rows:
             columns = attributes.columns(names, where=TABLES[0])
-        split = Split([pictures[name] for name in names], unlabelled(len(names)), columns)
+        split = Split([pictures[name] for name in names], unlabeled(len(names)), columns)
         if partition.rows:
             parts = np.array([_part(partition, name) for name in names])
         else:
-            say(f"There is no {TABLES[1]}: a tenth of the pictures is held out for testing.")
+            log(f"There is no {TABLES[1]}: a tenth of the pictures is held out for testing.")
             rng = numpy_generator(dataset.seed, "held out")
             parts = np.where(held_out(split.labels, share=HELD_OUT_SHARE, rng=rng), TEST, TRAIN)
         train, test = (split.subset(np.flatnonzero(parts == part)) for part in (TRAIN, TEST))
-        return Contents(
-            PictureReader(store),
+        return RawDataset(
+            ArchiveReader(store),
             train,
             test,
             attribute_names=attributes.names,
@@ -61,23 +63,23 @@ class CelebASource:
         )
 
 
-def _find_store(place: Path) -> Store:
+def _find_store(place: Path) -> ImageArchive:
     """The zip or folder with the faces, at `place` or in it."""
-    store = open_store(place, key="path")
+    store = open_archive(place, key="path")
     if not store.is_zip:
         official = sorted(place.rglob(f"{PICTURES}.zip"))
         if official and not _face_names(store):
-            store = Store(official[0])
+            store = ImageArchive(official[0])
     if not _face_names(store):
         raise DataError(f"{place} holds no pictures under {PICTURES}/; {HELP}.")
     return store
 
 
-def _face_names(store: Store) -> list[str]:
+def _face_names(store: ImageArchive) -> list[str]:
     return [name for name in store.pictures() if PICTURES in parts_of(name)[:-1]]
 
 
-def _download(folder: Path) -> Store:
+def _download(folder: Path) -> ImageArchive:
     """From the official host by torchvision's list and gdown, checked."""
     from torchvision.datasets import CelebA
     from torchvision.datasets.utils import download_file_from_google_drive
@@ -89,22 +91,26 @@ def _download(folder: Path) -> Store:
         try:
             download_file_from_google_drive(file_id, str(folder), name, md5)
         except Exception as error:  # gdown and requests raise what they like
-            raise DownloadError(f"{name} could not be fetched ({type(error).__name__}); {HELP}.") from error
-    return Store(folder / f"{PICTURES}.zip")
+            raise DownloadError(
+                f"{name} could not be fetched ({type(error).__name__}); {HELP}."
+            ) from error
+    return ImageArchive(folder / f"{PICTURES}.zip")
 
 
-def _read_table(store: Store, name: str) -> Table:
+def _read_table(store: ImageArchive, name: str) -> Table:
     """A list as .txt (official) or .csv (Kaggle); empty where absent."""
     return Table.parse(_find_table(store, name) or "", where=f"{name} beside {store.path}")
 
 
-def _find_table(store: Store, name: str) -> str | None:
+def _find_table(store: ImageArchive, name: str) -> str | None:
     """In the store itself, or beside it."""
     wanted = (f"{name}.txt", f"{name}.csv")
     inside = [entry for entry in store.names() if parts_of(entry)[-1] in wanted]
     if inside:
         return store.bytes(inside[0]).decode()
-    beside = [store.path.parent / entry for entry in wanted if (store.path.parent / entry).is_file()]
+    beside = [
+        store.path.parent / entry for entry in wanted if (store.path.parent / entry).is_file()
+    ]
     return beside[0].read_text(encoding="utf-8") if beside else None
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from latentbench.config.datasets import CIFAR10Dataset
-from latentbench.data.download import OfficialFile, obtain
-from latentbench.data.sources.base import ArrayReader, Contents, Split
+from latentbench.data.download import OfficialFile, download_file
+from latentbench.data.sources.base import ArrayReader, RawDataset, Split
 from latentbench.errors import DataError
 
 ARCHIVE = OfficialFile(
@@ -20,15 +20,18 @@ ARCHIVE = OfficialFile(
     ["https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"],
 )
 RECORD = 1 + 3 * 32 * 32  # a label, then the red, green and blue planes
-BATCHES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
+BATCHES = {
+    "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
+    "test": ["test_batch.bin"],
+}
 
 
 class CIFAR10Source:
     def fetch(self, dataset: CIFAR10Dataset, folder: Path) -> dict[str, Any]:
-        md5 = obtain(ARCHIVE, folder, mirror=dataset.mirror, verify=dataset.verify)
+        md5 = download_file(ARCHIVE, folder, mirror=dataset.mirror, verify=dataset.verify)
         return {"files": {ARCHIVE.name: md5}}
 
-    def open(self, dataset: CIFAR10Dataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
+    def open(self, dataset: CIFAR10Dataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:  # noqa: ARG002
         members = _read_members(folder / ARCHIVE.name)
         splits: list[Split] = []
         images: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
@@ -39,7 +42,7 @@ class CIFAR10Source:
             images.append(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         class_names = members["batches.meta.txt"].decode().split()
         train, test = splits
-        return Contents(ArrayReader(np.concatenate(images)), train, test, class_names)
+        return RawDataset(ArrayReader(np.concatenate(images)), train, test, class_names)
 
 
 def _read_members(path: Path) -> dict[str, bytes]:
@@ -47,7 +50,9 @@ def _read_members(path: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path) as archive:
             files = ((member, archive.extractfile(member)) for member in archive if member.isfile())
-            return {Path(member.name).name: file.read() for member, file in files if file is not None}
+            return {
+                Path(member.name).name: file.read() for member, file in files if file is not None
+            }
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path} is not a whole archive ({error}); fetch it again.") from None
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from latentbench.artifacts.progress import say
+from latentbench.artifacts.progress import log
 from latentbench.config.datasets import FolderDataset
-from latentbench.data.archives import PictureReader, Store, open_store, parts_of
-from latentbench.data.sources.attributes import fingerprint, read_table
-from latentbench.data.sources.base import Contents, Split, held_out, unlabelled
+from latentbench.data.image_archive import ArchiveReader, ImageArchive, open_archive, parts_of
+from latentbench.data.sources.attribute_table import fingerprint, read_table
+from latentbench.data.sources.base import RawDataset, Split, held_out, unlabeled
 from latentbench.errors import DataError
 from latentbench.rng import numpy_generator
 
@@ -31,15 +31,17 @@ class FolderSource:
     """
 
     def fetch(self, dataset: FolderDataset, folder: Path) -> dict[str, Any]:  # noqa: ARG002
-        store = open_store(Path(dataset.path).expanduser(), key="path")
+        store = open_archive(Path(dataset.path).expanduser(), key="path")
         if not store.pictures():
-            raise DataError(f"{dataset.path} holds no pictures (jpg, png, bmp, webp, gif or tif); check the path.")
+            raise DataError(
+                f"{dataset.path} holds no pictures (jpg, png, bmp, webp, gif or tif); check the path."
+            )
         fetched: dict[str, Any] = {"path": str(store.path), "fingerprint": store.fingerprint()}
         if dataset.attributes is not None:
             fetched["attributes"] = fingerprint(Path(dataset.attributes).expanduser())
         return fetched
 
-    def open(self, dataset: FolderDataset, folder: Path, fetched: dict[str, Any]) -> Contents:  # noqa: ARG002
+    def open(self, dataset: FolderDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:  # noqa: ARG002
         store = open_fetched(fetched)
         splits = _part_splits(_unwrapped(store.pictures()))
         train_classes = _classes(splits["train"], store)
@@ -49,17 +51,19 @@ class FolderSource:
             test_classes = _classes(splits["test"], store)
             unknown = sorted(set(test_classes.values()) - set(train_classes.values()))
             if unknown:
-                raise DataError(f"{store.path} has test pictures of {unknown[0]!r}, but no training pictures of it.")
+                raise DataError(
+                    f"{store.path} has test pictures of {unknown[0]!r}, but no training pictures of it."
+                )
             test = _split(test_classes, class_names)
         else:
             rng = numpy_generator(dataset.seed, "held out")
-            mask = held_out(train.labels, share=dataset.test_share, rng=rng)
+            mask = held_out(train.labels, share=dataset.test_fraction, rng=rng)
             train, test = train.subset(np.flatnonzero(~mask)), train.subset(np.flatnonzero(mask))
         attribute_names: list[str] = []
         if "attributes" in fetched:
             attribute_names, (train, test) = _with_attributes((train, test), fetched["attributes"])
-        return Contents(
-            PictureReader(store),
+        return RawDataset(
+            ArchiveReader(store),
             train,
             test,
             class_names,
@@ -68,17 +72,21 @@ class FolderSource:
         )
 
 
-def _with_attributes(splits: tuple[Split, Split], fetched: dict[str, str]) -> tuple[list[str], list[Split]]:
+def _with_attributes(
+    splits: tuple[Split, Split], fetched: dict[str, str]
+) -> tuple[list[str], list[Split]]:
     """The names of the attributes, and the splits with them."""
     table = read_table(fetched)
     pictures = [picture for split in splits for picture in split.references]
     columns = np.split(table.columns(pictures, where=fetched["path"]), [len(splits[0].references)])
-    return table.names, [replace(split, attributes=rows) for split, rows in zip(splits, columns, strict=True)]
+    return table.names, [
+        replace(split, attributes=rows) for split, rows in zip(splits, columns, strict=True)
+    ]
 
 
-def open_fetched(fetched: dict[str, Any]) -> Store:
+def open_fetched(fetched: dict[str, Any]) -> ImageArchive:
     """The store that was fetched; raises DataError where it is no longer what it was."""
-    store = open_store(Path(fetched["path"]), key="path")
+    store = open_archive(Path(fetched["path"]), key="path")
     if store.fingerprint() != fetched["fingerprint"]:
         raise DataError(f"{store.path} has changed since it was fetched; fetch the dataset again.")
     return store
@@ -108,11 +116,11 @@ def _part_splits(paths: dict[str, Parts]) -> dict[str, dict[str, Parts]]:
     test = next((by_top[top] for top in TEST_FOLDERS if top in by_top), None)
     ignored = len(paths) - len(train) - len(test or {})
     if ignored:
-        say(f"{ignored} pictures lie outside the training and test folders and are left out.")
+        log(f"{ignored} pictures lie outside the training and test folders and are left out.")
     return {"train": train} | ({"test": test} if test else {})
 
 
-def _classes(paths: dict[str, Parts], store: Store) -> dict[str, str]:
+def _classes(paths: dict[str, Parts], store: ImageArchive) -> dict[str, str]:
     """The class folder of each picture, empty throughout where there are none."""
     folders = {name: path[0] if len(path) > 1 else "" for name, path in paths.items()}
     beside = [name for name, folder in folders.items() if not folder]
@@ -127,7 +135,7 @@ def _classes(paths: dict[str, Parts], store: Store) -> dict[str, str]:
 def _split(classes: dict[str, str], class_names: list[str]) -> Split:
     names = list(classes)
     if not class_names:
-        return Split(names, unlabelled(len(names)))
+        return Split(names, unlabeled(len(names)))
     places = {name: index for index, name in enumerate(class_names)}
     return Split(names, np.array([places[classes[name]] for name in names], dtype=np.int64))
 

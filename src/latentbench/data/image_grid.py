@@ -1,0 +1,35 @@
+"""Many images as one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from latentbench.artifacts.files import atomic_write
+from latentbench.artifacts.paths import GRID_GAP
+
+Images = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def image_grid(images: Images, *, columns: int, gap: int = GRID_GAP) -> Images:
+    """uint8 (number, height, width, channel) row by row in a grid with white gaps, (height, width, channel)."""
+    number, height, width, channels = images.shape
+    rows = -(-number // columns)
+    grid = np.full(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8
+    )
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def write_png(path: Path, picture: Images) -> None:
+    """Write uint8 (height, width, channel), gray or RGB; whole or absent."""
+    with atomic_write(path) as partial:
+        Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(
+            partial, format="png"
+        )

@@ -1,0 +1,148 @@
+"""Nearest training images: brute force, and that copies are called copies and unseen real images are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from latentbench.artifacts.files import read_array, read_arrays, read_json
+from latentbench.artifacts.paths import EVALUATION_ARRAYS
+from latentbench.artifacts.thresholds import CLOSE
+from latentbench.data.images import to_model
+from latentbench.data.prepared import PreparedDataset
+from latentbench.evaluation.knn import nearest
+from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.evaluation.memorization import Memorization
+from latentbench.models.gan import GAN
+from tests.evaluation.conftest import evaluate
+
+Make = Callable[..., Path]
+
+
+def normal(number: int, dim: int, seed: int) -> Tensor:
+    return torch.randn(number, dim, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_nearest_are_those_of_all_pairs(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples, real = normal(40, 6, seed=0) + 1e3, normal(70, 6, seed=1) + 1e3
+    expected = torch.cdist(samples.double(), real.double()).sort(dim=1)
+    for block in (1_000, 9):
+        monkeypatch.setattr("latentbench.evaluation.knn._BLOCK", block)
+        distances, indices = nearest(samples, real.numpy(), number=number)
+        assert torch.equal(indices, expected.indices[:, :number])
+        torch.testing.assert_close(distances, expected.values[:, :number], rtol=1e-9, atol=0)
+
+
+def test_order_and_batches_change_nothing() -> None:
+    samples, real = normal(50, 5, seed=0), normal(60, 5, seed=1).numpy()
+    whole = nearest(samples, real, number=2)[0]
+    assert torch.equal(nearest(samples.flip(0), real, number=2)[0].flip(0), whole)
+    assert torch.equal(
+        torch.cat([nearest(part, real, number=2)[0] for part in samples.split(7)]), whole
+    )
+    assert torch.equal(nearest(samples, real[::-1], number=2)[0], whole)
+
+
+def test_a_copy_is_at_no_distance() -> None:
+    real = normal(60, 64, seed=0) * 1e3
+    distances, indices = nearest(real[20:30], real.numpy(), number=1)
+    assert (distances == 0).all()
+    assert (indices.flatten() == torch.arange(20, 30)).all()
+
+
+def test_unseen_images_are_typical_by_measurement() -> None:
+    unseen = normal(200, 8, seed=1)
+    memory = Memorization.of_unseen(normal(300, 8, seed=0).numpy(), unseen)
+    assert memory.nearer(unseen) == 0.5
+    close = memory.nearest(unseen)[0] < memory.close
+    assert close.double().mean().item() == pytest.approx(CLOSE)
+    assert memory.nearer(normal(2_000, 8, seed=2)) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("copies", "is_memory"), [(0.0, False), (0.3, False), (0.7, True), (1.0, True)]
+)
+def test_a_verdict_where_most_samples_are_copies(copies: float, is_memory: bool) -> None:
+    real = normal(400, 8, seed=0)
+    memory = Memorization.of_unseen(real.numpy(), normal(200, 8, seed=1))
+    number = int(copies * 300)
+    samples = torch.cat(
+        [real[:number] + 0.01 * normal(number, 8, seed=2), normal(300 - number, 8, seed=3)]
+    )
+    said = memory.verdict(memory.nearest(samples)[0])
+    assert bool(said) is is_memory
+    assert not is_memory or "look like copies" in said
+
+
+def test_the_typical_sample_is_no_copy() -> None:
+    """Samples of less variance than the images lie where training images are dense, as smooth ones do."""
+    memory = Memorization.of_unseen(normal(400, 8, seed=0).numpy(), normal(200, 8, seed=1))
+    samples = 0.7 * normal(300, 8, seed=2)
+    assert memory.nearer(samples) > 0.75
+    assert memory.verdict(memory.nearest(samples)[0]) == ""
+
+
+def test_copies_with_a_little_noise_are_copies(glyphs: tuple[Path, Path]) -> None:
+    data, reference = glyphs
+    manifest = ReferenceManifest.read(reference)
+    memory = Memorization.open(reference, "classifier", manifest.extractors["classifier"])
+    extractor = manifest.load_extractor("classifier", reference, device=torch.device("cpu"))
+    images = PreparedDataset.open(data).images("train")[:300]
+    noise = np.random.default_rng(0).normal(scale=5, size=images.shape)
+    noisy = np.clip(images + noise, 0, 255).round().astype(np.uint8)
+    assert memory.verdict(memory.nearest(extractor(torch.from_numpy(noisy)))[0])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_model_that_gives_training_images_is_told_from_one_that_gives_unseen_ones(
+    split: str, glyphs: tuple[Path, Path], make_experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, reference = glyphs
+    dataset = PreparedDataset.open(data)
+    images = to_model(torch.from_numpy(np.array(dataset.images(split)[:300])))
+    results = make_experiment(
+        data, dataset="glyphs", evaluation={"num_samples": 300, "num_seeds": 1}
+    )
+    known: dict[tuple[float, ...], int] = {}
+
+    def decode(self: GAN, latents: Tensor, labels: Tensor) -> Tensor:
+        """Real images in turn, and again those whose latents come again."""
+        keys = [tuple(latent.tolist()) for latent in latents]
+        return images[[known.setdefault(key, len(known) % len(images)) for key in keys]]
+
+    monkeypatch.setattr(GAN, "decode", decode)
+    result = evaluate(results, reference, data)
+    assert result.exit_code == 0, result.output
+    told, arrays = read_json(results / "metrics.json"), read_arrays(results / EVALUATION_ARRAYS)
+    is_copy = split == "train"
+    assert ("look like copies" in told["memory"]["verdict"]) is is_copy
+    assert (told["memory"]["verdict"] in told["warnings"]) is is_copy
+    assert ("look like copies" in result.output) is is_copy
+    floor = told["floor"]["nearer_classifier"]
+    assert floor == 0.5
+    assert told["nearer_classifier"] == (1.0 if is_copy else pytest.approx(floor, abs=0.15))
+    assert told["nearer_classifier_std"] is None
+
+    described = ReferenceManifest.read(reference).extractors["classifier"]
+    assert (told["memory"].pop("copied") >= 0.5) is is_copy
+    assert told["memory"] | {"verdict": ""} == {
+        "extractor": "classifier",
+        "num_samples": 300,
+        "num_training": len(read_array(reference / "rows.npy")),
+        "typical_distance": described.typical_distance,
+        "verdict": "",
+    }
+    assert arrays["memory_samples"].shape == (16, 32, 32, 1)
+    assert arrays["memory_nearest"].shape == (16, 3, 32, 32, 1)
+    assert arrays["memory_distances"].shape == (16, 3)
+    assert (np.diff(arrays["memory_distances"], axis=1) >= 0).all()
+    assert (np.diff(arrays["memory_distances"][:8, 0]) >= 0).all()
+    assert (arrays["memory_samples"][8:] == dataset.images(split)[:8]).all()
+    same = (arrays["memory_samples"] == arrays["memory_nearest"][:, 0]).all(axis=(1, 2, 3))
+    assert same.all() if is_copy else not same.any()

@@ -1,0 +1,131 @@
+"""What is handed in is complete, says how to check itself, and is the same bytes again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from latentbench.artifacts.paths import METRICS, PAGE, PDF, checkpoint_path, notebook_name
+from latentbench.config.load import parse_params, read_params
+from latentbench.config.params import NOTEBOOKS, Params
+from latentbench.errors import ArtifactError
+from latentbench.report.submission import LOCK, PARAMS, READ_ME, SUMS, build_submission
+
+NAME = "group_7_A.Author.zip"
+
+
+@pytest.fixture
+def whole(make_study, tmp_path) -> dict[str, Any]:
+    """A study that has come to its report, as arguments."""
+    results = make_study()
+    report = tmp_path / "report" / "demo"
+    report.mkdir(parents=True)
+    for name in (PAGE, PDF, *map(notebook_name, NOTEBOOKS)):
+        (report / name).write_text(f"{name} of the report")
+    for name in ("vae", "dcgan", "wgan-gp"):
+        checkpoint = checkpoint_path(results / name, 4)
+        checkpoint.parent.mkdir()
+        checkpoint.write_bytes(name.encode() * 100)
+    lock = tmp_path / "main.lock"
+    lock.write_text("numpy==2.0 --hash=sha256:0\n")
+    return {
+        "results": results,
+        "report": report,
+        "lock": lock,
+        "output": tmp_path / "handin" / "demo",
+    }
+
+
+def params(**study: Any) -> Params:
+    about = {
+        "title": "Three models",
+        "question": "Which is best?",
+        "authors": ["A. Author"],
+        "group_id": 7,
+    }
+    model = {"vae": "vae", "dcgan": "dcgan", "wgan-gp": "wgan_gp"}
+    return parse_params(
+        {
+            "studies": {
+                "demo": about | {"archive_name": "group_{group_id}_{names}"} | study,
+                "other": {"title": "Not this"},
+            },
+            "datasets": {
+                "glyphs": {"source": "glyphs"},
+                "mine": {"source": "folder", "path": "~/mine.zip"},
+            },
+            "defaults": {"training": {"epochs": 4}},
+            "experiments": {
+                name: {"study": "demo", "dataset": "glyphs", "model": {"name": objective}}
+                for name, objective in model.items()
+            }
+            | {"more": {"study": "other", "dataset": "mine", "model": {"name": "vae"}}},
+        },
+        where="params.yaml",
+    )
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_it_holds_report_models_params_and_their_sums(whole, tmp_path):
+    build_submission(params(), "demo", **whole)
+    found = contents(whole["output"] / NAME)
+    assert {PAGE, PDF, READ_ME, PARAMS, LOCK, SUMS} <= set(found)
+    assert {name for name in found if name.startswith("notebooks/")} == {
+        f"notebooks/{n}.ipynb" for n in NOTEBOOKS
+    }
+    assert found["models/vae/epoch-0004.safetensors"] == b"vae" * 100
+    assert found[f"models/vae/{METRICS}"] == (whole["results"] / "vae" / METRICS).read_bytes()
+    sums = dict(reversed(line.split("  ")) for line in found.pop(SUMS).decode().splitlines())
+    assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
+    told = found[READ_ME].decode()
+    for said in (
+        "Three models",
+        "Which is best?",
+        "By A. Author",
+        f"sha256sum --check {SUMS}",
+        "0123456789abcdef",
+    ):
+        assert said in told
+    assert f"snakemake --configfile {PARAMS} demo" in told
+    assert "small budget" not in told
+
+
+def test_its_params_are_those_of_the_study_alone_and_resolve_to_the_same(whole, tmp_path):
+    build_submission(params(), "demo", **whole)
+    text = contents(whole["output"] / NAME)[PARAMS].decode()
+    kept = yaml.safe_load(text)
+    assert set(kept["studies"]) == {"demo"}
+    assert set(kept["datasets"]) == {"glyphs"}
+    again = read_params(tmp_path / "params.yaml", text=text)
+    for name in ("vae", "dcgan", "wgan-gp"):
+        assert again.experiment(name) == params().experiment(name)
+    assert again.study("demo") == params().study("demo")
+
+
+def test_the_same_files_make_the_same_bytes_wherever_and_whenever(whole, tmp_path):
+    build_submission(params(), "demo", **whole)
+    first = (whole["output"] / NAME).read_bytes()
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(whole["results"], moved)  # with new times
+    build_submission(params(), "demo", **(whole | {"results": moved, "output": tmp_path / "again"}))
+    assert (tmp_path / "again" / NAME).read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    "part", ["report/demo/report.pdf", "results/demo/vae/metrics.csv", "main.lock"]
+)
+def test_what_is_missing_is_named_and_nothing_is_written(whole, tmp_path, part):
+    (tmp_path / part).unlink()
+    with pytest.raises(ArtifactError, match=f"{part} is missing; run the study demo"):
+        build_submission(params(), "demo", **whole)
+    assert not (whole["output"] / NAME).exists()

@@ -1,0 +1,34 @@
+"""What TensorBoard's writer meets reaches the caller, once."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from latentbench.errors import StorageError
+from latentbench.training.tensorboard import TensorBoardLogger
+
+
+def test_a_full_disk_is_said_once_and_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    journal = TensorBoardLogger(tmp_path / "logs", step=0)
+
+    def no_space(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", no_space)
+
+    def write_until_it_fails() -> None:
+        for step in range(500):
+            journal.scalars({"loss/critic": 1.0}, step=step)
+            time.sleep(0.01)
+
+    with pytest.raises(StorageError, match=r"No space is left to write .*logs; free some"):
+        write_until_it_fails()
+    assert "Traceback" not in capfd.readouterr().err

@@ -1,0 +1,121 @@
+"""Stands in for `latentbench` where the engines are tested: stages leave their files at once, always alike.
+
+`split` and `configure` are the real ones. The others write what they were asked for, by which code and from which
+files, so that a file's content changes exactly when something that decides it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from latentbench.artifacts import paths
+from latentbench.artifacts.files import write_text
+from latentbench.cli import main
+from latentbench.config.base import Section
+from latentbench.config.datasets import DatasetConfig
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.load import read_config
+from latentbench.config.params import StudyConfig
+
+LAYERS = {
+    "fetch": "data",
+    "prepare": "data",
+    "reference": "evaluation",
+    "train": "training",
+    "evaluate": "evaluation",
+    "explore": "latent",
+    "handin": "report",
+}
+
+
+def run(stage: str, options: dict[str, Path]) -> None:
+    folder = options.get("output", options.get("results", Path()))
+    config = _config(stage, options)
+    content = f"{_content(stage, config)} {_digest(_read(stage, config, options))}\n"
+    for name in _names(stage, config):
+        write_text(folder / name, content)
+    if "record" in options:
+        write_text(options["record"], content)
+
+
+def _config(stage: str, options: dict[str, Path]) -> Section:
+    if stage in ("report", "handin"):
+        return read_config(options["results"] / paths.STUDY, StudyConfig)
+    kind = DatasetConfig if stage in ("fetch", "prepare", "reference") else ExperimentConfig
+    return read_config(options["config"], kind)
+
+
+def _names(stage: str, config: Section) -> list[str | Path]:
+    if stage == "train":
+        assert isinstance(config, ExperimentConfig)
+        files = paths.trained_files(config.training.checkpoint_epochs, encodes=config.model.encodes)
+        return [*files, paths.PROVENANCE]
+    return {
+        "fetch": ["source.json"],
+        "prepare": [*paths.prepared_files(has_attributes=False)],
+        "reference": [*paths.reference_files(["classifier"])],
+        "evaluate": [*paths.MEASURED_FILES, paths.record_name("evaluate")],
+        "explore": [*paths.EXPLORED_FILES, paths.record_name("explore")],
+        "report": [
+            *map(paths.notebook_name, getattr(config, "notebooks", ())),
+            paths.PAGE,
+            paths.PDF,
+            paths.REPORT_RECORD,
+        ],
+        "handin": ["tiny.zip"],
+    }[stage]
+
+
+def _content(stage: str, config: Section) -> str:
+    trained = {"seed", "model", "training"}
+    decides = {
+        "fetch": {"dataset"},
+        "prepare": {"dataset"},
+        "train": trained,
+        "evaluate": {*trained, "evaluation"},
+        "explore": {*trained, "latent"},
+    }
+    content = config.model_dump(mode="json")
+    return f"{stage} {json.dumps({key: content[key] for key in decides.get(stage, content)}, sort_keys=True)}"
+
+
+def _read(stage: str, config: Section, options: dict[str, Path]) -> Iterator[Path]:
+    """What a stage reads beside its config: the layer that it is, and what stages before it left."""
+    yield Path("src/latentbench") / LAYERS.get(stage, stage)
+    yield from (options[name] for name in ("data", "raw", "reference") if name in options)
+    if stage in ("evaluate", "explore"):
+        assert isinstance(config, ExperimentConfig)
+        yield from (
+            paths.checkpoint_path(options["results"], epoch)
+            for epoch in config.training.checkpoint_epochs
+        )
+    if stage == "report":
+        assert isinstance(config, StudyConfig)
+        names = (paths.HISTORY, paths.METRICS, paths.LATENT_ARRAYS)
+        yield from (
+            options["results"] / experiment / name
+            for experiment in config.experiments
+            for name in names
+        )
+
+
+def _digest(places: Iterator[Path]) -> str:
+    files = [
+        file
+        for place in places
+        for file in ([place] if place.is_file() else sorted(place.rglob("[!.]*.*")))
+    ]
+    return hashlib.sha256(b"".join(bytes(file) + file.read_bytes() for file in files)).hexdigest()
+
+
+if __name__ == "__main__":
+    stage, *arguments = sys.argv[1:]
+    if stage in ("split", "configure"):
+        main()
+    else:
+        pairs = zip(arguments[::2], arguments[1::2], strict=True)
+        run(stage, {option.removeprefix("--"): Path(value) for option, value in pairs})
