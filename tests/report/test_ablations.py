@@ -26,7 +26,7 @@ from latentbench.config.load import read_yaml
 from latentbench.report.comparison.ablations import told
 from latentbench.report.comparison.conclusions import in_short
 from latentbench.report.presentation.formatting import NBSP
-from latentbench.report.results.study import open_study
+from latentbench.results.study import open_study
 from tests.report.conftest import change, make_repeats, score_labels
 
 

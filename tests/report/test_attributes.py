@@ -5,7 +5,7 @@ from __future__ import annotations
 from latentbench.artifacts.paths import LAST_METRICS, LATENT_FACTS
 from latentbench.report.comparison import captions, conclusions
 from latentbench.report.latent import attributes
-from latentbench.report.results.study import open_study
+from latentbench.results.study import open_study
 from tests.report.conftest import change, score_labels
 
 MINUS = "\N{MINUS SIGN}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from latentbench.report.comparison import captions
-from latentbench.report.results.study import open_study
+from latentbench.results.study import open_study
 from tests.report.conftest import CONDITIONAL, change
 from tests.report.synthetic_results import CLASSES
 

@@ -7,7 +7,7 @@ import pytest
 from latentbench.artifacts.files import read_csv, write_csv
 from latentbench.report.comparison import captions
 from latentbench.report.results import columns
-from latentbench.report.results.study import open_study
+from latentbench.results.study import open_study
 from tests.report.conftest import make_repeats, put_on_two_datasets
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from latentbench.artifacts.paths import record_name
-from latentbench.report.results.study import open_study
 from latentbench.report.training import costs
+from latentbench.results.study import open_study
 from tests.report.conftest import SCORES
 
 

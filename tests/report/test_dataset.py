@@ -12,7 +12,7 @@ from latentbench.config.datasets import AnyDataset
 from latentbench.config.load import read_yaml
 from latentbench.report import dataset
 from latentbench.report.presentation.style import to_svg
-from latentbench.report.results.study import open_study
+from latentbench.results.study import open_study
 from tests.report.conftest import (
     assert_on_the_page,
     change,

@@ -17,8 +17,8 @@ from latentbench.report.comparison import (
 )
 from latentbench.report.presentation.formatting import NBSP
 from latentbench.report.presentation.style import to_svg
-from latentbench.report.results.study import open_study
 from latentbench.report.training import curves
+from latentbench.results.study import open_study
 from tests.report.conftest import SIX, change, keep_arrays
 from tests.report.test_columns import cells, column
 

@@ -9,9 +9,9 @@ import pytest
 
 from latentbench.artifacts.paths import EVOLUTION, ITERATIONS, RECONSTRUCTIONS, samples_path
 from latentbench.report.presentation.style import to_svg
-from latentbench.report.results.files import read_picture
-from latentbench.report.results.study import open_study
 from latentbench.report.training import evolution
+from latentbench.results.files import read_picture
+from latentbench.results.study import open_study
 from tests.report.conftest import (
     CONDITIONAL,
     SIX,

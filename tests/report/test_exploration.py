@@ -19,7 +19,7 @@ from latentbench.report.latent import (
 )
 from latentbench.report.presentation.style import to_svg
 from latentbench.report.results import columns
-from latentbench.report.results.study import open_study
+from latentbench.results.study import open_study
 from tests.report.conftest import SIX, assert_on_the_page, change, give_datasets, words_of
 from tests.report.synthetic_results import CLASSES
 from tests.report.test_columns import column

@@ -33,8 +33,8 @@ from latentbench.report.presentation.style import (
     pages,
     to_svg,
 )
-from latentbench.report.results.study import open_study
 from latentbench.report.training import curves, evolution
+from latentbench.results.study import open_study
 from tests.report.conftest import (
     CONDITIONAL,
     MANY,

@@ -9,8 +9,8 @@ from latentbench.artifacts.files import read_csv, write_csv, write_yaml
 from latentbench.config.load import read_yaml
 from latentbench.report.comparison import captions, headline
 from latentbench.report.presentation.formatting import count, decimals, duration
-from latentbench.report.results.study import open_study
 from latentbench.report.training import warnings
+from latentbench.results.study import open_study
 from tests.report.conftest import change, make_repeats
 from tests.report.test_columns import cells
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from latentbench.artifacts.files import write_csv, write_yaml
 from latentbench.artifacts.paths import ARCHITECTURE
 from latentbench.config.load import read_yaml
-from latentbench.report.results.study import open_study
 from latentbench.report.training import layers
+from latentbench.results.study import open_study
 
 COLUMNS = (
     "network layer kind kernel stride padding dilation output parameters multiply_adds".split()

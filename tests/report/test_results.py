@@ -8,7 +8,7 @@ import pytest
 
 from latentbench.artifacts.files import write_yaml
 from latentbench.errors import ArtifactError
-from latentbench.report.results.study import open_study
+from latentbench.results.study import open_study
 
 
 def test_folder_that_the_study_does_not_list_is_ignored(make_study):

@@ -8,7 +8,7 @@ from latentbench.artifacts.files import read_csv, read_json, write_csv, write_js
 from latentbench.artifacts.paths import METRICS, PROVENANCE
 from latentbench.report.comparison.strengths import strengths
 from latentbench.report.presentation.formatting import NBSP
-from latentbench.report.results.study import open_study
+from latentbench.results.study import open_study
 from tests.report.conftest import make_repeats
 
 

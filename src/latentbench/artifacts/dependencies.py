@@ -20,8 +20,8 @@ SOURCES = {
     "train": (*_BASE, "data", "runtime", "models", "training"),
     "evaluate": (*_BASE, "data", "runtime", "models", "evaluation"),
     "explore": (*_BASE, "data", "runtime", "models", "evaluation", "latent"),
-    "report": (*_BASE, "report"),
-    "handin": (*_BASE, "report"),
+    "report": (*_BASE, "results", "report"),
+    "handin": (*_BASE, "results", "report"),
 }
 
 # The sections of its resolved config that each stage reads.

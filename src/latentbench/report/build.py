@@ -15,7 +15,7 @@ from latentbench.report.comparison import headline
 from latentbench.report.rendering.citations import with_citations
 from latentbench.report.rendering.document import PARTS, joined, to_page, to_pdf
 from latentbench.report.rendering.execute import execute
-from latentbench.report.results.study import Study, open_study
+from latentbench.results.study import Study, open_study
 
 
 def build_report(results: Path, sources: Path, output: Path) -> None:

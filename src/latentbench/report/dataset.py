@@ -9,12 +9,12 @@ import numpy as np
 
 from latentbench.artifacts.paths import LATENT_ARRAYS, LATENT_FACTS, SPLITS
 from latentbench.report.comparison.classes import share_in_percent
-from latentbench.report.presentation.formatting import NBSP, listed, literal
+from latentbench.report.presentation.formatting import NBSP, escape_markdown, join_words
 from latentbench.report.presentation.image_grids import Images, Panel, panels_figures
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import INK, house_style
-from latentbench.report.results.columns import ABSENT, pipe_table
-from latentbench.report.results.study import Experiment, Study
+from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.results.study import Experiment, Study
 
 _MOST_CLASSES, _FIRST_CLASSES = 26, 20  # all are shown up to so many; of more the first
 _MOST_ROWS = 8  # classes that have a row each; more have a column each
@@ -45,7 +45,9 @@ def origins(study: Study) -> str:
         for dataset, facts in described.items()
         if (origin := _ORIGINS.get(facts.get("source", "")))
     }
-    return "\n\n".join(f"**{literal(dataset)}** is {origin}." for dataset, origin in told.items())
+    return "\n\n".join(
+        f"**{escape_markdown(dataset)}** is {origin}." for dataset, origin in told.items()
+    )
 
 
 def preparation(study: Study) -> str:
@@ -54,8 +56,12 @@ def preparation(study: Study) -> str:
     owners: dict[str, list[str]] = {}
     for dataset, facts in described.items():
         if facts.get("settings"):  # results of before have none
-            owners.setdefault(_prepared(facts["settings"]), []).append(f"**{literal(dataset)}**")
-    told = [f"Pictures of {listed(datasets)} were {words}" for words, datasets in owners.items()]
+            owners.setdefault(_prepared(facts["settings"]), []).append(
+                f"**{escape_markdown(dataset)}**"
+            )
+    told = [
+        f"Pictures of {join_words(datasets)} were {words}" for words, datasets in owners.items()
+    ]
     return "\n\n".join([*told, *_identical(study)])
 
 
@@ -70,7 +76,7 @@ def _prepared(settings: Mapping[str, Any]) -> str:
     steps.append(
         f"brought to {_square(side)} pixels in {'color' if settings['channels'] == 3 else 'gray'}"
     )
-    sentences = [f"{listed(steps)}."]
+    sentences = [f"{join_words(steps)}."]
     if settings["max_train_images"]:
         sentences.append(
             f"Of those for training {settings['max_train_images']:,} at most are used, chosen by the seed."
@@ -87,9 +93,9 @@ def _identical(study: Study) -> list[str]:
     same: dict[str, list[str]] = {}
     for dataset, experiments in study.by_dataset().items():
         for digest in {(e.provenance or {}).get("data_digest", "") for e in experiments} - {""}:
-            same.setdefault(digest, []).append(f"**{literal(dataset)}**")
+            same.setdefault(digest, []).append(f"**{escape_markdown(dataset)}**")
     return [
-        f"{listed(names)} hold the same pictures and labels."
+        f"{join_words(names)} hold the same pictures and labels."
         for names in same.values()
         if len(names) > 1
     ]

@@ -21,8 +21,8 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.progress import log
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError
-from latentbench.report.presentation.formatting import listed
-from latentbench.report.results.files import read_optional
+from latentbench.report.presentation.formatting import join_words
+from latentbench.results.files import read_optional
 
 READ_ME, SUMS, PARAMS, LOCK = "READ_ME.txt", "SHA256SUMS", "params.yaml", "requirements.lock"
 
@@ -87,7 +87,7 @@ def _read_me(params: Params, study: StudyConfig, results: Path) -> str:
         if (found := read_optional(results / name / PROVENANCE)) and found.get("commit")
     }
     version = (
-        f"at commit {listed(sorted(commits))}" if commits else "in the version of the lock file"
+        f"at commit {join_words(sorted(commits))}" if commits else "in the version of the lock file"
     )
     places = [_place(name, params.datasets[name].model_dump()) for name in study.datasets]
     authors = [f"By {'; '.join(map(str, study.authors))}", ""] if study.authors else []

@@ -6,18 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from latentbench.config.models import has_prior
-from latentbench.report.presentation.formatting import listed
-from latentbench.report.results.columns import (
-    NONE,
-    Column,
-    distance_column,
-    flatten,
-    of_provenance,
-    plain,
-    reconstructed,
-    score_of,
-    three_decimals,
-)
+from latentbench.report.presentation.formatting import join_words
 from latentbench.report.results.ranking import (
     CLOCK,
     Ranked,
@@ -28,7 +17,18 @@ from latentbench.report.results.ranking import (
     written_gap,
     written_margin,
 )
-from latentbench.report.results.study import Experiment, RunGroup, Study
+from latentbench.report.results.tables import (
+    NONE,
+    Column,
+    distance_column,
+    flatten,
+    of_provenance,
+    plain,
+    reconstructed,
+    score_of,
+    three_decimals,
+)
+from latentbench.results.study import Experiment, RunGroup, Study
 
 OBJECTIVE = "model.name"
 
@@ -90,7 +90,7 @@ class Change:
     def settings(self) -> str:
         """What was changed, as Markdown."""
         before, after = (settings_of(each) for each in (self.first, self.other))
-        return listed([_setting(key, before, after) for key in self.keys])
+        return join_words([_setting(key, before, after) for key in self.keys])
 
     @property
     def explained(self) -> str:
@@ -104,7 +104,9 @@ class Change:
             for key in after
             if _counts(key) and key not in before
         ]
-        return listed(parts) + (f", with {listed(own)}" if own and OBJECTIVE in self.keys else "")
+        return join_words(parts) + (
+            f", with {join_words(own)}" if own and OBJECTIVE in self.keys else ""
+        )
 
     @property
     def effect(self) -> int:
@@ -213,7 +215,7 @@ def _rule(changes: Sequence[Change]) -> str:
     sentences = ["A margin is twice the standard deviation of the difference."] * bool(judged)
     if repeated:
         sentences.append(
-            f"Beside {listed(list(repeated))} it is over trainings, whose spread stands for both sides: the other was "
+            f"Beside {join_words(list(repeated))} it is over trainings, whose spread stands for both sides: the other was "
             "trained once."
         )
     sentences += [
@@ -232,7 +234,9 @@ def distances(change: Change) -> list[str]:
         each.name for each in (change.first, change.other) if not has_prior(objective_of(each))
     ]
     if without:
-        return [f"{numbers}, which does not judge {listed(without)}, not trained to make samples."]
+        return [
+            f"{numbers}, which does not judge {join_words(without)}, not trained to make samples."
+        ]
     direction = "higher" if after.score.mean > before.score.mean else "lower"
     certain = "the margin is unknown"
     if margin(before, after) is not None:
@@ -267,7 +271,7 @@ def reconstructions(change: Change) -> list[str]:
             before, after = (found[each.name] for each in pair)
             parts.append(f"{name} {after.written} against {before.written}")
     return (
-        [f"Test images are reconstructed with {listed(parts)} of {change.first.name}."]
+        [f"Test images are reconstructed with {join_words(parts)} of {change.first.name}."]
         if parts
         else []
     )
@@ -282,7 +286,7 @@ def _replaced(change: Change) -> list[str]:
     before, after = (_normalized(each.members[0]) for each in (change.first, change.other))
     known = {layer["network"] for layer in change.other.members[0].layers}
     lost = sorted((before - after) & known)
-    return [f"It takes the place of batch normalization in the {listed(lost)}."] if lost else []
+    return [f"It takes the place of batch normalization in the {join_words(lost)}."] if lost else []
 
 
 def _normalized(experiment: Experiment) -> set[str]:

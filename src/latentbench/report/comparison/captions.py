@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latentbench.config.models import has_prior
-from latentbench.report.presentation.formatting import listed, spaced
+from latentbench.report.presentation.formatting import join_words, space_percent
 from latentbench.report.presentation.line_plots import SCALES
-from latentbench.report.results.columns import overlap_columns
-from latentbench.report.results.study import LABEL_ACCURACY, Metric, Study
+from latentbench.report.results.tables import overlap_columns
+from latentbench.results.study import LABEL_ACCURACY, Metric, Study
 
 
 def protocol(study: Study) -> str:
@@ -21,7 +21,7 @@ def protocol(study: Study) -> str:
     protocols: dict[str, set[str]] = {}
     for metrics in measured:
         for extractor, text in (metrics.get("protocols") or {}).items():
-            protocols.setdefault(extractor, set()).add(spaced(str(text).strip().rstrip(".")))
+            protocols.setdefault(extractor, set()).add(space_percent(str(text).strip().rstrip(".")))
     if study.repeats():
         spread = (
             "Trainings that differ in their seed alone are ranked as one, by their mean; there ± is the standard "
@@ -43,7 +43,7 @@ def protocol(study: Study) -> str:
 
 def _protocol(metrics: Sequence[Metric], extractor: str, texts: Sequence[str]) -> str:
     """Of one extractor: what is the same on all datasets once, what differs in a list."""
-    names = listed(
+    names = join_words(
         [metric.name for metric in metrics if metric.extractor == extractor] or [extractor]
     )
     if len(texts) == 1:
@@ -67,7 +67,7 @@ _BY_ATTRIBUTES = (
 def summary_caption(study: Study) -> str:
     """What the columns are, as far as they are there."""
     names = [f"{metric.name} is the {metric.long_name}" for metric in study.metrics]
-    told = f" {listed(names)}, to real images." if names else ""
+    told = f" {join_words(names)}, to real images." if names else ""
     asked = [experiment for experiment in study.experiments if experiment.score(LABEL_ACCURACY)]
     by_attributes = [
         experiment for experiment in asked if (experiment.metrics or {}).get("attributes")
@@ -188,7 +188,7 @@ def reconstruction_scope(study: Study) -> str:
     }
     numbers = [f"{size:,}" for size in sorted(sizes)]
     return (
-        f"The errors are means over {listed(numbers)} images in [0, 1], the same for all models."
+        f"The errors are means over {join_words(numbers)} images in [0, 1], the same for all models."
         if sizes
         else ""
     )

@@ -12,8 +12,8 @@ from latentbench.report.presentation.formatting import decimals, percent
 from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import INK, color_of, house_style
-from latentbench.report.results.columns import ABSENT, pipe_table
-from latentbench.report.results.study import LABEL_ACCURACY, Experiment, Study
+from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.results.study import LABEL_ACCURACY, Experiment, Study
 
 # Images of a class, by how many models stand beside one another.
 _COLUMNS = {1: 10, 2: 8, 3: 7}

@@ -16,8 +16,7 @@ from latentbench.report.comparison.classes import classifier_accuracy, rows_of
 from latentbench.report.latent.attributes import walk_columns
 from latentbench.report.latent.interpolation import FARTHEST
 from latentbench.report.latent.projections import IN_USE
-from latentbench.report.presentation.formatting import listed, literal, percent
-from latentbench.report.results.columns import AS_ASKED, SQUARED_ERROR, plain
+from latentbench.report.presentation.formatting import escape_markdown, join_words, percent
 from latentbench.report.results.ranking import (
     Ranked,
     gap,
@@ -27,7 +26,8 @@ from latentbench.report.results.ranking import (
     sources_of_spread,
     tied,
 )
-from latentbench.report.results.study import RunGroup, Study
+from latentbench.report.results.tables import AS_ASKED, SQUARED_ERROR, plain
+from latentbench.results.study import RunGroup, Study
 
 _MOST_WALKS = 3  # attributes
 
@@ -45,7 +45,7 @@ def in_short(study: Study) -> str:
     }
     if not lists:
         return ""
-    question = literal(study.config.question.strip())
+    question = escape_markdown(study.config.question.strip())
     paragraphs = [f"*{question}*"] * bool(question)
     for dataset, points in lists.items():
         paragraphs += [f"On **{dataset}**:"] * (len(groups) > 1)
@@ -220,4 +220,4 @@ def _unjudged(change: Change) -> list[str]:
 def _end(order: Sequence[Ranked]) -> str:
     """The first of an order and who cannot be told apart from it."""
     beside = [ranked.name for ranked in level(order)[1:]]
-    return order[0].quoted + (f", not told apart from {listed(beside)}" if beside else "")
+    return order[0].quoted + (f", not told apart from {join_words(beside)}" if beside else "")

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentbench.report.presentation.formatting import listed, percent
-from latentbench.report.results.columns import plain
-from latentbench.report.results.study import Experiment, Study
+from latentbench.report.presentation.formatting import join_words, percent
+from latentbench.report.results.tables import plain
+from latentbench.results.study import Experiment, Study
 
 # Shares of a balanced set that it calls the same, or is right on, from which on a verdict says so.
 _NEARLY_ALL, _MOST = 0.9, 0.65
@@ -27,7 +27,7 @@ def verdicts(study: Study) -> str:
         alike.setdefault(_verdict(row), []).append(
             f"**{experiment.name}** ({percent(_share(row))})"
         )
-    sentences = [f"- {verdict}: {listed(names)}." for verdict, names in alike.items()]
+    sentences = [f"- {verdict}: {join_words(names)}." for verdict, names in alike.items()]
     return "\n\n".join([*_rules(judged), "\n".join(sentences)]) if judged else ""
 
 
@@ -55,10 +55,10 @@ def _rule_of_loss(threshold: float, judged: Sequence[Experiment], *, named: bool
     if len(smoothed) == len(judged):
         why = ""
     elif smoothed:
-        why = f", {halfway}; with the smoothed labels of {listed(smoothed)}, halfway would be a little lower"
+        why = f", {halfway}; with the smoothed labels of {join_words(smoothed)}, halfway would be a little lower"
     else:
         why = f", {halfway}"
-    whose = f" by {listed([e.name for e in judged])}" * named
+    whose = f" by {join_words([e.name for e in judged])}" * named
     return f"An image is called real{whose} where its score is above {threshold:g}{why}."
 
 
@@ -69,7 +69,7 @@ def _rule_of_critics(critics: Sequence[Experiment]) -> str:
     return (
         "A critic's scores have no threshold of their own, since a constant added to them changes nothing: an image is "
         f"called real where its score is above the one that best tells {images} from as many generated ones: "
-        f"{listed(thresholds)}."
+        f"{join_words(thresholds)}."
     )
 
 

@@ -29,8 +29,8 @@ from latentbench.report.presentation.style import (
     pages,
     text_width,
 )
-from latentbench.report.results.columns import ABSENT, pipe_table
-from latentbench.report.results.study import Experiment, Study
+from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.results.study import Experiment, Study
 
 _SHARES = {
     "accuracy": "Right",

@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from latentbench.report.presentation.formatting import NBSP, duration, listed, literal, spaced
-from latentbench.report.results.columns import SQUARED_ERROR, distance_column, overlap_columns
+from latentbench.report.presentation.formatting import (
+    NBSP,
+    duration,
+    escape_markdown,
+    join_words,
+    space_percent,
+)
 from latentbench.report.results.ranking import (
     Ranked,
     gap,
@@ -22,7 +27,8 @@ from latentbench.report.results.ranking import (
     written_gap,
     written_margin,
 )
-from latentbench.report.results.study import Metric, RunGroup, Study
+from latentbench.report.results.tables import SQUARED_ERROR, distance_column, overlap_columns
+from latentbench.results.study import Metric, RunGroup, Study
 
 # By so much a checkpoint may come after the fastest model's end: as much as the clock varies.
 _AS_LONG = 0.05
@@ -32,8 +38,11 @@ def head(study: Study) -> dict[str, Any]:
     """What stands at the head of the report, as Markdown: title, question, authors, the answer in a sentence."""
     config = study.config
     answers = [_answer(study, dataset, run_groups) for dataset, run_groups in _groups(study)]
-    content: dict[str, Any] = {"title": literal(config.title), "subtitle": literal(config.question)}
-    content["author"] = [literal(str(author)) for author in config.authors]
+    content: dict[str, Any] = {
+        "title": escape_markdown(config.title),
+        "subtitle": escape_markdown(config.question),
+    }
+    content["author"] = [escape_markdown(str(author)) for author in config.authors]
     # Metadata that ends with a line is read as paragraphs.
     paragraphs = {"abstract": "\n\n".join(answers), "budget": budget(study)}
     return content | {key: f"{text}\n" for key, text in paragraphs.items() if text}
@@ -132,7 +141,7 @@ def _lead(study: Study, metric: Metric, ranking: Sequence[Ranked]) -> str:
 
 def _tie(study: Study, metric: Metric, ranking: Sequence[Ranked]) -> str:
     alike = level(ranking)
-    scores = listed([_quoted(study, ranked) for ranked in alike])
+    scores = join_words([_quoted(study, ranked) for ranked in alike])
     pairs = [(alike[0], other) for other in alike[1:]]
     return (
         f"By {metric.name}, {scores} cannot be told apart: they differ by {written_gap(alike[0], alike[-1])}, "
@@ -178,7 +187,7 @@ def _behind(study: Study, ranking: Sequence[Ranked]) -> list[str]:
         pair = rank(column, [best.run_group, second.run_group])
         if len(pair) == 2 and pair[1].run_group is best.run_group and not tied(*pair):
             behind.append(f"{quantity} ({pair[1].mean} against {pair[0].mean})")
-    return [f"In {listed(behind)} {best.name} is behind {second.name}."] if behind else []
+    return [f"In {join_words(behind)} {best.name} is behind {second.name}."] if behind else []
 
 
 def _equal_time(study: Study, run_groups: Sequence[RunGroup]) -> list[str]:
@@ -222,5 +231,5 @@ def _warnings(study: Study) -> list[str]:
     about: dict[str, list[str]] = {}
     for experiment in study.experiments:
         for text in (experiment.metrics or {}).get("warnings") or []:
-            about.setdefault(spaced(str(text)), []).append(experiment.name)
-    return [f"**Mind** ({listed(names)}): {text}" for text, names in about.items()]
+            about.setdefault(space_percent(str(text)), []).append(experiment.name)
+    return [f"**Mind** ({join_words(names)}): {text}" for text, names in about.items()]

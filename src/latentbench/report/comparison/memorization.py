@@ -8,12 +8,12 @@ from typing import Any
 from latentbench.artifacts.paths import NEARER, prdc_column
 from latentbench.artifacts.thresholds import CLOSE, COPYING
 from latentbench.report.latent.sample_grids import names
-from latentbench.report.presentation.formatting import listed, percent, spaced
+from latentbench.report.presentation.formatting import join_words, percent, space_percent
 from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import color_of, house_style
-from latentbench.report.results.columns import Column, measured, models_table
-from latentbench.report.results.study import METRICS, Experiment, Study
+from latentbench.report.results.tables import Column, measured, models_table
+from latentbench.results.study import METRICS, Experiment, Study
 
 _EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
 _GROUPS = 3  # samples in a row, each with its nearest training images
@@ -71,7 +71,7 @@ def verdicts(study: Study) -> str:
         f"but {percent(CLOSE, 0)} of the real test images are."
     )
     found = [
-        f"**{e.name}**: {spaced(str(_facts(e)['verdict']))}"
+        f"**{e.name}**: {space_percent(str(_facts(e)['verdict']))}"
         for e in asked
         if _facts(e).get("verdict")
     ]
@@ -104,7 +104,7 @@ def _typical(asked: Sequence[Experiment]) -> list[str]:
     if not near:
         return []
     return [
-        f"So the samples of {listed(near)}, nearer than unseen images, are the most typical images, not copies."
+        f"So the samples of {join_words(near)}, nearer than unseen images, are the most typical images, not copies."
     ]
 
 

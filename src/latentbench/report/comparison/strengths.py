@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from latentbench.report.presentation.formatting import duration, listed, percent
-from latentbench.report.results.columns import (
+from latentbench.report.presentation.formatting import duration, join_words, percent
+from latentbench.report.results.ranking import CLOCK, Ranked, level, primary, rank, tied, work
+from latentbench.report.results.tables import (
     AS_ASKED,
     SQUARED_ERROR,
     Column,
@@ -14,8 +15,7 @@ from latentbench.report.results.columns import (
     of_provenance,
     overlap_columns,
 )
-from latentbench.report.results.ranking import CLOCK, Ranked, level, primary, rank, tied, work
-from latentbench.report.results.study import Metric, RunGroup, Study
+from latentbench.results.study import Metric, RunGroup, Study
 
 _MOST_LAST = 2  # where more share the last place, it says nothing of one of them
 
@@ -40,7 +40,7 @@ class Place:
         """The criterion with the contender's number and who else is there; empty where the contender is not."""
         mine = [ranked for ranked in self.sharing if ranked.run_group is run_group]
         others = [ranked.name for ranked in self.sharing if ranked.run_group is not run_group]
-        beside = f", with {listed(others)}" if others else ""
+        beside = f", with {join_words(others)}" if others else ""
         return f"{self.criterion.name} ({mine[0].mean}{beside})" if mine else ""
 
 
@@ -92,7 +92,7 @@ def _criteria(study: Study, metric: Metric) -> list[Criterion]:
 def _rule(names: Sequence[str]) -> str:
     timed = "training time" in names
     return (
-        f"Looked at: {listed(names)}. Models share a place where they differ by less than twice the standard deviation "
+        f"Looked at: {join_words(names)}. Models share a place where they differ by less than twice the standard deviation "
         "of the difference, or read alike where no spread is known"
         + f"; in training time, where they do the same work or differ by less than {percent(CLOCK, 0)}"
         * timed
@@ -123,7 +123,7 @@ def _portrait(run_group: RunGroup, best: Sequence[Place], last: Sequence[Place])
         "among the last in": [place.of(run_group) for place in last if len(place.sharing) > 1],
     }
     found = {place: [text for text in texts if text] for place, texts in placed.items()}
-    told = "; ".join(f"{place} {listed(texts)}" for place, texts in found.items() if texts)
+    told = "; ".join(f"{place} {join_words(texts)}" for place, texts in found.items() if texts)
     return f"**{run_group.name}** is {told or 'neither best nor last in any of these'}.{_trouble(run_group)}"
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from latentbench.report.comparison.classes import ACCURACY_SPREAD, accuracy_table
 from latentbench.report.latent.sample_grids import names
-from latentbench.report.presentation.formatting import literal
+from latentbench.report.presentation.formatting import escape_markdown
 from latentbench.report.presentation.line_plots import (
     NAMES_SIZE,
     label_ends,
@@ -18,8 +18,8 @@ from latentbench.report.presentation.line_plots import (
 )
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import DASHES, MUTED, color_of, house_style
-from latentbench.report.results.columns import ABSENT, Column, pipe_table
-from latentbench.report.results.study import Experiment, Score, Study
+from latentbench.report.results.tables import ABSENT, Column, pipe_table
+from latentbench.results.study import Experiment, Score, Study
 
 _MOST_LINES = 6
 
@@ -98,7 +98,7 @@ def rescored(study: Study) -> Table:
             f"**{cell}**" if attribute == direction["attribute"] else cell
             for attribute, cell in zip(attributes, changes, strict=True)
         ]
-        shown = literal(experiment.name) if experiment.name != before else ""
+        shown = escape_markdown(experiment.name) if experiment.name != before else ""
         lines.append([shown, _written(direction["attribute"]), *cells])
         before = experiment.name
     return Table(
@@ -172,4 +172,4 @@ def _in_points(change: float) -> str:
 
 
 def _written(attribute: str) -> str:
-    return literal(attribute.replace("_", " "))
+    return escape_markdown(attribute.replace("_", " "))

@@ -33,8 +33,8 @@ from latentbench.report.presentation.style import (
     pages,
     text_width,
 )
-from latentbench.report.results.columns import Column, models_table
-from latentbench.report.results.study import Experiment, Score, Study
+from latentbench.report.results.tables import Column, models_table
+from latentbench.results.study import Experiment, Score, Study
 
 KINDS = ("linear", "spherical")
 

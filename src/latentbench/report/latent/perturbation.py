@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from latentbench.report.latent.sample_grids import names, rows_by_dataset
-from latentbench.report.presentation.formatting import NBSP, listed
+from latentbench.report.presentation.formatting import NBSP, join_words
 from latentbench.report.presentation.image_grids import Images, Panel, panels_figures
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import INK, color_of, house_style
-from latentbench.report.results.study import Experiment, Study
+from latentbench.results.study import Experiment, Study
 
 # Images in a row of a panel, by how many panels stand beside one another.
 _COLUMNS = {1: 12, 2: 8, 3: 5}
@@ -143,7 +143,7 @@ def embedding_agreement(study: Study) -> str:
         f"{100 * _fact(e, 'embedding_agreement'):.0f}{NBSP}% of the images of {e.name}"
         for e in present
     ]
-    return f"The classifier sees the nearest label in {listed(shares)}." if shares else ""
+    return f"The classifier sees the nearest label in {join_words(shares)}." if shares else ""
 
 
 def walks(study: Study) -> Drawing:

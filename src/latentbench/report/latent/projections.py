@@ -27,8 +27,8 @@ from latentbench.report.presentation.style import (
     fitting_size,
     house_style,
 )
-from latentbench.report.results.columns import Column
-from latentbench.report.results.study import Experiment, Score, Study
+from latentbench.report.results.tables import Column
+from latentbench.results.study import Experiment, Score, Study
 
 _MAPS = ("pca", "tsne")
 _POINT = 5.0  # square points of a code's marker, of one model alone

@@ -15,15 +15,15 @@ from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.report.presentation.line_plots import NAMES_SIZE, label_ends, row_height, scale_y
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import WIDTH, color_of, dashes_of, house_style, pages
-from latentbench.report.results.columns import (
+from latentbench.report.results.tables import (
     Column,
     models_table,
     plain,
     reconstructed,
     three_decimals,
 )
-from latentbench.report.results.files import Array
-from latentbench.report.results.study import Experiment, Study
+from latentbench.results.files import Array
+from latentbench.results.study import Experiment, Study
 
 # Images of either kind, by how many panels stand beside one another.
 _EXTREMES = {1: 6, 2: 4}

@@ -30,7 +30,7 @@ from latentbench.report.presentation.style import (
     house_style,
     pages,
 )
-from latentbench.report.results.study import Experiment, Study
+from latentbench.results.study import Experiment, Study
 
 _MOST_SAMPLES = 36
 _ACROSS = (3, 4, 5)  # models' squares beside one another: the fewest that need one page

@@ -1,0 +1,1 @@
+"""What figures, tables and pages of every chapter are made of."""

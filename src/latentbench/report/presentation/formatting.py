@@ -5,6 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+
+class Named(Protocol):
+    """Something with a name."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
 
 NBSP = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line
 
@@ -40,21 +50,26 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def written_term(term: str) -> str:
+def term_label(term: str) -> str:
     """A term of the loss as it stands at a line's end: without what all of them are."""
     return term.removesuffix("_loss").replace("_", " ")
 
 
-def literal(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Words of the user's, so that Markdown shows every sign as it is."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
-def listed(names: Sequence[str]) -> str:
+def join_words(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def spaced(text: str) -> str:
+def space_percent(text: str) -> str:
     """Percentages of other stages' sentences as the report writes them."""
     return re.sub(r"(?<=\d)%", f"{NBSP}%", text)
+
+
+def names_of(experiments: Iterable[Named]) -> str:
+    """Return the names of experiments or runs: `a, b and c`."""
+    return join_words([experiment.name for experiment in experiments])

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from latentbench.report.presentation.formatting import literal
+from latentbench.report.presentation.formatting import escape_markdown
 from latentbench.report.presentation.style import to_svg
-from latentbench.report.results.study import Study
+from latentbench.results.study import Study
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class Page:
         """The heading of the notebook, and what it is part of."""
         config = study.config
         _display("text/markdown", f"# {f'{self.chapter}. ' * bool(self.chapter)}{heading}")
-        parts = [f"**{literal(config.title)}**"] + [f"*{literal(config.question)}*"] * bool(
-            config.question
-        )
-        parts += [literal("; ".join(map(str, config.authors)))] * bool(config.authors)
+        parts = [f"**{escape_markdown(config.title)}**"] + [
+            f"*{escape_markdown(config.question)}*"
+        ] * bool(config.question)
+        parts += [escape_markdown("; ".join(map(str, config.authors)))] * bool(config.authors)
         display({"text/markdown": "\n\n".join(parts)}, raw=True, metadata={BYLINE: True})  # type: ignore[no-untyped-call]
 
     def section(self, heading: str, *, optional: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Which of several models is ahead in a quantity, and whether by more than its spread."""
+"""Which model is ahead in a quantity, and whether by more than its spread."""
 
 from __future__ import annotations
 
@@ -6,148 +6,180 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from latentbench.report.presentation.formatting import decimals
-from latentbench.report.results.columns import (
-    Column,
-    distance_column,
-    flatten,
-    places_of,
-    plain,
-    score_of,
-)
-from latentbench.report.results.study import Metric, RunGroup, Score, Study
+import pandas as pd
 
-# By so much of itself the time of the same work varies from run to run.
-CLOCK = 0.2
+from latentbench.artifacts.metrics import Metric
+from latentbench.report.presentation.formatting import decimals
+from latentbench.report.results.quantities import Quantity, decimal_places, format_number
+from latentbench.results.study import RunGroup, Study
+
+# Training times of the same work differ by up to this fraction from run to run.
+TIMING_NOISE = 0.2
+
+# Settings that, with the layers, decide how long training takes.
+_WORK = ("training.", "compute.", "model.name", "model.n_critic", "model.n_generator")
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A contender and its score in a column, to be written as the table does."""
+    """A run's score in a quantity; `places` are the decimal places to print it with.
 
-    run_group: RunGroup
-    column: Column
-    score: Score
+    The standard deviation is over trainings for repeats, else over sampling seeds; NaN where it is
+    unknown.
+    """
+
+    run: RunGroup
+    quantity: Quantity
+    mean: float
+    std: float
     places: int
 
     @property
     def name(self) -> str:
-        return self.run_group.name
+        """The name of the run."""
+        return self.run.name
 
     @property
-    def trainings(self) -> int:
-        return len(self.run_group.members)
+    def num_trainings(self) -> int:
+        """How many trainings the mean is over."""
+        return len(self.run.members)
 
     @property
-    def mean(self) -> str:
-        return self.column.written(self.score.mean, self.places)
+    def mean_text(self) -> str:
+        """`12.3`."""
+        return self.quantity.format(self.mean, self.places)
+
+    @property
+    def text(self) -> str:
+        """`12.3 ± 0.4`."""
+        if math.isnan(self.std):
+            return self.mean_text
+        return f"{self.mean_text} ± {self.quantity.format(self.std, self.places)}"
+
+    @property
+    def in_brackets(self) -> str:
+        """`(12.3 ± 0.4)`, or `(3 seeds, 12.3 ± 0.4)` for repeats."""
+        return f"({self.run.seeds}, {self.text})" if self.run.seeds else f"({self.text})"
 
     @property
     def quoted(self) -> str:
-        """The name with the score in brackets: `a (12.3 ± 0.4)`, of repeats `a (3 seeds, 12.3 ± 0.4)`."""
-        return f"{self.run_group.stem} {self.bracketed}"
-
-    @property
-    def bracketed(self) -> str:
-        return f"({', '.join(filter(None, [self.run_group.seeds, self.written]))})"
-
-    @property
-    def written(self) -> str:
-        std = self.score.std
-        return (
-            self.mean if std is None else f"{self.mean} ± {self.column.written(std, self.places)}"
-        )
+        """`dcgan (12.3 ± 0.4)`."""
+        return f"{self.run.stem} {self.in_brackets}"
 
 
-def rank(column: Column, run_groups: Sequence[RunGroup]) -> list[Ranked]:
-    """Those that have the quantity, the best first."""
-    members = [
-        score for c in run_groups for m in c.members if (score := column.value(m)) is not None
-    ]
-    places = places_of(members)
-    found = [
-        Ranked(run_group, column, score, places(score.mean))
-        for run_group in run_groups
-        if (score := score_of(column, run_group)) is not None
-    ]
-    return sorted(found, key=lambda ranked: -column.better * ranked.score.mean)
+def scores_of(study: Study, quantity: Quantity) -> pd.DataFrame:
+    """Return mean and std of a quantity, indexed by experiment."""
+    if quantity.compute is None:
+        rows = study.scores[study.scores["quantity"] == quantity.key]
+        return rows.set_index("experiment")[["mean", "std"]]
+    values = {each.name: quantity.compute(each) for each in study}
+    return pd.DataFrame({"mean": pd.Series(values, dtype=float).dropna(), "std": math.nan})
 
 
-def primary(study: Study, run_groups: Sequence[RunGroup]) -> tuple[Metric | None, list[Ranked]]:
-    """The metric that most of the contenders were measured by, and their ranking by it."""
-    rankings = {metric: rank(distance_column(metric), run_groups) for metric in study.metrics}
-    metric = max(rankings, key=lambda each: len(rankings[each]), default=None)
-    return metric, rankings[metric] if metric else []
+def score(table: pd.DataFrame, run: RunGroup) -> tuple[float, float] | None:
+    """Return mean and std of a run from the scores of its members; None unless all have one."""
+    names = [member.name for member in run.members]
+    if not set(names) <= set(table.index):
+        return None
+    rows = table.loc[names]
+    if len(names) == 1:
+        return float(rows["mean"].iloc[0]), float(rows["std"].iloc[0])
+    return float(rows["mean"].mean()), float(rows["mean"].std())
 
 
-def margin(one: Ranked, other: Ranked) -> float | None:
-    """Twice the standard deviation of the difference of two means; None where a spread is unknown.
+def rank(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[Ranked]:
+    """Return the runs that have the quantity, the best first."""
+    table = scores_of(study, quantity)
+    members = [member.name for run in runs for member in run.members if member.name in table.index]
+    shown = table.loc[members]
+    places = decimal_places(list(shown["mean"]), list(shown["std"]))
+    found = []
+    for run in runs:
+        values = score(table, run)
+        if values is not None:
+            found.append(Ranked(run, quantity, *values, places(values[0])))
+    return sorted(found, key=lambda ranked: -quantity.better * ranked.mean)
 
-    Where one of two was trained repeatedly, its spread over trainings stands for both: how the other would come out
-    with another seed is not known.
+
+def primary(study: Study, runs: Sequence[RunGroup]) -> tuple[Metric | None, list[Ranked]]:
+    """Return the distance that most of the runs were measured by, and their ranking by it."""
+    chosen, best = None, []
+    for metric in study.measured_metrics:
+        ranking = rank(study, Quantity(metric.key, metric.name, -1), runs)
+        if chosen is None or len(ranking) > len(best):
+            chosen, best = metric, ranking
+    return chosen, best
+
+
+def margin(one: Ranked, other: Ranked) -> float:
+    """Return twice the standard deviation of the difference of two means; NaN where unknown.
+
+    If only one of the two was trained repeatedly, its spread over trainings counts for both.
     """
-    spreads = [_spread(one, other), _spread(other, one)]
-    known = [spread for spread in spreads if spread is not None]
-    return 2 * math.hypot(*known) if len(known) == len(spreads) else None
+    return 2 * math.hypot(_spread(one, other), _spread(other, one))
 
 
-def _spread(own: Ranked, other: Ranked) -> float | None:
-    if own.trainings == 1 and other.trainings > 1:
-        return max(std for std in (own.score.std, other.score.std) if std is not None)
-    return own.score.std
+def _spread(own: Ranked, other: Ranked) -> float:
+    if own.num_trainings == 1 and other.num_trainings > 1:
+        return max(std for std in (own.std, other.std) if not math.isnan(std))
+    return own.std
 
 
 def tied(one: Ranked, other: Ranked) -> bool:
-    """Whether the two cannot be told apart; where a spread is unknown, whether they read alike."""
+    """Return whether two scores differ by less than the margin, or print alike without one."""
     within = margin(one, other)
-    return (
-        one.mean == other.mean
-        if within is None
-        else abs(one.score.mean - other.score.mean) <= within
-    )
+    if math.isnan(within):
+        return one.mean_text == other.mean_text
+    return abs(one.mean - other.mean) <= within
 
 
-def level(order: Sequence[Ranked], alike: Callable[[Ranked, Ranked], bool] = tied) -> list[Ranked]:
-    """The first of an order and those up to the last that cannot be told apart from it."""
-    places = [place for place, ranked in enumerate(order) if place == 0 or alike(order[0], ranked)]
-    return list(order[: max(places) + 1])
+def leaders(
+    order: Sequence[Ranked], alike: Callable[[Ranked, Ranked], bool] = tied
+) -> list[Ranked]:
+    """Return the first of an order, and the others up to the last that is tied with it."""
+    last = 0
+    for place, ranked in enumerate(order):
+        if alike(order[0], ranked):
+            last = place
+    return list(order[: last + 1])
 
 
 def gap(one: Ranked, other: Ranked) -> float:
-    """The difference of the numbers as they are written, or of what they stand for where they read alike."""
-    shown = abs(round(one.score.mean, one.places) - round(other.score.mean, other.places))
-    return shown or abs(one.score.mean - other.score.mean)
+    """Return the difference of the printed numbers, or of the exact ones if they print alike."""
+    printed = abs(round(one.mean, one.places) - round(other.mean, other.places))
+    return printed or abs(one.mean - other.mean)
 
 
-def written_gap(one: Ranked, other: Ranked) -> str:
+def gap_text(one: Ranked, other: Ranked) -> str:
+    """Return the gap with the decimals of the table, or more where it would print as 0."""
     value, places = gap(one, other), min(one.places, other.places)
-    return plain(value, places if round(value, places) else decimals([value]))
+    return format_number(value, places if round(value, places) else decimals([value]))
 
 
-def written_margin(one: Ranked, other: Ranked) -> str:
-    """With two digits, or the decimals of the numbers."""
-    within = margin(one, other) or 0.0
-    return plain(within, max(min(one.places, other.places), decimals([within]) - 1))
+def margin_text(one: Ranked, other: Ranked) -> str:
+    """Return the margin with two digits, or the decimals of the table."""
+    within = margin(one, other)
+    within = 0.0 if math.isnan(within) else within
+    return format_number(within, max(min(one.places, other.places), decimals([within]) - 1))
 
 
 def sources_of_spread(pairs: Sequence[tuple[Ranked, Ranked]]) -> str:
-    """What the standard deviations of pairs are over."""
-    repeated = {max(one.trainings, other.trainings) > 1 for one, other in pairs}
-    kinds = {True: "the trainings", False: "the sampling seeds"}
-    return " and ".join(kinds[each] for each in sorted(repeated, reverse=True))
+    """Return what the standard deviations of these pairs are over."""
+    sources = []
+    if any(max(one.num_trainings, other.num_trainings) > 1 for one, other in pairs):
+        sources.append("the trainings")
+    if any(max(one.num_trainings, other.num_trainings) == 1 for one, other in pairs):
+        sources.append("the sampling seeds")
+    return " and ".join(sources)
 
 
-def work(run_group: RunGroup) -> tuple[object, ...]:
-    """What decides how long training takes, beside the machine: layers, and how often and how they are gone through."""
-    member = run_group.members[0]
-    settings = flatten(member.settings or {})
-    turns = ("model.name", "model.n_critic", "model.n_generator")
-    counts = [
-        each
-        for each in sorted(settings.items())
-        if each[0] in turns or each[0].startswith(_OF_COMPUTE)
-    ]
-    return repr(member.layers), *counts
-
-
-_OF_COMPUTE = ("training.", "compute.")
+def work(study: Study, run: RunGroup) -> tuple[object, ...]:
+    """Return what decides how long training takes: the layers, the schedule and the turns."""
+    name = run.members[0].name
+    if name in study.settings.index:
+        settings = study.settings.loc[name].dropna()
+        counts = [(key, settings[key]) for key in settings.index if key.startswith(_WORK)]
+    else:
+        counts = []
+    layers = study.layers[study.layers["experiment"] == name]
+    return layers.drop(columns="experiment").to_csv(), *counts

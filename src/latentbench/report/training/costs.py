@@ -8,8 +8,8 @@ from typing import Any
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.report.presentation.formatting import duration
 from latentbench.report.presentation.page import Table
-from latentbench.report.results.columns import ABSENT, pipe_table
-from latentbench.report.results.study import Study
+from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.results.study import Study
 
 ResourceUsage = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.presentation.formatting import NBSP, decimals, listed, written_term
+from latentbench.report.presentation.formatting import NBSP, decimals, join_words, term_label
 from latentbench.report.presentation.line_plots import (
     NAMES_SIZE,
     SCALES,
@@ -34,7 +34,7 @@ from latentbench.report.presentation.style import (
     house_style,
     marker_of,
 )
-from latentbench.report.results.study import Experiment, Metric, RunGroup, Score, Study
+from latentbench.results.study import Experiment, Metric, RunGroup, Score, Study
 
 _MOST_FLOORS = 2
 _LEAST_SHARE = 0.4  # of an axis, that the curves have beside a floor
@@ -143,7 +143,7 @@ def split_caption(study: Study) -> str:
     kinds = ["training images (solid)", "test images (dashed)"]
     kinds += ["generated images (dotted)"] * (len(drawn.get(_ACCURACY, ())) > 2)
     return (
-        f"After each epoch, in inference mode and on up to 1,000 images each, on {listed(kinds)}: {listed(told)}. A "
+        f"After each epoch, in inference mode and on up to 1,000 images each, on {join_words(kinds)}: {join_words(told)}. A "
         f"training curve that leaves that of test images says that training images are known by heart. {SCALES}"
     )
 
@@ -154,7 +154,7 @@ def gradient_curves(study: Study) -> Drawing:
 
 
 def _loss_lines(experiment: Experiment) -> tuple[str, list[Line]]:
-    return "", [Line(term, written_term(term)) for term in experiment.loss_terms]
+    return "", [Line(term, term_label(term)) for term in experiment.loss_terms]
 
 
 def _split_lines(experiment: Experiment) -> tuple[str, list[Line]]:

@@ -21,7 +21,7 @@ from latentbench.artifacts.paths import (
 from latentbench.config.models import encodes
 from latentbench.errors import ArtifactError
 from latentbench.report.latent.sample_grids import names
-from latentbench.report.presentation.formatting import listed, written_term
+from latentbench.report.presentation.formatting import join_words, term_label
 from latentbench.report.presentation.image_grids import (
     APART,
     TITLE_HEIGHT,
@@ -50,8 +50,8 @@ from latentbench.report.presentation.style import (
     house_style,
     pages,
 )
-from latentbench.report.results.files import read_numbers, read_picture
-from latentbench.report.results.study import Experiment, Study, loss_terms
+from latentbench.results.files import read_numbers, read_picture
+from latentbench.results.study import Experiment, Study, loss_terms
 
 _MOST_CHECKPOINTS = 5
 _FEWEST_PLACES = 3  # beside one another: fewer checkpoints do not get larger
@@ -110,7 +110,7 @@ def iteration_curves(study: Study) -> Drawing:
     short = [experiment.name for experiment, rows in told if len(rows) <= 1]
     if short:
         notes.append(
-            f"{ITERATIONS} of {listed(short)} has too few points for a curve; lower `training.log_every`."
+            f"{ITERATIONS} of {join_words(short)} has too few points for a curve; lower `training.log_every`."
         )
     if not panels:
         return Drawing(None, notes=notes)
@@ -183,7 +183,7 @@ def _has(name: str) -> Callable[[Experiment], bool]:
 
 
 def _missing(what: str, models: Sequence[str]) -> str:
-    return f"There is no {what} of {listed(models)} yet; `latentbench train` writes it."
+    return f"There is no {what} of {join_words(models)} yet; `latentbench train` writes it."
 
 
 def _setting(experiment: Experiment, *keys: str) -> Any:
@@ -328,7 +328,7 @@ def _iterations_panel(axes: Axes, experiment: Experiment, rows: Iterations) -> N
         finite = np.flatnonzero(np.isfinite(means))
         if len(finite):
             ends.append(
-                (written_term(term), MUTED, float(steps[finite[-1]]), float(means[finite[-1]]))
+                (term_label(term), MUTED, float(steps[finite[-1]]), float(means[finite[-1]]))
             )
         drawn += values.tolist()
     name_panel(axes, experiment.name, color, against="steps")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from latentbench.report.presentation.formatting import listed
+from latentbench.report.presentation.formatting import join_words
 from latentbench.report.presentation.page import Table
-from latentbench.report.results.columns import pipe_table
-from latentbench.report.results.study import Experiment, Study
+from latentbench.report.results.tables import pipe_table
+from latentbench.results.study import Experiment, Study
 
 Layer = Mapping[str, str]
 
@@ -31,7 +31,7 @@ def architectures(study: Study) -> list[tuple[str, Table]]:
     owners: dict[str, list[str]] = {}
     for experiment in present:
         owners.setdefault(_table(experiment), []).append(f"**{experiment.name}**")
-    return [*((listed(names), Table(table)) for table, names in owners.items()), *missing]
+    return [*((join_words(names), Table(table)) for table, names in owners.items()), *missing]
 
 
 def _table(experiment: Experiment) -> str:

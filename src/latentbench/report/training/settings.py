@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from latentbench.report.presentation.page import Table
-from latentbench.report.results.columns import ABSENT, flatten, pipe_table
-from latentbench.report.results.study import Experiment, Study
+from latentbench.report.results.tables import ABSENT, flatten, pipe_table
+from latentbench.results.study import Experiment, Study
 
 Values = Mapping[str, Mapping[str, str]]  # of each model by name
 

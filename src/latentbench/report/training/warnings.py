@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from latentbench.artifacts.thresholds import FEW_UNITS, LOW_DIVERSITY, NEVER_WRONG
-from latentbench.report.presentation.formatting import NBSP, listed
+from latentbench.report.presentation.formatting import NBSP, join_words
 from latentbench.report.presentation.page import Table
-from latentbench.report.results.columns import ABSENT, pipe_table
-from latentbench.report.results.study import Experiment, Study
+from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.results.study import Experiment, Study
 
 # As training names them, and when it does.
 _SIGNS = {
@@ -44,7 +44,7 @@ def verdict(study: Study) -> str:
     if len(free) == len(watched):
         none = "No epoch showed signs of trouble. "
     else:
-        none = f"No epoch of {listed(free)} showed signs of trouble. " if free else ""
+        none = f"No epoch of {join_words(free)} showed signs of trouble. " if free else ""
     criteria = "; ".join(f"{sign}, where {criterion}" for sign, criterion in _SIGNS.items())
     return f"{none}Signs, by the numbers of each epoch: {criteria}."
 
@@ -62,7 +62,7 @@ def epochs_listed(numbers: Sequence[int]) -> str:
         for run in runs
         for part in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))
     ]
-    return listed(parts) if parts else ""
+    return join_words(parts) if parts else ""
 
 
 def _seen(experiment: Experiment, sign: str) -> list[int]:

@@ -1,0 +1,140 @@
+"""Tables of models, as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from latentbench.artifacts.metrics import LABEL_ACCURACY, PRDC, Metric, feature_column
+from latentbench.report.presentation.page import Table
+from latentbench.report.results.quantities import (
+    IMAGES_PER_SECOND,
+    MEMORY,
+    MSE,
+    PARAMETERS,
+    PSNR,
+    SECONDS,
+    Quantity,
+    decimal_places,
+    format_fraction,
+)
+from latentbench.report.results.ranking import score, scores_of
+from latentbench.results.study import Experiment, RunGroup, Study
+
+ABSENT = "–"
+REAL = "*real images*"
+AS_REQUESTED = Quantity(LABEL_ACCURACY, "As requested", 1, format_fraction)
+
+
+def distance(metric: Metric) -> Quantity:
+    """Return the quantity of a distance to the real images."""
+    return Quantity(metric.key, metric.name, -1)
+
+
+def prdc_quantities(study: Study) -> dict[str, Quantity]:
+    """Return precision, recall, density and coverage by name; empty if they were not measured."""
+    extractor = study.prdc_extractor
+    if extractor is None:
+        return {}
+    return {
+        name: Quantity(feature_column(name, extractor), name.capitalize(), 1, format_fraction)
+        for name in PRDC
+    }
+
+
+def summary(study: Study) -> Table:
+    """Return a row per model: its size, its cost, its distances and its reconstruction error."""
+    _, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
+    quantities = [PARAMETERS, SECONDS, IMAGES_PER_SECOND, MEMORY]
+    quantities += map(distance, study.measured_metrics)
+    return Table(models_table(study, [*quantities, AS_REQUESTED, MSE, PSNR]), notes)
+
+
+def prdc(study: Study) -> Table:
+    """Return a row per model: precision, recall, density and coverage."""
+    quantities = prdc_quantities(study)
+    return Table(models_table(study, list(quantities.values())) if quantities else None)
+
+
+def models_table(study: Study, quantities: Sequence[Quantity]) -> str:
+    """Return a row per model, then per set of repeats, then of real images; the best in bold."""
+    several = study.has_several_datasets
+    shown = [quantity for quantity in quantities if len(scores_of(study, quantity))]
+    rows = []
+    for dataset, runs in study.runs_by_dataset().items():
+        experiments = study.by_dataset()[dataset]
+        table = pd.DataFrame(
+            {quantity.title: _cells(study, quantity, experiments, runs) for quantity in shown}
+        )
+        if any(quantity.key in each.floor for quantity in shown for each in experiments):
+            table.loc[REAL] = [_real(study, quantity, experiments) for quantity in shown]
+        rows.append(table.rename_axis("Model").reset_index())
+        if several:
+            rows[-1].insert(0, "Dataset", dataset)
+    return pipe_table(pd.concat(rows), num_text=1 + several)
+
+
+def pipe_table(table: pd.DataFrame, *, num_text: int) -> str:
+    """Return a Markdown table; the first columns are text and set left, the others right."""
+    align = ["left"] * num_text + ["right"] * (table.shape[1] - num_text)
+    return table.to_markdown(index=False, colalign=align, disable_numparse=True)
+
+
+def _cells(
+    study: Study, quantity: Quantity, experiments: Sequence[Experiment], runs: Sequence[RunGroup]
+) -> pd.Series:
+    """Return a cell per experiment and per set of repeats.
+
+    Repeats compete as one, by their mean. Every cell that prints like the best is bold.
+    """
+    scores = scores_of(study, quantity)
+    own = scores[scores.index.isin([each.name for each in experiments])]
+    places = decimal_places(list(own["mean"]), list(own["std"]))
+    competing = {run.name: score(scores, run) for run in runs}
+    values: dict[str, tuple[float, float] | None] = {}
+    for experiment in experiments:
+        values[experiment.name] = score(scores, RunGroup((experiment,)))
+    names = dict.fromkeys(values) | {
+        run.name: f"*{run.name}*" for run in runs if len(run.members) > 1
+    }
+    values |= competing
+    texts = {
+        name: quantity.format(value[0], places(value[0]))
+        for name, value in values.items()
+        if value is not None
+    }
+    best = _best(quantity, {name: value for name, value in competing.items() if value}, texts)
+    has_spread = bool(own["std"].notna().any())
+    cells = {}
+    for name, label in names.items():
+        value = values[name]
+        text = texts.get(name, ABSENT)
+        if name in competing and text == best:
+            text = f"**{text}**"
+        # Repeats may agree exactly in what has no spread within a training.
+        if value and not math.isnan(value[1]) and (value[1] or has_spread):
+            text += f" ± {quantity.format(value[1], places(value[0]))}"
+        cells[label or name] = text
+    return pd.Series(cells)
+
+
+def _best(
+    quantity: Quantity, competing: dict[str, tuple[float, float]], texts: dict[str, str]
+) -> str | None:
+    """Return how the best prints; None where nothing is better than something else."""
+    if quantity.better == 0 or len({texts[name] for name in competing}) < 2:
+        return None
+    best = max(competing, key=lambda name: quantity.better * competing[name][0])
+    return texts[best]
+
+
+def _real(study: Study, quantity: Quantity, experiments: Sequence[Experiment]) -> str:
+    """Return the cell of real images; empty where the quantity is not one of theirs."""
+    floors = [each.floor[quantity.key] for each in experiments if quantity.key in each.floor]
+    if not floors:
+        return ""
+    own = scores_of(study, quantity).reindex([each.name for each in experiments]).dropna(how="all")
+    places = decimal_places(list(own["mean"]), list(own["std"]))
+    return quantity.format(floors[0], places(floors[0]))

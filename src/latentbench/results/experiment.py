@@ -1,0 +1,99 @@
+"""The files of one trained model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from latentbench.artifacts import paths
+from latentbench.results.files import Array, read_optional, read_optional_arrays
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the stages wrote for one experiment; empty where a stage has not run yet.
+
+    `index` is the place among the experiments of the same dataset and decides the color.
+    `settings` is the resolved config, `evaluation` metrics.json, `latent` explore.json and
+    `provenance` the record of its training.
+    """
+
+    name: str
+    folder: Path
+    dataset: str
+    index: int
+    settings: Mapping[str, Any] = field(repr=False)
+    evaluation: Mapping[str, Any] = field(repr=False)
+    latent: Mapping[str, Any] = field(repr=False)
+    provenance: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """The settings of the model."""
+        return self.settings.get("model") or {}
+
+    @property
+    def floor(self) -> Mapping[str, float]:
+        """Metrics of real test images against the same reference."""
+        floor = self.evaluation.get("floor") or {}
+        return {key: value for key, value in floor.items() if value is not None}
+
+    @property
+    def halves(self) -> Mapping[str, float]:
+        """Metrics between two halves of the training images, and their `num_images`."""
+        return self.evaluation.get("halves") or {}
+
+    def sample_sizes(self, metric: str) -> Mapping[str, Any]:
+        """Return `num_samples`, `distances` and their limit `infinite` of a Fréchet distance."""
+        return (self.evaluation.get("sample_sizes") or {}).get(metric) or {}
+
+    def num_reconstructed(self, split: str) -> int | None:
+        """Return how many images of a split were reconstructed; all models share their order."""
+        return ((self.latent.get("reconstruction") or {}).get(split) or {}).get("num_images")
+
+    @cached_property
+    def evaluation_arrays(self) -> Mapping[str, Array]:
+        """The arrays of evaluation by name; images are uint8 (..., height, width, channel)."""
+        return read_optional_arrays(self.folder / paths.EVALUATION_ARRAYS)
+
+    @cached_property
+    def latent_arrays(self) -> Mapping[str, Array]:
+        """The arrays of exploration by name; images are uint8 (..., height, width, channel)."""
+        return read_optional_arrays(self.folder / paths.LATENT_ARRAYS)
+
+    @property
+    def settings_without_seed(self) -> str:
+        """What repeats have in common, as a key; the name where there are no settings."""
+        if not self.settings:
+            return self.name
+        shared = {key: self.settings[key] for key in self.settings if key not in ("name", "seed")}
+        return json.dumps(shared, sort_keys=True)
+
+
+def read_experiment(
+    folder: Path, dataset: str, index: int, settings: Mapping[str, Any]
+) -> Experiment:
+    """Read what the stages wrote into results/STUDY/EXPERIMENT.
+
+    Raises:
+        ArtifactError: A file is damaged.
+    """
+    return Experiment(
+        name=folder.name,
+        folder=folder,
+        dataset=dataset,
+        index=index,
+        settings=settings,
+        evaluation=read_optional(folder / paths.LAST_METRICS),
+        latent=read_optional(folder / paths.LATENT_FACTS),
+        provenance=read_optional(folder / paths.PROVENANCE),
+    )
+
+
+def has_all(found: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Return whether every name has a value."""
+    return all(found.get(name) is not None for name in names)

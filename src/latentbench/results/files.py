@@ -1,0 +1,74 @@
+"""The files of an experiment, where a stage may not have written one yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from latentbench.artifacts import paths
+from latentbench.artifacts.files import read_arrays, read_json
+from latentbench.errors import ArtifactError
+
+Array = np.ndarray[Any, Any]
+
+
+def read_optional(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, empty where there is no file."""
+    return read_json(path) if path.is_file() else {}
+
+
+def read_optional_arrays(path: Path) -> dict[str, Array]:
+    """Return the arrays of an .npz file by name, empty where there is no file."""
+    return read_arrays(path) if path.is_file() else {}
+
+
+def read_table(path: Path, *, sort_by: str, text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Return a CSV file of numbers, sorted; empty where there is no file.
+
+    Columns named in `text` are kept as they are.
+
+    Raises:
+        ArtifactError: The file is damaged.
+    """
+    if not path.is_file():
+        return pd.DataFrame()
+    try:
+        table = pd.read_csv(
+            path, float_precision="round_trip", keep_default_na=False, na_values=["", "nan"]
+        )
+        for column in table:
+            table[column] = (
+                table[column].fillna("") if column in text else table[column].astype(float)
+            )
+        return table.sort_values(sort_by, ignore_index=True)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({error}); delete it and run its stage again."
+        ) from None
+
+
+def read_history(folder: Path) -> pd.DataFrame:
+    """Return history.csv, a row per epoch; the column of warnings is text."""
+    return read_table(folder / paths.HISTORY, sort_by="epoch", text=(paths.TROUBLE,))
+
+
+def read_picture(path: Path) -> Array:
+    """Return a picture as uint8 (height, width, 1 or 3).
+
+    Raises:
+        ArtifactError: The file is missing or damaged.
+    """
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("L" if picture.mode == "L" else "RGB"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({error}); delete it and run its stage again."
+        ) from None
+    return pixels.reshape(*pixels.shape[:2], -1)

@@ -1,0 +1,174 @@
+"""DataFrames from the result files of a study's experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from latentbench.artifacts import paths
+from latentbench.artifacts.dependencies import OF_EXPERIMENTS
+from latentbench.results.experiment import Experiment, has_all
+from latentbench.results.files import read_history, read_optional, read_table
+
+_MODEL_COLUMNS = ("name", "architecture", "width", "latent_dim", "condition", "learning_rate")
+_RECORDED = ("seconds", "images_per_second", "peak_memory_mb")
+_ERRORS = ("mse", "psnr", "ssim")
+
+
+def experiments(members: Sequence[Experiment], runs: Mapping[str, str]) -> pd.DataFrame:
+    """Return a row per experiment: what was trained, how large it is and what it took."""
+    rows = []
+    for member in members:
+        parameters = member.provenance.get("parameters")
+        row = {
+            "experiment": member.name,
+            "dataset": member.dataset,
+            "run": runs[member.name],
+            "seed": member.settings.get("seed"),
+            "model": member.model.get("name"),
+        }
+        row |= {column: member.model.get(column) for column in _MODEL_COLUMNS[1:]}
+        row["parameters"] = sum(parameters.values()) if parameters else None
+        row |= {column: member.provenance.get(column) for column in _RECORDED}
+        rows.append(row)
+    table = pd.DataFrame(rows).set_index("experiment")
+    numbers = ["parameters", *_RECORDED]
+    table[numbers] = table[numbers].astype(float)
+    return table
+
+
+def metrics(members: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per experiment, checkpoint and metric of metrics.csv.
+
+    `mean` and `std` are over `n` sets of samples; std is NaN for a single one.
+    """
+    columns = ["experiment", "seed", "epoch", "metric", "mean", "std", "n"]
+    parts = []
+    for member in members:
+        table = read_table(member.folder / paths.METRICS, sort_by="epoch")
+        for column in table:
+            if f"{column}_std" in table:
+                part = pd.DataFrame({"epoch": table["epoch"], "mean": table[column]})
+                part["std"] = table[f"{column}_std"]
+                part["n"] = table.get("num_seeds")
+                part = part.assign(
+                    experiment=member.name, seed=member.settings.get("seed"), metric=column
+                )
+                parts.append(part)
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    rows = pd.concat(parts, ignore_index=True)[columns].dropna(subset="mean")
+    return rows.astype({"seed": "Int64", "epoch": int, "n": "Int64"}).reset_index(drop=True)
+
+
+def history(members: Sequence[Experiment]) -> pd.DataFrame:
+    """Return the rows of every history.csv, with the experiment in the first column."""
+    return _stack({member.name: read_history(member.folder) for member in members})
+
+
+def iterations(members: Sequence[Experiment]) -> pd.DataFrame:
+    """Return the rows of every iterations.csv, with the experiment in the first column."""
+    return _stack(
+        {
+            member.name: read_table(member.folder / paths.ITERATIONS, sort_by="step")
+            for member in members
+        }
+    )
+
+
+def layers(members: Sequence[Experiment]) -> pd.DataFrame:
+    """Return the rows of every architecture.csv, with the experiment in the first column."""
+    tables = {}
+    for member in members:
+        path = member.folder / paths.ARCHITECTURE
+        if path.is_file():
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            counts = ["parameters", "multiply_adds"]
+            table[counts] = table[counts].astype(int)
+            tables[member.name] = table
+    return _stack(tables)
+
+
+def costs(members: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per experiment and stage: what the record of the stage measured."""
+    rows = []
+    for member in members:
+        for stage in OF_EXPERIMENTS:
+            cost = read_optional(member.folder / paths.record_name(stage)).get("cost")
+            if cost:
+                rows.append({"experiment": member.name, "stage": stage, **cost})
+    columns = ["experiment", "stage", "wall_seconds", "cpu_seconds", "peak_memory_mb"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def reconstruction(members: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per experiment and split: mean errors over the images that all models share."""
+    rows = []
+    for split in paths.SPLITS:
+        for member in members:
+            rivals = [each for each in members if each.dataset == member.dataset]
+            numbers = [each.num_reconstructed(split) for each in rivals]
+            shared = min((number for number in numbers if number), default=0)
+            names = [f"{split}_{error}" for error in _ERRORS]
+            if shared and has_all(member.latent_arrays, names):
+                row = {"experiment": member.name, "split": split, "num_images": shared}
+                for error, name in zip(_ERRORS, names, strict=True):
+                    row[error] = float(member.latent_arrays[name][:shared].mean())
+                rows.append(row)
+    return pd.DataFrame(rows, columns=["experiment", "split", "num_images", *_ERRORS])
+
+
+def scores(
+    metrics: pd.DataFrame, experiments: pd.DataFrame, reconstruction: pd.DataFrame
+) -> pd.DataFrame:
+    """Return a row per experiment and quantity after the last epoch, as far as it is finite."""
+    last = metrics[metrics["epoch"] == metrics.groupby("experiment")["epoch"].transform("max")]
+    measured = last.rename(columns={"metric": "quantity"})[
+        ["experiment", "quantity", "mean", "std"]
+    ]
+    numbers = experiments[["parameters", *_RECORDED]].reset_index()
+    errors = reconstruction.query("split == 'test'")[["experiment", *_ERRORS]]
+    long = [
+        table.melt(id_vars="experiment", var_name="quantity", value_name="mean")
+        for table in (numbers, errors)
+    ]
+    result = pd.concat([measured, *long], ignore_index=True)
+    result["mean"] = result["mean"].astype(float)
+    result["std"] = result["std"].astype(float)
+    return result[result["mean"].abs() < float("inf")].reset_index(drop=True)
+
+
+def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as text: `{model: {width: 32}}` as `{model.width: "32"}`.
+
+    The names of experiment and study are left out; the name of the model comes first.
+    """
+    flat: dict[str, str] = {}
+    for key, value in sorted(section.items(), key=lambda item: item[0] != "name"):
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif prefix or key not in {"name", "study"}:
+            flat[f"{prefix}{key}"] = setting_text(value)
+    return flat
+
+
+def setting_text(value: Any) -> str:
+    """Return a setting as a table prints it: `none`, `yes`, `no`, `0.0002`, `1, 2, 4`."""
+    if isinstance(value, list):
+        return ", ".join(map(setting_text, value))
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return np.format_float_positional(value, trim="0") if isinstance(value, float) else str(value)
+
+
+def _stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all tables below one another, with their names in `experiment`."""
+    named = [
+        table.assign(experiment=name).set_index("experiment").reset_index()
+        for name, table in tables.items()
+        if len(table)
+    ]
+    return pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=["experiment"])

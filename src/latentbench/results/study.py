@@ -1,0 +1,290 @@
+"""The results of a study as pandas DataFrames, and the arrays of its experiments.
+
+>>> study = open_study("results/demo")
+>>> study.metrics.query("metric == 'fd_classifier' and epoch == epoch.max()")
+>>> study["vae"].latent_arrays["samples"].shape
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from latentbench.artifacts import paths
+from latentbench.artifacts.dependencies import OF_EXPERIMENTS
+from latentbench.artifacts.metrics import METRICS, PRDC, Metric, feature_column
+from latentbench.config.load import read_config, read_yaml
+from latentbench.config.params import StudyConfig
+from latentbench.errors import ArtifactError
+from latentbench.results import frames
+from latentbench.results.experiment import Experiment, has_all, read_experiment
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Experiments that differ in their seed alone, ranked and drawn as one; mostly a single one."""
+
+    members: tuple[Experiment, ...]
+
+    @property
+    def name(self) -> str:
+        """The stem, with the number of seeds where there are several."""
+        return f"{self.stem} ({self.seeds})" if self.seeds else self.stem
+
+    @property
+    def seeds(self) -> str:
+        """`3 seeds`, or nothing for a single training."""
+        return f"{len(self.members)}\N{NO-BREAK SPACE}seeds" if len(self.members) > 1 else ""
+
+    @property
+    def stem(self) -> str:
+        """What the names of the members have in common."""
+        first = self.members[0].name
+        if len(self.members) == 1:
+            return first
+        common = os.path.commonprefix([member.name for member in self.members])
+        return common.rstrip("-_0123456789") or first
+
+    @property
+    def index(self) -> int:
+        """The place of the first member among the experiments of its dataset."""
+        return self.members[0].index
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its experiments as objects (iterate, or `study["vae"]`), its numbers as DataFrames.
+
+    Frames hold what the stages have written so far. Rows stand in the order of params.yaml.
+    """
+
+    config: StudyConfig
+    folder: Path
+    members: tuple[Experiment, ...]
+
+    def __iter__(self) -> Iterator[Experiment]:
+        return iter(self.members)
+
+    def __getitem__(self, name: str) -> Experiment:
+        for experiment in self.members:
+            if experiment.name == name:
+                return experiment
+        raise KeyError(f"{name} is none of {', '.join(each.name for each in self.members)}")
+
+    @cached_property
+    def experiments(self) -> pd.DataFrame:
+        """Indexed by experiment: dataset, run, seed, model, parameters, seconds, memory, …
+
+        `run` is the same for experiments that differ in their seed alone. `parameters` counts
+        weights, `seconds` is training time, `peak_memory_mb` the most memory of the training.
+        """
+        runs = {m.name: group.name for group in self.run_groups() for m in group.members}
+        return frames.experiments(self.members, runs)
+
+    @cached_property
+    def settings(self) -> pd.DataFrame:
+        """Resolved settings as text, indexed by experiment; columns such as `model.width`."""
+        return pd.DataFrame({each.name: frames.flatten(each.settings) for each in self}).T
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """A row per experiment, checkpoint and metric: mean and std over `n` sets of samples."""
+        return frames.metrics(self.members)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row per experiment and epoch: the columns of history.csv."""
+        return frames.history(self.members)
+
+    @cached_property
+    def iterations(self) -> pd.DataFrame:
+        """A row per experiment and logged step: the columns of iterations.csv."""
+        return frames.iterations(self.members)
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """A row per experiment and layer: the columns of architecture.csv."""
+        return frames.layers(self.members)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """A row per experiment and stage: wall_seconds, cpu_seconds and peak_memory_mb."""
+        return frames.costs(self.members)
+
+    @cached_property
+    def reconstruction(self) -> pd.DataFrame:
+        """A row per experiment and split: mse, psnr and ssim over `num_images` images.
+
+        They are the images that every model of the dataset was given.
+        """
+        return frames.reconstruction(self.members)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """A row per experiment and quantity after the last epoch: mean, and std where known."""
+        return frames.scores(self.metrics, self.experiments, self.reconstruction)
+
+    @property
+    def measured_metrics(self) -> list[Metric]:
+        """Distances that some experiment was measured by, the most important first."""
+        measured = set(self.scores["quantity"])
+        return [metric for metric in METRICS if metric.key in measured]
+
+    @property
+    def prdc_extractor(self) -> str | None:
+        """The extractor whose precision, recall, density and coverage the report shows."""
+        measured = set(self.scores["quantity"])
+        for metric in METRICS:
+            if feature_column(PRDC[0], metric.extractor) in measured:
+                return metric.extractor
+        return None
+
+    @property
+    def files(self) -> list[Path]:
+        """The study's settings and the records of its results, which name these by SHA-256."""
+        records = [
+            experiment.folder / paths.record_name(stage)
+            for experiment in self
+            for stage in OF_EXPERIMENTS
+        ]
+        return [self.folder / paths.STUDY, *filter(Path.is_file, records)]
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether some experiments differ in their seed alone."""
+        return len(self.run_groups()) < len(self.members)
+
+    @property
+    def has_several_datasets(self) -> bool:
+        """Whether models of more than one dataset are compared."""
+        return len(self.by_dataset()) > 1
+
+    def by_dataset(self, among: Sequence[Experiment] | None = None) -> dict[str, list[Experiment]]:
+        """Return experiments by dataset: only those of one dataset can be compared."""
+        groups: dict[str, list[Experiment]] = {}
+        for experiment in self.members if among is None else among:
+            groups.setdefault(experiment.dataset, []).append(experiment)
+        return groups
+
+    def run_groups(self, experiments: Sequence[Experiment] | None = None) -> list[RunGroup]:
+        """Return experiments with their repeats, each group where its first member stands."""
+        together: dict[str, list[Experiment]] = {}
+        for experiment in self.members:
+            together.setdefault(experiment.settings_without_seed, []).append(experiment)
+        chosen = {each.name for each in (self.members if experiments is None else experiments)}
+        return [
+            RunGroup(tuple(members)) for members in together.values() if members[0].name in chosen
+        ]
+
+    def runs_by_dataset(self) -> dict[str, list[RunGroup]]:
+        """Return what is ranked together: experiments by dataset, repeats as one."""
+        return {dataset: self.run_groups(members) for dataset, members in self.by_dataset().items()}
+
+    def checkpoints(self, run: RunGroup, metric: str) -> pd.DataFrame:
+        """Return epoch, seconds, mean and std of a metric at the checkpoints of a run.
+
+        For repeats: over trainings, at the checkpoints that all of them have.
+        """
+        names = [member.name for member in run.members]
+        rows = self.metrics.query("experiment in @names and metric == @metric")
+        if len(self.history):
+            times = self.history.set_index(["experiment", "epoch"])["seconds"]
+            rows = rows.join(times, on=["experiment", "epoch"])
+        else:
+            rows = rows.assign(seconds=float("nan"))
+        if len(names) == 1:
+            return rows[["epoch", "seconds", "mean", "std"]].reset_index(drop=True)
+        grouped = rows.groupby("epoch")
+        table = pd.DataFrame(
+            {
+                "seconds": grouped["seconds"].mean(),
+                "mean": grouped["mean"].mean(),
+                "std": grouped["mean"].std(),
+            }
+        )
+        return table[grouped.size() == len(names)].reset_index()
+
+    def with_files(
+        self, what: str, stage: str, found: Callable[[Experiment], Any]
+    ) -> tuple[list[Experiment], list[str]]:
+        """Return the experiments for which `found` is true, and a note on the others."""
+        present = [experiment for experiment in self.members if found(experiment)]
+        missing = [experiment.name for experiment in self.members if experiment not in present]
+        if not missing:
+            return present, []
+        return present, [f"{', '.join(missing)}: no {what} yet. Run `latentbench {stage}`."]
+
+    def with_rows(
+        self, frame: pd.DataFrame, what: str, stage: str
+    ) -> tuple[list[Experiment], list[str]]:
+        """Return the experiments that have rows in a frame, and a note on the others."""
+        names = set(frame["experiment"]) if len(frame) else set()
+        return self.with_files(what, stage, lambda experiment: experiment.name in names)
+
+    def with_evaluation(
+        self, *arrays: str, facts: Sequence[str] = ()
+    ) -> tuple[list[Experiment], list[str]]:
+        """Return the experiments whose evaluation has these arrays and facts.
+
+        The note is on experiments that were not evaluated; what a model cannot have is no gap.
+        """
+        _, notes = self.with_files(
+            paths.EVALUATION_ARRAYS, "evaluate", lambda each: each.evaluation_arrays
+        )
+        found = [
+            each
+            for each in self.members
+            if has_all(each.evaluation_arrays, arrays) and has_all(each.evaluation, facts)
+        ]
+        return found, notes
+
+    def with_latent(
+        self, *arrays: str, facts: Sequence[str] = ()
+    ) -> tuple[list[Experiment], list[str]]:
+        """Return the experiments whose exploration has these arrays and facts, and a note."""
+        _, notes = self.with_files(paths.LATENT_ARRAYS, "explore", lambda each: each.latent_arrays)
+        found = [
+            each
+            for each in self.members
+            if has_all(each.latent_arrays, arrays) and has_all(each.latent, facts)
+        ]
+        return found, notes
+
+
+def open_study(folder: str | Path) -> Study:
+    """Read results/STUDY.
+
+    Raises:
+        ArtifactError: There is nothing to compare, or a file is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / paths.STUDY).is_file():
+        raise ArtifactError(
+            f"{folder / paths.STUDY} is missing; write it with `latentbench configure --study`."
+        )
+    config = read_config(folder / paths.STUDY, StudyConfig)
+    if not config.experiments:
+        raise ArtifactError(
+            f"{folder / paths.STUDY} lists no experiments; "
+            f"give one in params.yaml the key `study: {config.name}`."
+        )
+    if not any((folder / name).is_dir() for name in config.experiments):
+        names = ", ".join(config.experiments)
+        raise ArtifactError(f"{folder} has no results of {names}; train an experiment first.")
+    members: list[Experiment] = []
+    places: dict[str, int] = {}
+    for name in config.experiments:
+        path = folder / name / paths.CONFIG
+        settings = read_yaml(path) if path.is_file() else {}
+        only = config.datasets[0] if len(config.datasets) == 1 else ""
+        dataset = str(settings.get("dataset", only))
+        index = places.setdefault(dataset, 0)
+        places[dataset] += 1
+        members.append(read_experiment(folder / name, dataset, index, settings))
+    return Study(config, folder, tuple(members))
