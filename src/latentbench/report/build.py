@@ -1,4 +1,4 @@
-"""The report of a study: notebooks, a page, a PDF. All are written whole, or an earlier report stays."""
+"""The report of a study: notebooks, a page and a PDF."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from latentbench.config.params import NOTEBOOKS
 from latentbench.errors import ArtifactError
 from latentbench.report.comparison import headline
 from latentbench.report.rendering.citations import with_citations
-from latentbench.report.rendering.document import PARTS, joined, to_page, to_pdf
+from latentbench.report.rendering.document import PARTS, join_chapters, to_page, to_pdf
 from latentbench.report.rendering.execute import execute
 from latentbench.results.study import Study, open_study
 
@@ -21,24 +21,26 @@ from latentbench.results.study import Study, open_study
 def build_report(results: Path, sources: Path, output: Path) -> None:
     """Write the study's notebooks, index.html and report.pdf into `output`.
 
-    `sources` is the project's report folder. Same results, same bytes.
-    Raises ArtifactError where there is nothing to report on or a notebook fails.
+    `sources` is the project's report folder. The same results give the same bytes. If something
+    fails, an earlier report stays.
+
+    Raises:
+        ArtifactError: There is nothing to report on, or a notebook fails.
     """
-    # A study that cannot be read is told before a kernel starts.
-    study = open_study(results)
-    chapters = [notebook_name(chapter) for chapter in study.config.notebooks]
-    for part in (*chapters, *PARTS):
+    study = open_study(results)  # before a kernel starts: errors come first
+    names = [notebook_name(chapter) for chapter in study.config.notebooks]
+    for part in (*names, *PARTS):
         if not (sources / part).is_file():
             raise ArtifactError(
                 f"{sources / part} is missing; give the project's report folder as --sources."
             )
-    log(f"Rendering the report of {study.config.name}: {len(study.experiments)} experiments")
+    log(f"Rendering the report of {study.config.name}: {len(study.members)} experiments")
     output.mkdir(parents=True, exist_ok=True)
-    notebooks = _execute(study, results, sources, output)
-    whole, head = joined(list(notebooks.values())), headline.head(study)
+    notebooks = _execute(study, names, sources, output)
+    whole, head = join_chapters(list(notebooks.values())), headline.head(study)
     page, pdf = to_page(whole, head, sources), to_pdf(whole, head, sources)
     for name, notebook in notebooks.items():
-        write_text(output / name, _text(with_citations(notebook, sources)))
+        write_text(output / name, _as_json(with_citations(notebook, sources)))
     for chapter in set(NOTEBOOKS) - set(study.config.notebooks):
         (output / notebook_name(chapter)).unlink(missing_ok=True)  # of an earlier report
     write_bytes(output / PDF, pdf)
@@ -54,18 +56,17 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     log(f"{output / PAGE} is written.")
 
 
-def _execute(study: Study, results: Path, sources: Path, output: Path) -> dict[str, Any]:
-    """The executed notebooks by file name; chapters have numbers where there are several."""
-    names = [notebook_name(chapter) for chapter in study.config.notebooks]
-    numbers = [str(number) if len(names) > 1 else "" for number in range(1, len(names) + 1)]
+def _execute(study: Study, names: list[str], sources: Path, output: Path) -> dict[str, Any]:
+    """Return the executed notebooks by file name; several chapters are numbered."""
     executed = {}
-    for name, number in zip(names, numbers, strict=True):
+    for number, name in enumerate(names, start=1):
         log(f"{study.config.name}: {name}.")
-        executed[name] = execute(sources / name, results, output, chapter=number)
+        chapter = str(number) if len(names) > 1 else ""
+        executed[name] = execute(sources / name, study.folder, output, chapter=chapter)
     return executed
 
 
-def _text(notebook: Any) -> str:
+def _as_json(notebook: Any) -> str:
     import nbformat
 
     text: str = nbformat.writes(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What is handed in of a study: one zip of its report, models, numbers and params, with a note on how to check it."""
+"""The archive that a student hands in: report, models, numbers and params in one zip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
-from typing import Any
 
 from latentbench.artifacts.files import atomic_write, yaml_text
 from latentbench.artifacts.paths import (
@@ -26,112 +25,100 @@ from latentbench.results.files import read_optional
 
 READ_ME, SUMS, PARAMS, LOCK = "READ_ME.txt", "SHA256SUMS", "params.yaml", "requirements.lock"
 
+_TEXT = f"""
+Contents
+  {PDF:<28}the report, for reading and printing
+  {PAGE:<28}the same with animations; opens offline in any browser
+  notebooks/                  its chapters as executed notebooks
+  models/NAME/*.safetensors   the trained networks of each experiment, after the last epoch
+  models/NAME/*               its settings, training history, metrics and provenance
+  {PARAMS:<28}all settings, defaults included
+  {LOCK:<28}all packages with their hashes
+  {SUMS:<28}a checksum of every file
+
+To check that no file was changed
+  sha256sum --check {SUMS}
+
+To run it again: with latentbench {{version}}, in its folder
+  make setup && . .venv/bin/activate
+  snakemake --configfile {PARAMS} {{study}}
+The report is then report/{{study}}/{PAGE}. On the same kind of machine, with the same number of
+threads, the networks equal those in models/ bit for bit.
+
+Images
+{{images}}
+"""
+
 
 def build_submission(
     params: Params, study: str, *, results: Path, report: Path, lock: Path, output: Path
 ) -> None:
-    """Write output/NAME.zip, named as the study says. Same files, same bytes.
+    """Write output/ARCHIVE_NAME.zip. The same files give the same bytes.
 
-    `results` is results/STUDY, `report` report/STUDY. Raises ArtifactError where a part of it is missing.
+    `results` is results/STUDY, `report` is report/STUDY.
+
+    Raises:
+        ArtifactError: A file is missing.
     """
     config = params.study(study)
     files = {PDF: report / PDF, PAGE: report / PAGE, LOCK: lock}
-    files |= {
-        f"notebooks/{notebook_name(chapter)}": report / notebook_name(chapter)
-        for chapter in config.notebooks
-    }
+    for chapter in config.notebooks:
+        files[f"notebooks/{notebook_name(chapter)}"] = report / notebook_name(chapter)
     for name in config.experiments:
         last = params.experiment(name).training.checkpoint_epochs[-1]
         model = checkpoint_path(results / name, last)
-        files |= {f"models/{name}/{model.name}": model}
-        files |= {f"models/{name}/{number}": results / name / number for number in SUBMITTED_FILES}
-    missing = [path for path in files.values() if not path.is_file()]
-    if missing:
-        raise ArtifactError(f"{missing[0]} is missing; run the study {study} to its report first.")
-    written = {
+        files[f"models/{name}/{model.name}"] = model
+        for file in SUBMITTED_FILES:
+            files[f"models/{name}/{file}"] = results / name / file
+    for path in files.values():
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing; run the study {study} to its report first.")
+    texts = {
         PARAMS: yaml_text(params.excerpt("study", study)),
         READ_ME: _read_me(params, config, results),
     }
     place = output / config.archive_file_name(study)
     with atomic_write(place) as partial:
-        _write(partial, files, written)
+        _write_zip(partial, files, texts)
     log(f"{place} is written.")
 
 
-def _write(place: Path, files: Mapping[str, Path], written: Mapping[str, str]) -> None:
-    """Under one folder, with a SHA-256 of every file; times are left out, being no part of the work."""
-    contents = {name: text.encode() for name, text in written.items()}
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    sums |= {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    contents[SUMS] = "".join(
-        f"{digest}  {name}\n" for name, digest in sorted(sums.items())
-    ).encode()
-    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted({*files, *contents}):
-            content = contents[name] if name in contents else files[name].read_bytes()
-            archive.writestr(_entry(name), content)
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
-    return entry
+def _write_zip(place: Path, files: Mapping[str, Path], texts: Mapping[str, str]) -> None:
+    """Write files and texts, and the SHA-256 of each; without times, which change every run."""
+    contents = {name: path.read_bytes() for name, path in files.items()}
+    contents |= {name: text.encode() for name, text in texts.items()}
+    lines = [f"{hashlib.sha256(contents[name]).hexdigest()}  {name}\n" for name in sorted(contents)]
+    contents[SUMS] = "".join(lines).encode()
+    with zipfile.ZipFile(place, "w") as archive:
+        for name in sorted(contents):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, contents[name], zipfile.ZIP_DEFLATED)
 
 
 def _read_me(params: Params, study: StudyConfig, results: Path) -> str:
-    commits = {
-        str(found["commit"])
-        + " and changes that were not committed" * bool(found.get("uncommitted_changes"))
-        for name in study.experiments
-        if (found := read_optional(results / name / PROVENANCE)) and found.get("commit")
-    }
-    version = (
-        f"at commit {join_words(sorted(commits))}" if commits else "in the version of the lock file"
+    head = [study.title, "=" * len(study.title), "", *fill(study.question, 100).splitlines(), ""]
+    if study.authors:
+        head += [f"By {'; '.join(map(str, study.authors))}", ""]
+    if study.budget == "small":
+        head.append("Run with the small budget, as a first look: the numbers compare nothing.")
+    images = []
+    for name in study.datasets:
+        dataset = params.datasets[name].model_dump()
+        place = dataset.get("path") or dataset.get("mirror")
+        images.append(f"  {name}: {dataset['source']}{f', from {place}' if place else ''}")
+    text = _TEXT.format(
+        version=_version(study, results), study=study.name, images="\n".join(images)
     )
-    places = [_place(name, params.datasets[name].model_dump()) for name in study.datasets]
-    authors = [f"By {'; '.join(map(str, study.authors))}", ""] if study.authors else []
-    small = [
-        "It was made with the small budget, for a first look: its numbers compare nothing.",
-        "",
-    ]
-    return "\n".join(
-        [
-            *(
-                study.title,
-                "=" * len(study.title),
-                "",
-                *fill(study.question, 100).splitlines(),
-                "",
-                *authors,
-            ),
-            *(small if study.budget == "small" else []),
-            "What is in it",
-            f"  {PDF:<28}the report, to read and print",
-            f"  {PAGE:<28}the same with everything that moves; opens in any browser, offline",
-            f"  {'notebooks/':<28}its chapters as executed notebooks",
-            f"  {'models/NAME/*.safetensors':<28}the trained networks of each experiment, after the last epoch",
-            f"  {'models/NAME/*':<28}its settings, the course of its training, its measurements, its origin",
-            f"  {PARAMS:<28}everything that was run, every setting written out",
-            f"  {LOCK:<28}the packages that it was run with, and their hashes",
-            f"  {SUMS:<28}what to check the files against",
-            "",
-            "To check that no file was changed",
-            f"  sha256sum --check {SUMS}",
-            "",
-            f"To run it again: with latentbench {version}, in its folder",
-            "  make setup && . .venv/bin/activate",
-            f"  snakemake --configfile {PARAMS} {study.name}",
-            f"The report is then report/{study.name}/{PAGE}. On the same kind of machine, with the same number of",
-            "threads, the networks are the same bits as those in models/.",
-            "",
-            "The pictures",
-            *places,
-            "",
-        ]
-    )
+    return "\n".join(head).rstrip() + "\n" + text
 
 
-def _place(name: str, dataset: Mapping[str, Any]) -> str:
-    given = dataset.get("path") or dataset.get("mirror")
-    return f"  {name}: {dataset['source']}" + (f", from {given}" if given else "")
+def _version(study: StudyConfig, results: Path) -> str:
+    """Return the commits that made the models, as text."""
+    commits = set()
+    for name in study.experiments:
+        record = read_optional(results / name / PROVENANCE)
+        if record.get("commit"):
+            edited = " with uncommitted changes" if record.get("uncommitted_changes") else ""
+            commits.add(f"{record['commit']}{edited}")
+    return f"at commit {join_words(sorted(commits))}" if commits else "as in the lock file"

@@ -48,7 +48,8 @@ class RunGroup:
         first = self.members[0].name
         if len(self.members) == 1:
             return first
-        common = os.path.commonprefix([member.name for member in self.members])
+        names = [member.name for member in self.members]
+        common = os.path.commonprefix(names)  # noqa: RUF071 (names, not paths)
         return common.rstrip("-_0123456789") or first
 
     @property
@@ -79,7 +80,7 @@ class Study:
 
     @cached_property
     def experiments(self) -> pd.DataFrame:
-        """Indexed by experiment: dataset, run, seed, model, parameters, seconds, memory, …
+        """Indexed by experiment: its dataset, run, seed, model, size and cost.
 
         `run` is the same for experiments that differ in their seed alone. `parameters` counts
         weights, `seconds` is training time, `peak_memory_mb` the most memory of the training.
@@ -192,7 +193,8 @@ class Study:
         For repeats: over trainings, at the checkpoints that all of them have.
         """
         names = [member.name for member in run.members]
-        rows = self.metrics.query("experiment in @names and metric == @metric")
+        chosen = self.metrics["experiment"].isin(names) & (self.metrics["metric"] == metric)
+        rows = self.metrics[chosen]
         if len(self.history):
             times = self.history.set_index(["experiment", "epoch"])["seconds"]
             rows = rows.join(times, on=["experiment", "epoch"])

@@ -1,4 +1,4 @@
-"""Axes of curves, and names at the lines themselves."""
+"""Axes of curves, and names at the ends of the curves."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
+from scipy.optimize import isotonic_regression
 
 from latentbench.report.presentation.style import TALLEST, WIDTH, fitting_size, pages
 
-_WORDS_UNDER = 0.3  # inches, under a figure's last panels
-ROW_HEIGHT, _LEAST_ROW_HEIGHT = (
-    2.0,
-    1.4,
-)  # inches, of a row of panels with its words; where there are many
-NAMES_SIZE = 7.0  # points, of many names at the ends of lines
-_LOG_FROM = 10  # a logarithmic axis from this ratio of largest to smallest on
-_SYMLOG_FROM, _SYMLOG_DEPTH = (
-    100,
-    1e5,
-)  # with values below zero, of the largest to those; and how far down
-_PANEL_SHARE = 0.7  # of a row's height, the rest are words
-_LINE_SPACING = 1.25
-_TITLE_WIDTH = 1.7  # inches, beside the words at the left of one of three panels
-_LEADER = 0.16  # inches, from a panel to the names right of it
+# Inches.
+ROW_HEIGHT = 2.0  # of a row of panels with its text
+_MIN_ROW_HEIGHT = 1.4  # where there are many rows
+_FOOTER = 0.3  # text below the last panels of a figure
+_TITLE_WIDTH = 1.7  # of a name over one of three panels
+_LEADER = 0.16  # from a panel to the names at its right
 
-SCALES = f"An axis is logarithmic where its values are positive and span a factor of {_LOG_FROM} or more."
+NAMES_SIZE = 7.0  # points, of many names at the ends of curves
+_LINE_SPACING = 1.25
+_PANEL_FRACTION = 0.7  # of a row's height; the rest is text
+
+_LOG_FROM = 10  # ratio of largest to smallest value from which an axis is logarithmic
+_SYMLOG_FROM = 100  # the same with values below zero: ratio of the largest to these
+_SYMLOG_DEPTH = 1e5  # ratio of the largest value to the end of the linear part
+
+SCALES = (
+    "An axis is logarithmic where its values are positive and span a factor of "
+    f"{_LOG_FROM} or more."
+)
 
 
 def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
-    """So many panels, at most three beside one another, on as many figures as pages are needed; to be made in the
-    house style."""
+    """Return panels, at most three in a row, on as many figures as pages are needed."""
     columns = min(3, number)
     rows = math.ceil(number / columns)
-    height = min(ROW_HEIGHT, max(_LEAST_ROW_HEIGHT, (TALLEST - _WORDS_UNDER) / rows))
+    height = min(ROW_HEIGHT, max(_MIN_ROW_HEIGHT, (TALLEST - _FOOTER) / rows))
     figures, panels = [], []
     for figure, run in figures_of_rows(rows, height, wspace=0.08):
         figures.append(figure)
@@ -53,59 +55,50 @@ def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
 def figures_of_rows(
     rows: int, height: float, *, wspace: float | None = None, hspace: float | None = None
 ) -> Iterator[tuple[Figure, slice]]:
-    """Figures with place for so many rows of panels, each with the run of rows that it is for."""
-    for run in pages(
-        [height] * rows, tallest=TALLEST - _WORDS_UNDER + 1e-6
-    ):  # rows that fill a page fit on it
-        size = (WIDTH, _WORDS_UNDER + height * (run.stop - run.start))
-        yield (
-            Figure(figsize=size, layout=ConstrainedLayoutEngine(wspace=wspace, hspace=hspace)),
-            run,
-        )
+    """Yield figures for rows of panels, each with the slice of rows that it holds."""
+    # The tolerance lets rows that fill a page exactly fit on it.
+    for run in pages([height] * rows, tallest=TALLEST - _FOOTER + 1e-6):
+        size = (WIDTH, _FOOTER + height * (run.stop - run.start))
+        layout = ConstrainedLayoutEngine(wspace=wspace, hspace=hspace)
+        yield Figure(figsize=size, layout=layout), run
 
 
 def row_height(names: int) -> float:
-    """Inches of a row of panels beside which so many names find place."""
-    return max(ROW_HEIGHT, names * _LINE_SPACING * NAMES_SIZE / 72 / _PANEL_SHARE)
+    """Return the height in inches of a row of panels with so many names at its right."""
+    return max(ROW_HEIGHT, names * _LINE_SPACING * NAMES_SIZE / 72 / _PANEL_FRACTION)
 
 
 def name_panel(axes: Axes, name: str, color: str, *, against: str) -> None:
-    """The model over its panel, and a few whole numbers along what its curves are drawn against."""
+    """Set a model's name as title, and the label and few whole ticks of the x axis."""
     axes.set_title(name, color=color, fontsize=fitting_size(name, _TITLE_WIDTH))
     axes.set_xlabel(against)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
-def spread_apart(places: Sequence[float], distance: float) -> list[float]:
-    """The places moved as little as needed to lie `distance` apart in the order they had."""
-    order = np.argsort(places, kind="stable")
-    moved = np.asarray(places, dtype=float)[order]
-    # Blocks of labels that touch share their mean place; merging them is isotonic regression.
-    steps = distance * np.arange(len(moved))
-    levels: list[tuple[float, int]] = []
-    for level in moved - steps:
-        levels.append((float(level), 1))
-        while len(levels) > 1 and levels[-2][0] >= levels[-1][0]:
-            (low, many), (high, more) = levels[-2:]
-            levels[-2:] = [((low * many + high * more) / (many + more), many + more)]
-    spaced = np.concatenate([np.full(number, level) for level, number in levels]) + steps
-    result = np.empty_like(spaced)
-    result[order] = spaced
-    return [float(place) for place in result]
+def spread_apart(positions: Sequence[float], distance: float) -> list[float]:
+    """Return positions in the same order, at least `distance` apart, moved as little as possible.
+
+    This is isotonic regression of the positions less the distances.
+    """
+    order = np.argsort(positions, kind="stable")
+    steps = distance * np.arange(len(order))
+    spread = np.empty(len(order))
+    spread[order] = isotonic_regression(np.asarray(positions, float)[order] - steps).x + steps
+    return [float(position) for position in spread]
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
-    """Whether an axis of these values is: where positive ones span orders of magnitude."""
+    """Return whether the values are positive and span a factor of ten or more."""
     finite = [value for value in values if math.isfinite(value)]
     return bool(finite) and min(finite) > 0 and max(finite) / min(finite) >= _LOG_FROM
 
 
 def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> None:
-    """A logarithmic axis or one that is not, with plain numbers either way.
+    """Set a linear or a logarithmic axis with plain numbers.
 
-    Of unbiased `estimates` of what cannot be negative some may be: the axis is then linear about zero, as far as they
-    reach.
+    Unbiased `estimates` of a quantity that cannot be negative may be negative; the axis is then
+    linear around zero, as far as they reach.
     """
     finite = [value for value in values if math.isfinite(value)]
     if estimates and finite and -max(finite) / _SYMLOG_FROM <= min(finite) <= 0 < max(finite):
@@ -113,18 +106,14 @@ def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> 
         axes.set_yscale("symlog", linthresh=linear)
         exponents = range(math.ceil(math.log10(linear)), math.ceil(math.log10(max(finite))))
         axes.yaxis.set_major_locator(FixedLocator([0, *(10.0**exponent for exponent in exponents)]))
-        _write_plainly(axes)
-        return
-    if not is_logarithmic(finite):
+    elif is_logarithmic(finite):
+        axes.set_yscale("log")
+        decades = math.log10(max(finite) / min(finite))
+        ticks = (1, 2, 5) if decades < 2 else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=ticks, numticks=12))
+    else:
         axes.yaxis.set_major_locator(MaxNLocator(5))
         return
-    axes.set_yscale("log")
-    decades = math.log10(max(finite) / min(finite))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,), numticks=12))
-    _write_plainly(axes)
-
-
-def _write_plainly(axes: Axes) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -133,34 +122,34 @@ def _write_plainly(axes: Axes) -> None:
 def label_ends(
     axes: Axes, ends: Sequence[tuple[str, str, float, float]], *, size: float = 8.5
 ) -> None:
-    """Write each name right of the panel at the height of its line's end, and lead the eye there: level to the edge of
-    the panel, and from there to the left of the name, so that no leader crosses another. To be called last, as it
-    holds the axes to what is drawn."""
+    """Write a name at the right of the panel for each end of a curve: name, color, x and y.
+
+    A leader runs level to the edge of the panel and from there to the name; leaders do not cross.
+    Call this last: it fixes the limits of the axes.
+    """
     ends = [end for end in ends if math.isfinite(end[3])]
     if not ends:
         return
     axes.autoscale_view()
     to_panel = axes.transScale + axes.transLimits
-    starts = [
-        to_panel.transform((x if math.isfinite(x) else axes.get_xlim()[1], y))
-        for _, _, x, y in ends
-    ]
+    starts = []
+    for _, _, x, y in ends:
+        starts.append(to_panel.transform((x if math.isfinite(x) else axes.get_xlim()[1], y)))
     line_height = _LINE_SPACING * size / (72 * _panel_height(axes))
     places = spread_apart([float(height) for _, height in starts], line_height)
-    # Many names that end low or high stay beside their own panel.
+    # Many names that end low or high stay within the height of their own panel.
     shift = max(0.0, -min(places)) - max(0.0, max(places) - 1)
-    beside = axes.transAxes + ScaledTranslation(_LEADER, 0, axes.figure.dpi_scale_trans)
+    right = axes.transAxes + ScaledTranslation(_LEADER, 0, axes.figure.dpi_scale_trans)
     for (name, color, _, _), (along, height), place in zip(ends, starts, places, strict=True):
         thin: dict[str, Any] = {"color": color, "linewidth": 0.5, "alpha": 0.6}
-        axes.add_artist(
-            Line2D([min(along, 1.0), 1.0], [height, height], transform=axes.transAxes, **thin)
-        )
+        xs, ys = [min(along, 1.0), 1.0], [height, height]
+        axes.add_artist(Line2D(xs, ys, transform=axes.transAxes, **thin))
         axes.annotate(
             name,
             xy=(1.0, height),
             xycoords=axes.transAxes,
             xytext=(1.0, place + shift),
-            textcoords=beside,
+            textcoords=right,
             va="center",
             color=color,
             fontsize=size,
@@ -170,7 +159,7 @@ def label_ends(
 
 
 def _panel_height(axes: Axes) -> float:
-    """Inches, about: the layout decides when the figure is drawn."""
+    """Return an estimate in inches: the layout is decided when the figure is drawn."""
     place = axes.get_subplotspec()
     rows = place.get_gridspec().nrows if place else 1
-    return float(_PANEL_SHARE * axes.figure.bbox.height / axes.figure.dpi / rows)
+    return float(_PANEL_FRACTION * axes.figure.bbox.height / axes.figure.dpi / rows)

@@ -1,4 +1,4 @@
-"""Puts text, tables and figures into a notebook's output, numbered and with their captions."""
+"""Text, tables and figures of a notebook, numbered and with captions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from latentbench.report.presentation.formatting import escape_markdown
 from latentbench.report.presentation.style import to_svg
 from latentbench.results.study import Study
 
+# Metadata of the output with question and authors: a report of several notebooks shows it once.
+BYLINE = "byline"
+
+ANIMATION = "image/webp"
+_SVG = "image/svg+xml"
+_MARKDOWN = "text/markdown"
+
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with the words for those who cannot see it; None where there is nothing to draw.
+    """A figure and its alternative text; None if there is nothing to draw.
 
-    `notes` are sentences on what is missing. `continued` are further figures, where one page does not hold all.
+    `notes` are sentences on missing results. `continued` are further figures, if one page does not
+    hold all.
     """
 
     figure: Figure | None
@@ -29,21 +37,15 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Table:
-    """A Markdown pipe table; None where there is nothing to tabulate."""
+    """A Markdown pipe table; None if there is nothing to tabulate."""
 
     markdown: str | None
     notes: Sequence[str] = ()
 
 
-# Marks an output that says whose work the notebook is: where notebooks are joined it stands once.
-BYLINE = "byline"
-
-ANIMATION = "image/webp"
-
-
 @dataclass(frozen=True)
 class Animation:
-    """A WebP with the words for those who cannot see it; None where there is none."""
+    """A WebP and its alternative text; None if there is none."""
 
     webp: bytes | None
     description: str = ""
@@ -52,88 +54,86 @@ class Animation:
 
 @dataclass
 class Page:
-    """Numbers figures and tables as they are first shown; showing one again keeps its number.
+    """The output of a notebook. Showing a figure or table again keeps its number.
 
-    `chapter` is its number in a report of several notebooks, or empty.
+    `chapter` is the number of the notebook in a report, empty for a notebook on its own.
     """
 
     chapter: str = ""
-    _shown: dict[str, list[str]] = field(
-        default_factory=lambda: {"Figure": [], "Table": [], "Animation": []}
-    )
-    _heading: str = ""  # waits for something to stand over
-    _said: set[str] = field(default_factory=set)  # notes of this section
+    _numbers: dict[str, list[str]] = field(default_factory=dict)
+    _heading: str = ""  # waits until there is something below it
+    _notes_shown: set[str] = field(default_factory=set)
 
     def title(self, study: Study, heading: str) -> None:
-        """The heading of the notebook, and what it is part of."""
-        config = study.config
-        _display("text/markdown", f"# {f'{self.chapter}. ' * bool(self.chapter)}{heading}")
-        parts = [f"**{escape_markdown(config.title)}**"] + [
-            f"*{escape_markdown(config.question)}*"
-        ] * bool(config.question)
-        parts += [escape_markdown("; ".join(map(str, config.authors)))] * bool(config.authors)
-        display({"text/markdown": "\n\n".join(parts)}, raw=True, metadata={BYLINE: True})  # type: ignore[no-untyped-call]
+        """Show the heading of the notebook, the study's title, its question and its authors."""
+        number = f"{self.chapter}. " if self.chapter else ""
+        _display(_MARKDOWN, f"# {number}{heading}")
+        parts = [f"**{escape_markdown(study.config.title)}**"]
+        if study.config.question:
+            parts.append(f"*{escape_markdown(study.config.question)}*")
+        if study.config.authors:
+            parts.append(escape_markdown("; ".join(map(str, study.config.authors))))
+        display({_MARKDOWN: "\n\n".join(parts)}, raw=True, metadata={BYLINE: True})  # type: ignore[no-untyped-call]
 
     def section(self, heading: str, *, optional: bool = False) -> None:
-        """A heading. An optional one is shown with the first text, figure or table under it, and without any not at
-        all: not every model can be asked everything."""
-        self._said = set()
+        """Show a heading; an optional one only with the first content below it."""
+        self._notes_shown = set()
         self._heading = heading
         if not optional:
-            self._open()
+            self._show_heading()
 
     def text(self, markdown: str) -> None:
+        """Show a paragraph, if it is not empty."""
         if markdown:
-            self._open()
-            _display("text/markdown", markdown)
-
-    def _open(self) -> None:
-        if self._heading:
-            _display("text/markdown", f"## {self._heading}")
-            self._heading = ""
+            self._show_heading()
+            _display(_MARKDOWN, markdown)
 
     def figure(self, name: str, drawing: Drawing, caption: str) -> None:
-        """The figure with its caption under it; what continues it has a number of its own."""
+        """Show a figure above its caption; each continuation has a number of its own."""
         if drawing.figure is not None:
-            self._open()
+            self._show_heading()
             first = self._number("Figure", name)
-            self._picture(drawing.figure, drawing.description, f"**{first}.** {caption}")
+            _display(_SVG, to_svg(drawing.figure), alt=drawing.description)
+            self.text(f"**{first}.** {caption}")
             for part, figure in enumerate(drawing.continued, start=2):
                 number = self._number("Figure", f"{name}, part {part}")
-                self._picture(figure, drawing.description, f"**{number}.** {first}, continued.")
-        self._notes(drawing.notes)
-
-    def _picture(self, figure: Figure, description: str, caption: str) -> None:
-        _display("image/svg+xml", to_svg(figure), alt=description)
-        self.text(caption)
+                _display(_SVG, to_svg(figure), alt=drawing.description)
+                self.text(f"**{number}.** {first}, continued.")
+        self._show_notes(drawing.notes)
 
     def animation(self, name: str, animation: Animation, caption: str) -> None:
-        """The moving picture with its caption under it; paper leaves it out."""
+        """Show an animation above its caption; the PDF leaves both out."""
         if animation.webp is not None:
-            self._open()
+            self._show_heading()
             content = base64.b64encode(animation.webp).decode()
             _display(ANIMATION, content, alt=animation.description)
             self.text(f"**{self._number('Animation', name)}.** {caption}")
-        self._notes(animation.notes)
+        self._show_notes(animation.notes)
 
     def table(self, name: str, table: Table, caption: str) -> None:
-        """The table with its caption above it."""
+        """Show a table below its caption."""
         if table.markdown is not None:
             self.text(f"**{self._number('Table', name)}.** {caption}\n\n{table.markdown}")
-        self._notes(table.notes)
+        self._show_notes(table.notes)
 
-    def _notes(self, notes: Sequence[str]) -> None:
-        """Once in a section, of which every part may miss the same; none where an optional section has no part."""
-        new = [note for note in notes if note not in self._said]
+    def _show_heading(self) -> None:
+        if self._heading:
+            _display(_MARKDOWN, f"## {self._heading}")
+            self._heading = ""
+
+    def _show_notes(self, notes: Sequence[str]) -> None:
+        """Show each note once per section; none in an optional section without content."""
+        new = [note for note in notes if note not in self._notes_shown]
         if new and not self._heading:
-            self._said |= set(new)
+            self._notes_shown |= set(new)
             self.text("\n\n".join(f"*{note}*" for note in new))
 
     def _number(self, kind: str, name: str) -> str:
-        shown = self._shown[kind]
-        if name not in shown:
-            shown.append(name)
-        return f"{kind} {f'{self.chapter}.' * bool(self.chapter)}{shown.index(name) + 1}"
+        names = self._numbers.setdefault(kind, [])
+        if name not in names:
+            names.append(name)
+        chapter = f"{self.chapter}." if self.chapter else ""
+        return f"{kind} {chapter}{names.index(name) + 1}"
 
 
 def _display(kind: str, content: str, **metadata: str) -> None:

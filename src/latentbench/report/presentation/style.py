@@ -1,4 +1,4 @@
-"""How the figures look: one color and marker per model, drawn as SVG that takes its inks from the page."""
+"""The style of all figures: a color and marker per model, SVG whose colors the page can set."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
 WIDTH = 7.2  # inches: the text width of a printed page
-TALLEST = 7.6  # inches: what is taller is shrunk on paper, with its words (report/page.typ)
+TALLEST = 7.6  # inches: taller figures are shrunk on paper, with their text (report/page.typ)
 
 INK = "#1f2328"
 MUTED = "#667079"
 RULE = "#dfe3e8"
 
-NAME_SIZE = 8.5  # points, of a model's name beside or over its images
+NAME_SIZE = 8.5  # points, of a model's name
 SMALL_SIZE = 7.5
 _FONT = "DejaVu Sans"
 _POINTS_DPI = 220
 
-# The first three are of Okabe & Ito (2008). The others lie as far from them and from one another as can be, in the
-# eyes of the color-blind too, while they stay legible on white paper.
+# The first three are of Okabe & Ito (2008). The others are as far from them and from each other as
+# possible, also for color-blind readers, and legible on white paper.
 COLORS = (
     *("#0072b2", "#d55e00", "#009e73", "#b33597", "#6721b7"),
     *("#715b1c", "#771f0b", "#075142", "#8685be", "#c58c00"),
@@ -35,7 +35,7 @@ COLORS = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))  # of the lines of one color
 
-# Of classes, after Tableau 10 and a little darker: readable on white and on dark paper, none of them a model's.
+# Of classes, after Tableau 10 and a little darker: legible on white and on dark, none a model's.
 CLASS_COLORS = (
     *("#4a80b5", "#e07b1f", "#3f9e50", "#d64550", "#8f6bb8"),
     *("#96694f", "#d873ae", "#7d868c", "#a8a02a", "#22a3b5"),
@@ -70,8 +70,8 @@ _SETTINGS: dict[Any, Any] = {
     "svg.image_inline": True,
 }
 
-# The page redefines these in the dark; elsewhere the color after the comma holds.
-_PAGE_INKS = {
+# The page redefines these in dark mode; elsewhere the color after the comma holds.
+_PAGE_COLORS = {
     INK: "currentColor",
     MUTED: f"var(--muted, {MUTED})",
     RULE: f"var(--rule, {RULE})",
@@ -79,72 +79,74 @@ _PAGE_INKS = {
 
 
 def color_of(index: int) -> str:
+    """Return the color of the model at a place among those of its dataset."""
     return COLORS[index % len(COLORS)]
 
 
 def marker_of(index: int) -> str:
+    """Return the marker of a model; it differs from round to round of the colors."""
     return MARKERS[(index + index // len(COLORS)) % len(MARKERS)]
 
 
 def dashes_of(index: int) -> Any:
-    """Of a model's lines: a second round of the palette differs from the first by its dashes, and by its markers."""
+    """Return the dashes of a model's curves; they differ from round to round of the colors."""
     return DASHES[index // len(COLORS) % len(DASHES)]
 
 
 def text_width(text: str, *, size: float = NAME_SIZE, bold: bool = True) -> float:
-    """Inches that it takes in one line."""
+    """Return the width in inches of a line of text."""
+    if not text:
+        return 0.0
     font = FontProperties(family=_FONT, weight="bold" if bold else "normal")
-    width: float = (
-        TextPath((0, 0), text, size=size, prop=font).get_extents().width / 72 if text else 0.0
-    )
-    return width
+    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72
 
 
 def fitting_size(name: str, inches: float) -> float:
-    """The size in points at which a bold name fits, at most NAME_SIZE."""
+    """Return the size in points at which a bold name fits, at most NAME_SIZE."""
     return NAME_SIZE * min(1.0, inches / max(text_width(name), 1e-9))
 
 
 def pages(heights: Sequence[float], *, tallest: float = TALLEST) -> list[slice]:
-    """Runs of parts of these heights that each fit on a page: as few as can be, about equally tall."""
+    """Return slices of rows that each fit on a page: as few as possible, of similar height."""
 
-    def filled(limit: float) -> list[slice]:
-        starts, taken = [0], 0.0
-        for place, height in enumerate(heights):
-            if taken and taken + height > limit:
+    def slices(limit: float) -> list[slice]:
+        starts, height = [0], 0.0
+        for place, row in enumerate(heights):
+            if height and height + row > limit:
                 starts.append(place)
-                taken = 0.0
-            taken += height
-        return [
-            slice(start, end)
-            for start, end in zip(starts, [*starts[1:], len(heights)], strict=True)
-        ]
+                height = 0.0
+            height += row
+        return list(map(slice, starts, [*starts[1:], len(heights)]))
 
-    fewest = filled(tallest)
-    evened = (filled(limit) for limit in np.linspace(sum(heights) / len(fewest), tallest, 50))
-    return next((runs for runs in evened if len(runs) == len(fewest)), fewest)
+    fewest = slices(tallest)
+    for limit in np.linspace(sum(heights) / len(fewest), tallest, 50):
+        even = slices(limit)
+        if len(even) == len(fewest):
+            return even
+    return fewest
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
+    """Apply the style to figures that are made within the context."""
     with matplotlib.rc_context(_SETTINGS):
         yield
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as a bare <svg> element, the same bytes for the same figure."""
+    """Return the figure as an <svg> element; the same figure gives the same bytes."""
     buffer = io.StringIO()
     with house_style():
-        # The resolution is that of what is not drawn as vectors: clouds of points.
+        # The resolution matters for clouds of points, which are not drawn as vectors.
         figure.savefig(
             buffer, format="svg", transparent=True, metadata={"Date": None}, dpi=_POINTS_DPI
         )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    return re.sub(r"#[0-9a-f]{6}\b", lambda found: _PAGE_INKS.get(found[0], found[0]), svg)
+    return re.sub(r"#[0-9a-f]{6}\b", lambda found: _PAGE_COLORS.get(found[0], found[0]), svg)
 
 
-def without_page_inks(svg: str) -> str:
-    """The same in colors of its own, for where there is no page to take them from."""
+def with_fixed_colors(svg: str) -> str:
+    """Return the SVG with colors that no page can set, for paper."""
     return re.sub(r"var\(--[\w-]+, (#[0-9a-f]{6})\)", r"\1", svg).replace("currentColor", INK)

@@ -1,4 +1,7 @@
-"""Citations in the words of a notebook that is read by itself; joined documents have pandoc's own, with links."""
+"""Citations as text, for notebooks that are read on their own.
+
+In the joined documents pandoc resolves citations, with links.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +13,37 @@ from typing import Any
 
 from latentbench.report.rendering.pandoc import convert
 
-# `[see @one, section 2; @two]`, or `@one` as part of a sentence, with `[section 2]` behind it.
+# `[see @one, section 2; @two]`, or `@one` within a sentence, also followed by `[section 2]`.
 _CITATION = re.compile(r"\[[^\[\]]*@[\w-]+[^\[\]]*\]|(?<![\w@\\])@[\w-]+(?: \[[^\[\]]*\])?")
 _KEY = re.compile(r"@([\w-]*\w)")
 
 
 def with_citations(notebook: Any, sources: Path) -> Any:
-    """A copy in which citations are words, and the works that they name are listed at the end.
+    """Return a copy with citations as text and a list of references at the end.
 
-    Raises ArtifactError where a work is not in the bibliography.
+    Raises:
+        ArtifactError: A cited work is not in the bibliography.
     """
     import nbformat
 
     resolved = copy.deepcopy(notebook)
-    found = sorted(
-        {
-            citation
-            for holder, key in _texts(resolved)
-            for citation in _CITATION.findall(holder[key])
-        }
-    )
-    if not found:
+    citations: set[str] = set()
+    for holder, key in _markdown(resolved):
+        citations.update(_CITATION.findall(holder[key]))
+    if not citations:
         return resolved
-    words = dict(zip(found, _in_words(found, sources), strict=True))
-    for holder, key in _texts(resolved):
-        holder[key] = _CITATION.sub(lambda match: words[match[0]], holder[key])
+    found = sorted(citations)
+    texts = dict(zip(found, _as_text(found, sources), strict=True))
+    for holder, key in _markdown(resolved):
+        holder[key] = _CITATION.sub(lambda match: texts[match[0]], holder[key])
     references = nbformat.v4.new_markdown_cell(_references(found, sources))  # type: ignore[no-untyped-call]
     references.id = "references"
     resolved.cells.append(references)
     return resolved
 
 
-def _texts(notebook: Any) -> Iterator[tuple[MutableMapping[str, str], str]]:
-    """Every piece of Markdown, as a mapping and its key."""
+def _markdown(notebook: Any) -> Iterator[tuple[MutableMapping[str, str], str]]:
+    """Yield every piece of Markdown as a mapping and its key."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             yield cell, "source"
@@ -51,14 +52,14 @@ def _texts(notebook: Any) -> Iterator[tuple[MutableMapping[str, str], str]]:
                 yield output.data, "text/markdown"
 
 
-def _in_words(citations: list[str], sources: Path) -> list[str]:
+def _as_text(citations: list[str], sources: Path) -> list[str]:
     options = ("--from=markdown", "--to=plain", "--wrap=none")
     text = convert("\n\n".join(citations), options, {"suppress-bibliography": True}, sources)
     return [line for line in text.splitlines() if line]
 
 
 def _references(citations: list[str], sources: Path) -> str:
-    keys = sorted({key for citation in citations for key in _KEY.findall(citation)})
+    keys = sorted(set(_KEY.findall(" ".join(citations))))
+    nocite = ", ".join(f"@{key}" for key in keys)
     options = ("--from=markdown", "--to=commonmark-raw_html", "--wrap=none")
-    listed = convert("", options, {"nocite": ", ".join(f"@{key}" for key in keys)}, sources)
-    return f"## References\n\n{listed.strip()}"
+    return f"## References\n\n{convert('', options, {'nocite': nocite}, sources).strip()}"

@@ -1,4 +1,4 @@
-"""Notebooks joined into one document: a page that holds all it shows, and a PDF. Pandoc makes both."""
+"""Notebooks joined into one document: an offline page and a PDF, both made by pandoc."""
 
 from __future__ import annotations
 
@@ -11,68 +11,64 @@ from typing import Any
 
 from latentbench.errors import ArtifactError
 from latentbench.report.presentation.page import ANIMATION, BYLINE
-from latentbench.report.presentation.style import without_page_inks
+from latentbench.report.presentation.style import with_fixed_colors
 from latentbench.report.rendering.pandoc import BIBLIOGRAPHY, convert
 
-# What the documents are made with, beside the notebooks.
+# What the documents are made from, apart from the notebooks.
 PARTS = ("page.html", "page.lua", "page.typ", "style.css", BIBLIOGRAPHY)
 
 _SVG = "image/svg+xml"
 _OPTIONS = (
-    *(
-        "--standalone",
-        "--from=ipynb+citations+smart-raw_html",
-        "--section-divs",
-        "--syntax-highlighting=none",
-    ),
+    "--standalone",
+    "--from=ipynb+citations+smart-raw_html",
+    "--section-divs",
+    "--syntax-highlighting=none",
     "--columns=10000",
 )
 
 
-def joined(chapters: Sequence[Any]) -> Any:
-    """One notebook of all cells; what each says about its authors stands at the head of the whole."""
+def join_chapters(chapters: Sequence[Any]) -> Any:
+    """Return one notebook of all cells, without the authors that each chapter shows."""
     whole = copy.deepcopy(chapters[0])
     whole.cells = []
     for number, chapter in enumerate(chapters, start=1):
         for cell in copy.deepcopy(chapter.cells):
             cell.id = f"chapter-{number}-{cell.id}"
             if cell.cell_type == "code":
-                cell.outputs = [
-                    output for output in cell.outputs if not output.get("metadata", {}).get(BYLINE)
-                ]
+                outputs = cell.outputs
+                cell.outputs = [each for each in outputs if BYLINE not in each.get("metadata", {})]
             whole.cells.append(cell)
     return whole
 
 
 def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
-    """HTML with everything inside it; `head` is the document's metadata, Markdown in its values."""
-    options = (
+    """Return HTML with everything inside; `head` is metadata with Markdown in its values."""
+    options = [
         "--to=html5",
         "--embed-resources",
         "--mathml",
         "--toc",
         "--toc-depth=2",
         f"--css={sources / 'style.css'}",
-    )
-    return _converted(notebook, [*options, f"--template={sources / 'page.html'}"], head, sources)
+        f"--template={sources / 'page.html'}",
+    ]
+    return _convert_notebook(notebook, options, head, sources)
 
 
 def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
-    """The same on paper, with a cover and a table of contents, and without what moves."""
+    """Return a PDF with a cover and a table of contents, without animations."""
     import typst
     from matplotlib import get_data_path
 
-    printed = _printed(notebook)
     with tempfile.TemporaryDirectory(prefix="latentbench-") as folder:
         media = Path(folder) / "media"
         options = ["--to=typst", f"--extract-media={media}", f"--template={sources / 'page.typ'}"]
-        text = _converted(printed, options, head, sources).replace(str(media), "media")
+        text = _convert_notebook(_for_paper(notebook), options, head, sources)
         document = Path(folder) / "report.typ"
-        document.write_text(text, encoding="utf-8")
+        document.write_text(text.replace(str(media), "media"), encoding="utf-8")
+        # The fonts that the figures are measured with.
+        fonts = Path(get_data_path(), "fonts", "ttf")
         try:
-            fonts = Path(
-                get_data_path(), "fonts", "ttf"
-            )  # those that the figures are measured with
             return typst.compile(document, font_paths=[fonts], ignore_system_fonts=True)
         except typst.TypstError as error:
             raise ArtifactError(
@@ -80,7 +76,7 @@ def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
             ) from None
 
 
-def _converted(
+def _convert_notebook(
     notebook: Any, options: Sequence[str], head: Mapping[str, Any], sources: Path
 ) -> str:
     import nbformat
@@ -90,28 +86,25 @@ def _converted(
         "link-citations": True,
         "reference-section-title": "References",
         "version": version("latentbench"),
+        **head,
     }
-    return convert(
-        text,
-        [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options],
-        {**metadata, **head},
-        sources,
-    )
+    options = [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options]
+    return convert(text, options, metadata, sources)
 
 
-def _printed(notebook: Any) -> Any:
-    """Figures in the inks of paper; animations with their captions are left to the page."""
+def _for_paper(notebook: Any) -> Any:
+    """Return a copy with fixed colors, without animations and the captions that follow them."""
     printed = copy.deepcopy(notebook)
     for cell in printed.cells:
-        outputs = cell.get("outputs", [])
-        moving = {
-            place for place, output in enumerate(outputs) if ANIMATION in output.get("data", {})
-        }
-        captions = {place + 1 for place in moving}
-        kept = [output for place, output in enumerate(outputs) if place not in moving | captions]
-        for output in kept:
-            if _SVG in output.get("data", {}):
-                output.data[_SVG] = without_page_inks(output.data[_SVG])
-        if outputs:
+        kept = []
+        follows_animation = False
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if _SVG in data:
+                data[_SVG] = with_fixed_colors(data[_SVG])
+            if ANIMATION not in data and not follows_animation:
+                kept.append(output)
+            follows_animation = ANIMATION in data
+        if cell.get("outputs"):
             cell.outputs = kept
     return printed

@@ -1,4 +1,4 @@
-"""Runs a notebook in a kernel of its own and takes out of it what changes from run to run."""
+"""Running a notebook in a kernel of its own, with a result that is the same each time."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ _KERNEL = "latentbench"
 
 
 def execute(template: Path, results: Path, output: Path, *, chapter: str) -> Any:
-    """The template's cells, run in `output` by a fresh kernel of this interpreter.
+    """Return the notebook, run in the folder `output` by a fresh kernel of this interpreter.
 
-    Raises ArtifactError where a cell fails.
+    Raises:
+        ArtifactError: A cell fails.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    # Relative, so that the same results give the same notebook wherever the project lies.
+    # A relative path gives the same notebook wherever the project is.
     relative = Path(os.path.relpath(results, output)).as_posix()
-    with _own_kernel():
+    with _kernel():
         try:
             notebook = papermill.execute_notebook(
                 str(template),
@@ -42,25 +43,20 @@ def execute(template: Path, results: Path, output: Path, *, chapter: str) -> Any
         except PapermillExecutionError as error:
             reason = f"{error.ename}: {error.evalue.rstrip('.')}"
             raise ArtifactError(
-                f"{template}, cell {error.exec_count}, failed with {reason}; correct the notebook or what it reads."
+                f"{template}, cell {error.exec_count}, failed with {reason}; "
+                "correct the notebook or what it reads."
             ) from None
-    return _normalized(notebook)
+    return _without_changes(notebook)
 
 
 @contextmanager
-def _own_kernel() -> Iterator[None]:
-    """For the duration, a kernel of the running interpreter, outside the user's own Jupyter."""
+def _kernel() -> Iterator[None]:
+    """Provide a kernel of this interpreter, apart from the user's own Jupyter."""
     with tempfile.TemporaryDirectory(prefix="latentbench-") as folder:
         home = Path(folder)
+        launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         spec = {
-            "argv": [
-                sys.executable,
-                "-m",
-                "ipykernel_launcher",
-                "-f",
-                "{connection_file}",
-                "--log-level=ERROR",
-            ],
+            "argv": [*launch, "--log-level=ERROR"],
             "display_name": _KERNEL,
             "language": "python",
             "env": {"IPYTHONDIR": str(home / "ipython")},
@@ -68,47 +64,35 @@ def _own_kernel() -> Iterator[None]:
         kernel = home / "kernels" / _KERNEL / "kernel.json"
         kernel.parent.mkdir(parents=True)
         kernel.write_text(json.dumps(spec), encoding="utf-8")
-        with _environment(
-            JUPYTER_PATH=folder,
-            JUPYTER_RUNTIME_DIR=str(home / "runtime"),
-            JUPYTER_PLATFORM_DIRS="1",
-        ):
+        before = os.environ.copy()
+        os.environ["JUPYTER_PATH"] = folder
+        os.environ["JUPYTER_RUNTIME_DIR"] = str(home / "runtime")
+        os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
+        try:
             yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _normalized(notebook: Any) -> Any:
-    """The notebook without what changes from run to run: times, counts, random names, libraries' messages."""
+def _without_changes(notebook: Any) -> Any:
+    """Return the notebook without times, counts and random names, which differ in every run."""
     python = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook.metadata = {"kernelspec": python, "language_info": {"name": "python"}}
-    # Papermill puts the parameters it was given under the cell with their defaults: one of the two is enough.
-    notebook.cells = [
-        cell for cell in notebook.cells if "parameters" not in cell.metadata.get("tags", [])
-    ]
+    # Papermill adds a cell with the parameters; the template's cell with their defaults goes.
+    cells = notebook.cells
+    notebook.cells = [each for each in cells if "parameters" not in each.metadata.get("tags", [])]
     for number, cell in enumerate(notebook.cells, start=1):
         cell.id = f"cell-{number}"
         cell.metadata = {}
         if cell.cell_type == "code":
             cell.execution_count = None
-            cell.outputs = [output for output in cell.outputs if not _relayed(output)]
+            cell.outputs = [output for output in cell.outputs if not _is_log(output)]
     return notebook
 
 
-def _relayed(output: Any) -> bool:
-    """Whether this went to standard error; it then goes to this process's, being no part of the report."""
+def _is_log(output: Any) -> bool:
+    """Log what a cell wrote to standard error, which is no part of the report."""
     if output.output_type == "stream" and output.name == "stderr":
         log(output.text.rstrip())
         return True

@@ -1,4 +1,4 @@
-"""Runs pandoc, which converts every document here."""
+"""Pandoc, which converts every document of the report."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ BIBLIOGRAPHY = "references.bib"
 
 
 def convert(text: str, options: Sequence[str], metadata: Mapping[str, Any], sources: Path) -> str:
-    """`text` as the options say, its citations by the project's bibliography; `sources` is the report folder.
+    """Return text as pandoc converts it, with citations from the bibliography in `sources`.
 
-    Raises ArtifactError where pandoc fails or a cited work is not in the bibliography.
+    Raises:
+        ArtifactError: Pandoc fails, or a cited work is not in the bibliography.
     """
     import pypandoc
 
@@ -29,10 +30,10 @@ def convert(text: str, options: Sequence[str], metadata: Mapping[str, Any], sour
         ran = subprocess.run(
             command, input=text, capture_output=True, text=True, encoding="utf-8", check=False
         )
-    complaint = " ".join(ran.stderr.split())
-    # Of a missing work pandoc warns only, and prints a question mark.
-    if ran.returncode != 0 or "not found" in complaint:
+    message = " ".join(ran.stderr.split())
+    # A missing work is only a warning, and a question mark in the text.
+    if ran.returncode != 0 or "not found" in message:
         raise ArtifactError(
-            f"pandoc could not render the report ({complaint}); check the files in {sources}."
+            f"pandoc could not render the report ({message}); check the files in {sources}."
         )
     return ran.stdout
