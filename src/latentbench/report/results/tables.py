@@ -76,6 +76,15 @@ def models_table(study: Study, quantities: Sequence[Quantity]) -> str:
     return pipe_table(pd.concat(rows), num_text=1 + several)
 
 
+def best_in_bold(study: Study) -> str:
+    """Return a sentence on bold numbers, with a space before it; nothing without rivals."""
+    if all(len(runs) < 2 for runs in study.runs_by_dataset().values()):
+        return ""
+    column = "each column by dataset" if study.has_several_datasets else "each column"
+    repeats = ", repeats as one" if study.has_repeats else ""
+    return f" The best of {column} is in bold{repeats}."
+
+
 def pipe_table(table: pd.DataFrame, *, num_text: int) -> str:
     """Return a Markdown table; the first columns are text and set left, the others right."""
     align = ["left"] * num_text + ["right"] * (table.shape[1] - num_text)
