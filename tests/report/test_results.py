@@ -1,55 +1,115 @@
-"""Reading a study: what is listed is compared, what is damaged is named in one sentence."""
+"""Results as DataFrames: they hold what the files hold, and damaged files are named."""
 
 from __future__ import annotations
 
 import shutil
 
+import pandas as pd
 import pytest
 
+import latentbench
 from latentbench.artifacts.files import write_yaml
 from latentbench.errors import ArtifactError
 from latentbench.results.study import open_study
+from tests.report.conftest import make_repeats, put_on_two_datasets
+
+MODELS = ["vae", "dcgan", "wgan-gp"]
 
 
-def test_folder_that_the_study_does_not_list_is_ignored(make_study):
+def test_the_package_opens_a_study(make_study):
+    assert list(latentbench.open_study(str(make_study())).experiments.index) == MODELS
+
+
+def test_metrics_are_those_of_the_files(make_study):
+    folder = make_study()
+    metrics = open_study(folder).metrics
+    assert list(metrics) == ["experiment", "seed", "epoch", "metric", "mean", "std", "n"]
+    for name in MODELS:
+        file = pd.read_csv(folder / name / "metrics.csv").set_index("epoch")
+        own = metrics.query("experiment == @name").pivot(index="epoch", columns="metric")
+        for metric in own["mean"]:
+            assert list(own["mean"][metric]) == list(file[metric])
+            assert list(own["std"][metric]) == list(file[f"{metric}_std"])
+        assert set(metrics["n"]) == set(file["num_seeds"])
+
+
+def test_history_and_iterations_are_those_of_the_files(make_study):
+    folder = make_study()
+    study = open_study(folder)
+    for frame, file in ((study.history, "history.csv"), (study.iterations, "iterations.csv")):
+        for name, rows in frame.groupby("experiment"):
+            path = folder / str(name) / file
+            expected = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+            for column in set(expected) - {"trouble"}:
+                assert list(rows[column].dropna()) == list(expected[column].dropna())
+
+
+def test_scores_are_those_of_the_last_checkpoint(make_study):
+    study = open_study(make_study())
+    scores = study.scores.set_index(["experiment", "quantity"])
+    assert scores.loc[("vae", "fd_classifier"), "mean"] == 30.0
+    assert ("vae", "fid") not in scores.index
+    [run] = study.run_groups([study["vae"]])
+    curve = study.checkpoints(run, "fd_classifier")
+    assert list(curve["epoch"]) == [1, 2, 4]
+    assert list(curve["seconds"]) == [10.0, 20.0, 40.0]
+
+
+def test_a_missing_standard_deviation_is_unknown(make_study):
+    scores = open_study(make_study({"vae": (12.0, None)})).scores
+    assert scores.query("quantity == 'fd_classifier'")["std"].isna().all()
+
+
+def test_repeats_are_one_run_with_the_mean_over_trainings(make_study):
+    folder = make_study({"dcgan": (20.0, 0.3), "dcgan_1": (22.0, 0.3), "vae": (30.0, 0.4)})
+    make_repeats(folder, "dcgan", "dcgan_1")
+    study = open_study(folder)
+    repeats, single = study.run_groups()
+    assert [member.name for member in repeats.members] == ["dcgan", "dcgan_1"]
+    assert (repeats.stem, single.name) == ("dcgan", "vae")
+    assert study.experiments["run"].nunique() == 2
+    last = study.checkpoints(repeats, "fd_classifier").iloc[-1]
+    assert last["mean"] == pytest.approx(21.0)
+    assert last["std"] == pytest.approx(2**0.5)
+
+
+def test_only_models_of_one_dataset_are_together(make_study):
+    folder = make_study()
+    put_on_two_datasets(folder)
+    study = open_study(folder)
+    assert study.has_several_datasets
+    assert sum(len(runs) for runs in study.runs_by_dataset().values()) == len(MODELS)
+    assert {experiment.index for experiment in study} < {0, 1, 2}
+
+
+def test_a_folder_that_the_study_does_not_list_is_ignored(make_study):
     folder = make_study()
     shutil.copytree(folder / "vae", folder / "stale")
-    assert [e.name for e in open_study(folder).experiments] == ["vae", "dcgan", "wgan-gp"]
+    assert [experiment.name for experiment in open_study(folder)] == MODELS
 
 
-def test_score_is_that_of_the_last_checkpoint_with_its_training_time(make_study):
-    vae = open_study(make_study()).experiments[0]
-    assert [(c.epoch, c.seconds) for c in vae.checkpoints] == [(1, 10.0), (2, 20.0), (4, 40.0)]
-    assert vae.score("fd_classifier").mean == 30.0
-    assert vae.score("fid") is None
-    assert vae.loss_terms == ["loss", "reconstruction", "kl"]
+def test_an_unknown_experiment_is_named_with_the_known_ones(make_study):
+    with pytest.raises(KeyError, match=r"gan.*vae, dcgan, wgan-gp"):
+        open_study(make_study())["gan"]
 
 
-def test_empty_std_is_unknown_not_zero(make_study):
-    assert (
-        open_study(make_study({"vae": (12.0, None)})).experiments[0].score("fd_classifier").std
-        is None
-    )
-
-
-def test_study_without_experiments_is_one_sentence(make_study):
+def test_a_study_without_experiments_is_refused(make_study):
     folder = make_study()
-    write_yaml(
-        folder / "study.yaml", {"title": "T", "name": "demo", "experiments": [], "datasets": []}
-    )
-    with pytest.raises(ArtifactError, match=r"study\.yaml lists no experiments; .*study: demo"):
+    study = {"title": "T", "name": "demo", "experiments": [], "datasets": []}
+    write_yaml(folder / "study.yaml", study)
+    with pytest.raises(ArtifactError, match=r"study\.yaml.*study: demo"):
         open_study(folder)
 
 
-def test_study_without_results_is_one_sentence(make_study):
+def test_a_study_without_results_is_refused(make_study):
     folder = make_study()
-    for experiment in ("vae", "dcgan", "wgan-gp"):
+    for experiment in MODELS:
         shutil.rmtree(folder / experiment)
-    with pytest.raises(ArtifactError, match="has no results of vae, dcgan, wgan-gp; train"):
+    with pytest.raises(ArtifactError, match=", ".join(MODELS)):
         open_study(folder)
 
 
-def test_folder_without_study_is_one_sentence(tmp_path):
+def test_a_folder_without_a_study_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match="configure --study"):
         open_study(tmp_path)
 
@@ -59,11 +119,12 @@ def test_folder_without_study_is_one_sentence(tmp_path):
     [
         "epoch,fd_classifier\n1,twelve\n",
         "step,fd_classifier\n1,2.0\n",
-        "epoch,fd_classifier\n1,2.0,3.0\n",
+        "epoch,fd_classifier\n1,2.0\n2,3.0,4.0\n",
+        "",
     ],
 )
-def test_damaged_table_is_named(make_study, damage):
+def test_a_damaged_table_is_named(make_study, damage):
     folder = make_study()
     (folder / "vae" / "metrics.csv").write_text(damage)
     with pytest.raises(ArtifactError, match=r"vae/metrics\.csv is damaged"):
-        open_study(folder)
+        open_study(folder).load()

@@ -27,7 +27,8 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     Raises:
         ArtifactError: There is nothing to report on, or a notebook fails.
     """
-    study = open_study(results)  # before a kernel starts: errors come first
+    study = open_study(results)
+    study.load()  # errors come before a kernel starts
     names = [notebook_name(chapter) for chapter in study.config.notebooks]
     for part in (*names, *PARTS):
         if not (sources / part).is_file():

@@ -37,8 +37,12 @@ def read_table(path: Path, *, sort_by: str, text: tuple[str, ...] = ()) -> pd.Da
     if not path.is_file():
         return pd.DataFrame()
     try:
+        # pandas parses decimal numbers exactly: what was written is what is read.
         table = pd.read_csv(
-            path, float_precision="round_trip", keep_default_na=False, na_values=["", "nan"]
+            path,
+            dtype=dict.fromkeys(text, str),
+            keep_default_na=False,
+            na_values=["", "nan"],
         )
         for column in table:
             table[column] = (

@@ -131,6 +131,15 @@ class Study:
         """A row per experiment and quantity after the last epoch: mean, and std where known."""
         return frames.scores(self.metrics, self.experiments, self.reconstruction)
 
+    def load(self) -> None:
+        """Read every table now, so that a damaged file is reported at once.
+
+        Raises:
+            ArtifactError: A file is damaged.
+        """
+        for table in ("scores", "history", "iterations", "layers", "costs"):
+            getattr(self, table)
+
     @property
     def measured_metrics(self) -> list[Metric]:
         """Distances that some experiment was measured by, the most important first."""
