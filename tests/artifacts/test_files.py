@@ -35,7 +35,7 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
     # /dev/full takes no byte: what a write to a full disk meets.
     with (
         pytest.raises(StorageError, match=r"No space is left to write .*free some"),
-        files.storage_errors(tmp_path / "x"),
+        files.convert_disk_errors(tmp_path / "x"),
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"0")

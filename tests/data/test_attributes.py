@@ -126,7 +126,7 @@ def test_other_attributes_are_another_dataset(
     )
     assert first == again
     assert len({plain, first, other.manifest.digest}) == 3
-    assert LabelSet.of(other, ["Smiling"]).counts == [1, 3]
+    assert LabelSet.from_dataset(other, ["Smiling"]).counts == [1, 3]
 
 
 def test_the_record_names_the_arrays(faces: Path, table: Run, run: Run, tmp_path: Path) -> None:

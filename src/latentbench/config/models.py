@@ -24,7 +24,7 @@ class Model(Section):
     """What every objective has in common."""
 
     # Whether the objective maps images to codes: its training then also leaves reconstructions.
-    encodes: ClassVar[bool] = False
+    has_encoder: ClassVar[bool] = False
     # Whether it is trained to make images of random latents: only then do its samples say how good it is.
     has_prior: ClassVar[bool] = True
 
@@ -105,7 +105,7 @@ class Model(Section):
 
     def require_size(self, image_size: int) -> None:
         """Raise ValueError where no feature map has the side that attention is asked for at."""
-        sides = feature_sides(image_size)
+        sides = feature_map_sizes(image_size)
         if self.attention_resolution is not None and self.attention_resolution not in sides:
             raise ValueError(
                 f"has attention_resolution: {self.attention_resolution}, but at image_size {image_size} feature maps have sides "
@@ -113,7 +113,7 @@ class Model(Section):
             )
 
 
-def feature_sides(image_size: int) -> list[int]:
+def feature_map_sizes(image_size: int) -> list[int]:
     """Sides of a convolutional network's feature maps, from half the image's down to the smallest."""
     sides = [image_size // 2]
     while sides[-1] > SMALLEST:
@@ -124,7 +124,7 @@ def feature_sides(image_size: int) -> list[int]:
 class AutoencoderModel(Model):
     """Deterministic autoencoder (Hinton & Salakhutdinov, 2006): mean squared error, no prior on the codes."""
 
-    encodes: ClassVar[bool] = True
+    has_encoder: ClassVar[bool] = True
     has_prior: ClassVar[bool] = False
     name: Literal["autoencoder"]
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -133,7 +133,7 @@ class AutoencoderModel(Model):
 class VAEModel(Model):
     """Variational autoencoder (Kingma & Welling, 2014)."""
 
-    encodes: ClassVar[bool] = True
+    has_encoder: ClassVar[bool] = True
     name: Literal["vae"]
     latent_dim: int = Field(default=64, ge=1, le=1024)
     kl_weight: float = Field(
@@ -265,9 +265,9 @@ AnyModel = Annotated[
 ]
 
 
-def encodes(objective: str) -> bool:
+def has_encoder(objective: str) -> bool:
     """Whether the objective of this name maps images to codes; of one that is not known, that it does not."""
-    return any(model.encodes for model in _of(objective))
+    return any(model.has_encoder for model in _of(objective))
 
 
 def has_prior(objective: str) -> bool:
