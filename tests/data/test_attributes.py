@@ -204,7 +204,7 @@ def test_asking_for_attributes_where_there_are_none_is_refused_at_once() -> None
     }
     with pytest.raises(
         ConfigError,
-        match=r"vae\.model\.condition asks for Hat, but faces has no attributes; give a",
+        match=r"vae\.model\.condition lists Hat, but faces has no attributes",
     ):
         parse_params(raw, where="params.yaml")
     raw["datasets"]["faces"]["attributes"] = "faces.csv"
