@@ -82,7 +82,8 @@ clean: ## Remove what the stages made; data/raw, the fetched files, stays
 		{ echo "Python 3.11 or newer is needed, and $(PYTHON) is not; name one: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
-	$(BIN)/uv pip sync --quiet --require-hashes --python .venv requirements/main.lock requirements/uv.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python .venv \
+		requirements/main.lock requirements/uv.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python .venv --editable .
 	@touch $@
 

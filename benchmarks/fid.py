@@ -357,7 +357,7 @@ def write_pictures(config: Any, place: Path) -> None:
     number = config.evaluation.num_samples
     generator = torch_generator(config.seed, "evaluation", 0)
     latents = draw_latents(number, trained.objective.latent_dim, generator)
-    labels = trained.labels.draw(number, generator)
+    labels = trained.labels.sample(number, generator)
     folder = place / "pictures"
     folder.mkdir()
     count = 0

@@ -22,12 +22,12 @@ class Stages(click.Group):
     """Reports the project's own errors in one sentence; `--debug` keeps the traceback."""
 
     def invoke(self, context: click.Context) -> Any:
-        from latentbench.artifacts.files import storage_errors
+        from latentbench.artifacts.files import convert_disk_errors
 
         if context.params.get("debug"):
             return super().invoke(context)
         try:
-            with storage_errors(Path.cwd()):
+            with convert_disk_errors(Path.cwd()):
                 return super().invoke(context)
         except LatentbenchError as error:
             click.ClickException(str(error)).show()

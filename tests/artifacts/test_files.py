@@ -35,7 +35,7 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
     # /dev/full takes no byte: what a write to a full disk meets.
     with (
         pytest.raises(StorageError, match=r"No space is left to write .*free some"),
-        files.storage_errors(tmp_path / "x"),
+        files.convert_disk_errors(tmp_path / "x"),
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"0")
@@ -44,7 +44,9 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
 def test_what_the_system_refuses_a_checkpoint_is_an_oserror(tmp_path: Path) -> None:
     # A limit on the size of files, in a process of its own, stands in for a full disk.
     script = """
-import resource, signal, sys, pathlib, torch
+import resource, signal, sys, pathlib
+sys.dont_write_bytecode = True  # the limit would truncate it
+import torch
 from latentbench.artifacts.tensors import write_tensors
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from latentbench.artifacts import provenance
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS, settings_of
 from latentbench.artifacts.files import write_text, write_yaml
-from latentbench.artifacts.paths import PAGE, REPORT_RECORD, STUDY, record_name, trained_files
+from latentbench.artifacts.paths import PAGE, REPORT_RECORD, STUDY, record_name, training_files
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.cli import main
 from latentbench.config.load import parse_params
@@ -41,7 +41,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("data/prepared/d/dataset.json"),
         Path("data/reference/d/reference.json"),
     )
-    trained = [FOLDER / name for name in trained_files([1, 2], encodes=True)]
+    trained = [FOLDER / name for name in training_files([1, 2], has_encoder=True)]
     made = {
         "prepare": ([], [manifest]),
         "reference": ([manifest], [reference]),
@@ -67,7 +67,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             settings=settings,
             inputs=inputs,
             outputs=outputs,
-            cost=ResourceUsage.so_far(),
+            cost=ResourceUsage.measure(),
         )
     page = Path("report/s") / PAGE
     write_text(page, "page\n")
@@ -95,7 +95,7 @@ def verify(*options: str) -> tuple[int, list[str]]:
 def test_what_is_as_it_was_made_matches(study: Path) -> None:
     code, lines = verify("--params", "params.yaml")
     assert code == 0, lines
-    number = 2 + len(trained_files([1, 2], encodes=True)) + 2 + 1
+    number = 2 + len(training_files([1, 2], has_encoder=True)) + 2 + 1
     assert lines[-1] == f"s: {number} files of 6 stages are as they were made."
 
 
@@ -243,6 +243,6 @@ def test_a_study_that_is_not_here_is_one_sentence(study: Path) -> None:
 
 def test_costs_of_tries_add_up() -> None:
     earlier, now = ResourceUsage(10.0, 20.0, 500.0), ResourceUsage(1.0, 2.0, 400.0)
-    assert now.after(earlier) == ResourceUsage(11.0, 22.0, 500.0)
-    assert ResourceUsage.so_far().wall_seconds > 0
-    assert ResourceUsage.so_far().cpu_seconds > 0
+    assert now.combined_with(earlier) == ResourceUsage(11.0, 22.0, 500.0)
+    assert ResourceUsage.measure().wall_seconds > 0
+    assert ResourceUsage.measure().cpu_seconds > 0

@@ -1,4 +1,4 @@
-"""params.yaml: defaults are merged, values checked, and a fault becomes one sentence with key, value and way out."""
+"""params.yaml: defaults are merged, values are checked, and errors name key, value and remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from latentbench.cli import main
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import parse_params, read_config, read_params
-from latentbench.config.params import KINDS
+from latentbench.config.params import KINDS, Params
+from latentbench.config.renamed import RENAMED_KEYS
 from latentbench.errors import ConfigError
 
 PARAMS: dict[str, Any] = {
@@ -33,13 +34,13 @@ PARAMS: dict[str, Any] = {
 }
 
 
-def test_an_experiment_lies_over_the_defaults_key_by_key() -> None:
+def test_experiments_override_defaults_key_by_key() -> None:
     small = parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("small")
     assert (small.seed, small.training.epochs, small.training.batch_size) == (3, 2, 16)
     assert (small.image_size, small.channels) == (64, 1)
 
 
-def test_each_objective_has_the_optimizer_of_its_paper() -> None:
+def test_each_model_has_the_optimizer_of_its_paper() -> None:
     params = copy.deepcopy(PARAMS)
     params["experiments"]["critic"] = params["experiments"]["small"] | {
         "model": {"name": "wgan_gp"}
@@ -77,13 +78,13 @@ def test_the_last_epoch_always_has_a_checkpoint(
     assert config.training.checkpoint_epochs == expected
 
 
-def test_a_study_knows_its_experiments_in_their_order() -> None:
+def test_a_study_lists_its_experiments_in_order() -> None:
     study = parse_params(copy.deepcopy(PARAMS), where="params.yaml").study("demo")
     assert (study.experiments, study.datasets) == (["small", "plain"], ["glyphs"])
 
 
 @pytest.mark.parametrize("text", ["2e-4", "0.0002"])
-def test_a_number_that_came_as_text_is_a_number(text: str) -> None:
+def test_text_is_read_as_number_or_boolean(text: str) -> None:
     params = copy.deepcopy(PARAMS)
     params["experiments"]["plain"]["model"]["learning_rate"] = text
     params["experiments"]["plain"]["training"] = {"epochs": "7", "flip": "true"}
@@ -92,6 +93,68 @@ def test_a_number_that_came_as_text_is_a_number(text: str) -> None:
     assert config.model.learning_rate == 2e-4
     assert (config.training.epochs, config.training.flip) == (7, True)
     assert config.model.decoder_std == 0.5  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", True),
+        ("epochs", 7.0),
+        ("epochs", 0.5),
+        ("epochs", "0.5"),
+        ("epochs", ""),
+        ("batch_size", "null"),
+        ("flip", 1),
+        ("flip", "2"),
+        ("checkpoints", "7"),
+        ("checkpoints", ["x"]),
+        ("precision", 32),
+    ],
+)
+def test_other_conversions_are_refused(key: str, value: Any) -> None:
+    params = copy.deepcopy(PARAMS)
+    # A number as text, too: reading that one must not loosen what is allowed elsewhere.
+    params["experiments"]["plain"]["model"]["learning_rate"] = "2e-4"
+    params["experiments"]["plain"]["training"] = {key: value}
+    with pytest.raises(ConfigError, match=rf"experiments\.plain\.training\.{key}"):
+        parse_params(params, where="params.yaml")
+
+
+@pytest.mark.parametrize("value", [True, "true", "nan", "inf", float("nan"), "fast", None])
+def test_learning_rates_are_finite_numbers(value: Any) -> None:
+    params = copy.deepcopy(PARAMS)
+    params["experiments"]["plain"]["model"]["learning_rate"] = value
+    with pytest.raises(ConfigError, match=r"experiments\.plain\.model\.learning_rate"):
+        parse_params(params, where="params.yaml")
+
+
+@pytest.mark.parametrize(("pattern", "new_name"), RENAMED_KEYS.items())
+def test_an_old_key_is_refused_with_the_new_name(pattern: str, new_name: str) -> None:
+    params: dict[str, Any] = copy.deepcopy(PARAMS)
+    params["studies"]["demo"]["authors"] = [{"name": "Ada"}]
+    names = {"studies": "demo", "datasets": "glyphs", "experiments": "plain", "authors": 0}
+    *parents, key = pattern.split(".")
+    location: list[Any] = []
+    section: Any = params
+    for parent in parents:
+        place = names[location[-1]] if parent == "*" else parent
+        location.append(place)
+        section = section.setdefault(place, {}) if isinstance(section, dict) else section[place]
+    section[key] = section.pop("name", 8) if key == "objective" else 8
+    with pytest.raises(ConfigError) as error:
+        parse_params(params, where="params.yaml")
+    old = ".".join(map(str, [*location, key]))
+    assert str(error.value) == f"params.yaml: {old} is now {new_name}. Rename the key."
+
+
+def test_every_new_name_is_a_key() -> None:
+    keys = {key for section in _sections(Params.model_json_schema()) for key in section}
+    assert {name.rpartition(".")[2] for name in RENAMED_KEYS.values()} <= keys
+    assert not {pattern.rpartition(".")[2] for pattern in RENAMED_KEYS} & keys
+
+
+def _sections(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [section.get("properties", {}) for section in (schema, *schema["$defs"].values())]
 
 
 def _put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -121,9 +184,12 @@ def _put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ),
         (
             _put("experiments/plain/training", {"epochs": 0}),
-            ["training.epochs", "greater than or equal to 1"],
+            ["training.epochs", "0", "equal to 1"],
         ),
-        (_put("experiments/plain/training", {"checkpoints": [9]}), ["epoch 9", "ends after 5"]),
+        (
+            _put("experiments/plain/training", {"checkpoints": [9]}),
+            ["plain.training", "epoch 9", "5 epochs"],
+        ),
         (_put("experiments/plain/model", {"name": "gan"}), ["plain.model", "'gan'", "'dcgan'"]),
         (_put("experiments/plain/model", {"width": 8}), ["plain.model", "needs the key 'name'"]),
         (_put("experiments/plain/dataset", "mnist"), ["plain.dataset", "'mnist'", "glyphs"]),
@@ -140,7 +206,7 @@ def _put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_put("optimizer", {}), ["optimizer", "not a known key"]),
     ],
 )
-def test_a_fault_is_one_sentence(
+def test_errors_name_key_and_value(
     change: Callable[[dict[str, Any]], None], words: list[str], tmp_path: Path
 ) -> None:
     params = copy.deepcopy(PARAMS)
@@ -170,7 +236,7 @@ def test_a_fault_is_one_sentence(
     ("text", "word"),
     [("a: [1", "not valid YAML"), ("- a", "must be a mapping"), ("", "must be a mapping")],
 )
-def test_a_file_that_is_no_mapping_is_refused(text: str, word: str, tmp_path: Path) -> None:
+def test_files_without_a_mapping_are_refused(text: str, word: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
     result = CliRunner().invoke(
@@ -182,7 +248,7 @@ def test_a_file_that_is_no_mapping_is_refused(text: str, word: str, tmp_path: Pa
     assert len(result.output.splitlines()) == 1
 
 
-def test_what_configure_wrote_reads_back_as_what_was_resolved(tmp_path: Path) -> None:
+def test_configure_writes_the_resolved_experiment(tmp_path: Path) -> None:
     output = tmp_path / "config.yaml"
     arguments = ["configure", "--params", "-", "--experiment", "small", "--output", str(output)]
     result = CliRunner().invoke(main, arguments, input=yaml.safe_dump(PARAMS))
@@ -191,7 +257,7 @@ def test_what_configure_wrote_reads_back_as_what_was_resolved(tmp_path: Path) ->
     assert read_config(output, ExperimentConfig) == resolved
 
 
-def test_a_part_of_the_params_resolves_to_what_the_whole_does(tmp_path: Path) -> None:
+def test_an_excerpt_resolves_like_all_params(tmp_path: Path) -> None:
     arguments = ["split", "--params", "-", "--output", str(tmp_path)]
     text = yaml.safe_dump(PARAMS, sort_keys=False)
     assert CliRunner().invoke(main, arguments, input=text).exit_code == 0
@@ -204,7 +270,7 @@ def test_a_part_of_the_params_resolves_to_what_the_whole_does(tmp_path: Path) ->
             assert getattr(part, kind)(name) == getattr(whole, kind)(name)
 
 
-def test_settings_that_change_no_weight_are_not_training_settings() -> None:
+def test_training_settings_are_those_that_change_weights() -> None:
     params = copy.deepcopy(PARAMS)
     before = (
         parse_params(copy.deepcopy(params), where="params.yaml")
@@ -228,7 +294,7 @@ def test_settings_that_change_no_weight_are_not_training_settings() -> None:
     )
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_the_error_of_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"no experiment 'big'.*small, plain"):
         parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("big")
 

@@ -126,7 +126,7 @@ def test_other_attributes_are_another_dataset(
     )
     assert first == again
     assert len({plain, first, other.manifest.digest}) == 3
-    assert LabelSet.of(other, ["Smiling"]).counts == [1, 3]
+    assert LabelSet.from_dataset(other, ["Smiling"]).counts == [1, 3]
 
 
 def test_the_record_names_the_arrays(faces: Path, table: Run, run: Run, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_asking_for_attributes_where_there_are_none_is_refused_at_once() -> None
     }
     with pytest.raises(
         ConfigError,
-        match=r"vae\.model\.condition asks for Hat, but faces has no attributes; give a",
+        match=r"vae\.model\.condition lists Hat, but faces has no attributes",
     ):
         parse_params(raw, where="params.yaml")
     raw["datasets"]["faces"]["attributes"] = "faces.csv"

@@ -48,27 +48,27 @@ def test_attributes_stand_in_the_order_they_are_asked_in(dataset: PreparedDatase
 
 def test_nothing_asked_for_is_a_vector_of_nothing(dataset: PreparedDataset) -> None:
     assert label_vectors(dataset, "train", None).shape == (40, 0)
-    kinds = LabelSet.of(dataset, None)
+    kinds = LabelSet.from_dataset(dataset, None)
     assert (len(kinds), kinds.names) == (1, [])
-    assert kinds.draw(7, torch.Generator()).shape == (7, 0)
+    assert kinds.sample(7, torch.Generator()).shape == (7, 0)
 
 
 def test_kinds_come_in_the_order_of_their_classes(dataset: PreparedDataset) -> None:
-    kinds = LabelSet.of(dataset, "class")
-    assert kinds.titles() == ["a", "b", "c", "d"]
+    kinds = LabelSet.from_dataset(dataset, "class")
+    assert kinds.descriptions() == ["a", "b", "c", "d"]
     assert kinds.counts == [10] * 4
-    assert torch.equal(kinds.cycle(6).argmax(dim=1), torch.tensor([0, 1, 2, 3, 0, 1]))
+    assert torch.equal(kinds.round_robin(6).argmax(dim=1), torch.tensor([0, 1, 2, 3, 0, 1]))
 
 
 def test_labels_are_drawn_as_often_as_the_data_has_them(dataset: PreparedDataset) -> None:
-    kinds = LabelSet.of(dataset, ["Smiling", "Hat"])
-    assert dict(zip(kinds.titles(), kinds.counts, strict=True)) == {
+    kinds = LabelSet.from_dataset(dataset, ["Smiling", "Hat"])
+    assert dict(zip(kinds.descriptions(), kinds.counts, strict=True)) == {
         "Smiling, Hat": 2,
         "Smiling": 18,
         "Hat": 2,
         "none": 18,
     }
-    drawn = kinds.draw(20_000, torch_generator(0, "labels"))
+    drawn = kinds.sample(20_000, torch_generator(0, "labels"))
     assert drawn[:, 1].mean().item() == pytest.approx(0.1, abs=0.01)
     assert drawn[:, 0].mean().item() == pytest.approx(0.5, abs=0.02)
 

@@ -110,7 +110,7 @@ def glyphs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float = 1.0) -> None:
     config = read_config(config_path, ExperimentConfig)
-    labels = LabelSet.of(PreparedDataset.open(data), config.model.condition)
+    labels = LabelSet.from_dataset(PreparedDataset.open(data), config.model.condition)
     shape = Shape(config.image_size, config.channels, num_labels=len(labels.names))
     objective = build_objective(config.model, shape, seed=epoch)
     weights = {

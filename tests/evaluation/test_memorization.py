@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latentbench.artifacts.files import read_array, read_arrays, read_json
 from latentbench.artifacts.paths import EVALUATION_ARRAYS
-from latentbench.artifacts.thresholds import CLOSE
+from latentbench.artifacts.thresholds import CLOSE_QUANTILE
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.knn import nearest
@@ -61,7 +61,7 @@ def test_unseen_images_are_typical_by_measurement() -> None:
     memory = Memorization.of_unseen(normal(300, 8, seed=0).numpy(), unseen)
     assert memory.nearer(unseen) == 0.5
     close = memory.nearest(unseen)[0] < memory.close
-    assert close.double().mean().item() == pytest.approx(CLOSE)
+    assert close.double().mean().item() == pytest.approx(CLOSE_QUANTILE)
     assert memory.nearer(normal(2_000, 8, seed=2)) == pytest.approx(0.5, abs=0.1)
 
 

@@ -144,7 +144,7 @@ def test_metrics_agree_with_cleanfid_on_the_same_samples(
         trained = load_checkpoint(config, results, EPOCHS[-1], device=CPU)
         generator = torch_generator(config.seed, "evaluation", seed_index)
         latents = draw_latents(90, trained.objective.latent_dim, generator)
-        labels = trained.labels.draw(90, generator)
+        labels = trained.labels.sample(90, generator)
         drawn = extractor(to_uint8(trained.objective.sample(latents, labels))).double().numpy()
         distances.append(
             frechet_distance(
@@ -538,7 +538,7 @@ def test_the_class_asked_for_is_recognized_where_there_is_one(
         load_checkpoint(
             read_config(results / "config.yaml", ExperimentConfig), results, EPOCHS[-1], device=CPU
         )
-        .labels.draw(90, _after_latents(0, seed_index, dim=6))
+        .labels.sample(90, _after_latents(0, seed_index, dim=6))
         .argmax(dim=1)
         for seed_index in range(2)
     ]

@@ -120,7 +120,7 @@ def test_criteria_of_trouble_are_those_of_training(make_study):
     assert (
         f"by less than {100 * thresholds.LOW_DIVERSITY:.0f} % of what real images differ by" in text
     )
-    assert f"fewer than {100 * thresholds.FEW_UNITS:.0f} % of the latent units" in text
+    assert f"fewer than {100 * thresholds.MIN_ACTIVE_FRACTION:.0f} % of the latent units" in text
 
 
 def test_epochs_are_listed_in_runs():

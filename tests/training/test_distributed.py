@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
-import os
+import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import yaml
+from click.testing import CliRunner, Result
 
 from latentbench.artifacts.files import file_sha256, read_csv
-from latentbench.config.experiments import ExperimentConfig
-from latentbench.config.load import parse_params, read_config
+from latentbench.artifacts.paths import TROUBLE
+from latentbench.cli import main
+from latentbench.config.base import Compute
+from latentbench.config.load import parse_params
 from latentbench.errors import ConfigError
-from latentbench.training.train import Folders, train_experiment
+from latentbench.runtime import launch
+from latentbench.training.train import Folders
 
 Make = Callable[..., Path]
-# 50 steps, each told.
-TRAINING: dict[str, Any] = {"epochs": 10, "checkpoints": [5, 10], "log_every": 1, "flip": True}
+Launch = Callable[[list[str]], Result]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+# 20 steps, each logged.
+TRAINING: dict[str, Any] = {"epochs": 4, "checkpoints": [2, 4], "log_every": 1, "flip": True}
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "vae": {"likelihood": "optimal_gaussian"},
     "dcgan": {},
     "wgan_gp": {"n_critic": 2},
 }
-# Sums over half a batch are rounded otherwise than over a whole one. Where that turns the sign of what a ReLU is given,
-# the two runs go apart for good, as two that are rounded otherwise do anyhow; in these 50 steps it turns none.
-SEED = 1
-# Clocks, and words.
-IGNORED = {"seconds", "images_per_second", "peak_memory_mb", "trouble"}
+# Clocks and words.
+IGNORED = {"seconds", "images_per_second", "peak_memory_mb", TROUBLE}
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep torchrun from warning that it sets the number of threads."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
+    """Run a command that starts processes of its own; this process launches them."""
+
+    def invoke(arguments: list[str]) -> Result:
+        monkeypatch.setattr(sys, "argv", ["latentbench", *arguments])
+        return CliRunner().invoke(main, arguments)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield invoke
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _folders(config: Path, data: Path, place: str) -> Folders:
@@ -50,76 +71,64 @@ def _arguments(config: Path, folders: Folders) -> list[str]:
     return ["train", *(word for name, path in options.items() for word in (f"--{name}", str(path)))]
 
 
-def _start(*command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-
-
-def _ended(process: subprocess.Popen[str], code: int = 0) -> str:
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == code, said
-    return said
-
-
 def _checkpoints(results: Path) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in sorted(results.rglob("epoch-*.safetensors"))}
 
 
-# Several trainings in one start of the processes.
-TRAIN_ALL = """
+# What is float32 elsewhere is float64 here. Sums over half a batch then differ from sums over a
+# whole one by 1e-16 of their size, which does not change the sign of what a ReLU receives.
+TRAIN_IN_FLOAT64 = """
+import os
 import sys
 from pathlib import Path
+
+import torch
+
+torch.set_default_dtype(torch.float64)
+torch.float32, torch.Tensor.float = torch.float64, torch.Tensor.double
+
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
 from latentbench.runtime.launch import joined
 from latentbench.training.train import Folders, train_experiment
-data, *places = map(Path, sys.argv[1:])
-configs = [read_config(place / "config.yaml", ExperimentConfig) for place in places]
-with joined(2, configs[0].compute) as processes:
-    for config, place in zip(configs, places):
-        folders = Folders(data, place, place / "logs", place / "scratch")
-        train_experiment(config, folders, processes=processes)
+
+data, *pairs = map(Path, sys.argv[1:])
+settings = read_config(pairs[1] / "config.yaml", ExperimentConfig)
+with joined(2, settings.compute) as processes:
+    for alone, together in zip(pairs[::2], pairs[1::2], strict=True):
+        places = {False: alone, True: together}
+        for shared, place in places.items():
+            config = read_config(place / "config.yaml", ExperimentConfig)
+            folders = Folders(data, place, place / "logs", place / "scratch")
+            if shared:
+                train_experiment(config, folders, processes=processes)
+            elif os.environ["RANK"] == "0":
+                train_experiment(config, folders)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(
     make_config: Make, make_prepared: Make, tmp_path: Path
 ) -> None:
-    data, script = make_prepared(), tmp_path / "train_all.py"
-    script.write_text(TRAIN_ALL)
-    alone, together = {}, {}
+    script = tmp_path / "train_in_float64.py"
+    script.write_text(TRAIN_IN_FLOAT64)
+    pairs: list[Path] = []
     for objective, model in OBJECTIVES.items():
-        config = make_config(objective, model=model, training=TRAINING, seed=SEED)
-        alone[objective] = _folders(config, data, "-alone")
-        train_experiment(read_config(config, ExperimentConfig), alone[objective])
-        training = TRAINING | {"processes": 2}
-        together[objective] = make_config(
-            objective, model=model, training=training, seed=SEED
-        ).parent
-    places = [str(place) for place in (data, *together.values())]
-    _ended(
-        _start(
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc-per-node=2",
-            "--",
-            str(script),
-            *places,
-        )
-    )
-    for objective in OBJECTIVES:
-        for name, number in (("iterations.csv", 50), ("history.csv", 10)):
-            ones, others = (
-                read_csv(place / name) for place in (alone[objective].results, together[objective])
-            )
+        for number in (1, 2):
+            training = TRAINING | {"processes": number}
+            folder = make_config(objective, model=model, training=training).parent
+            pairs.append(folder.rename(folder.with_name(f"{objective}-{number}")))
+    paths = map(str, (make_prepared(), *pairs))
+    command = [sys.executable, *TORCHRUN, "--", str(script), *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for alone, together in zip(pairs[::2], pairs[1::2], strict=True):
+        for name, number in (("iterations.csv", 20), ("history.csv", 4)):
+            ones, others = (read_csv(place / name) for place in (alone, together))
             assert len(ones) == len(others) == number
             for one, other in zip(ones, others, strict=True):
-                _assert_alike(one, other, f"{objective}, {name}, step {one['step']}")
+                _assert_alike(one, other, f"{together.name}, {name}, step {one['step']}")
 
 
 def _assert_alike(one: dict[str, str], other: dict[str, str], where: str) -> None:
@@ -128,78 +137,109 @@ def _assert_alike(one: dict[str, str], other: dict[str, str], where: str) -> Non
         if one[term] == "":
             assert other[term] == ""
         else:
-            assert float(other[term]) == pytest.approx(float(one[term]), rel=1e-5, abs=1e-5), (
-                f"{where}: {term}"
-            )
+            expected = pytest.approx(float(one[term]), rel=1e-9, abs=1e-9)
+            assert float(other[term]) == expected, f"{where}: {term}"
 
 
+# Read by every Python that starts with its folder on PYTHONPATH. The first process, when it has
+# written its first state, kills the second one, or asks the launcher to end all and waits until
+# the launcher has asked it.
+STRIKE = """
+import os
+import signal
+import sys
+import time
+
+
+def strike(event, arguments):
+    if event != "os.rename" or not str(arguments[1]).endswith("state.safetensors"):
+        return
+    how = os.environ.pop("STRIKE", None)
+    if how == "SIGKILL":
+        import psutil
+
+        for worker in psutil.Process(os.getppid()).children():
+            if worker.environ().get("RANK") == "1":
+                worker.kill()
+    elif how == "SIGTERM":
+        asked = []
+        noted = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *caught: asked.append(noted(*caught)))
+        os.kill(os.getppid(), signal.SIGTERM)
+        while not asked:
+            time.sleep(0.001)
+
+
+if os.environ.get("RANK") == "0":
+    sys.addaudithook(strike)
+"""
+
+
+@pytest.mark.slow
 def test_a_killed_process_ends_all_and_they_go_on_to_the_same_bits(
-    make_config: Make, make_prepared: Make
+    make_config: Make,
+    make_prepared: Make,
+    launched: Launch,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    training = {"epochs": 20, "checkpoints": [1, 20], "processes": 2}
+    """The run that nothing interrupts is started by torchrun, which makes no difference either."""
+    training = {"epochs": 4, "checkpoints": [1, 4], "processes": 2}
     config, data = make_config("dcgan", training=training), make_prepared()
     whole, interrupted = (_folders(config, data, place) for place in ("-whole", "-interrupted"))
-    _ended(_start("latentbench", *_arguments(config, whole)))
+    command = [sys.executable, *TORCHRUN, "-m", "--", "latentbench", *_arguments(config, whole)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert set(_checkpoints(whole.results)) == {"epoch-0001.safetensors", "epoch-0004.safetensors"}
 
-    for signal_number in (signal.SIGKILL, signal.SIGTERM):
-        process = _start("latentbench", *_arguments(config, interrupted))
-        state = interrupted.scratch / "state.safetensors"
-        before = state.stat().st_mtime if state.exists() else 0.0
-        while not state.exists() or state.stat().st_mtime == before:
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.05)
-        workers = psutil.Process(process.pid).children()
-        assert len(workers) == 2
-        if signal_number == signal.SIGKILL:
-            workers[1].kill()
-            expected = "Process 2 of 2 was ended by SIGKILL"
-        else:
-            process.terminate()
-            expected = "2 processes were asked to end (SIGTERM)"
-        said = _ended(process, code=75)
-        assert expected in said
-        assert "Traceback" not in said
-        assert said.count("Error: ") == 1
-        assert not any(worker.is_running() for worker in workers)
-    said = _ended(_start("latentbench", *_arguments(config, interrupted)))
-    assert said.startswith("Going on after step")
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(STRIKE)
+    for name in ("SIGKILL", "SIGTERM"):
+        with monkeypatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(hooks))
+            patch.setenv("STRIKE", name)
+            result = launched(_arguments(config, interrupted))
+        assert result.exit_code == 75, result.output
+        [line] = result.output.splitlines()
+        assert line.startswith("Error: ")
+        assert name in line
+        assert "Traceback" not in "".join(capfd.readouterr())
+        running = [worker.cmdline() for worker in psutil.Process().children(recursive=True)]
+        assert not any(str(interrupted.results) in words for words in running)
+    result = launched(_arguments(config, interrupted))
+    assert result.exit_code == 0, result.output
+    assert "Going on after step" in capfd.readouterr().err
     assert _checkpoints(interrupted.results) == _checkpoints(whole.results)
 
 
-def test_torchrun_may_start_them_and_another_number_is_refused(
-    make_config: Make, make_prepared: Make
+def test_another_number_than_torchrun_started_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = make_prepared()
-    config = make_config("vae", training={"processes": 2})
-    folders = _folders(config, data, "")
-    torchrun = (
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "--",
-        "latentbench",
-    )
-    _ended(_start(*torchrun, *_arguments(config, folders)))
-    assert set(_checkpoints(folders.results)) == {
-        "epoch-0001.safetensors",
-        "epoch-0003.safetensors",
-    }
-
-    settings = yaml.safe_load(config.read_text())
-    settings["training"]["processes"] = 4
-    config.write_text(yaml.safe_dump(settings))
-    assert "torchrun started 2 processes, but training.processes is 4" in _ended(
-        _start(*torchrun, *_arguments(config, folders)), code=1
-    )
+    """As in the only process of a torchrun."""
+    report = tmp_path / "error.json"
+    world = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    world |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+    world |= {"TORCHELASTIC_RUN_ID": "one", "TORCHELASTIC_ERROR_FILE": str(report)}
+    for name, value in world.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(launch, "_end_with_parent", lambda: None)
+    with pytest.raises(SystemExit) as ended, launch.joined(4, Compute(device="cpu")):
+        pass
+    assert ended.value.code == 1
+    assert "training.processes is 4" in json.loads(report.read_text())["message"]["message"]
 
 
-def test_a_fault_that_all_meet_is_told_once(make_config: Make, make_prepared: Make) -> None:
+def test_a_fault_that_all_meet_is_told_once(
+    make_config: Make, make_prepared: Make, launched: Launch, capfd: pytest.CaptureFixture[str]
+) -> None:
     config, data = make_config("vae", training={"processes": 2, "batch_size": 64}), make_prepared()
-    said = _ended(_start("latentbench", *_arguments(config, _folders(config, data, ""))), code=1)
-    assert said.splitlines() == [
-        f"Error: {data} has 40 training images, fewer than training.batch_size (64); lower it."
-    ]
+    result = launched(_arguments(config, _folders(config, data, "")))
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert line.startswith("Error: ")
+    assert "training.batch_size (64)" in line
+    assert "".join(capfd.readouterr()) == ""
 
 
 @pytest.mark.parametrize(

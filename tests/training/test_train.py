@@ -298,12 +298,12 @@ def test_reconstructions_of_every_epoch_stand_under_their_inputs(
     assert _train(config, data).exit_code == 0
     path = config.parent / "samples" / "reconstructions.png"
     settings, dataset = read_config(config, ExperimentConfig), PreparedDataset.open(data)
-    assert path.exists() == settings.model.encodes
+    assert path.exists() == settings.model.has_encoder
     trained = load_checkpoint(
         settings, config.parent, 3, device=CPU, data_digest=dataset.manifest.digest
     )
-    assert settings.model.encodes == isinstance(trained.objective, HasEncoder)
-    if not settings.model.encodes:
+    assert settings.model.has_encoder == isinstance(trained.objective, HasEncoder)
+    if not settings.model.has_encoder:
         return
     picture = np.asarray(Image.open(path))
     rows = picture.reshape(4, 32, 8, 32, 1).swapaxes(1, 2)

@@ -52,14 +52,16 @@ def _config(stage: str, options: dict[str, Path]) -> Section:
 def _names(stage: str, config: Section) -> list[str | Path]:
     if stage == "train":
         assert isinstance(config, ExperimentConfig)
-        files = paths.trained_files(config.training.checkpoint_epochs, encodes=config.model.encodes)
+        files = paths.training_files(
+            config.training.checkpoint_epochs, has_encoder=config.model.has_encoder
+        )
         return [*files, paths.PROVENANCE]
     return {
         "fetch": ["source.json"],
         "prepare": [*paths.prepared_files(has_attributes=False)],
         "reference": [*paths.reference_files(["classifier"])],
-        "evaluate": [*paths.MEASURED_FILES, paths.record_name("evaluate")],
-        "explore": [*paths.EXPLORED_FILES, paths.record_name("explore")],
+        "evaluate": [*paths.EVALUATION_FILES, paths.record_name("evaluate")],
+        "explore": [*paths.EXPLORATION_FILES, paths.record_name("explore")],
         "report": [
             *map(paths.notebook_name, getattr(config, "notebooks", ())),
             paths.PAGE,

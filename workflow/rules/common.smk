@@ -205,8 +205,8 @@ def samples(experiment):
 
 def reconstructions(experiment):
     """A picture, of models that encode."""
-    encodes = EXPERIMENTS[experiment].model.encodes
-    return [f"{results(experiment)}/{paths.RECONSTRUCTIONS}"] if encodes else []
+    has_encoder = EXPERIMENTS[experiment].model.has_encoder
+    return [f"{results(experiment)}/{paths.RECONSTRUCTIONS}"] if has_encoder else []
 
 
 def result_files(experiment):

@@ -1,0 +1,1 @@
+"""The files that stages exchange: their names, formats and provenance."""

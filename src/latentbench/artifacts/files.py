@@ -25,7 +25,7 @@ _DISK_REFUSES = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def convert_disk_errors(path: Path) -> Iterator[None]:
     """Turn what a full or read-only disk raises into a StorageError that names the path."""
     try:
         yield
@@ -48,7 +48,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The name is fixed, so what a killed run left behind is overwritten by the next.
     """
     partial = path.with_name(f".{path.name}.partial")
-    with storage_errors(path):
+    with convert_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
@@ -125,8 +125,8 @@ def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def read_array(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
-    """A .npy array; `mapped` leaves it on disk until it is indexed.
+def read_array(path: Path, *, mmap: bool = False) -> np.ndarray[Any, Any]:
+    """A .npy array; `mmap` leaves it on disk until it is indexed.
 
     Raises ArtifactError where it is missing or damaged.
     """
@@ -134,7 +134,7 @@ def read_array(path: Path, *, mapped: bool = False) -> np.ndarray[Any, Any]:
 
     try:
         array: np.ndarray[Any, Any] = np.load(
-            path, mmap_mode="r" if mapped else None, allow_pickle=False
+            path, mmap_mode="r" if mmap else None, allow_pickle=False
         )
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None

@@ -115,16 +115,19 @@ def record_name(stage: str) -> str:
     return f"provenance/{stage}.json"
 
 
-def trained_files(epochs: Sequence[int], *, encodes: bool) -> list[Path]:
+def training_files(epochs: Sequence[int], *, has_encoder: bool) -> list[Path]:
     """What train leaves beside its record, of checkpoints at these epochs."""
-    kept = [path(Path(), epoch) for path in (checkpoint_path, samples_path) for epoch in epochs]
-    names = (*EVOLUTION, *[RECONSTRUCTIONS] * encodes, ARCHITECTURE, HISTORY, ITERATIONS)
-    return [*kept, *map(Path, names)]
+    files = [checkpoint_path(Path(), epoch) for epoch in epochs]
+    files += [samples_path(Path(), epoch) for epoch in epochs]
+    files += map(Path, EVOLUTION)
+    if has_encoder:
+        files.append(Path(RECONSTRUCTIONS))
+    return [*files, Path(ARCHITECTURE), Path(HISTORY), Path(ITERATIONS)]
 
 
 # The same of evaluate and explore.
-MEASURED_FILES = (METRICS, LAST_METRICS, EVALUATION_ARRAYS)
-EXPLORED_FILES = (LATENT_FACTS, LATENT_ARRAYS, *(f"latent/{name}.png" for name in PREVIEWS))
+EVALUATION_FILES = (METRICS, LAST_METRICS, EVALUATION_ARRAYS)
+EXPLORATION_FILES = (LATENT_FACTS, LATENT_ARRAYS, *(f"latent/{name}.png" for name in PREVIEWS))
 
 # report/STUDY
 REPORT_RECORD = "provenance.json"

@@ -31,7 +31,7 @@ class ResourceUsage:
     peak_memory_mb: float = 0.0
 
     @classmethod
-    def so_far(cls) -> ResourceUsage:
+    def measure(cls) -> ResourceUsage:
         """Of this process since it started, its imports included, and of the processes that it waited for."""
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         return cls(
@@ -40,11 +40,11 @@ class ResourceUsage:
             peak_memory_mb=max(_in_mb(usage.ru_maxrss) for usage in used),
         )
 
-    def of_all(self, sums: Callable[..., Iterable[float]]) -> ResourceUsage:
+    def all_reduce(self, sums: Callable[..., Iterable[float]]) -> ResourceUsage:
         """With those of all processes, given what sums numbers over them; each has to ask."""
         return ResourceUsage(self.wall_seconds, *sums(self.cpu_seconds, self.peak_memory_mb))
 
-    def after(self, earlier: ResourceUsage) -> ResourceUsage:
+    def combined_with(self, earlier: ResourceUsage) -> ResourceUsage:
         """Together with what an interrupted try had taken before."""
         return ResourceUsage(
             earlier.wall_seconds + self.wall_seconds,

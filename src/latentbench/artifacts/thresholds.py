@@ -4,10 +4,12 @@ from __future__ import annotations
 
 # Signs of trouble in training.
 LOW_DIVERSITY = 0.3  # the mean distance between two samples, over that between two real images
-NEVER_WRONG = 0.99  # the share of real and of generated images on which a discriminator is right
-FEW_UNITS = 0.1  # the share of latent units that are active
+SATURATED_ACCURACY = (
+    0.99  # the share of real and of generated images on which a discriminator is right
+)
+MIN_ACTIVE_FRACTION = 0.1  # the share of latent units that are active
 
-# Samples are copies where a share of COPYING is nearer to a training image than all but a share of CLOSE of the real
+# Samples are copies where a share of COPY_FRACTION is nearer to a training image than all but a share of CLOSE_QUANTILE of the real
 # images that no model saw.
-CLOSE = 0.05
-COPYING = 0.5
+CLOSE_QUANTILE = 0.05
+COPY_FRACTION = 0.5

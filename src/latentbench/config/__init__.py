@@ -1,0 +1,1 @@
+"""The schema of params.yaml, and how it is read and resolved."""

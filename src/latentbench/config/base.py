@@ -1,8 +1,8 @@
-"""What every section of the configuration shares."""
+"""Building blocks of the configuration schema."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,17 +11,27 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen, and strict about keys and types."""
+    """A part of params.yaml: immutable, without unknown keys, without type conversions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Compute(Section):
-    """Where a stage computes. Both values take part in the bits of its results."""
+    """Where a stage computes. Both settings can change the last bits of its results."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="`auto` is CUDA where there is a GPU."
+        default="auto", description="`auto` is CUDA if there is a GPU, else the CPU."
     )
     threads: int = Field(
-        default=1, ge=1, description="CPU threads of one job, whatever the engine grants."
+        default=1, ge=1, description="CPU threads of one job, whatever Snakemake grants."
     )
+
+
+def union_members(union: Any) -> dict[str, Any]:
+    """Return the classes of a discriminated union by their tags."""
+    classes, field = get_args(union)
+    members = {}
+    for member in get_args(classes):
+        for tag in get_args(member.model_fields[field.discriminator].annotation):
+            members[tag] = member
+    return members

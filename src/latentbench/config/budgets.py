@@ -1,4 +1,4 @@
-"""What a study costs: in full as its params say, or small, cut down to minutes for a first look."""
+"""The small budget: a study cut down to minutes, for a first look."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Budget = Literal["full", "small"]
 SectionT = TypeVar("SectionT", bound=Section)
 DatasetT = TypeVar("DatasetT", bound=Dataset)
 
-# No setting is raised to these, only lowered.
-NUM_TRAIN_IMAGES = 2_000
+# Upper limits of the small budget: smaller settings stay as they are.
+MAX_TRAIN_IMAGES = 2_000
 REFERENCE = {"epochs": 2}
 TRAINING = {"epochs": 5, "batch_size": 32, "log_every": 10}
 WIDTH = 16
@@ -28,32 +28,37 @@ LATENT = {
 
 
 def small_dataset(dataset: DatasetT) -> DatasetT:
-    """A share of the training images, measured by a feature network that is trained a little and not downloaded."""
-    asked = dataset.max_train_images
-    number = NUM_TRAIN_IMAGES if asked is None else min(asked, NUM_TRAIN_IMAGES)
-    reference = _at_most(dataset.reference, REFERENCE).model_copy(
-        update={"extractors": ["classifier"]}
-    )
-    return dataset.model_copy(update={"max_train_images": number, "reference": reference})
+    """Return the dataset with fewer training images and a classifier as the only feature network.
+
+    The classifier is trained for fewer epochs. Inception is left out: it would be downloaded.
+    """
+    max_images = dataset.max_train_images
+    if max_images is None or max_images > MAX_TRAIN_IMAGES:
+        max_images = MAX_TRAIN_IMAGES
+    reference = _limit(dataset.reference, REFERENCE)
+    reference = reference.model_copy(update={"extractors": ["classifier"]})
+    return dataset.model_copy(update={"max_train_images": max_images, "reference": reference})
 
 
 def small_experiment(experiment: Experiment) -> Experiment:
-    """Fewer epochs and checkpoints, narrower networks, fewer images to measure and explore with."""
-    training = _at_most(experiment.training, TRAINING)
+    """Return the experiment with fewer epochs, checkpoints, channels and evaluated images."""
+    training = _limit(experiment.training, TRAINING)
     if training.checkpoints is not None:
         kept = [epoch for epoch in training.checkpoints if epoch <= training.epochs]
         training = training.model_copy(update={"checkpoints": kept})
     return experiment.model_copy(
         update={
-            "model": _at_most(experiment.model, {"width": WIDTH}),
+            "model": _limit(experiment.model, {"width": WIDTH}),
             "training": training,
-            "evaluation": _at_most(experiment.evaluation, EVALUATION),
-            "latent": _at_most(experiment.latent, LATENT),
+            "evaluation": _limit(experiment.evaluation, EVALUATION),
+            "latent": _limit(experiment.latent, LATENT),
         }
     )
 
 
-def _at_most(section: SectionT, limits: dict[str, int]) -> SectionT:
-    return section.model_copy(
-        update={key: min(getattr(section, key), limit) for key, limit in limits.items()}
-    )
+def _limit(section: SectionT, limits: dict[str, int]) -> SectionT:
+    """Return the section with no setting above its limit."""
+    lowered = {}
+    for key, limit in limits.items():
+        lowered[key] = min(getattr(section, key), limit)
+    return section.model_copy(update=lowered)

@@ -1,4 +1,4 @@
-"""The schema of a dataset: where its pictures come from, how they are prepared, what they are measured by."""
+"""The schema of a dataset: source, preparation and reference of its images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from latentbench.config.base import Compute, Section
+from latentbench.config.base import Compute, Section, union_members
 
 ImageSize = Literal[32, 64, 128]
 Channels = Literal[1, 3]
@@ -16,71 +16,73 @@ INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e9
 
 
 class Reference(Section):
-    """What generated images are compared with: a feature network and the real images' features."""
+    """The features of real images that generated images are compared with."""
 
     extractors: Annotated[list[Literal["classifier", "inception"]], Field(min_length=1)] = Field(
         default=["classifier"],
-        description="`classifier` is trained here and gives FD (classifier); `inception` is clean-fid's network and gives FID.",
+        description="Feature networks. `classifier` is trained on the dataset and gives FD "
+        "(classifier); `inception` is clean-fid's network and gives FID.",
     )
-    epochs: int = Field(
-        default=4, ge=1, description="Passes over the training split for the classifier."
-    )
+    epochs: int = Field(default=4, ge=1, description="Epochs of the classifier's training.")
     width: int = Field(default=32, ge=4, description="Channels of the classifier's first stage.")
     learning_rate: float = Field(default=2e-3, gt=0)
     batch_size: int = Field(default=128, ge=2)
     max_images: int | None = Field(
         default=None,
         ge=2,
-        description="Real images in the statistics; null is the whole training split.",
+        description="Training images in the reference; null is all.",
     )
     inception_path: str | None = Field(
-        default=None, description="A local copy of inception-2015-12-05.pt; null downloads it once."
+        default=None, description="A local copy of inception-2015-12-05.pt; null downloads it."
     )
     inception_sha256: str = Field(default=INCEPTION_SHA256, pattern="^[0-9a-f]{64}$")
     compute: Compute = Compute()
 
     @model_validator(mode="after")
-    def _extractors_once(self) -> Reference:
+    def _check_extractors(self) -> Reference:
         if len(set(self.extractors)) != len(self.extractors):
-            raise ValueError("names an extractor twice; list each once")
+            raise ValueError("has the same extractor twice; list each once")
         return self
 
 
 class Dataset(Section):
-    """What every source has in common."""
+    """Settings of every dataset."""
 
-    image_size: ImageSize = Field(
-        default=32, description="Side of the prepared square images, in pixels."
-    )
+    image_size: ImageSize = Field(default=32, description="Side of the prepared images, in pixels.")
     channels: Channels = Field(default=3, description="1 for gray, 3 for color.")
     crop: int | None = Field(
         default=None,
         ge=8,
-        description="Side of the central square to keep, in pixels; null is the largest.",
+        description="Side of the central square to keep, in pixels; null is the largest square.",
     )
     pad: int = Field(
         default=0, ge=0, le=64, description="Black pixels added on each side before resizing."
     )
     max_train_images: int | None = Field(
-        default=None, ge=2, description="Use only so many training pictures, chosen by the seed."
+        default=None,
+        ge=2,
+        description="Size of a random subset of the training images; null is all.",
     )
     seed: int = Field(default=0, ge=0)
     reference: Reference = Reference()
 
     def preparation(self) -> dict[str, Any]:
-        """The settings that decide what is prepared: neither where the pictures lie nor what is measured of them."""
+        """Return the settings that determine the prepared images.
+
+        Paths and the reference do not: the same images may come from another place.
+        """
         return self.model_dump(
             mode="json", exclude={"reference", "path", "mirror", "verify", "attributes"}
         )
 
     @property
     def has_attributes(self) -> bool:
-        """Whether each picture is said to have or to lack some."""
+        """Whether the images may have attributes, such as `Smiling`."""
         return False
 
 
 class GlyphsDataset(Dataset):
-    """Digits typeset from the fonts that matplotlib ships: ten balanced classes, made, not downloaded."""
+    """Digits rendered from matplotlib's fonts: ten balanced classes, without a download."""
 
     source: Literal["glyphs"]
     channels: Literal[1] = 1
@@ -89,88 +91,103 @@ class GlyphsDataset(Dataset):
 
 
 class FolderDataset(Dataset):
-    """Pictures of the user's own: a directory or zip, with or without train/test and class folders."""
+    """Images of the user: a directory or zip, with or without train/test and class folders."""
 
     source: Literal["folder"]
-    path: str = Field(min_length=1, description="A directory or a zip of pictures.")
+    path: str = Field(min_length=1, description="A directory or a zip of images.")
     attributes: str | None = Field(
         default=None,
-        description="A table of what each picture has: a .csv whose first column names the picture and whose others "
-        "hold 1 or 0, under the name of an attribute; or a list as CelebA has them. Null is none.",
+        description="A table of attributes: a CSV file with the image's name in the first column "
+        "and 1 or 0 in a column per attribute, or a list in CelebA's format. Null is none.",
     )
     test_fraction: float = Field(
         default=0.1,
         gt=0,
         lt=1,
-        description="Share held out for testing where there is no test folder.",
+        description="Fraction held out for testing if there is no test folder.",
     )
     on_error: Literal["fail", "skip"] = Field(
-        default="fail", description="What to do with a picture that cannot be decoded."
+        default="fail", description="What to do with an image that cannot be decoded."
     )
 
     @property
     def has_attributes(self) -> bool:
+        """Whether there is a table of attributes."""
         return self.attributes is not None
 
 
 class DownloadedDataset(Dataset):
+    """A published dataset, which is downloaded or copied from a mirror."""
+
     mirror: str | None = Field(
         default=None,
-        description="A directory or URL with the official files, tried before the official hosts.",
+        description="A directory or URL with the official files, tried before their hosts.",
     )
 
 
 class ChecksummedDataset(DownloadedDataset):
+    """A published dataset whose files have published checksums."""
+
     verify: bool = Field(
         default=True,
-        description="Whether files must have the published checksums; false takes those of a `mirror` directory as "
-        "they are: other pictures in the same format.",
+        description="Whether to require the published checksums. With false, a `mirror` directory "
+        "may hold other images in the same format.",
     )
 
     @model_validator(mode="after")
-    def _mirror_where_unverified(self) -> ChecksummedDataset:
+    def _check_mirror(self) -> ChecksummedDataset:
         if not self.verify and (self.mirror is None or "://" in self.mirror):
             raise ValueError(
-                "has verify: false, but no directory as `mirror` to take the files from; name one"
+                "has verify: false, which needs a directory as `mirror`; add one or remove verify"
             )
         return self
 
 
 class MNISTDataset(ChecksummedDataset):
+    """MNIST (LeCun et al., 1998) or Fashion-MNIST (Xiao et al., 2017)."""
+
     source: Literal["mnist", "fashion_mnist"]
     channels: Channels = 1
     pad: int = Field(
-        default=2, ge=0, le=64, description="28×28 with 2 pixels on each side is 32×32, unresized."
+        default=2, ge=0, le=64, description="28×28 images with 2 pixels on each side are 32×32."
     )
 
 
 class EMNISTDataset(ChecksummedDataset):
+    """EMNIST (Cohen et al., 2017)."""
+
     source: Literal["emnist"]
     split: Literal["letters", "balanced", "digits"]
     channels: Channels = 1
     pad: int = Field(
-        default=2, ge=0, le=64, description="28×28 with 2 pixels on each side is 32×32, unresized."
+        default=2, ge=0, le=64, description="28×28 images with 2 pixels on each side are 32×32."
     )
 
 
 class CIFAR10Dataset(ChecksummedDataset):
+    """CIFAR-10 (Krizhevsky, 2009)."""
+
     source: Literal["cifar10"]
 
 
 class CelebADataset(DownloadedDataset):
+    """CelebA (Liu et al., 2015): aligned faces with 40 attributes."""
+
     source: Literal["celeba"]
     path: str | None = Field(
         default=None,
-        description="The official zip, Kaggle's archive or an unpacked folder; null asks the mirror, then the hosts.",
+        description="The official zip, Kaggle's archive or an unpacked folder; null is the mirror, "
+        "or a download.",
     )
     image_size: ImageSize = 64
     crop: int | None = Field(
-        default=148, ge=8, description="The 178×218 aligned pictures hold the face in 148."
+        default=148, ge=8, description="The face in an aligned image of 178×218 pixels."
     )
     on_error: Literal["fail", "skip"] = "fail"
 
     @property
     def has_attributes(self) -> bool:
+        """Whether the images may have attributes: CelebA's always may."""
         return True
 
 
@@ -179,11 +196,14 @@ AnyDataset = Annotated[
     Field(discriminator="source"),
 ]
 
+# The settings' class of each source.
+DATASETS = union_members(AnyDataset)
+
 
 class DatasetConfig(Section):
-    """A dataset resolved: what `configure --dataset` writes and the dataset's stages read.
+    """A resolved dataset: written by `configure --dataset`, read by the dataset's stages.
 
-    In the file `reference` stands beside `dataset`: engines tell a change of measure from one of pictures.
+    In the file, `reference` is a section of its own: a change there reruns no preparation.
     """
 
     name: str
@@ -191,15 +211,16 @@ class DatasetConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _reference_within(cls, raw: Any) -> Any:
-        if not (
-            isinstance(raw, dict) and isinstance(raw.get("dataset"), dict) and "reference" in raw
-        ):
+    def _nest_reference(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("dataset"), dict):
             return raw
-        rest = {key: value for key, value in raw.items() if key != "reference"}
-        return rest | {"dataset": raw["dataset"] | {"reference": raw["reference"]}}
+        content = dict(raw)
+        if "reference" in content:
+            reference = content.pop("reference")
+            content["dataset"] = content["dataset"] | {"reference": reference}
+        return content
 
     @model_serializer(mode="wrap")
-    def _reference_beside(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _unnest_reference(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = dump(self)
         return content | {"reference": content["dataset"].pop("reference")}

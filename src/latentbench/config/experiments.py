@@ -1,4 +1,4 @@
-"""The schema of an experiment: what is trained, for how long, and how it is measured and explored."""
+"""The schema of an experiment: model, training, evaluation and latent exploration."""
 
 from __future__ import annotations
 
@@ -12,118 +12,136 @@ from latentbench.config.models import AnyModel
 
 
 class Training(Section):
-    epochs: int = Field(
-        default=20, ge=1, description="Passes over the training split, counted in real images seen."
-    )
+    """How long and how a model is trained."""
+
+    epochs: int = Field(default=20, ge=1, description="Epochs, counted in real images seen.")
     checkpoints: list[Annotated[int, Field(ge=1)]] | None = Field(
         default=None,
-        description="Epochs after which a checkpoint is kept and measured; the last is always. Null is four, evenly.",
+        description="Epochs with a checkpoint, which is kept and evaluated. The last epoch always "
+        "has one. Null is four, evenly spaced.",
     )
     batch_size: int = Field(default=64, ge=2)
-    flip: bool = Field(
-        default=False, description="Mirror half of the training images left to right."
-    )
+    flip: bool = Field(default=False, description="Flip half of the training images horizontally.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="`auto` is bfloat16 on a GPU that has it and float32 elsewhere."
+        default="auto", description="`auto` is bfloat16 on a GPU that supports it, else float32."
     )
     processes: int = Field(
         default=1,
         ge=1,
-        description="Processes that train one model together, each on its share of every batch; GPUs, where there are.",
+        description="Processes of data-parallel training, each with its shard of every batch; one "
+        "GPU each if there are GPUs.",
     )
     compile: bool = Field(
-        default=False, description="torch.compile the networks: pays in long runs on a GPU."
+        default=False, description="torch.compile the networks, which pays off in long GPU runs."
     )
     sample_grid: int = Field(
         default=8,
         ge=2,
         le=16,
-        description="Rows of the mosaic of fixed latents, and its columns; conditional models have one per label.",
+        description="Rows and columns of the sample grid. Conditional models have a column per "
+        "label.",
     )
     log_every: int = Field(
-        default=50, ge=1, description="Steps between TensorBoard points and divergence checks."
+        default=50, ge=1, description="Steps between logged rows and divergence checks."
     )
 
     @model_validator(mode="after")
-    def _checkpoints_within_epochs(self) -> Training:
-        late = [epoch for epoch in self.checkpoints or [] if epoch > self.epochs]
-        if late:
+    def _check_checkpoints(self) -> Training:
+        if self.checkpoints and max(self.checkpoints) > self.epochs:
             raise ValueError(
-                f"asks for a checkpoint at epoch {late[0]}, but training ends after {self.epochs}; "
-                "raise epochs or drop that checkpoint"
+                f"has a checkpoint at epoch {max(self.checkpoints)}, but only {self.epochs} "
+                "epochs; raise epochs or remove the checkpoint"
             )
         return self
 
     @model_validator(mode="after")
-    def _processes_share_batches(self) -> Training:
+    def _check_processes(self) -> Training:
         if self.batch_size % self.processes or self.batch_size == self.processes:
             raise ValueError(
-                f"has batches of {self.batch_size} for {self.processes} processes; take a multiple, of two images each "
-                "at least"
+                f"has batch_size: {self.batch_size} for {self.processes} processes; use a multiple "
+                f"of {self.processes}, with at least two images per process"
             )
         if self.compile and self.processes > 1:
             raise ValueError(
-                "asks for compile and for several processes, which do not go together; drop one of them"
+                "has compile: true and several processes, which cannot be combined; remove one of "
+                "the two"
             )
         return self
 
     @property
     def checkpoint_epochs(self) -> list[int]:
-        """Epochs with a checkpoint, rising, the last epoch among them."""
+        """Epochs with a checkpoint, ascending, including the last epoch."""
         if self.checkpoints is None:
             return sorted({max(1, round(self.epochs * quarter / 4)) for quarter in (1, 2, 3, 4)})
         return sorted({*self.checkpoints, self.epochs})
 
 
 class Evaluation(Section):
+    """How checkpoints are measured."""
+
     num_samples: int = Field(
         default=5_000, ge=2, description="Generated images per seed and checkpoint."
     )
-    num_seeds: int = Field(default=3, ge=1, description="Sets of samples; the spread is over them.")
+    num_seeds: int = Field(
+        default=3, ge=1, description="Sets of samples. The spread of a metric is over these."
+    )
     batch_size: int = Field(default=250, ge=1)
     kid_subsets: int = Field(
-        default=100, ge=1, description="Subsets per set of samples (Bińkowski et al., 2018)."
+        default=100,
+        ge=1,
+        description="Subsets per set of samples for KID (Bińkowski et al., 2018).",
     )
-    kid_subset_size: int = Field(default=1_000, ge=2)
+    kid_subset_size: int = Field(default=1_000, ge=2, description="Images per subset.")
     num_neighbors: int = Field(
         default=5,
         ge=1,
-        description="k of precision, recall, density and coverage (Naeem et al., 2020, section 4.1).",
+        description="k of precision, recall, density and coverage (Naeem et al., 2020, section "
+        "4.1).",
     )
 
 
 class Latent(Section):
+    """How the latent space of the last checkpoint is explored."""
+
     num_samples: int = Field(default=64, ge=1, description="Random samples from the prior.")
     num_reconstructions: int = Field(
-        default=16, ge=1, description="Real test images shown beside their models'."
+        default=16, ge=1, description="Test images shown with their reconstructions."
     )
     num_encoded: int = Field(
-        default=1_000, ge=1, description="Images of each split whose reconstruction is measured."
+        default=1_000, ge=1, description="Images of each split to encode and reconstruct."
     )
     num_inverted: int = Field(
-        default=64, ge=1, description="The same for models that cannot encode."
+        default=64,
+        ge=1,
+        description="Images of each split to invert, for models without an encoder.",
     )
     num_projected: int = Field(
-        default=1_500, ge=2, description="Test images whose codes are drawn in two dimensions."
+        default=1_500, ge=2, description="Test images whose codes are projected to two dimensions."
     )
     num_pairs: int = Field(
-        default=6, ge=1, description="Pairs of real test images to interpolate between."
+        default=6, ge=1, description="Pairs of test images to interpolate between."
     )
     num_points: int = Field(default=8, ge=2, description="Images along a path, both ends included.")
     inversion_starts: int = Field(
-        default=512, ge=1, description="Random latents of which the nearest is the start."
+        default=512,
+        ge=1,
+        description="Random latents. The one with the nearest image is the start.",
     )
     inversion_steps: int = Field(default=200, ge=0, description="Adam steps on the latent.")
     inversion_learning_rate: float = Field(default=0.05, gt=0)
 
 
 class Resources(Section):
-    """What a cluster gives each job of an experiment; one that is tried again is given twice the memory."""
+    """Memory and time of each job on a cluster. Failed jobs are retried with twice the memory."""
 
     memory_mb: int | None = Field(
-        default=None, ge=100, description="null is what the workflow asks for its stage."
+        default=None,
+        ge=100,
+        description="Memory in MB; null is the workflow's default for the stage.",
     )
-    runtime_minutes: int | None = Field(default=None, ge=1, description="The same of its time.")
+    runtime_minutes: int | None = Field(
+        default=None, ge=1, description="Minutes; null is the workflow's default for the stage."
+    )
 
 
 class Experiment(Section):
@@ -141,7 +159,7 @@ class Experiment(Section):
 
 
 class Defaults(Section):
-    """Settings that every experiment takes unless it says otherwise."""
+    """Default settings of every experiment."""
 
     seed: int = Field(default=0, ge=0)
     training: Training = Training()
@@ -152,17 +170,17 @@ class Defaults(Section):
 
 
 class ExperimentConfig(Experiment):
-    """An experiment resolved: what `configure --experiment` writes and its stages read."""
+    """A resolved experiment: written by `configure --experiment`, read by its stages."""
 
     name: Name
     image_size: ImageSize
     channels: Channels
 
     def training_settings(self) -> dict[str, object]:
-        """What decides a checkpoint's bits, beside the data and the code: it is stored in the checkpoint."""
+        """Return the settings that determine a checkpoint's weights; it stores them."""
         settings = self.model_dump(
             include={"seed", "dataset", "image_size", "channels", "model", "training", "compute"}
         )
-        # Neither what is kept nor what is logged changes a weight.
+        # Checkpoints and logs do not change the weights.
         del settings["training"]["checkpoints"], settings["training"]["log_every"]
         return settings

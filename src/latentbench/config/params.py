@@ -1,4 +1,4 @@
-"""The schema of params.yaml, and the step from it to one resolved config per experiment, dataset and study."""
+"""The schema of params.yaml, and how its entries are resolved into configs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from latentbench.config.base import Name, Section
 from latentbench.config.budgets import Budget, small_dataset, small_experiment
 from latentbench.config.datasets import AnyDataset, DatasetConfig
 from latentbench.config.experiments import Defaults, Experiment, ExperimentConfig
+from latentbench.config.renamed import RENAMED_PLACEHOLDERS
 from latentbench.errors import ConfigError
 
-# What is resolved into a file of its own.
+# Kinds of entries that are resolved into a config file each, and their sections.
 Kind = Literal["dataset", "experiment", "study"]
 KINDS: dict[Kind, str] = {"dataset": "datasets", "experiment": "experiments", "study": "studies"}
 
-# The chapters of a report, in their order: the notebooks of these names under report/.
+# The chapters of a report, in order. Each is a notebook of this name in report/.
 Notebook = Literal["background", "data", "training", "latent", "comparison"]
 NOTEBOOKS: tuple[Notebook, ...] = ("background", "data", "training", "latent", "comparison")
 
-# The name of what is handed in, without its suffix: what file systems and mail programs all take.
-_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
+# Characters that file systems or mail programs may refuse in a file name.
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class Author(Section):
-    """Who signs a report."""
+    """An author of a report."""
 
     name: str = Field(min_length=1)
     student_id: int | str | None = Field(default=None, description="The student's ID.")
@@ -37,82 +38,91 @@ class Author(Section):
         return self.name if self.student_id is None else f"{self.name} ({self.student_id})"
 
 
-def _author(raw: Any) -> Any:
-    """A bare name is an author without a student ID."""
+def _parse_author(raw: Any) -> Any:
+    """Return a bare name as an author without a student ID."""
     return {"name": raw} if isinstance(raw, str) else raw
 
 
 class Study(Section):
-    """A question, its experiments (those that name it) and its report."""
+    """A question, answered by a report on the experiments that name this study."""
 
     title: str = Field(min_length=1)
     question: str = ""
     authors: list[
-        Annotated[Author, BeforeValidator(_author, json_schema_input_type=str | Author)]
+        Annotated[Author, BeforeValidator(_parse_author, json_schema_input_type=str | Author)]
     ] = Field(default=[])
     group_id: int | str | None = Field(default=None, description="ID of the authors' group.")
     notebooks: Annotated[list[Notebook], Field(min_length=1)] = Field(
-        default=list(NOTEBOOKS), description="The chapters of its report, in this order."
+        default=list(NOTEBOOKS), description="Chapters of the report, in order."
     )
     archive_name: str = Field(
         default="{study}",
-        description="Name of the zip to hand in. {study}, {group_id}, {names} and {student_ids} are replaced by the "
-        "study's name, its group's ID, and its authors' names and student IDs.",
+        description="Name of the zip to hand in. Placeholders: {study}, {group_id}, {names} and "
+        "{student_ids} of the authors.",
     )
 
     @model_validator(mode="after")
-    def _chapters_once(self) -> Study:
+    def _check_notebooks(self) -> Study:
         if len(set(self.notebooks)) != len(self.notebooks):
-            raise ValueError("names a notebook twice; list each once")
+            raise ValueError("has the same notebook twice; list each once")
         return self
 
     @model_validator(mode="after")
-    def _archive_name_is_a_pattern(self) -> Study:
+    def _check_archive_name(self) -> Study:
         self.archive_file_name("study")
         return self
 
     def archive_file_name(self, study: str) -> str:
-        """The name of the zip, without letters that a file system could refuse."""
-        known = {
-            "study": study,
-            "group_id": self.group_id,
-            "names": "_".join(author.name for author in self.authors),
-            "student_ids": "_".join(
-                str(author.student_id) for author in self.authors if author.student_id is not None
-            ),
-        }
-        try:
-            asked = {
-                field
-                for _, field, _, _ in Formatter().parse(self.archive_name)
-                if field is not None
-            }
-        except ValueError as error:
-            raise ValueError(
-                f"has archive_name: {self.archive_name!r}, which is not a pattern ({error})"
-            ) from None
-        for field in sorted(asked):
-            if field not in known:
+        """Return the name of the zip, without characters that file systems may refuse.
+
+        Raises ValueError if `archive_name` has a placeholder that is unknown or has no value.
+        """
+        values = self._placeholder_values() | {"study": study}
+        for placeholder in sorted(_placeholders(self.archive_name)):
+            if placeholder in RENAMED_PLACEHOLDERS:
                 raise ValueError(
-                    f"has {{{field}}} in archive_name, which is none of {', '.join(sorted(known))}"
+                    f"uses {{{placeholder}}} in archive_name, which is now "
+                    f"{{{RENAMED_PLACEHOLDERS[placeholder]}}}; rename the placeholder"
                 )
-            if known[field] in (None, ""):
+            if placeholder not in values:
+                known = ", ".join(f"{{{key}}}" for key in sorted(values))
+                raise ValueError(f"uses {{{placeholder}}} in archive_name; use only {known}")
+            if not values[placeholder]:
                 raise ValueError(
-                    f"has {{{field}}} in archive_name but does not say it; add it or drop it from the pattern"
+                    f"uses {{{placeholder}}} in archive_name, but has no value for it; add the "
+                    f"authors or the group_id, or remove {{{placeholder}}}"
                 )
-        name = _PLAIN.sub(
-            "",
-            unicodedata.normalize("NFKD", self.archive_name.removesuffix(".zip").format(**known)),
-        )
+        filled = self.archive_name.removesuffix(".zip").format(**values)
+        name = _UNSAFE.sub("", unicodedata.normalize("NFKD", filled))
         if not name.strip("."):
             raise ValueError(
-                f"has archive_name: {self.archive_name!r}, of which no letter can stand in a file's name"
+                f"has archive_name: {self.archive_name!r}, which has no letter or digit that a "
+                "file name can have; add some"
             )
         return f"{name}.zip"
 
+    def _placeholder_values(self) -> dict[str, str]:
+        """Return the values of this study's placeholders; empty without one."""
+        ids = [str(author.student_id) for author in self.authors if author.student_id is not None]
+        return {
+            "group_id": "" if self.group_id is None else str(self.group_id),
+            "names": "_".join(author.name for author in self.authors),
+            "student_ids": "_".join(ids),
+        }
+
+
+def _placeholders(pattern: str) -> set[str]:
+    """Return the names in braces; raise ValueError if the braces do not match."""
+    try:
+        return {field for _, field, _, _ in Formatter().parse(pattern) if field is not None}
+    except ValueError as error:
+        raise ValueError(
+            f"has archive_name: {pattern!r}, whose braces do not match ({error}); correct it"
+        ) from None
+
 
 class StudyConfig(Study):
-    """A study resolved: what `configure --study` writes and the report reads."""
+    """A resolved study: written by `configure --study`, read by the report."""
 
     name: Name
     budget: Budget = "full"
@@ -125,7 +135,8 @@ class Params(Section):
 
     budget: Budget = Field(
         default="full",
-        description="`small` runs a study in minutes, for a first look: fewer images, epochs, channels and samples.",
+        description="`small` runs a study in minutes, for a first look: fewer images, epochs, "
+        "channels and samples.",
     )
     studies: dict[Name, Study]
     datasets: dict[Name, AnyDataset]
@@ -133,8 +144,8 @@ class Params(Section):
     defaults: Defaults = Defaults()
 
     def experiment(self, name: str) -> ExperimentConfig:
-        """The experiment with its defaults filled in and its checkpoints listed."""
-        experiment = _named(self.experiments, "experiment", name)
+        """Return the experiment, resolved: within the budget, with a list of checkpoints."""
+        experiment = _entry(self.experiments, "experiment", name)
         if self.budget == "small":
             experiment = small_experiment(experiment)
         dataset = self.datasets[experiment.dataset]
@@ -145,40 +156,46 @@ class Params(Section):
         )
 
     def dataset(self, name: str) -> DatasetConfig:
-        dataset = _named(self.datasets, "dataset", name)
-        return DatasetConfig(
-            name=name, dataset=small_dataset(dataset) if self.budget == "small" else dataset
-        )
+        """Return the dataset, resolved: within the budget."""
+        dataset = _entry(self.datasets, "dataset", name)
+        if self.budget == "small":
+            dataset = small_dataset(dataset)
+        return DatasetConfig(name=name, dataset=dataset)
 
     def study(self, name: str) -> StudyConfig:
-        study = _named(self.studies, "study", name)
-        members = {key: value for key, value in self.experiments.items() if value.study == name}
+        """Return the study, resolved: with lists of its experiments and their datasets."""
+        study = _entry(self.studies, "study", name)
+        experiments, datasets = [], set()
+        for key, experiment in self.experiments.items():
+            if experiment.study == name:
+                experiments.append(key)
+                datasets.add(experiment.dataset)
         return StudyConfig(
             name=name,
             budget=self.budget,
-            experiments=list(members),
-            datasets=sorted({member.dataset for member in members.values()}),
+            experiments=experiments,
+            datasets=sorted(datasets),
             **study.model_dump(),
         )
 
     def excerpt(self, kind: Kind, name: str) -> dict[str, Any]:
-        """The params file of this entry and what it is resolved with alone, every default written out."""
+        """Return params with this entry and those that it names only, with all defaults."""
         names: dict[str, list[str]] = {"studies": [], "datasets": [], "experiments": []}
         names[KINDS[kind]] = [name]
         if kind == "experiment":
-            experiment = _named(self.experiments, kind, name)
+            experiment = _entry(self.experiments, kind, name)
             names |= {"studies": [experiment.study], "datasets": [experiment.dataset]}
         if kind == "study":
             study = self.study(name)
             names |= {"datasets": study.datasets, "experiments": study.experiments}
-        entries = {
-            section: {each: getattr(self, section)[each].model_dump(mode="json") for each in listed}
-            for section, listed in names.items()
-        }
-        return {"budget": self.budget, **entries}
+        excerpt: dict[str, Any] = {"budget": self.budget}
+        for section, listed in names.items():
+            entries = getattr(self, section)
+            excerpt[section] = {each: entries[each].model_dump(mode="json") for each in listed}
+        return excerpt
 
 
-def _named(section: dict[str, Any], kind: str, name: str) -> Any:
+def _entry(section: dict[str, Any], kind: str, name: str) -> Any:
     if name not in section:
         raise ConfigError(
             f"There is no {kind} {name!r}; params.yaml has {', '.join(section) or 'none'}."

@@ -1,0 +1,1 @@
+"""Datasets: download, decode, prepare, and read the prepared images."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import requests
 
-from latentbench.artifacts.files import atomic_write, storage_errors
+from latentbench.artifacts.files import atomic_write, convert_disk_errors
 from latentbench.artifacts.progress import log, track
 from latentbench.errors import DownloadError
 
@@ -87,7 +87,7 @@ def _find(mirror: Path, name: str) -> Path | None:
 def _download(url: str, file: OfficialFile, place: Path) -> str | None:
     """Go on with what an interrupted download left; what went wrong, or None."""
     part = place.with_name(f"{place.name}.part")
-    with storage_errors(place):
+    with convert_disk_errors(place):
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             _append(url, part)

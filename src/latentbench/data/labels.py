@@ -66,7 +66,7 @@ class LabelSet:
     counts: list[int]
 
     @classmethod
-    def of(cls, dataset: PreparedDataset, condition: Condition) -> Self:
+    def from_dataset(cls, dataset: PreparedDataset, condition: Condition) -> Self:
         vectors = label_vectors(dataset, "train", condition)
         if condition is None:
             return cls([], [[]], [len(vectors)])
@@ -77,22 +77,22 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def titles(self) -> list[str]:
+    def descriptions(self) -> list[str]:
         """What each kind is called: its class, or the attributes that are there."""
-        return [self.title(vector) for vector in self.vectors]
+        return [self.describe(vector) for vector in self.vectors]
 
-    def title(self, vector: Sequence[int | bool]) -> str:
+    def describe(self, vector: Sequence[int | bool]) -> str:
         """The same of one label vector, of the data or not."""
         return (
             ", ".join(name for name, is_there in zip(self.names, vector, strict=True) if is_there)
             or "none"
         )
 
-    def cycle(self, number: int) -> Tensor:
+    def round_robin(self, number: int) -> Tensor:
         """Float (number, num_labels): all kinds in turn."""
         return self._tensor()[torch.arange(number) % len(self)]
 
-    def draw(self, number: int, generator: torch.Generator) -> Tensor:
+    def sample(self, number: int, generator: torch.Generator) -> Tensor:
         """Float (number, num_labels), on the CPU: each kind as often as the data has it."""
         weights = torch.tensor(self.counts, dtype=torch.float64)
         return self._tensor()[

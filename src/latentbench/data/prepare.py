@@ -28,7 +28,7 @@ from latentbench.artifacts.files import (
     atomic_write,
     file_sha256,
     read_json,
-    storage_errors,
+    convert_disk_errors,
     write_array,
     write_json,
 )
@@ -132,7 +132,7 @@ def prepare_dataset(
             settings=settings_of("prepare", config.model_dump(mode="json")),
             inputs=[raw / SOURCE_MANIFEST],
             outputs=[output / name for name in names],
-            cost=ResourceUsage.so_far(),
+            cost=ResourceUsage.measure(),
         )
 
 
@@ -324,7 +324,7 @@ def _decode(task: _Task) -> list[int]:
                     "repair or remove it, or set on_error: skip."
                 ) from None
             lost.append(index)
-    with storage_errors(task.path), task.path.open("r+b") as file:
+    with convert_disk_errors(task.path), task.path.open("r+b") as file:
         file.seek(task.offset + task.start * block[0].nbytes)
         file.write(block.data)
     return lost

@@ -82,7 +82,7 @@ class PreparedDataset:
             )
 
     def images(self, split: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        return read_array(self.folder / images_name(split), mapped=True)
+        return read_array(self.folder / images_name(split), mmap=True)
 
     def labels(self, split: str) -> np.ndarray[Any, np.dtype[np.int64]]:
         return read_array(self.folder / labels_name(split))
@@ -106,7 +106,7 @@ class PreparedDataset:
         if manifest.attribute_names:
             shapes[attributes_name(split)] = (number, len(manifest.attribute_names))
         for name, expected in shapes.items():
-            shape = read_array(self.folder / name, mapped=True).shape
+            shape = read_array(self.folder / name, mmap=True).shape
             if shape != expected:
                 raise ArtifactError(
                     f"{self.folder / name} has shape {shape}, but its manifest says {expected}; "

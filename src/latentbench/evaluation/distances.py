@@ -95,7 +95,7 @@ def read_features(path: Path, *, shape: tuple[int, int]) -> Rows:
 
     Raises ArtifactError where they are missing, damaged or of another shape.
     """
-    features = read_array(path, mapped=True)
+    features = read_array(path, mmap=True)
     if features.shape != shape:
         raise ArtifactError(
             f"{path} has shape {features.shape}, not {shape}; build the reference again."

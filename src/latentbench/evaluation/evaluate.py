@@ -18,7 +18,7 @@ from latentbench.artifacts.paths import (
     EVALUATION_ARRAYS,
     FEATURES,
     LAST_METRICS,
-    MEASURED_FILES,
+    EVALUATION_FILES,
     METRICS,
     NEARER,
     REFERENCE_MANIFEST,
@@ -76,7 +76,7 @@ def evaluate_experiment(
     results = folders.results
     if not processes.is_first:
         _Evaluator(config, folders, device, processes).sample()
-        ResourceUsage.so_far().of_all(processes.sums)
+        ResourceUsage.measure().all_reduce(processes.sums)
         return
     (results / LAST_METRICS).unlink(missing_ok=True)
     evaluator = _Evaluator(config, folders, device, processes)
@@ -105,8 +105,8 @@ def evaluate_experiment(
             folders.data / DATASET_MANIFEST,
             folders.reference / REFERENCE_MANIFEST,
         ],
-        outputs=[results / name for name in MEASURED_FILES],
-        cost=ResourceUsage.so_far().of_all(processes.sums),
+        outputs=[results / name for name in EVALUATION_FILES],
+        cost=ResourceUsage.measure().all_reduce(processes.sums),
     )
     evaluator.cache.remove_unused()
 

@@ -34,7 +34,7 @@ class ExtractorManifest(BaseModel):
 
     `floor` is what the test split's `num_images` real images score, `halves` how far apart two halves of the training
     images are, `num_images` each. Half of the test images are nearer to a training image than `typical_distance`, and
-    a share of criteria.CLOSE than `close_distance`. `attribute_accuracy` is how well a classifier sees each of the
+    a share of criteria.CLOSE_QUANTILE than `close_distance`. `attribute_accuracy` is how well a classifier sees each of the
     dataset's attributes in test images.
     """
 

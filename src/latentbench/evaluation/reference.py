@@ -81,7 +81,7 @@ def build_reference(
             outputs=[
                 output / name for name in reference_files(config.dataset.reference.extractors)
             ],
-            cost=ResourceUsage.so_far(),
+            cost=ResourceUsage.measure(),
         )
 
 
@@ -107,7 +107,7 @@ class _Builder:
     def build(self, name: str) -> ExtractorManifest:
         extractor, facts = self._classifier() if name == "classifier" else self._inception()
         self._write_features(extractor)
-        real = read_array(self.output / features_name(name), mapped=True)
+        real = read_array(self.output / features_name(name), mmap=True)
         unseen = self._unseen(extractor)
         memory = Memorization.of_unseen(real, unseen)
         metric, kernel_metric = METRICS[name]

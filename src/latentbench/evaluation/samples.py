@@ -74,7 +74,7 @@ class Samples:
         number = self.settings.num_samples
         generator = torch_generator(self.config.seed, "evaluation", seed_index)
         latents = draw_latents(number, trained.objective.latent_dim, generator)
-        labels = trained.labels.draw(number, generator)
+        labels = trained.labels.sample(number, generator)
         checkpoint = file_sha256(checkpoint_path(self.results, epoch))
         keys = {name: self._key(checkpoint, name, seed_index) for name in self.extractors}
         kept = {

@@ -1,0 +1,1 @@
+"""Forecast of a study's run time and disk use."""

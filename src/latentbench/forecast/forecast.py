@@ -166,11 +166,11 @@ def _experiment_jobs(
     kept = checkpoints * evaluation.num_seeds * drawn * FEATURE_DIM * FLOAT
     yield Job("evaluate", config.name, seconds, kept)
 
-    number = latent.num_encoded if config.model.encodes else latent.num_inverted
-    pairs = 0 if config.model.encodes else 2 * latent.num_pairs
+    number = latent.num_encoded if config.model.has_encoder else latent.num_inverted
+    pairs = 0 if config.model.has_encoder else 2 * latent.num_pairs
     reconstructing = (2 * number + pairs) * model.reconstruct
     mapping = (
-        min(latent.num_projected, sizes.num_test) * measure.map if config.model.encodes else 0.0
+        min(latent.num_projected, sizes.num_test) * measure.map if config.model.has_encoder else 0.0
     )
     seconds = seconds_to_start + LATENT_FACTS + reconstructing + mapping
     pixels = config.image_size**2 * config.channels

@@ -115,7 +115,7 @@ def of_samples(subject: ModelProbe) -> Material | None:
     if not names:
         return None
     latents = subject.noise(MOST_PROBED, "probed samples")
-    labels = subject.kinds.cycle(MOST_PROBED).to(subject.device)
+    labels = subject.kinds.round_robin(MOST_PROBED).to(subject.device)
     parts = zip(latents.split(_PART), labels.split(_PART), strict=True)
     seen = [subject.realism.attributes(subject.decode(*part)) for part in parts]
     attributes = np.concatenate(seen).astype(np.uint8)

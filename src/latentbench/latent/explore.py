@@ -11,7 +11,7 @@ from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import write_arrays, write_json
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
-    EXPLORED_FILES,
+    EXPLORATION_FILES,
     LATENT_ARRAYS,
     LATENT_FACTS,
     REFERENCE_MANIFEST,
@@ -87,8 +87,8 @@ def explore_experiment(
             data / DATASET_MANIFEST,
             reference / REFERENCE_MANIFEST,
         ],
-        outputs=[results / name for name in EXPLORED_FILES],
-        cost=ResourceUsage.so_far(),
+        outputs=[results / name for name in EXPLORATION_FILES],
+        cost=ResourceUsage.measure(),
     )
 
 

@@ -89,13 +89,13 @@ class ModelProbe:
     @cached_property
     def shown_titles(self) -> list[str]:
         """What they are called; nothing where there is no condition."""
-        titles = self.kinds.titles()
+        titles = self.kinds.descriptions()
         return [titles[kind] for kind in self.shown_kinds] if self.is_conditional else []
 
     @cached_property
     def shown_labels(self) -> Tensor:
         """Their vectors (kinds, num_labels)."""
-        return self.kinds.cycle(len(self.kinds))[self.shown_kinds].to(self.device)
+        return self.kinds.round_robin(len(self.kinds))[self.shown_kinds].to(self.device)
 
     def order(self, split: str, purpose: str) -> Rows:
         """All rows of a split in random order, the same for all models of a study."""
@@ -175,7 +175,8 @@ class ModelProbe:
             ..., [known.index(name) for name in self.kinds.names]
         ]
         titles = Counter(
-            self.kinds.title(vector) for vector in asked.reshape(-1, len(self.kinds.names)).tolist()
+            self.kinds.describe(vector)
+            for vector in asked.reshape(-1, len(self.kinds.names)).tolist()
         )
         return {title: count / titles.total() for title, count in titles.items()}
 

@@ -21,7 +21,7 @@ MOST_ENCODED = 5_000
 def explore_samples(subject: ModelProbe) -> Findings:
     """Random samples."""
     latents = subject.noise(subject.settings.num_samples, "study samples")
-    labels = subject.kinds.cycle(len(latents)).to(subject.device)
+    labels = subject.kinds.round_robin(len(latents)).to(subject.device)
     return Findings({"samples": subject.decode(latents, labels)})
 
 
@@ -29,7 +29,7 @@ def explore_truncation(subject: ModelProbe) -> Findings:
     """The same samples nearer and nearer to the mean: fidelity for diversity (Brock et al., 2019, section 3.1)."""
     latents = subject.noise(NUM_TRUNCATED, "truncated samples")
     rows = torch.stack([latents, *(truncated(latents, bound) for bound in TRUNCATIONS)])
-    labels = subject.kinds.cycle(NUM_TRUNCATED).to(subject.device)
+    labels = subject.kinds.round_robin(NUM_TRUNCATED).to(subject.device)
     images = subject.decode(rows, labels.expand(len(rows), -1, -1))
     return Findings({"truncated": images}, {"truncations": [None, *TRUNCATIONS]})
 

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from latentbench.config.models import SMALLEST, Model, feature_sides
+from latentbench.config.models import SMALLEST, Model, feature_map_sizes
 from latentbench.models.blocks import BLOCKS, Blocks
 from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unflatten
 from latentbench.models.layers import LabelEmbedding, LabelPlane, SelfAttention
@@ -97,7 +97,7 @@ def count_parameters(network: nn.Module) -> int:
 
 def stage_widths(image_size: int, width: int) -> list[int]:
     """Channels of the feature maps from the largest down: 32 pixels have 3 of them, 64 have 4, 128 have 5."""
-    return [width * 2**stage for stage in range(len(feature_sides(image_size)))]
+    return [width * 2**stage for stage in range(len(feature_map_sizes(image_size)))]
 
 
 def _embedding(config: Model, shape: Shape, *, scale: float) -> LabelEmbedding | None:
@@ -110,7 +110,7 @@ def _embedding(config: Model, shape: Shape, *, scale: float) -> LabelEmbedding |
 
 def _convolutional_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
     blocks = BLOCKS[config.architecture](config, nn.ReLU, batch_norm=True)
-    sides = feature_sides(shape.image_size)[::-1]
+    sides = feature_map_sizes(shape.image_size)[::-1]
     widths = stage_widths(shape.image_size, config.width)[::-1]
     beginning = blocks.begin(widths[0], batch_norm=True)
     layers: list[nn.Module] = [
@@ -131,7 +131,7 @@ def _convolutional_down(
     inputs: int, outputs: int, config: Model, shape: Shape, *, batch_norm: bool
 ) -> nn.Sequential:
     blocks = BLOCKS[config.architecture](config, partial(nn.LeakyReLU, LEAK), batch_norm=batch_norm)
-    sides = feature_sides(shape.image_size)
+    sides = feature_map_sizes(shape.image_size)
     widths = stage_widths(shape.image_size, config.width)
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1),

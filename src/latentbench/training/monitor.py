@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.paths import SPLITS
-from latentbench.artifacts.thresholds import FEW_UNITS, LOW_DIVERSITY, NEVER_WRONG
+from latentbench.artifacts.thresholds import MIN_ACTIVE_FRACTION, LOW_DIVERSITY, SATURATED_ACCURACY
 from latentbench.data.image_grid import Images
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import Condition, label_vectors
@@ -129,12 +129,12 @@ def troubles(values: Values, *, latent_dim: int, has_prior: bool = True) -> list
             f"mode collapse: samples differ from each other by {diversity:.0%} of what real images differ by"
         )
     accuracies = [values.get(f"accuracy_{kind}") for kind in ("real", "fake")]
-    if all(accuracy is not None and accuracy >= NEVER_WRONG for accuracy in accuracies):
+    if all(accuracy is not None and accuracy >= SATURATED_ACCURACY for accuracy in accuracies):
         found.append(
             "saturated discriminator: it is hardly ever wrong, and the generator learns little from it"
         )
     units = values.get("active_units")
-    if units is not None and units < FEW_UNITS * latent_dim:
+    if units is not None and units < MIN_ACTIVE_FRACTION * latent_dim:
         found.append(
             f"posterior collapse: {units:.0f} of {latent_dim} latent units carry anything of the image"
         )

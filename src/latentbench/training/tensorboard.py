@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from latentbench.artifacts.files import storage_errors
+from latentbench.artifacts.files import convert_disk_errors
 from latentbench.data.image_grid import Images
 
 
@@ -16,7 +16,7 @@ class TensorBoardLogger:
     def __init__(self, folder: Path, *, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        with storage_errors(folder):
+        with convert_disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if step == 0:
                 for events in folder.glob("events.out.tfevents.*"):
@@ -26,17 +26,17 @@ class TensorBoardLogger:
         self._folder = folder
 
     def scalars(self, values: dict[str, float | None], *, step: int) -> None:
-        with storage_errors(self._folder):
+        with convert_disk_errors(self._folder):
             for name, value in values.items():
                 if value is not None:
                     self._writer.add_scalar(name, value, step)
 
     def picture(self, name: str, picture: Images, *, step: int) -> None:
-        with storage_errors(self._folder):
+        with convert_disk_errors(self._folder):
             self._writer.add_image(name, picture, step, dataformats="HWC")
 
     def close(self) -> None:
-        with storage_errors(self._folder):
+        with convert_disk_errors(self._folder):
             self._writer.close()
 
 

@@ -27,7 +27,7 @@ from latentbench.artifacts.paths import (
     TROUBLE,
     checkpoint_path,
     samples_path,
-    trained_files,
+    training_files,
 )
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage, write_record
@@ -128,7 +128,7 @@ class _Run:
             device=device,
             processes=processes,
         )
-        self.labels = LabelSet.of(dataset, config.model.condition)
+        self.labels = LabelSet.from_dataset(dataset, config.model.condition)
         self.shape = Shape(config.image_size, config.channels, num_labels=len(self.labels.names))
         self.last_step = training.epochs * self.batches.steps_per_epoch
         self.objective = self._build_objective()
@@ -236,8 +236,8 @@ class _Run:
         layers = describe_networks(self.objective, self.shape)
         write_csv(self.folders.results / ARCHITECTURE, layers, columns=ARCHITECTURE_COLUMNS)
         last = self.progress.rows[-1]
-        files = trained_files(
-            self.config.training.checkpoint_epochs, encodes=self.config.model.encodes
+        files = training_files(
+            self.config.training.checkpoint_epochs, has_encoder=self.config.model.has_encoder
         )
         self._remove_all_but(files)
         write_record(
@@ -275,7 +275,7 @@ class _Run:
         results, epochs = self.folders.results, [row["epoch"] for row in self.progress.rows]
         mosaics = [(epoch, self._frame("samples", epoch)) for epoch in epochs]
         write_evolution(mosaics, [results / name for name in EVOLUTION])
-        if self.config.model.encodes:
+        if self.config.model.has_encoder:
             frames = [self._frame("reconstructions", epoch) for epoch in epochs]
             write_reconstructions(image_row(self.monitor.inputs), frames, results / RECONSTRUCTIONS)
 
@@ -285,7 +285,7 @@ class _Run:
 
     def _spent(self) -> ResourceUsage:
         """By all processes, and by the tries that were interrupted before."""
-        return ResourceUsage.so_far().of_all(self.processes.sums).after(self.earlier)
+        return ResourceUsage.measure().all_reduce(self.processes.sums).combined_with(self.earlier)
 
     def _frame(self, kind: str, epoch: int) -> Path:
         return self.folders.scratch / FRAMES / kind / f"epoch-{epoch:04d}.png"
@@ -414,9 +414,11 @@ class _Run:
             rows**2, self.objective.latent_dim, torch_generator(self.config.seed, "fixed latents")
         )
         if not self.labels.names:
-            return latents, self.labels.cycle(len(latents))
+            return latents, self.labels.round_robin(len(latents))
         columns = len(self.labels)
-        return latents[:rows].repeat_interleave(columns, dim=0), self.labels.cycle(rows * columns)
+        return latents[:rows].repeat_interleave(columns, dim=0), self.labels.round_robin(
+            rows * columns
+        )
 
     def _check_finite(self, values: dict[str, float | None]) -> None:
         for name, value in values.items():

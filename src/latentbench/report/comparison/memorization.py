@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latentbench.artifacts.paths import NEARER, prdc_column
-from latentbench.artifacts.thresholds import CLOSE, COPYING
+from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
 from latentbench.report.latent.sample_grids import names
 from latentbench.report.presentation.formatting import join_words, percent, space_percent
 from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
@@ -67,8 +67,8 @@ def verdicts(study: Study) -> str:
     if not asked:
         return ""
     criterion = (
-        f"Samples count as copies where at least {percent(COPYING, 0)} of them are nearer to a training image than all "
-        f"but {percent(CLOSE, 0)} of the real test images are."
+        f"Samples count as copies where at least {percent(COPY_FRACTION, 0)} of them are nearer to a training image than all "
+        f"but {percent(CLOSE_QUANTILE, 0)} of the real test images are."
     )
     found = [
         f"**{e.name}**: {space_percent(str(_facts(e)['verdict']))}"

@@ -18,7 +18,7 @@ from latentbench.artifacts.paths import (
     RECONSTRUCTIONS,
     samples_path,
 )
-from latentbench.config.models import encodes
+from latentbench.config.models import has_encoder
 from latentbench.errors import ArtifactError
 from latentbench.report.latent.sample_grids import names
 from latentbench.report.presentation.formatting import join_words, term_label
@@ -91,7 +91,7 @@ def samples_by_epoch(study: Study) -> Drawing:
 
 def reconstructions_by_epoch(study: Study) -> Drawing:
     """Test images, and under them what each model made of them after its epochs, a panel per model."""
-    encoders = [experiment for experiment in study.experiments if _encodes(experiment)]
+    encoders = [experiment for experiment in study.experiments if _has_encoder(experiment)]
     panels, notes = _read(encoders, RECONSTRUCTIONS, _has(RECONSTRUCTIONS), _reconstructions)
     if not panels:
         return Drawing(None, notes=notes)
@@ -194,8 +194,8 @@ def _setting(experiment: Experiment, *keys: str) -> Any:
     return found
 
 
-def _encodes(experiment: Experiment) -> bool:
-    return encodes(str(_setting(experiment, "model", "name")))
+def _has_encoder(experiment: Experiment) -> bool:
+    return has_encoder(str(_setting(experiment, "model", "name")))
 
 
 def _evenly(items: Sequence[T], most: int) -> list[T]:

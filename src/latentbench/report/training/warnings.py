@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from latentbench.artifacts.thresholds import FEW_UNITS, LOW_DIVERSITY, NEVER_WRONG
+from latentbench.artifacts.thresholds import LOW_DIVERSITY, MIN_ACTIVE_FRACTION, SATURATED_ACCURACY
 from latentbench.report.presentation.formatting import NBSP, join_words
 from latentbench.report.presentation.page import Table
 from latentbench.report.results.tables import ABSENT, pipe_table
@@ -14,9 +14,9 @@ from latentbench.results.study import Experiment, Study
 _SIGNS = {
     "mode collapse": f"samples differ from each other by less than {100 * LOW_DIVERSITY:.0f}{NBSP}% of what real "
     "images differ by (the mean distance between two)",
-    "saturated discriminator": f"it is right on {100 * NEVER_WRONG:.0f}{NBSP}% or more of the real and of the "
+    "saturated discriminator": f"it is right on {100 * SATURATED_ACCURACY:.0f}{NBSP}% or more of the real and of the "
     "generated images that it is trained with",
-    "posterior collapse": f"fewer than {100 * FEW_UNITS:.0f}{NBSP}% of the latent units carry anything of the image",
+    "posterior collapse": f"fewer than {100 * MIN_ACTIVE_FRACTION:.0f}{NBSP}% of the latent units carry anything of the image",
 }
 
 
