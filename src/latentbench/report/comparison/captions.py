@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from latentbench.artifacts.metrics import LABEL_ACCURACY, Metric
 from latentbench.config.models import has_prior
 from latentbench.report.presentation.formatting import listed, spaced
 from latentbench.report.presentation.line_plots import SCALES
 from latentbench.report.results.columns import overlap_columns
-from latentbench.report.results.study import LABEL_ACCURACY, Metric, Study
+from latentbench.report.results.study import Study
 
 
 def protocol(study: Study) -> str:
@@ -125,10 +126,10 @@ def _unseen(study: Study) -> list[tuple[int, int]]:
     measured = [
         e.metrics
         for e in study.experiments
-        if e.metrics and e.floor and e.metrics.get("num_unseen")
+        if e.metrics and e.floor and e.metrics.get("num_test_images")
     ]
     return sorted(
-        {(int(metrics["num_unseen"]), int(metrics["num_samples"])) for metrics in measured}
+        {(int(metrics["num_test_images"]), int(metrics["num_samples"])) for metrics in measured}
     )
 
 
@@ -196,7 +197,7 @@ def reconstruction_scope(study: Study) -> str:
 
 def _inversion(exploration: Mapping[str, Any]) -> str:
     steps = max(exploration.get("inversion_steps") or [0])
-    starts = exploration.get("starts")
+    starts = exploration.get("inversion_starts")
     return f"Inversion is {steps} steps of Adam on the latent, from the nearest of {starts} random ones."
 
 
@@ -225,7 +226,7 @@ def has_conditional(study: Study) -> bool:
 def has_class_means(study: Study) -> bool:
     """Whether the mean codes of classes were decoded: by models that encode and are asked for no label."""
     facts = [e.exploration or {} for e in study.experiments]
-    return any(len(each.get("means") or []) > 1 and not each.get("kinds") for each in facts)
+    return any(len(each.get("means") or []) > 1 and not each.get("label_names") for each in facts)
 
 
 def lacks_prior(study: Study) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.report.latent.sample_grids import names
 from latentbench.report.presentation.formatting import decimals, percent
 from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import INK, color_of, house_style
 from latentbench.report.results.columns import ABSENT, pipe_table
-from latentbench.report.results.study import LABEL_ACCURACY, Experiment, Study
+from latentbench.report.results.study import Experiment, Study
 
 # Images of a class, by how many models stand beside one another.
 _COLUMNS = {1: 10, 2: 8, 3: 7}
@@ -130,7 +131,7 @@ def share_in_percent(value: float | None) -> str:
 
 
 def _is_asked(experiment: Experiment) -> bool:
-    return (experiment.metrics or {}).get("classes_by") == "asked"
+    return (experiment.metrics or {}).get("classes_by") == "requested"
 
 
 def _panel(experiment: Experiment, number: int) -> Panel:

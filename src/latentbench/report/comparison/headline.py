@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from latentbench.artifacts.metrics import Metric
 from latentbench.report.presentation.formatting import NBSP, duration, listed, literal, spaced
 from latentbench.report.results.columns import SQUARED_ERROR, distance_column, overlap_columns
 from latentbench.report.results.ranking import (
@@ -22,7 +23,7 @@ from latentbench.report.results.ranking import (
     written_gap,
     written_margin,
 )
-from latentbench.report.results.study import Metric, RunGroup, Study
+from latentbench.report.results.study import RunGroup, Study
 
 # By so much a checkpoint may come after the fastest model's end: as much as the clock varies.
 _AS_LONG = 0.05

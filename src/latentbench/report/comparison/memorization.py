@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from latentbench.artifacts.paths import NEARER, prdc_column
+from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, METRICS, feature_column
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
 from latentbench.report.latent.sample_grids import names
 from latentbench.report.presentation.formatting import listed, percent, spaced
@@ -13,7 +13,7 @@ from latentbench.report.presentation.image_grids import Images, Row, join, rows_
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import color_of, house_style
 from latentbench.report.results.columns import Column, measured, models_table
-from latentbench.report.results.study import METRICS, Experiment, Study
+from latentbench.report.results.study import Experiment, Study
 
 _EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
 _GROUPS = 3  # samples in a row, each with its nearest training images
@@ -24,7 +24,7 @@ def nearness(study: Study) -> Table:
     """The share of samples nearer to a training image than half of the unseen real images are, a row per model."""
     _, notes = study.with_files("metrics.csv", "evaluate", lambda e: e.checkpoints)
     keys = {
-        extractor: prdc_column(NEARER, extractor)
+        extractor: feature_column(CLOSER_TO_TRAIN, extractor)
         for extractor in dict.fromkeys(metric.extractor for metric in METRICS)
     }
     columns = [
@@ -44,7 +44,7 @@ def nearness(study: Study) -> Table:
 
 def copies(study: Study) -> Drawing:
     """Samples, and beside each its nearest training images: the closest of all, then samples nobody selected."""
-    present, notes = study.with_evaluation("memory_samples", "memory_nearest")
+    present, notes = study.with_evaluation("memorization_samples", "memorization_nearest")
     if not present:
         return Drawing(None, notes=notes)
     groups = [
@@ -71,9 +71,9 @@ def verdicts(study: Study) -> str:
         f"but {percent(CLOSE_QUANTILE, 0)} of the real test images are."
     )
     found = [
-        f"**{e.name}**: {spaced(str(_facts(e)['verdict']))}"
+        f"**{e.name}**: {spaced(str(_facts(e)['warning']))}"
         for e in asked
-        if _facts(e).get("verdict")
+        if _facts(e).get("warning")
     ]
     return " ".join([criterion, *(found or [_no_copies(asked)]), *_typical(asked)])
 
@@ -92,13 +92,13 @@ def _typical(asked: Sequence[Experiment]) -> list[str]:
     """Whose samples are nearer than unseen images are, without being copies."""
     near = []
     for experiment in asked:
-        column = prdc_column(NEARER, str(_facts(experiment)["extractor"]))
+        column = feature_column(CLOSER_TO_TRAIN, str(_facts(experiment)["extractor"]))
         score = experiment.score(column)
         real = experiment.floor.get(column, 0.5)
         if (
             score
             and score.mean - 2 * (score.std or 0) > real
-            and not _facts(experiment).get("verdict")
+            and not _facts(experiment).get("warning")
         ):
             near.append(experiment.name)
     if not near:
@@ -122,12 +122,15 @@ def scope(study: Study) -> str:
 
 
 def _facts(experiment: Experiment) -> dict[str, Any]:
-    return (experiment.metrics or {}).get("memory") or {}
+    return (experiment.metrics or {}).get("memorization") or {}
 
 
 def _groups(experiment: Experiment, half: int) -> Images:
     """Each sample and, a little apart, its nearest training images."""
-    samples, nearest = experiment.examined["memory_samples"], experiment.examined["memory_nearest"]
+    samples, nearest = (
+        experiment.examined["memorization_samples"],
+        experiment.examined["memorization_nearest"],
+    )
     number = len(samples) // 2
     shown = slice(half * number, half * number + min(_GROUPS, number))
     side = samples.shape[2]
@@ -140,6 +143,6 @@ def _groups(experiment: Experiment, half: int) -> Images:
 
 def _header(experiment: Experiment) -> list[tuple[str, float]]:
     """Over the first group what stands in it, which holds for all."""
-    side, gap = experiment.examined["memory_samples"].shape[2], 0.2
-    within = strip(experiment.examined["memory_nearest"][0]).shape[1]
+    side, gap = experiment.examined["memorization_samples"].shape[2], 0.2
+    within = strip(experiment.examined["memorization_nearest"][0]).shape[1]
     return [("sample", side / 2), ("nearest real", side * (1 + gap) + within / 2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from latentbench.artifacts.metrics import Metric
 from latentbench.report.presentation.formatting import duration, listed, percent
 from latentbench.report.results.columns import (
     AS_ASKED,
@@ -15,7 +16,7 @@ from latentbench.report.results.columns import (
     overlap_columns,
 )
 from latentbench.report.results.ranking import CLOCK, Ranked, level, primary, rank, tied, work
-from latentbench.report.results.study import Metric, RunGroup, Study
+from latentbench.report.results.study import RunGroup, Study
 
 _MOST_LAST = 2  # where more share the last place, it says nothing of one of them
 

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from latentbench.artifacts.paths import PRDC, prdc_column
+from latentbench.artifacts.metrics import LABEL_ACCURACY, Metric, prdc_metrics
 from latentbench.report.presentation.formatting import NBSP, count, decimals, duration
 from latentbench.report.presentation.page import Table
 from latentbench.report.results.study import (
-    LABEL_ACCURACY,
     Experiment,
-    Metric,
     RunGroup,
     Score,
     Study,
@@ -70,12 +68,13 @@ def overlap(study: Study) -> Table:
 def overlap_columns(study: Study) -> dict[str, Column]:
     """By quantity; empty where they were not measured."""
     extractor = study.overlap_extractor
-    keys = {quantity: prdc_column(quantity, extractor) for quantity in PRDC} if extractor else {}
+    if extractor is None:
+        return {}
     return {
-        quantity: Column(
-            f"{quantity.capitalize()}{NBSP}↑", measured(key), 1, three_decimals, metric=key
+        metric.long_name: Column(
+            f"{metric.name}{NBSP}↑", measured(metric.key), 1, three_decimals, metric=metric.key
         )
-        for quantity, key in keys.items()
+        for metric in prdc_metrics(extractor)
     }
 
 

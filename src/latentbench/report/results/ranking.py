@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from latentbench.artifacts.metrics import Metric
 from latentbench.report.presentation.formatting import decimals
 from latentbench.report.results.columns import (
     Column,
@@ -15,7 +16,7 @@ from latentbench.report.results.columns import (
     plain,
     score_of,
 )
-from latentbench.report.results.study import Metric, RunGroup, Score, Study
+from latentbench.report.results.study import RunGroup, Score, Study
 
 # By so much of itself the time of the same work varies from run to run.
 CLOCK = 0.2

@@ -14,6 +14,7 @@ from typing import Any
 from latentbench.artifacts import paths
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.artifacts.files import read_csv
+from latentbench.artifacts.metrics import METRICS, PRDC, Metric, feature_column
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
@@ -38,29 +39,6 @@ _NO_LOSS = {
     "active_units",
 }
 _NO_LOSS |= {"mse", "bits_per_dimension", "gradient"}
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A distance between generated and real images: the lower, the closer."""
-
-    key: str
-    name: str
-    long_name: str
-    extractor: str
-
-
-# In order of precedence: the first that was measured gives the headline.
-METRICS = (
-    Metric("fid", "FID", "Fréchet Inception distance", "inception"),
-    Metric("fd_classifier", "FD (classifier)", "Fréchet classifier distance", "classifier"),
-    Metric("kid", "KID", "kernel Inception distance", "inception"),
-    Metric("kd_classifier", "KD (classifier)", "kernel classifier distance", "classifier"),
-)
-
-
-# Of conditional models: the share of samples that the classifier gives the class that was asked for.
-LABEL_ACCURACY = "label_accuracy"
 
 
 @dataclass(frozen=True)
@@ -109,7 +87,7 @@ class Experiment:
         """Metrics of real images that no model saw, against the same reference."""
         return {
             key: value
-            for key, value in ((self.metrics or {}).get("floor") or {}).items()
+            for key, value in ((self.metrics or {}).get("test_scores") or {}).items()
             if value is not None
         }
 
@@ -131,7 +109,7 @@ class Experiment:
     @property
     def halves(self) -> Mapping[str, float]:
         """Metrics between two halves of the training images, and their `num_images`."""
-        return (self.metrics or {}).get("halves") or {}
+        return (self.metrics or {}).get("train_halves") or {}
 
     def reconstruction(self, split: str) -> Mapping[str, float]:
         """Over the compared images of a split: `num_images`, `mse`, `psnr`, `ssim`; empty where not measured."""
@@ -238,10 +216,7 @@ class Study:
     def overlap_extractor(self) -> str | None:
         """Over whose features precision, recall, density and coverage are told."""
         for metric in METRICS:
-            if any(
-                e.score(paths.prdc_column(paths.PRDC[0], metric.extractor))
-                for e in self.experiments
-            ):
+            if any(e.score(feature_column(PRDC[0], metric.extractor)) for e in self.experiments):
                 return metric.extractor
         return None
 

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from latentbench.artifacts.metrics import Metric
 from latentbench.report.presentation.formatting import NBSP, decimals, listed, written_term
 from latentbench.report.presentation.line_plots import (
     NAMES_SIZE,
@@ -34,7 +35,7 @@ from latentbench.report.presentation.style import (
     house_style,
     marker_of,
 )
-from latentbench.report.results.study import Experiment, Metric, RunGroup, Score, Study
+from latentbench.report.results.study import Experiment, RunGroup, Score, Study
 
 _MOST_FLOORS = 2
 _LEAST_SHARE = 0.4  # of an axis, that the curves have beside a floor

@@ -1,0 +1,55 @@
+"""The metrics of generated images: their columns in metrics.csv, their names in print, which direction is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of metrics.csv; the column `KEY_std` holds its standard deviation.
+
+    `extractor` is the network whose features the metric compares.
+    """
+
+    key: str
+    name: str
+    long_name: str
+    extractor: str
+    higher_is_better: bool = False
+
+
+# Distances to the training images, in order of precedence: the report ranks by the first that was measured.
+METRICS = (
+    Metric("fid", "FID", "Fréchet Inception distance", "inception"),
+    Metric("fd_classifier", "FD (classifier)", "Fréchet classifier distance", "classifier"),
+    Metric("kid", "KID", "kernel Inception distance", "inception"),
+    Metric("kd_classifier", "KD (classifier)", "kernel classifier distance", "classifier"),
+)
+
+# Extractor to the keys of its Fréchet distance and its kernel distance.
+DISTANCES = {"inception": ("fid", "kid"), "classifier": ("fd_classifier", "kd_classifier")}
+
+# Precision, recall, density and coverage, each a column `NAME_EXTRACTOR`; higher is better.
+PRDC = ("precision", "recall", "density", "coverage")
+
+# The share of samples that are closer to a training image than the median test image is, a column
+# `closer_to_train_EXTRACTOR`. Test images score 0.5; neither direction is better.
+CLOSER_TO_TRAIN = "closer_to_train"
+
+# The share of samples that the classifier assigns to the requested class; of models conditioned on attributes,
+# the balanced accuracy of the requested attributes, averaged over them. Higher is better.
+LABEL_ACCURACY = "label_accuracy"
+
+
+def prdc_metrics(extractor: str) -> tuple[Metric, ...]:
+    """Return precision, recall, density and coverage over the features of an extractor."""
+    return tuple(
+        Metric(feature_column(name, extractor), name.capitalize(), name, extractor, True)
+        for name in PRDC
+    )
+
+
+def feature_column(name: str, extractor: str) -> str:
+    """Return the column of a metric that is measured over the features of each extractor."""
+    return f"{name}_{extractor}"
