@@ -89,12 +89,12 @@ torch.float32, torch.Tensor.float = torch.float64, torch.Tensor.double
 
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
-from latentbench.runtime.launch import joined
+from latentbench.runtime.launch import join_process_group
 from latentbench.training.train import Folders, train_experiment
 
 data, *pairs = map(Path, sys.argv[1:])
 settings = read_config(pairs[1] / "config.yaml", ExperimentConfig)
-with joined(2, settings.compute) as processes:
+with join_process_group(2, settings.compute) as processes:
     for alone, together in zip(pairs[::2], pairs[1::2], strict=True):
         places = {False: alone, True: together}
         for shared, place in places.items():
@@ -224,7 +224,7 @@ def test_another_number_than_torchrun_started_is_refused(
     for name, value in world.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(launch, "_end_with_parent", lambda: None)
-    with pytest.raises(SystemExit) as ended, launch.joined(4, Compute(device="cpu")):
+    with pytest.raises(SystemExit) as ended, launch.join_process_group(4, Compute(device="cpu")):
         pass
     assert ended.value.code == 1
     assert "training.processes is 4" in json.loads(report.read_text())["message"]["message"]

@@ -75,7 +75,7 @@ def evaluate_experiment(
     results = folders.results
     if not processes.is_first:
         _Evaluator(config, folders, device, processes).sample()
-        ResourceUsage.measure().all_reduce(processes.sums)
+        ResourceUsage.measure().all_reduce(processes.sum_over_processes)
         return
     (results / LAST_METRICS).unlink(missing_ok=True)
     evaluator = _Evaluator(config, folders, device, processes)
@@ -105,7 +105,7 @@ def evaluate_experiment(
             folders.reference / REFERENCE_MANIFEST,
         ],
         outputs=[results / name for name in EVALUATION_FILES],
-        cost=ResourceUsage.measure().all_reduce(processes.sums),
+        cost=ResourceUsage.measure().all_reduce(processes.sum_over_processes),
     )
     evaluator.cache.remove_unused()
 

@@ -66,13 +66,13 @@ class Batches:
             self._order = torch.from_numpy(order).to(self._images.device)
             self._order_epoch = epoch
         whole = self._order[position * self.batch_size : (position + 1) * self.batch_size]
-        chosen = self.processes.share(whole)
+        chosen = self.processes.local_shard(whole)
         images = to_model(self._images[chosen].to(self.device, non_blocking=True))
         if self.flip:
             mirrored = (
                 torch.rand(len(whole), 1, 1, 1, generator=generator, device=self.device) < 0.5
             )
-            images = torch.where(self.processes.share(mirrored), images.flip(3), images)
+            images = torch.where(self.processes.local_shard(mirrored), images.flip(3), images)
         labels = self._labels[chosen].to(self.device, torch.float32, non_blocking=True)
         return images, labels
 

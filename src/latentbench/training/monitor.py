@@ -90,7 +90,7 @@ class Monitor:
         """Each process takes some of the batches; a batch draws the same whoever takes it."""
         batches = self._batches(split)
         totals = torch.zeros(2, len(objective.terms), dtype=torch.float64, device=self._device)
-        for index in range(self._processes.rank, len(batches), self._processes.number):
+        for index in range(self._processes.rank, len(batches), self._processes.world_size):
             images, labels = batches[index]
             generator = torch_generator(self._seed, f"{split} batch {index}", epoch, self._device)
             for name, value in objective.validate(images, labels, generator=generator).items():
@@ -98,7 +98,7 @@ class Monitor:
                 totals[:, objective.terms.index(name)] += len(images) * torch.stack(
                     [value, torch.ones_like(value)]
                 )
-        self._processes.sum_(totals)
+        self._processes.all_reduce_sum(totals)
         pairs = zip(objective.terms, *totals.tolist(), strict=True)
         return {name: total / number for name, total, number in pairs if number}
 

@@ -94,7 +94,7 @@ def train_experiment(
     dataset.require_shape(image_size=config.image_size, channels=config.channels)
     if restart and processes.is_first:
         discard_state(folders.scratch)
-    processes.wait()
+    processes.barrier()
     with stop_on_sigterm() as interruption:
         run = _Run(config, folders, dataset, device, interruption, processes)
         run.resume()
@@ -157,7 +157,7 @@ class _Run:
 
     def resume(self) -> None:
         progress = load_state(self.folders.scratch, self.identity, self.objective, self.told)
-        self.processes.wait()  # before one of them writes another state
+        self.processes.barrier()  # before one of them writes another state
         if progress is None:
             if self.processes.is_first:
                 discard_state(self.folders.scratch)
@@ -191,7 +191,7 @@ class _Run:
             images, labels = self.batches.batch(step, generator)
             with self._shared_statistics():
                 terms = self.objective.step(images, labels, step=step, generator=generator)
-            terms = dict(zip(terms, self.processes.means(list(terms.values())), strict=True))
+            terms = dict(zip(terms, self.processes.all_reduce_mean(list(terms.values())), strict=True))
             self.epoch_means.add(terms)
             self.point_means.add(terms)
             self.progress.step = step + 1
@@ -216,7 +216,7 @@ class _Run:
                     self.folders.scratch, self.identity, self.objective, self.progress, self.told
                 )
             if is_asked and not self.is_done:
-                self.processes.wait()  # until the state is written
+                self.processes.barrier()  # until the state is written
                 raise InterruptedRun(
                     f"{self.config.name} was asked to end after step {self.progress.step} of {self.last_step} and kept "
                     "its state; the same command goes on from there."
@@ -249,7 +249,7 @@ class _Run:
             cost=spent,
             device=torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
             threads=self.config.compute.threads,
-            processes=self.processes.number,
+            processes=self.processes.world_size,
             precision=str(self.objective.precision).removeprefix("torch."),
             seed=self.config.seed,
             data_digest=self.data_digest,
@@ -281,11 +281,11 @@ class _Run:
 
     def _shared_statistics(self) -> AbstractContextManager[object]:
         # Of one process alone nothing is shared, and a mode would cost each operation a call.
-        return SyncBatchNorm(self.processes) if self.processes.number > 1 else nullcontext()
+        return SyncBatchNorm(self.processes) if self.processes.world_size > 1 else nullcontext()
 
     def _spent(self) -> ResourceUsage:
         """By all processes, and by the tries that were interrupted before."""
-        return ResourceUsage.measure().all_reduce(self.processes.sums).combined_with(self.earlier)
+        return ResourceUsage.measure().all_reduce(self.processes.sum_over_processes).combined_with(self.earlier)
 
     def _frame(self, kind: str, epoch: int) -> Path:
         return self.folders.scratch / FRAMES / kind / f"epoch-{epoch:04d}.png"
