@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -197,7 +198,7 @@ def test_a_killed_process_ends_all_and_they_go_on_to_the_same_bits(
     (hooks / "sitecustomize.py").write_text(STRIKE)
     for name in ("SIGKILL", "SIGTERM"):
         with monkeypatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(hooks))
+            patch.setenv("PYTHONPATH", str(hooks), prepend=os.pathsep)
             patch.setenv("STRIKE", name)
             result = launched(_arguments(config, interrupted))
         assert result.exit_code == 75, result.output
@@ -223,7 +224,7 @@ def test_another_number_than_torchrun_started_is_refused(
     world |= {"TORCHELASTIC_RUN_ID": "one", "TORCHELASTIC_ERROR_FILE": str(report)}
     for name, value in world.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(launch, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(launch, "_terminate_with_parent", lambda: None)
     with pytest.raises(SystemExit) as ended, launch.join_process_group(4, Compute(device="cpu")):
         pass
     assert ended.value.code == 1
@@ -245,9 +246,9 @@ def test_a_fault_that_all_meet_is_told_once(
 @pytest.mark.parametrize(
     ("training", "said"),
     [
-        ({"batch_size": 10, "processes": 4}, "batches of 10 for 4 processes"),
-        ({"batch_size": 4, "processes": 4}, "two images each"),
-        ({"compile": True, "processes": 2}, "compile and for several processes"),
+        ({"batch_size": 10, "processes": 4}, "batch_size: 10 for 4"),
+        ({"batch_size": 4, "processes": 4}, "batch_size: 4 for 4"),
+        ({"compile": True, "processes": 2}, "compile"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(training: dict[str, Any], said: str) -> None:

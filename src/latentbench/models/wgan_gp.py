@@ -57,7 +57,12 @@ class WGANGP(GAN):
         wasserstein = real.mean() - fake.mean()
         # In float32: the penalty is differentiated twice.
         whole = torch.rand(
-            len(images) * self.processes.world_size, 1, 1, 1, generator=generator, device=images.device
+            len(images) * self.processes.world_size,
+            1,
+            1,
+            1,
+            generator=generator,
+            device=images.device,
         )
         penalty = gradient_penalty(
             lambda points: self.discriminator(points, labels),

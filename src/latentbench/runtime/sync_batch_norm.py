@@ -90,7 +90,9 @@ class _SyncBatchNormFunction(torch.autograd.Function):
         # Each image's output depends on all images of all processes, by the mean and by the variance.
         shared = torch.stack([of_bias, of_weight])
         ctx.processes.all_reduce_sum(shared)
-        by_mean, by_variance = shared / (ctx.processes.world_size * inputs.numel() / inputs.shape[1])
+        by_mean, by_variance = shared / (
+            ctx.processes.world_size * inputs.numel() / inputs.shape[1]
+        )
         of_inputs = gradients - by_mean.view(shape) - normalized * by_variance.view(shape)
         of_inputs = of_inputs * (weight * scale).view(shape)
         return of_inputs.to(inputs.dtype), of_weight, of_bias, None, None

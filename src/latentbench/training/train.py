@@ -191,7 +191,9 @@ class _Run:
             images, labels = self.batches.batch(step, generator)
             with self._shared_statistics():
                 terms = self.objective.step(images, labels, step=step, generator=generator)
-            terms = dict(zip(terms, self.processes.all_reduce_mean(list(terms.values())), strict=True))
+            terms = dict(
+                zip(terms, self.processes.all_reduce_mean(list(terms.values())), strict=True)
+            )
             self.epoch_means.add(terms)
             self.point_means.add(terms)
             self.progress.step = step + 1
@@ -285,7 +287,11 @@ class _Run:
 
     def _spent(self) -> ResourceUsage:
         """By all processes, and by the tries that were interrupted before."""
-        return ResourceUsage.measure().all_reduce(self.processes.sum_over_processes).combined_with(self.earlier)
+        return (
+            ResourceUsage.measure()
+            .all_reduce(self.processes.sum_over_processes)
+            .combined_with(self.earlier)
+        )
 
     def _frame(self, kind: str, epoch: int) -> Path:
         return self.folders.scratch / FRAMES / kind / f"epoch-{epoch:04d}.png"
