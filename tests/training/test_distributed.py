@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from latentbench.artifacts.files import file_sha256, read_csv
 from latentbench.artifacts.paths import TROUBLE
-from latentbench.cli import main
 from latentbench.config.base import Compute
 from latentbench.config.load import parse_params
 from latentbench.errors import ConfigError
@@ -26,6 +24,8 @@ from latentbench.training.train import Folders
 
 Make = Callable[..., Path]
 Launch = Callable[[list[str]], Result]
+# Without a number of threads, torchrun warns that it sets one.
+pytestmark = pytest.mark.usefixtures("one_thread")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 # 20 steps, each logged.
 TRAINING: dict[str, Any] = {"epochs": 4, "checkpoints": [2, 4], "log_every": 1, "flip": True}
@@ -36,26 +36,6 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 }
 # Clocks and words.
 IGNORED = {"seconds", "images_per_second", "peak_memory_mb", TROUBLE}
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep torchrun from warning that it sets the number of threads."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
-    """Run a command that starts processes of its own; this process launches them."""
-
-    def invoke(arguments: list[str]) -> Result:
-        monkeypatch.setattr(sys, "argv", ["latentbench", *arguments])
-        return CliRunner().invoke(main, arguments)
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield invoke
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def _folders(config: Path, data: Path, place: str) -> Folders:
@@ -147,7 +127,6 @@ def _assert_alike(one: dict[str, str], other: dict[str, str], where: str) -> Non
 # the launcher has asked it.
 STRIKE = """
 import os
-import signal
 import sys
 import time
 
