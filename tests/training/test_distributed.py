@@ -189,7 +189,7 @@ def test_a_killed_process_ends_all_and_they_go_on_to_the_same_bits(
         assert not any(str(interrupted.results) in words for words in running)
     result = launched(_arguments(config, interrupted))
     assert result.exit_code == 0, result.output
-    assert "Going on after step" in capfd.readouterr().err
+    assert "Resuming after step" in capfd.readouterr().err
     assert _checkpoints(interrupted.results) == _checkpoints(whole.results)
 
 

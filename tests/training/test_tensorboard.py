@@ -18,7 +18,7 @@ def test_a_full_disk_is_said_once_and_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     threads = set(threading.enumerate())
-    journal = TensorBoardLogger(tmp_path / "logs", step=0)
+    logger = TensorBoardLogger(tmp_path / "logs", step=0)
 
     def no_space(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -28,7 +28,7 @@ def test_a_full_disk_is_said_once_and_without_a_traceback(
     def write_until_it_fails() -> None:
         # More than the writer's queue holds.
         for step in range(500):
-            journal.scalars({"loss/critic": 1.0}, step=step)
+            logger.add_scalars({"loss/critic": 1.0}, step=step)
 
     with pytest.raises(StorageError, match=str(tmp_path / "logs")):
         write_until_it_fails()

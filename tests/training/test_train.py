@@ -173,9 +173,9 @@ import sys
 from pathlib import Path
 
 from latentbench.cli import main
-from latentbench.training import train
+from latentbench.training import loop
 
-train.SECONDS_BETWEEN_STATES = 0.0
+loop.SECONDS_BETWEEN_STATES = 0.0
 
 
 def changes_files(event, details):
@@ -229,7 +229,7 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     codes = json.loads(done.stdout.splitlines()[-1])
     assert codes == [-signal.SIGKILL] * len(kills) + [0], done.stderr
-    assert "Going on after step" in done.stderr
+    assert "Resuming after step" in done.stderr
     assert _digests(config.parent) == _digests(whole)
     assert _losses(config.parent) == _losses(whole)
     assert _told(config.parent) == _told(whole)
@@ -295,11 +295,11 @@ def _interrupt(
     then: int = 0,
 ) -> None:
     """Leave the state after step `at`, in the second epoch, of a run stopped `then` steps later."""
-    from latentbench.training import train
+    from latentbench.training import loop
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "SECONDS_BETWEEN_STATES", 0.0)
-        save = train.save_state
+        patch.setattr(loop, "SECONDS_BETWEEN_STATES", 0.0)
+        save = loop.save_state
 
         def save_and_stop(*arguments: Any) -> None:
             step = arguments[3].step
@@ -308,7 +308,7 @@ def _interrupt(
             if step == at + then:
                 raise KeyboardInterrupt
 
-        patch.setattr(train, "save_state", save_and_stop)
+        patch.setattr(loop, "save_state", save_and_stop)
         assert _train(config, data, place).exit_code == 1
 
 
@@ -370,7 +370,7 @@ def test_a_loss_that_becomes_nan_ends_the_run_with_a_sentence(
     assert result.exit_code == 1
     line = result.output.splitlines()[-1]
     assert line.startswith("Error: vae: loss became")
-    assert "lower model.learning_rate (now 1e+30)" in line
+    assert "model.learning_rate (now 1e+30)" in line
     assert not (config.parent / "provenance/train.json").exists()
 
 
