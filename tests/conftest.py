@@ -23,6 +23,8 @@ MODELS = ("autoencoder", "vae", "dcgan", "cgan", "wgan_gp")
 # Many tests start Python, which without bytecode compiles all of torch each time (2 to 4 s).
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# pytest-xdist runs a test per core. Threads would only wait for each other, which is work too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
