@@ -311,9 +311,9 @@ def make_manifest() -> Any:
         protocol="",
         feature_dim=DIM,
         sha256="",
-        floor={},
-        halves={},
-        typical_distance=1.0,
+        test_scores={},
+        train_halves={},
+        median_distance=1.0,
         close_distance=1.0,
     )
     return ReferenceManifest(

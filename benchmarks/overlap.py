@@ -36,7 +36,7 @@ def compare(arguments: argparse.Namespace) -> None:
         for side in ("real", "samples")
     )
     samples *= 0.97
-    neighborhoods, once_s = timed(lambda: PrecisionRecall(real, neighbors=NEIGHBORS))
+    neighborhoods, once_s = timed(lambda: PrecisionRecall(real, num_neighbors=NEIGHBORS))
 
     def theirs() -> Any:
         with contextlib.redirect_stdout(None):  # prdc prints how many there are

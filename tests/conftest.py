@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from latentbench.artifacts.files import file_sha256, write_array, write_json, write_yaml
 from latentbench.artifacts.paths import DATASET_MANIFEST, SPLITS, images_name, labels_name
+from latentbench.cli import main
 from latentbench.config.load import parse_params
 from latentbench.rng import numpy_generator
 
@@ -20,6 +23,8 @@ MODELS = ("autoencoder", "vae", "dcgan", "cgan", "wgan_gp")
 # Many tests start Python, which without bytecode compiles all of torch each time (2 to 4 s).
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# pytest-xdist runs a test per core. Threads would only wait for each other, which is work too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -116,3 +121,23 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the processes that the test starts one thread each."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def launched(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """Run a command that starts processes of its own; this process launches them."""
+
+    def invoke(arguments: list[str]) -> Result:
+        monkeypatch.setattr(sys, "argv", ["latentbench", *arguments])
+        return CliRunner().invoke(main, arguments)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield invoke
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -301,13 +301,13 @@ def plan(study: str, params: Path, data: Path, budget: str | None) -> None:
 
 def _in_processes(config: ExperimentConfig, stage: Callable[[ProcessGroup], None]) -> None:
     """Run a stage in as many processes as the experiment asks for: this command line once in each."""
-    from latentbench.runtime.launch import is_launched, joined, launch
+    from latentbench.runtime.launch import is_launched, join_process_group, launch
 
     number = config.training.processes
     if number > 1 and not is_launched():
-        launch(sys.argv[1:], number=number, compute=config.compute)
+        launch(sys.argv[1:], num_processes=number, compute=config.compute)
         return
-    with joined(number, config.compute) as processes:
+    with join_process_group(number, config.compute) as processes:
         stage(processes)
 
 

@@ -149,4 +149,4 @@ def test_interrupted_jobs_go_on_to_the_same_bits(cluster: dict[str, str], tmp_pa
     assert {("rule_train@vae", "COMPLETED"), ("rule_train@dcgan", "COMPLETED")} <= set(states)
     # The last try began where the one before it ended, not anew.
     for name in params["experiments"]:
-        assert (there / f"logs/tiny/{name}/train.log").read_text().startswith("Going on after step")
+        assert (there / f"logs/tiny/{name}/train.log").read_text().startswith("Resuming after step")

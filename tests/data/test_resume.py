@@ -2,52 +2,93 @@
 
 from __future__ import annotations
 
-import os
-import random
+import itertools
+import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from latentbench.artifacts.files import read_json, write_yaml
+from latentbench.cli import main
 from latentbench.config.load import parse_params
-from latentbench.data.prepared import PreparedDataset
+
+# Prepares a dataset, then again and again over what is there: killed, with its workers, right
+# before it opens, renames or removes the first of the output's files, then the second, until it
+# comes to its end. Prints how each try ended, and whether its manifest was there.
+KILLED = """
+import itertools
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import latentbench.data.prepare  # once, before the forks
+from latentbench.cli import main
 
 
-def _prepare(config: Path, raw: Path, output: Path) -> subprocess.Popen[bytes]:
-    words = ["prepare", "--config", config, "--raw", raw, "--output", output, "--workers", "2"]
-    command = [sys.executable, "-m", "latentbench", *map(str, words)]
-    # A session of its own, so that a kill reaches the workers too, as it does when a job is ended.
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+def run_until(left, output, arguments):
+    os.setsid()
+    own = os.getpid()
+
+    def strike(event, details):
+        nonlocal left
+        if event not in ("open", "os.rename", "os.remove") or os.getpid() != own:
+            return
+        if str(details[0]).startswith(output):
+            left -= 1
+            if left == 0:
+                os.killpg(own, signal.SIGKILL)
+
+    sys.addaudithook(strike)
+    main(arguments)
+
+
+output, *arguments = sys.argv[1:]
+tries = []
+for left in itertools.count():
+    child = os.fork()
+    if child == 0:
+        run_until(left, output, arguments)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    tries.append((code, Path(output, "dataset.json").exists()))
+    if left > 0 and code != -signal.SIGKILL:
+        break
+print(json.dumps(tries))
+"""
 
 
 def test_prepare_killed_anywhere_ends_with_the_same_bits(tmp_path: Path) -> None:
     raw = {
         "studies": {},
-        "datasets": {"digits": {"source": "glyphs", "num_train": 1500, "num_test": 300}},
+        "datasets": {"digits": {"source": "glyphs", "num_train": 150, "num_test": 70}},
         "experiments": {},
     }
     config = tmp_path / "digits.yaml"
     write_yaml(
         config, parse_params(raw, where="params.yaml").dataset("digits").model_dump(mode="json")
     )
-    fetch = ["fetch", "--config", str(config), "--output", str(tmp_path / "raw")]
-    subprocess.run([sys.executable, "-m", "latentbench", *fetch], check=True)
-    assert _prepare(config, tmp_path / "raw", tmp_path / "whole").wait() == 0
+    places = {name: tmp_path / name for name in ("raw", "whole", "prepared")}
+    words = [str(word) for word in ("fetch", "--config", config, "--output", places["raw"])]
+    assert CliRunner().invoke(main, words).exit_code == 0
 
-    moments = random.Random(0)
-    output = tmp_path / "prepared"
-    for _ in range(4):
-        process = _prepare(config, tmp_path / "raw", output)
-        time.sleep(moments.uniform(0.2, 1.6))
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if (output / "dataset.json").exists():
-            assert PreparedDataset.open(output).manifest.train.num_images == 1500
-    assert _prepare(config, tmp_path / "raw", output).wait() == 0
-    assert read_json(output / "dataset.json") == read_json(tmp_path / "whole" / "dataset.json")
+    def arguments(output: Path) -> list[str]:
+        words = ("prepare", "--config", config, "--raw", places["raw"], "--output", output)
+        return [*map(str, words), "--workers", "2"]
+
+    assert CliRunner().invoke(main, arguments(places["whole"])).exit_code == 0
+    output = places["prepared"]
+    command = [sys.executable, "-c", KILLED, str(output), *arguments(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    codes, complete = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
+    assert codes == (0, *[-signal.SIGKILL] * (len(codes) - 2), 0)
+    # It goes away first and comes back last.
+    assert [key for key, _ in itertools.groupby(complete)] == [True, False, True]
+    assert complete.count(False) > 10
+    assert read_json(output / "dataset.json") == read_json(places["whole"] / "dataset.json")
     assert {path.name for path in output.iterdir()} == {
-        path.name for path in (tmp_path / "whole").iterdir()
+        path.name for path in places["whole"].iterdir()
     }

@@ -86,7 +86,7 @@ def test_the_stage_sorts_by_what_was_asked_or_recognized(
     assert result.exit_code == 0, result.output
     told, arrays = read_json(results / "metrics.json"), read_arrays(results / EVALUATION_ARRAYS)
     asked = objective == "cgan"
-    assert told["classes_by"] == ("asked" if asked else "recognized")
+    assert told["classes_by"] == ("requested" if asked else "predicted")
     rows, counts = told["classes"], arrays["class_counts"]
     assert [row["name"] for row in rows] == dataset.manifest.class_names
     assert sum(row["num_samples"] for row in rows) == 24

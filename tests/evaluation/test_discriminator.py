@@ -50,7 +50,7 @@ def test_rates_of_known_scores() -> None:
         "num_real": 4,
         "num_generated": 2,
         "accuracy": (0.75 + 0.5) / 2,
-        "called_fake": (0.25 + 0.5) / 2,
+        "predicted_fake": (0.25 + 0.5) / 2,
         "false_positives": 0.5,
         "false_negatives": 0.25,
     }
@@ -194,7 +194,7 @@ def test_without_a_classifier_only_what_was_asked_for_has_a_class(
     results = make_experiment(data, objective, channels=3)
     told, arrays = judged(results, reference, data)
     assert len(told["classes"]) == (4 if objective == "cgan" else 0)
-    assert read_json(results / "metrics.json")["memory"]["extractor"] == "inception"
+    assert read_json(results / "metrics.json")["memorization"]["extractor"] == "inception"
     assert "classes" not in read_json(results / "metrics.json")
     assert "class_samples" not in arrays
 
@@ -206,7 +206,7 @@ def test_what_a_constant_discriminator_calls_fake(
         GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) - 9
     )
     told, _ = judged(make_experiment(prepared), build_reference(prepared), prepared)
-    assert (told["all"]["called_fake"], told["all"]["accuracy"]) == (1.0, 0.5)
+    assert (told["all"]["predicted_fake"], told["all"]["accuracy"]) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize("objective", ["dcgan", "wgan_gp"])

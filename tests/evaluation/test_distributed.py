@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from click.testing import Result
 
 from latentbench.artifacts.files import file_sha256
 from latentbench.config.experiments import ExperimentConfig
@@ -27,7 +26,10 @@ def digests(folder: Path, *patterns: str) -> dict[str, str]:
 
 
 def test_two_processes_measure_the_bits_of_one(
-    prepared: Path, build_reference: Make, make_config: Make
+    prepared: Path,
+    build_reference: Make,
+    make_config: Make,
+    launched: Callable[[list[str]], Result],
 ) -> None:
     reference = build_reference(prepared)
     # Batches that neither divide the samples nor go round evenly.
@@ -40,21 +42,12 @@ def test_two_processes_measure_the_bits_of_one(
     found = []
     folders = Folders(prepared, reference, results, scratch_of(results))
     options = {"config": config, "data": prepared, "reference": reference, "results": results}
+    options |= {"scratch": folders.scratch}
     words = [word for name, path in options.items() for word in (f"--{name}", str(path))]
-    command = [
-        sys.executable,
-        "-m",
-        "latentbench",
-        "evaluate",
-        *words,
-        "--scratch",
-        str(folders.scratch),
-    ]
     for together in (False, True):
         if together:
-            subprocess.run(
-                command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-            )
+            result = launched(["evaluate", *words])
+            assert result.exit_code == 0, result.output
         else:
             evaluate_experiment(read_config(config, ExperimentConfig), folders)
         found.append(

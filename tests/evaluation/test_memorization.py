@@ -121,28 +121,32 @@ def test_a_model_that_gives_training_images_is_told_from_one_that_gives_unseen_o
     assert result.exit_code == 0, result.output
     told, arrays = read_json(results / "metrics.json"), read_arrays(results / EVALUATION_ARRAYS)
     is_copy = split == "train"
-    assert ("look like copies" in told["memory"]["verdict"]) is is_copy
-    assert (told["memory"]["verdict"] in told["warnings"]) is is_copy
+    assert ("look like copies" in told["memorization"]["warning"]) is is_copy
+    assert (told["memorization"]["warning"] in told["warnings"]) is is_copy
     assert ("look like copies" in result.output) is is_copy
-    floor = told["floor"]["nearer_classifier"]
+    floor = told["test_scores"]["closer_to_train_classifier"]
     assert floor == 0.5
-    assert told["nearer_classifier"] == (1.0 if is_copy else pytest.approx(floor, abs=0.15))
-    assert told["nearer_classifier_std"] is None
+    assert told["closer_to_train_classifier"] == (
+        1.0 if is_copy else pytest.approx(floor, abs=0.15)
+    )
+    assert told["closer_to_train_classifier_std"] is None
 
     described = ReferenceManifest.read(reference).extractors["classifier"]
-    assert (told["memory"].pop("copied") >= 0.5) is is_copy
-    assert told["memory"] | {"verdict": ""} == {
+    assert (told["memorization"].pop("copied") >= 0.5) is is_copy
+    assert told["memorization"] | {"warning": ""} == {
         "extractor": "classifier",
         "num_samples": 300,
         "num_training": len(read_array(reference / "rows.npy")),
-        "typical_distance": described.typical_distance,
-        "verdict": "",
+        "median_distance": described.median_distance,
+        "warning": "",
     }
-    assert arrays["memory_samples"].shape == (16, 32, 32, 1)
-    assert arrays["memory_nearest"].shape == (16, 3, 32, 32, 1)
-    assert arrays["memory_distances"].shape == (16, 3)
-    assert (np.diff(arrays["memory_distances"], axis=1) >= 0).all()
-    assert (np.diff(arrays["memory_distances"][:8, 0]) >= 0).all()
-    assert (arrays["memory_samples"][8:] == dataset.images(split)[:8]).all()
-    same = (arrays["memory_samples"] == arrays["memory_nearest"][:, 0]).all(axis=(1, 2, 3))
+    assert arrays["memorization_samples"].shape == (16, 32, 32, 1)
+    assert arrays["memorization_nearest"].shape == (16, 3, 32, 32, 1)
+    assert arrays["memorization_distances"].shape == (16, 3)
+    assert (np.diff(arrays["memorization_distances"], axis=1) >= 0).all()
+    assert (np.diff(arrays["memorization_distances"][:8, 0]) >= 0).all()
+    assert (arrays["memorization_samples"][8:] == dataset.images(split)[:8]).all()
+    same = (arrays["memorization_samples"] == arrays["memorization_nearest"][:, 0]).all(
+        axis=(1, 2, 3)
+    )
     assert same.all() if is_copy else not same.any()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.paths import PRDC
+from latentbench.artifacts.metrics import PRDC
 from latentbench.evaluation.precision_recall import PrecisionRecall
 
 
@@ -43,46 +43,48 @@ def written_out(real: Tensor, samples: Tensor, k: int) -> dict[str, float]:
 @pytest.mark.parametrize(("k", "offset", "scale"), [(3, 0.5, 1.0), (5, 0.0, 0.4), (1, 0.3, 2.0)])
 def test_agrees_with_the_definitions(k: int, offset: float, scale: float) -> None:
     real, samples = normal(60, 4, seed=0), normal(50, 4, seed=1, offset=offset, scale=scale)
-    found = PrecisionRecall(real, neighbors=k)(samples)
+    found = PrecisionRecall(real, num_neighbors=k)(samples)
     assert found == pytest.approx(written_out(real, samples, k), rel=1e-12)
     assert 0 < found["coverage"] < 1
 
 
 def test_blocks_order_and_place_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, samples = normal(70, 6, seed=0), normal(64, 6, seed=1, offset=0.2)
-    whole = PrecisionRecall(real, neighbors=4)(samples)
-    assert PrecisionRecall(real, neighbors=4)(samples.flip(0)) == pytest.approx(whole, rel=1e-12)
-    assert PrecisionRecall(real + 1e3, neighbors=4)(samples + 1e3) == pytest.approx(
+    whole = PrecisionRecall(real, num_neighbors=4)(samples)
+    assert PrecisionRecall(real, num_neighbors=4)(samples.flip(0)) == pytest.approx(
+        whole, rel=1e-12
+    )
+    assert PrecisionRecall(real + 1e3, num_neighbors=4)(samples + 1e3) == pytest.approx(
         whole, rel=1e-12
     )
     monkeypatch.setattr("latentbench.evaluation.precision_recall._BLOCK", 9)
-    assert PrecisionRecall(real, neighbors=4)(samples) == pytest.approx(whole, rel=1e-12)
+    assert PrecisionRecall(real, num_neighbors=4)(samples) == pytest.approx(whole, rel=1e-12)
 
 
 def test_a_set_against_itself() -> None:
     real = normal(80, 5, seed=0)
-    found = PrecisionRecall(real, neighbors=3)(real)
+    found = PrecisionRecall(real, num_neighbors=3)(real)
     assert {found[name] for name in ("precision", "recall", "coverage")} == {1.0}
 
 
 def test_one_mode_is_precise_and_recalls_nothing() -> None:
     real = torch.cat([normal(100, 8, seed=0), normal(100, 8, seed=1, offset=50.0)])
     mode = real[:1].expand(100, -1) + normal(100, 8, seed=2, scale=1e-4)
-    found = PrecisionRecall(real, neighbors=5)(mode)
+    found = PrecisionRecall(real, num_neighbors=5)(mode)
     assert found["precision"] == 1.0
     assert found["recall"] < 0.02
     assert found["coverage"] < 0.2
     # Of one of two modes, half is recalled of what a whole set would be.
-    both = PrecisionRecall(real, neighbors=5)(
+    both = PrecisionRecall(real, num_neighbors=5)(
         torch.cat([normal(100, 8, seed=3), normal(100, 8, seed=4, offset=50.0)])
     )
-    half = PrecisionRecall(real, neighbors=5)(normal(200, 8, seed=3))
+    half = PrecisionRecall(real, num_neighbors=5)(normal(200, 8, seed=3))
     assert half["recall"] == pytest.approx(both["recall"] / 2, rel=0.1)
 
 
 def test_copies_of_one_image_are_a_set_too() -> None:
     real = normal(40, 3, seed=0)
-    found = PrecisionRecall(real, neighbors=5)(real[:1].expand(40, -1))
+    found = PrecisionRecall(real, num_neighbors=5)(real[:1].expand(40, -1))
     assert found["recall"] == 0.0
     assert set(found) == set(PRDC)
 
@@ -91,8 +93,8 @@ def test_an_outlier_feigns_precision_but_not_density() -> None:
     real = torch.cat(
         [normal(200, 2, seed=0), torch.full((1, 2), 20.0)]
     )  # its neighborhood reaches the others
-    found = PrecisionRecall(real, neighbors=5)(normal(200, 2, seed=1, offset=10.0))
+    found = PrecisionRecall(real, num_neighbors=5)(normal(200, 2, seed=1, offset=10.0))
     assert found["precision"] == 1.0
     assert found["density"] == pytest.approx(1 / 5)
-    alike = PrecisionRecall(normal(300, 2, seed=0), neighbors=5)(normal(300, 2, seed=1))
+    alike = PrecisionRecall(normal(300, 2, seed=0), num_neighbors=5)(normal(300, 2, seed=1))
     assert alike["density"] == pytest.approx(1.0, abs=0.15)

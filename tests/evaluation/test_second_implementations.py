@@ -45,7 +45,7 @@ def test_overlap_is_that_of_prdc() -> None:
     for neighbors in (1, 3, 5, 10):
         with contextlib.redirect_stdout(None):  # it prints how many there are
             expected = prdc.compute_prdc(real.numpy(), samples.numpy(), nearest_k=neighbors)
-        found = PrecisionRecall(real, neighbors=neighbors)(samples)
+        found = PrecisionRecall(real, num_neighbors=neighbors)(samples)
         assert found == pytest.approx(
             {name: float(value) for name, value in expected.items()}, rel=1e-6
         )

@@ -28,7 +28,8 @@ from latentbench.artifacts.files import (
     write_json,
     write_yaml,
 )
-from latentbench.artifacts.paths import DATASET_MANIFEST, NEARER, PRDC, checkpoint_path
+from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, PRDC
+from latentbench.artifacts.paths import DATASET_MANIFEST, checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
@@ -91,7 +92,7 @@ def test_reference_holds_features_statistics_and_floor(
         "kd_classifier",
         "labels",
     )
-    assert described["floor"]["num_images"] == 80
+    assert described["test_scores"]["num_images"] == 80
     assert (read_array(reference / "rows.npy") == np.arange(120)).all()
 
     extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
@@ -173,26 +174,29 @@ def test_last_metrics_say_how_they_were_measured(
     described = read_json(reference / "reference.json")["extractors"]["classifier"]
     assert last["protocols"]["classifier"].startswith(described["protocol"])
     assert "3 subsets of 10 images" in last["protocols"]["classifier"]
-    floor = last["floor"] | {"label_accuracy": described["accuracy"]}
-    assert last["floor"] == floor, "how often real images are recognized, to hold models against"
+    floor = last["test_scores"] | {"label_accuracy": described["accuracy"]}
+    assert last["test_scores"] == floor, (
+        "how often real images are recognized, to hold models against"
+    )
     assert {
         key: value for key, value in floor.items() if key != "label_accuracy"
-    }.items() <= described["floor"].items()
+    }.items() <= described["test_scores"].items()
     overlaps = {f"{name}_classifier" for name in PRDC}
-    assert last["num_unseen"] == 80
+    assert last["num_test_images"] == 80
     assert (
-        last["floor"].keys()
-        == {"fd_classifier", "kd_classifier", "nearer_classifier", "label_accuracy"} | overlaps
+        last["test_scores"].keys()
+        == {"fd_classifier", "kd_classifier", "closer_to_train_classifier", "label_accuracy"}
+        | overlaps
     )
-    assert last["floor"]["nearer_classifier"] == 0.5
-    assert last["halves"] == described["halves"]
-    assert last["halves"]["num_images"] == 60
+    assert last["test_scores"]["closer_to_train_classifier"] == 0.5
+    assert last["train_halves"] == described["train_halves"]
+    assert last["train_halves"]["num_images"] == 60
     assert all(0 <= last[name] <= 24 / 5 for name in overlaps)
     assert (
         "24 images on either side, with neighborhoods up to the nearest 5"
         in last["protocols"]["classifier"]
     )
-    assert last["floor"]["fd_classifier"] < last["fd_classifier"], (
+    assert last["test_scores"]["fd_classifier"] < last["fd_classifier"], (
         "an untrained model is worse than real images"
     )
     sizes = last["sample_sizes"]["fd_classifier"]
@@ -232,7 +236,10 @@ def test_inception_path_end_to_end(
             ("inception", ("fid", "kid")),
             ("classifier", ("fd_classifier", "kd_classifier")),
         )
-        for name in (*distances, *(f"{quantity}_{extractor}" for quantity in (*PRDC, NEARER)))
+        for name in (
+            *distances,
+            *(f"{quantity}_{extractor}" for quantity in (*PRDC, CLOSER_TO_TRAIN)),
+        )
     ]
     assert list(row)[4:] == [f"{name}{suffix}" for name in measured for suffix in ("", "_std")]
     assert all(math.isfinite(float(value)) for value in row.values())
@@ -455,7 +462,7 @@ def test_halves_are_disjoint_and_as_far_apart_as_their_features_are(
 ) -> None:
     reference = build_reference(prepared)
     features = torch.from_numpy(read_array(reference / "classifier-features.npy"))
-    halves = read_json(reference / "reference.json")["extractors"]["classifier"]["halves"]
+    halves = read_json(reference / "reference.json")["extractors"]["classifier"]["train_halves"]
     order = numpy_generator(0, "halves").permutation(120)
     one, other = (
         compute_feature_stats(features[order[part]]) for part in (slice(60), slice(60, 120))
@@ -469,9 +476,9 @@ def test_three_images_have_no_halves_to_compare(
     prepared: Path, build_reference: Make, make_experiment: Make
 ) -> None:
     reference, results = build_reference(prepared, max_images=3), make_experiment(prepared)
-    assert read_json(reference / "reference.json")["extractors"]["classifier"]["halves"] == {}
+    assert read_json(reference / "reference.json")["extractors"]["classifier"]["train_halves"] == {}
     assert evaluate(results, reference, prepared).exit_code == 0
-    assert read_json(results / "metrics.json")["halves"] == {}
+    assert read_json(results / "metrics.json")["train_halves"] == {}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
@@ -483,9 +490,9 @@ def test_a_killed_reference_is_not_taken_for_done(
     slow = make_dataset_config(epochs=100_000)
     arguments = ["reference", "--config", slow, "--data", prepared, "--output", reference]
     with subprocess.Popen([sys.executable, "-m", "latentbench", *map(str, arguments)]) as process:
-        deadline = time.monotonic() + 60
-        while (reference / "reference.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while (reference / "reference.json").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert "reference.json is missing" in sentence(
         evaluate(make_experiment(prepared), reference, prepared)
@@ -575,11 +582,11 @@ def test_the_attributes_asked_for_are_seen_where_they_are(
     monkeypatch.setattr(GAN, "decode", decode)
     assert evaluate(results, reference, prepared).exit_code == 0
     told = read_json(results / "metrics.json")
-    rows = {(row["name"], row["asked"]): row for row in told["attributes"]}
+    rows = {(row["name"], row["requested"]): row for row in told["attributes"]}
     assert list(rows) == [("low", True), ("low", False), ("coin", True), ("coin", False)]
     assert rows["low", True] == {
         "name": "low",
-        "asked": True,
+        "requested": True,
         "label_accuracy": 1,
         "label_accuracy_std": 0,
         "real": 1,
@@ -592,7 +599,7 @@ def test_the_attributes_asked_for_are_seen_where_they_are(
     assert told["label_accuracy"] == pytest.approx(
         np.mean([row["label_accuracy"] for row in rows.values()])
     )
-    assert told["floor"]["label_accuracy"] == pytest.approx(
+    assert told["test_scores"]["label_accuracy"] == pytest.approx(
         np.mean([row["real"] for row in rows.values()])
     )
     assert float(read_csv(results / "metrics.csv")[-1]["label_accuracy"]) == pytest.approx(

@@ -44,7 +44,7 @@ def test_samples_and_means_are_those_of_each_class(make_prepared: Make, explore:
         "images": {"train": 40, "test": 20},
         "classes": [{"name": name, "train": 10, "test": 5} for name in "abcd"],
         "attributes": [],
-        "averaged": [10] * 4,
+        "num_averaged": [10] * 4,
     }
 
 
@@ -61,7 +61,7 @@ def test_without_classes_it_is_all_images_together(make_prepared: Make, explore:
     assert arrays["data_samples"].shape == (1, 64, 32, 32, 1)
     assert all(_is_in(image, images) for image in arrays["data_samples"][0])
     assert (arrays["data_means"] == np.round(images.mean(axis=0))).all()
-    assert (facts["data"]["classes"], facts["data"]["averaged"]) == ([], [100])
+    assert (facts["data"]["classes"], facts["data"]["num_averaged"]) == ([], [100])
 
 
 def test_a_class_with_few_images_or_none_is_black_where_they_would_be(
@@ -76,7 +76,7 @@ def test_a_class_with_few_images_or_none_is_black_where_they_would_be(
     assert shown[1].tolist() == [True] * 3 + [False] * 5
     assert not arrays["data_means"][2].any()
     assert [found["train"] for found in facts["data"]["classes"]] == [30, 3, 0, 7]
-    assert facts["data"]["averaged"] == [30, 3, 0, 7]
+    assert facts["data"]["num_averaged"] == [30, 3, 0, 7]
 
 
 def test_means_are_over_a_bounded_number(
@@ -85,7 +85,7 @@ def test_means_are_over_a_bounded_number(
     """Of which each class has its share, so that a rare one has a mean too."""
     monkeypatch.setattr(exploration, "MOST_AVERAGED", 32)
     arrays, facts, _ = explore("autoencoder")
-    assert facts["data"]["averaged"] == [8] * 4
+    assert facts["data"]["num_averaged"] == [8] * 4
     assert (arrays["data_means"] == np.round(arrays["data_samples"].mean(axis=1))).all()
 
 
@@ -97,7 +97,7 @@ def test_more_classes_than_are_kept_are_all_counted(
     assert (
         len(arrays["data_samples"])
         == len(arrays["data_means"])
-        == len(facts["data"]["averaged"])
+        == len(facts["data"]["num_averaged"])
         == 3
     )
     assert len(facts["data"]["classes"]) == 4

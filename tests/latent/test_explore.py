@@ -44,14 +44,14 @@ def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explor
         "truncated": (4, 10, *IMAGE),
         "means": (means, *IMAGE),
         "reconstruction_real": (3, *IMAGE),
-        "reconstruction_model": (3, *IMAGE),
+        "reconstruction_decoded": (3, *IMAGE),
         "scaled_real": (6, *IMAGE),
         "scaled": (6, 8, *IMAGE),
         "interpolation_real": (2, 2, *IMAGE),
         "noise_latent": (5, 4 if conditional else 10, *IMAGE),
     }
     for extreme in ("best", "worst"):
-        expected |= {f"{extreme}_{kind}": (6, *IMAGE) for kind in ("real", "model")} | {
+        expected |= {f"{extreme}_{kind}": (6, *IMAGE) for kind in ("real", "decoded")} | {
             f"{extreme}_errors": (6,)
         }
     for measure in ("mse", "psnr", "ssim"):
@@ -61,12 +61,12 @@ def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explor
         expected |= {name: (2, 4, *IMAGE), f"{name}_distance": (2, 4), f"{name}_classes": (2, 4, 4)}
     if encodes:
         expected |= {
-            "map_pca": (20, 2),
-            "map_tsne": (20, 2),
-            "map_labels": (20,),
-            "usage_variance": (6,),
+            "projection_pca": (20, 2),
+            "projection_tsne": (20, 2),
+            "projection_labels": (20,),
+            "variance_per_dimension": (6,),
         }
-        expected |= {"usage_kl": (6,)} if objective == "vae" else {}
+        expected |= {"kl_per_dimension": (6,)} if objective == "vae" else {}
     else:
         expected |= {"inversion_error": (20, 4)}
     if conditional:
@@ -79,13 +79,13 @@ def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explor
 
 def test_what_is_said_is_what_the_arrays_hold(explore: Explore) -> None:
     arrays, facts, _ = explore("vae", latent={"num_reconstructions": 20})
-    errors = squared_errors(arrays["reconstruction_real"], arrays["reconstruction_model"])
+    errors = squared_errors(arrays["reconstruction_real"], arrays["reconstruction_decoded"])
     test = facts["reconstruction"]["test"]
     assert test["num_images"] == 20
     assert test["mse"] == pytest.approx(errors.mean())
     assert test["psnr"] == pytest.approx(peak_signal_to_noise(errors).mean())
     similarity = structural_similarity(
-        arrays["reconstruction_real"], arrays["reconstruction_model"]
+        arrays["reconstruction_real"], arrays["reconstruction_decoded"]
     )
     assert test["ssim"] == pytest.approx(similarity.mean())
     assert facts["reconstruction"]["train"]["num_images"] == 40
@@ -94,7 +94,7 @@ def test_what_is_said_is_what_the_arrays_hold(explore: Explore) -> None:
     np.testing.assert_array_equal(np.sort(errors)[:6], arrays["best_errors"])
     np.testing.assert_array_equal(np.sort(errors)[::-1][:6], arrays["worst_errors"])
     assert np.allclose(arrays["interpolation_linear_classes"].sum(axis=-1), 1, atol=1e-5)
-    assert facts["active_units"] == (arrays["usage_variance"] > 0.01).sum()
+    assert facts["active_units"] == (arrays["variance_per_dimension"] > 0.01).sum()
 
 
 def test_exploring_twice_gives_the_same_files(
@@ -133,7 +133,7 @@ def test_without_classes_there_is_less_to_tell(make_prepared: Make, explore: Exp
     assert facts["class_names"] == []
     assert facts["means"] == ["zero vector"]
     assert facts["pairs"] == [{"from": "", "to": ""}] * 2
-    assert (arrays["map_labels"] == -1).all()
+    assert (arrays["projection_labels"] == -1).all()
 
 
 def test_a_small_dataset_is_explored_as_far_as_it_goes(explore: Explore) -> None:
@@ -166,7 +166,7 @@ def test_random_embeddings_of_attributes_are_told_by_the_attributes_seen(
     )
     classifier = {"epochs": 6, "learning_rate": 1e-2}
     _, facts, _ = explore("vae", data, classifier, model={"condition": ["rare", "low"]})
-    assert [fact["recognized"] for fact in facts["random_embeddings"]] == 8 * [{"low": 1.0}]
+    assert [fact["predicted"] for fact in facts["random_embeddings"]] == 8 * [{"low": 1.0}]
     nearest = [fact["nearest"] for fact in facts["random_embeddings"]]
     assert facts["embedding_agreement"] == nearest.count("low") / 8
 
@@ -182,10 +182,10 @@ def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> N
     assert arrays["directions"].shape == (2, 4, 7, *IMAGE)
     for found in facts["directions"]:
         assert found["num_images"] == 80
-        assert list(found["seen"]) == ["coin", "low", "rare"]
+        assert list(found["predicted"]) == ["coin", "low", "rare"]
         assert all(
             len(shares) == 7 and 0 <= min(shares) <= max(shares) <= 1
-            for shares in found["seen"].values()
+            for shares in found["predicted"].values()
         )
 
 
@@ -205,10 +205,10 @@ def test_samples_are_walked_along_where_images_have_no_codes(
     monkeypatch.setattr(GAN, "decode", decode)
     arrays, facts, _ = explore("dcgan", data, {"epochs": 6, "learning_rate": 1e-2})
     [low_direction] = [found for found in facts["directions"] if found["attribute"] == "low"]
-    assert facts["directions_of"] == "samples"
+    assert facts["directions_source"] == "samples"
     assert low_direction["accuracy"] > 0.97
-    assert [low_direction["seen"]["low"][step] for step in (0, -1)] == [0, 1]
-    assert low_direction["seen"]["low"][3] == pytest.approx(0.5, abs=0.15)
+    assert [low_direction["predicted"]["low"][step] for step in (0, -1)] == [0, 1]
+    assert low_direction["predicted"]["low"][3] == pytest.approx(0.5, abs=0.15)
     assert arrays["directions"].shape[1:] == (4, 7, *IMAGE)
 
 
@@ -231,6 +231,6 @@ def test_a_walk_is_told_by_what_the_classifier_sees(
     monkeypatch.setattr(Autoencoder, "decode", decode)
     _, facts, _ = explore("autoencoder", data, {"epochs": 6, "learning_rate": 1e-2})
     [low] = [found for found in facts["directions"] if found["attribute"] == "low"]
-    assert low["seen"]["low"][0] == 0
-    assert low["seen"]["low"][3] == 0.5
-    assert low["seen"]["low"][-1] == 1
+    assert low["predicted"]["low"][0] == 0
+    assert low["predicted"]["low"][3] == 0.5
+    assert low["predicted"]["low"][-1] == 1

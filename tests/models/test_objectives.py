@@ -33,6 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fully connected": {"architecture": "fully_connected", "hidden_dims": [12, 8]},
 }
 CLASSES = 3
+BATCH = 4
 SHAPE = Shape(32, 1)
 
 
@@ -80,33 +81,33 @@ def _train(
     for step in range(start, stop):
         generator = torch_generator(0, "step", step)
         images = (
-            torch.rand(6, image_size, image_size, channels, generator=generator).permute(0, 3, 1, 2)
-            * 2
-            - 1
+            torch.rand(BATCH, image_size, image_size, channels, generator=generator)
+            .permute(0, 3, 1, 2)
+            .mul(2)
+            .sub(1)
         )
-        terms = objective.step(images, _labels(config, 6), step=step, generator=generator)
+        terms = objective.step(images, _labels(config, BATCH), step=step, generator=generator)
         assert set(terms) <= set(objective.terms)
         assert all(torch.isfinite(value) and not value.requires_grad for value in terms.values())
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("image_size", [32, 64, 128])
+@pytest.mark.parametrize(("image_size", "channels"), [(32, 3), (64, 1), (128, 3)])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_it_learns_resumes_samples_and_loads(
     name: str, variant: str, image_size: int, channels: int
 ) -> None:
-    """Five steps; the same five with a kill after the third; a checkpoint and back."""
+    """Three steps; the same three with a kill after the first; a checkpoint and back."""
     size = {"image_size": image_size, "channels": channels}
     config = _config(name, image_size, **VARIANTS[variant])
     objective = _build(config, **size)
-    _train(objective, config, stop=3, **size)
+    _train(objective, config, stop=1, **size)
     state = {key: tensor.clone() for key, tensor in objective.training_state().items()}
-    _train(objective, config, start=3, stop=5, **size)
+    _train(objective, config, start=1, stop=3, **size)
 
     resumed = _build(config, seed=9, **size)
     resumed.load_training_state(state)
-    _train(resumed, config, start=3, stop=5, **size)
+    _train(resumed, config, start=1, stop=3, **size)
     expected, found = objective.training_state(), resumed.training_state()
     assert set(expected) == set(found)
     assert all(torch.equal(tensor, expected[key]) for key, tensor in found.items())
@@ -324,34 +325,34 @@ def test_orthogonal_weights_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("objective", "settings", "said"),
+    ("objective", "settings", "named"),
     [
         (
             "dcgan",
             {"architecture": "fully_connected", "attention_resolution": 8},
-            "a fully connected network has no place for",
+            ("attention_resolution: 8", "architecture"),
         ),
-        ("vae", {"dilation": 2}, "set layers_per_stage: 2 or more"),
+        ("vae", {"dilation": 2}, ("dilation: 2", "layers_per_stage")),
+        ("dcgan", {"attention_resolution": 32}, ("attention_resolution: 32", "16, 8, 4")),
         (
-            "dcgan",
-            {"attention_resolution": 32},
-            "feature maps have sides 16, 8, 4; choose one of them",
+            "wgan_gp",
+            {"spectral_norm": True, "gp_weight": 10.0},
+            ("spectral_norm", "gp_weight"),
         ),
-        ("wgan_gp", {"spectral_norm": True, "gp_weight": 10.0}, "bound the critic's slope twice"),
-        ("dcgan", {"n_critic": 2, "n_generator": 2}, "leave one of them at 1"),
+        ("dcgan", {"n_critic": 2, "n_generator": 2}, ("n_critic", "n_generator")),
         (
             "dcgan",
             {"loss": "hinge", "label_smoothing": 0.1},
-            "the hinge loss has no target to smooth",
+            ("hinge", "label_smoothing"),
         ),
-        ("vae", {"likelihood": "bernoulli", "decoder_std": 0.5}, "drop one of the two"),
-        ("cgan", {"condition": None}, "experiments.e.model.condition"),
+        ("vae", {"likelihood": "bernoulli", "decoder_std": 0.5}, ("bernoulli", "decoder_std")),
+        ("cgan", {"condition": None}, ("experiments.e.model.condition",)),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_reason(
-    objective: str, settings: dict[str, Any], said: str
+    objective: str, settings: dict[str, Any], named: tuple[str, ...]
 ) -> None:
     with pytest.raises(ConfigError, match=r"params\.yaml: experiments\.e\.model") as error:
         _config(objective, **settings)
-    assert said in str(error.value)
+    assert all(key in str(error.value) for key in named), error.value
     assert "\n" not in str(error.value)

@@ -21,6 +21,7 @@ from latentbench.artifacts.files import (
     write_json,
     write_yaml,
 )
+from latentbench.artifacts.metrics import PRDC
 from latentbench.artifacts.paths import (
     EVALUATION_ARRAYS,
     EVOLUTION,
@@ -29,7 +30,6 @@ from latentbench.artifacts.paths import (
     LATENT_ARRAYS,
     LATENT_FACTS,
     METRICS,
-    PRDC,
     PROVENANCE,
     RECONSTRUCTIONS,
     record_name,
@@ -282,7 +282,10 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
         }
         | {f"{name}_classifier": 1 / (place + mean) for place, name in enumerate(PRDC)}
         | {f"{name}_classifier_std": std and std / 1000 for name in PRDC}
-        | {"nearer_classifier": mean / 40, "nearer_classifier_std": std and std / 40}
+        | {
+            "closer_to_train_classifier": mean / 40,
+            "closer_to_train_classifier_std": std and std / 40,
+        }
         for epoch in (1, 2, 4)
     ]
     write_csv(folder / "metrics.csv", rows, columns=list(rows[0]))
@@ -300,15 +303,15 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
         | {
             "protocols": protocols,
             "seed": 0,
-            "floor": {
+            "test_scores": {
                 "fd_classifier": 1.5,
                 "kd_classifier": 0.001,
                 "recall_classifier": 0.9,
-                "nearer_classifier": 0.5,
+                "closer_to_train_classifier": 0.5,
             }
             | {"label_accuracy": 0.95},
-            "num_unseen": 10_000,
-            "halves": {"fd_classifier": 0.7, "kd_classifier": 0.0004, "num_images": 5000},
+            "num_test_images": 10_000,
+            "train_halves": {"fd_classifier": 0.7, "kd_classifier": 0.0004, "num_images": 5000},
         },
     )
 

@@ -51,22 +51,22 @@ def examined(
     number = len(classes)
     labels = see.random.integers(0, 10, 16)
     arrays: Facts = {
-        "memory_samples": see.blobs(16, labels=labels),
-        "memory_nearest": see.blobs(16, 3, labels=labels[:, None]),
-        "memory_distances": see.random.uniform(1, 3, (16, 3)).astype(np.float32),
+        "memorization_samples": see.blobs(16, labels=labels),
+        "memorization_nearest": see.blobs(16, 3, labels=labels[:, None]),
+        "memorization_distances": see.random.uniform(1, 3, (16, 3)).astype(np.float32),
     }
     memory = {
         "extractor": "classifier",
         "num_samples": 5000,
         "num_training": 10_000,
-        "typical_distance": 2.5,
+        "median_distance": 2.5,
     }
     memory |= {"copied": 0.02}
-    facts: Facts = {"memory": memory | {"verdict": "" if conditional else "It copies."}}
+    facts: Facts = {"memorization": memory | {"warning": "" if conditional else "It copies."}}
     if number:
         arrays["class_samples"] = see.blobs(number, 10, labels=np.arange(number)[:, None])
         arrays["class_counts"] = np.array([10] * (number - 1) + [4])
-        facts["classes_by"] = "asked" if conditional else "recognized"
+        facts["classes_by"] = "requested" if conditional else "predicted"
         facts["classes"] = [
             {
                 "name": name,
@@ -98,7 +98,7 @@ def _judged(name: str, less: float) -> Facts:
         "num_real": 500,
         "num_generated": 500,
         "accuracy": 0.8 - less,
-        "called_fake": 0.55,
+        "predicted_fake": 0.55,
         "false_positives": 0.15 + less,
         "false_negatives": 0.25 + less,
     }
@@ -145,7 +145,7 @@ def _data(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
             for name, number in zip(classes, counts, strict=False)
         ],
         "attributes": [{"name": "Wearing_Hat", "train": 0.25, "test": 0.2}],
-        "averaged": counts,
+        "num_averaged": counts,
     }
     return arrays, {"data": facts}
 
@@ -184,9 +184,9 @@ def _prior(
     facts = {
         "truncations": [None, 2.0, 1.0, 0.5],
         "means": titles,
-        "means_of": "zero vector",
+        "means_source": "zero vector",
         "sigmas": SIGMAS,
-        "kinds": classes if conditional else [],
+        "label_names": classes if conditional else [],
     }
     return arrays, facts
 
@@ -197,12 +197,12 @@ def _reconstructed(see: Imagination, encodes: bool) -> tuple[Facts, Facts]:
     worst = np.linspace(0.09, 0.05, 6)
     arrays = {
         "reconstruction_real": see.blobs(16, labels=labels, shared=True),
-        "reconstruction_model": see.blobs(16, labels=labels, blur=1.5),
+        "reconstruction_decoded": see.blobs(16, labels=labels, blur=1.5),
         "best_real": see.blobs(6, labels=labels[:6]),
-        "best_model": see.blobs(6, labels=labels[:6]),
+        "best_decoded": see.blobs(6, labels=labels[:6]),
         "best_errors": np.linspace(0.001, 0.002, 6),
         "worst_real": see.blobs(6, labels=labels[:6]),
-        "worst_model": see.blobs(6, labels=labels[6:12]),
+        "worst_decoded": see.blobs(6, labels=labels[6:12]),
         "worst_errors": worst,
         "scaled_real": see.blobs(6, labels=labels[:6], shared=True),
         "scaled": see.blobs(6, len(scales), labels=labels[:6, None]),
@@ -227,7 +227,7 @@ def _reconstructed(see: Imagination, encodes: bool) -> tuple[Facts, Facts]:
         arrays["inversion_error"] = spread * (
             0.012 + 0.2 * np.exp(-steps / (20 + 20 * see.random.uniform()))
         )
-        facts |= {"starts": 512, "inversion_steps": steps.tolist()}
+        facts |= {"inversion_starts": 512, "inversion_steps": steps.tolist()}
     return arrays, facts
 
 
@@ -268,7 +268,7 @@ def _embeddings(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
         {
             "nearest": classes[place],
             "distance": 0.5 + place / 10,
-            "recognized": {classes[place]: 0.7, classes[-1]: 0.3},
+            "predicted": {classes[place]: 0.7, classes[-1]: 0.3},
         }
         for place in range(8)
     ]
@@ -282,11 +282,11 @@ def _codes(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
     centers = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     variance = np.exp(-np.arange(32) / 4)
     arrays = {
-        "map_pca": (centers + see.random.normal(0, 0.5, (number, 2))).astype(np.float32),
-        "map_tsne": (30 * centers + see.random.normal(0, 5, (number, 2))).astype(np.float32),
-        "map_labels": labels if classes else np.full(number, -1),
-        "usage_variance": see.random.permutation(variance),
-        "usage_kl": see.random.permutation(3 * variance),
+        "projection_pca": (centers + see.random.normal(0, 0.5, (number, 2))).astype(np.float32),
+        "projection_tsne": (30 * centers + see.random.normal(0, 5, (number, 2))).astype(np.float32),
+        "projection_labels": labels if classes else np.full(number, -1),
+        "variance_per_dimension": see.random.permutation(variance),
+        "kl_per_dimension": see.random.permutation(3 * variance),
         "directions": see.blobs(6, 4, 7, labels=np.arange(6)[:, None, None]),
     }
     attributes = ["Smiling", "Eyeglasses", "Male", "Wearing_Lipstick", "Blond_Hair", "No_Beard"]
@@ -311,4 +311,4 @@ def _walked(attributes: list[str], along: str) -> Facts:
         name: (0.1 + 0.8 * steps if name == along else 0.5 + 0.06 * (-1) ** place * steps).tolist()
         for place, name in enumerate(attributes)
     }
-    return {"num_images": 100, "seen": seen}
+    return {"num_images": 100, "predicted": seen}

@@ -280,7 +280,7 @@ def test_the_end_holds_the_class_asked_for_against_real_images_and_chance(make_s
         "of real test images 0.950 are; chance would be 0.100."
     ) in points(folder)
     for name in ("conditional-vae", "conditional-dcgan"):
-        change(folder / name / LAST_METRICS, floor={"fd_classifier": 1.5})
+        change(folder / name / LAST_METRICS, test_scores={"fd_classifier": 1.5})
     assert any("(0.700 ± 0.010); chance would be" in point for point in points(folder))
 
 

@@ -15,7 +15,7 @@ def asked(folder, name, *, smiling, hat):
     """Say what is seen in samples that were to smile or not, and to wear a hat or not."""
     shares = {"Smiling": smiling, "Wearing_Hat": hat}
     rows = [
-        {"name": title, "asked": side == 0, "label_accuracy": share, "label_accuracy_std": 0.01}
+        {"name": title, "requested": side == 0, "label_accuracy": share, "label_accuracy_std": 0.01}
         | {"real": 0.9 + side / 20}
         for title, sides in shares.items()
         for side, share in enumerate(sides)
@@ -77,11 +77,11 @@ def test_walks_that_no_classifier_has_seen_are_no_table(make_study):
 def test_the_caption_says_what_is_walked_from(make_study):
     folder = make_study({"vae": (25.0, 0.2), "conditional-vae": (18.0, 0.2)})
     assert attributes.walk_origins(open_study(folder)) == "Test images"
-    change(folder / "vae" / LATENT_FACTS, directions_of="samples")
+    change(folder / "vae" / LATENT_FACTS, directions_source="samples")
     assert attributes.walk_origins(open_study(folder)).startswith(
         "Test images, and samples of models that cannot encode,"
     )
-    change(folder / "conditional-vae" / LATENT_FACTS, directions_of="samples")
+    change(folder / "conditional-vae" / LATENT_FACTS, directions_source="samples")
     assert attributes.walk_origins(open_study(folder)).startswith(
         "Samples of models that cannot encode,"
     )
@@ -91,7 +91,7 @@ def test_the_end_says_how_far_walks_lead(make_study):
     folder = make_study({"vae": (25.0, 0.2), "conditional-vae": (18.0, 0.2)})
     seen = {"Smiling": [0.1, 0.4, 0.5], "Wearing_Hat": [0.5, 0.5, 0.25]}
     directions = [
-        {"attribute": name, "accuracy": 0.9, "base_rate": 0.6, "seen": seen}
+        {"attribute": name, "accuracy": 0.9, "base_rate": 0.6, "predicted": seen}
         for name in reversed(seen)
     ]
     change(folder / "vae" / LATENT_FACTS, directions=directions)

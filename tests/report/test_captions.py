@@ -38,7 +38,7 @@ def test_the_floor_says_of_how_many_images_it_is_and_what_that_does_to_it(make_s
         (10_000, "; so good samples, 5,000 as they are measured, would score higher."),
     ):
         for path in folder.glob("*/metrics.json"):
-            change(path, num_unseen=number)
+            change(path, num_test_images=number)
         caption = captions.curves_caption(open_study(folder))
         assert f"of {number:,} real test images, which no model saw{worth}" in caption
 
@@ -49,7 +49,7 @@ def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_stud
         open_study(folder)
     )
     for path in folder.glob("*/metrics.json"):
-        path.write_text(path.read_text().replace("halves", "other"))
+        path.write_text(path.read_text().replace("train_halves", "other"))
     assert "halves" not in captions.curves_caption(open_study(folder))
 
 
@@ -83,7 +83,7 @@ def test_samples_above_real_images_are_called_typical_where_there_are_any(make_s
     assert "more typical" not in captions.overlap_caption(open_study(folder))
     change(
         folder / "dcgan" / "metrics.json",
-        floor={"precision_classifier": 0.01, "density_classifier": 0.9},
+        test_scores={"precision_classifier": 0.01, "density_classifier": 0.9},
     )
     assert (
         "Where precision is above that of real images, samples are more typical"

@@ -83,7 +83,7 @@ def test_fraction_nearer_than_unseen_images_is_that_of_the_file(make_study):
         "*real images*": "50.0",
     }
     for path in folder.glob("*/metrics.csv"):
-        path.write_text(path.read_text().replace("nearer", "other"))
+        path.write_text(path.read_text().replace("closer_to_train", "other"))
     assert memorization.nearness(open_study(folder)).markdown is None
 
 
@@ -103,7 +103,9 @@ def test_copies_are_named_where_there_are_any(make_study):
     for name in ("vae", "dcgan"):
         path = folder / name / LAST_METRICS
         copied = {"vae": 0.12, "dcgan": 0.06}[name]
-        change(path, memory=read_json(path)["memory"] | {"verdict": "", "copied": copied})
+        change(
+            path, memorization=read_json(path)["memorization"] | {"warning": "", "copied": copied}
+        )
     said = f"{criterion} Those of no model do: the largest share is 12.0{NBSP}%, of vae."
     # Of vae 75 % are nearer than half of the unseen images, of dcgan 25 %.
     typical = (
@@ -111,7 +113,7 @@ def test_copies_are_named_where_there_are_any(make_study):
     )
     assert memorization.verdicts(open_study(folder)) == f"{said} {typical}"
     for path in folder.glob(f"*/{LAST_METRICS}"):
-        change(path, memory=None)
+        change(path, memorization=None)
     assert memorization.verdicts(open_study(folder)) == memorization.scope(open_study(folder)) == ""
 
 
@@ -119,7 +121,7 @@ def test_first_rows_are_the_closest_then_those_nobody_selected(make_study):
     folder = make_study({"vae": (30.0, 0.4)}, side=4)
     samples = np.zeros((16, 4, 4, 1), np.uint8) + np.arange(16, dtype=np.uint8)[:, None, None, None]
     arrays = read_arrays(folder / "vae" / EVALUATION_ARRAYS)
-    write_arrays(folder / "vae" / EVALUATION_ARRAYS, arrays | {"memory_samples": samples})
+    write_arrays(folder / "vae" / EVALUATION_ARRAYS, arrays | {"memorization_samples": samples})
     closest, unselected = (
         axes.images[0].get_array() for axes in memorization.copies(open_study(folder)).figure.axes
     )
@@ -195,7 +197,7 @@ def test_captions_say_how_often_the_classifier_is_right(make_study):
     assert f"(of real test images 95.0{NBSP}% are recognized)" in captions["class accuracy"]
     assert "bold" not in captions["class accuracy"], "one model alone is not best"
     for path in folder.glob(f"*/{LAST_METRICS}"):
-        change(path, floor={})
+        change(path, test_scores={})
     assert all(
         "are recognized)" not in caption
         for _, _, caption in classes.class_tables(open_study(folder))
@@ -282,7 +284,7 @@ def test_one_discriminator_has_one_table_by_class(make_study):
     judged["classes"][0] |= {
         "num_generated": 0,
         "accuracy": None,
-        "called_fake": None,
+        "predicted_fake": None,
         "false_positives": None,
     }
     change(path, discriminator=judged)
@@ -335,7 +337,7 @@ def test_discriminators_that_are_alike_are_told_together(make_study):
 
 
 @pytest.mark.parametrize(
-    ("called_fake", "accuracy", "positives", "negatives", "said"),
+    ("predicted_fake", "accuracy", "positives", "negatives", "said"),
     [
         (
             1.0,
@@ -392,11 +394,11 @@ def test_discriminators_that_are_alike_are_told_together(make_study):
     ],
 )
 def test_what_a_discriminator_amounts_to(
-    make_study, called_fake, accuracy, positives, negatives, said
+    make_study, predicted_fake, accuracy, positives, negatives, said
 ):
     folder = make_study({"dcgan": (20.0, 0.3)})
     shares = {"false_positives": positives, "false_negatives": negatives}
-    judge(folder, "dcgan", called_fake=called_fake, accuracy=accuracy, **shares)
+    judge(folder, "dcgan", predicted_fake=predicted_fake, accuracy=accuracy, **shares)
     assert f"- {said}" in discriminator_findings.verdicts(open_study(folder)).replace(NBSP, " ")
 
 
@@ -430,7 +432,7 @@ def test_two_halves_have_a_line_with_its_name(make_study):
     folder = make_study()
     assert {"real images", "two halves"} <= words_of(curves.metric_curves(open_study(folder)))
     for path in folder.glob(f"*/{LAST_METRICS}"):
-        change(path, halves=None)
+        change(path, train_halves=None)
     assert "two halves" not in words_of(curves.metric_curves(open_study(folder)))
 
 

@@ -286,7 +286,7 @@ def test_usage_falls_and_is_counted(make_study):
     change(folder / "vae" / LATENT_FACTS, active_units=3)
     assert "vae 3 of 32" in projections.active_units(open_study(folder))
     arrays = read_arrays(folder / "vae" / LATENT_ARRAYS)
-    del arrays["usage_kl"]
+    del arrays["kl_per_dimension"]
     write_arrays(folder / "vae" / LATENT_ARRAYS, arrays)
     assert len(projections.usage(open_study(folder)).figure.axes) == 1
 
@@ -306,7 +306,7 @@ def test_few_codes_are_drawn_larger_than_many(make_study):
         kept = {
             name: np.resize(array, (number, *array.shape[1:]))
             for name, array in arrays.items()
-            if "map_" in name
+            if name.startswith("projection_")
         }
         write_arrays(folder / "vae" / LATENT_ARRAYS, arrays | kept)
         sizes.append(

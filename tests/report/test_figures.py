@@ -369,8 +369,8 @@ def test_a_floor_far_below_all_curves_is_written_at_the_lower_edge(make_study):
     for path in folder.glob("*/metrics.json"):
         change(
             path,
-            floor={"fd_classifier": 1e-4},
-            halves={"fd_classifier": -0.002, "num_images": 5000},
+            test_scores={"fd_classifier": 1e-4},
+            train_halves={"fd_classifier": -0.002, "num_images": 5000},
         )
     far = curves.metric_curves(open_study(folder)).figure.axes[0]
     assert far.get_ylim()[0] > 1.5

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import signal
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from latentbench.artifacts.files import file_sha256, read_csv
 from latentbench.artifacts.paths import TROUBLE
-from latentbench.cli import main
 from latentbench.config.base import Compute
 from latentbench.config.load import parse_params
 from latentbench.errors import ConfigError
@@ -25,6 +24,8 @@ from latentbench.training.train import Folders
 
 Make = Callable[..., Path]
 Launch = Callable[[list[str]], Result]
+# Without a number of threads, torchrun warns that it sets one.
+pytestmark = pytest.mark.usefixtures("one_thread")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 # 20 steps, each logged.
 TRAINING: dict[str, Any] = {"epochs": 4, "checkpoints": [2, 4], "log_every": 1, "flip": True}
@@ -35,26 +36,6 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 }
 # Clocks and words.
 IGNORED = {"seconds", "images_per_second", "peak_memory_mb", TROUBLE}
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep torchrun from warning that it sets the number of threads."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
-    """Run a command that starts processes of its own; this process launches them."""
-
-    def invoke(arguments: list[str]) -> Result:
-        monkeypatch.setattr(sys, "argv", ["latentbench", *arguments])
-        return CliRunner().invoke(main, arguments)
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield invoke
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def _folders(config: Path, data: Path, place: str) -> Folders:
@@ -89,12 +70,12 @@ torch.float32, torch.Tensor.float = torch.float64, torch.Tensor.double
 
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
-from latentbench.runtime.launch import joined
+from latentbench.runtime.launch import join_process_group
 from latentbench.training.train import Folders, train_experiment
 
 data, *pairs = map(Path, sys.argv[1:])
 settings = read_config(pairs[1] / "config.yaml", ExperimentConfig)
-with joined(2, settings.compute) as processes:
+with join_process_group(2, settings.compute) as processes:
     for alone, together in zip(pairs[::2], pairs[1::2], strict=True):
         places = {False: alone, True: together}
         for shared, place in places.items():
@@ -146,7 +127,6 @@ def _assert_alike(one: dict[str, str], other: dict[str, str], where: str) -> Non
 # the launcher has asked it.
 STRIKE = """
 import os
-import signal
 import sys
 import time
 
@@ -197,7 +177,7 @@ def test_a_killed_process_ends_all_and_they_go_on_to_the_same_bits(
     (hooks / "sitecustomize.py").write_text(STRIKE)
     for name in ("SIGKILL", "SIGTERM"):
         with monkeypatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(hooks))
+            patch.setenv("PYTHONPATH", str(hooks), prepend=os.pathsep)
             patch.setenv("STRIKE", name)
             result = launched(_arguments(config, interrupted))
         assert result.exit_code == 75, result.output
@@ -209,7 +189,7 @@ def test_a_killed_process_ends_all_and_they_go_on_to_the_same_bits(
         assert not any(str(interrupted.results) in words for words in running)
     result = launched(_arguments(config, interrupted))
     assert result.exit_code == 0, result.output
-    assert "Going on after step" in capfd.readouterr().err
+    assert "Resuming after step" in capfd.readouterr().err
     assert _checkpoints(interrupted.results) == _checkpoints(whole.results)
 
 
@@ -223,8 +203,8 @@ def test_another_number_than_torchrun_started_is_refused(
     world |= {"TORCHELASTIC_RUN_ID": "one", "TORCHELASTIC_ERROR_FILE": str(report)}
     for name, value in world.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(launch, "_end_with_parent", lambda: None)
-    with pytest.raises(SystemExit) as ended, launch.joined(4, Compute(device="cpu")):
+    monkeypatch.setattr(launch, "_terminate_with_parent", lambda: None)
+    with pytest.raises(SystemExit) as ended, launch.join_process_group(4, Compute(device="cpu")):
         pass
     assert ended.value.code == 1
     assert "training.processes is 4" in json.loads(report.read_text())["message"]["message"]
@@ -245,9 +225,9 @@ def test_a_fault_that_all_meet_is_told_once(
 @pytest.mark.parametrize(
     ("training", "said"),
     [
-        ({"batch_size": 10, "processes": 4}, "batches of 10 for 4 processes"),
-        ({"batch_size": 4, "processes": 4}, "two images each"),
-        ({"compile": True, "processes": 2}, "compile and for several processes"),
+        ({"batch_size": 10, "processes": 4}, "batch_size: 10 for 4"),
+        ({"batch_size": 4, "processes": 4}, "batch_size: 4 for 4"),
+        ({"compile": True, "processes": 2}, "compile"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(training: dict[str, Any], said: str) -> None:

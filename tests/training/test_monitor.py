@@ -19,7 +19,7 @@ from latentbench.models.networks import Shape, count_parameters
 from latentbench.models.registry import build_objective
 from latentbench.training.architecture import describe_networks
 from latentbench.training.evolution import write_evolution
-from latentbench.training.monitor import Monitor, troubles
+from latentbench.training.monitor import Monitor, find_warnings
 
 Make = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -35,8 +35,10 @@ def test_real_images_are_as_diverse_as_real_images_and_one_image_not_at_all(
     data = make_prepared()
     monitor, images = _monitor(data), np.array(PreparedDataset.open(data).images("test"))
     objective = build_objective(DCGANModel(name="dcgan", width=4), Shape(32, 1), seed=0).eval()
-    assert monitor.look(objective, images, torch.zeros(20, 0))["diversity"] == pytest.approx(1)
-    assert monitor.look(objective, images[:1].repeat(20, axis=0), torch.zeros(20, 0))[
+    assert monitor.measure_samples(objective, images, torch.zeros(20, 0))[
+        "diversity"
+    ] == pytest.approx(1)
+    assert monitor.measure_samples(objective, images[:1].repeat(20, axis=0), torch.zeros(20, 0))[
         "diversity"
     ] == pytest.approx(0, abs=1e-3)
 
@@ -50,10 +52,12 @@ def test_one_image_per_class_is_not_diverse_for_a_model_that_is_asked_for_classe
     config = DCGANModel(name="dcgan", width=4, condition="class")
     objective = build_objective(config, Shape(32, 1, num_labels=4), seed=0).eval()
     monitor = _monitor(data, "class")
-    assert monitor.look(objective, images, labels)["diversity"] == pytest.approx(1)
+    assert monitor.measure_samples(objective, images, labels)["diversity"] == pytest.approx(1)
     # The first four images are of the four classes in turn.
     repeated = images[:4][np.arange(20) % 4]
-    assert monitor.look(objective, repeated, labels)["diversity"] == pytest.approx(0, abs=1e-3)
+    assert monitor.measure_samples(objective, repeated, labels)["diversity"] == pytest.approx(
+        0, abs=1e-3
+    )
 
 
 def test_both_splits_are_looked_at_and_nothing_moves(make_prepared: Make) -> None:
@@ -99,7 +103,7 @@ def test_active_units_are_those_whose_code_varies(make_prepared: Make) -> None:
 
     objective.encoder = Two()
     assert (
-        monitor.look(objective, np.zeros((4, 32, 32, 1), np.uint8), torch.zeros(4, 0))[
+        monitor.measure_samples(objective, np.zeros((4, 32, 32, 1), np.uint8), torch.zeros(4, 0))[
             "active_units"
         ]
         == 2
@@ -121,12 +125,12 @@ def test_active_units_are_those_whose_code_varies(make_prepared: Make) -> None:
     ],
 )
 def test_trouble_is_named_where_it_is(values: dict[str, float | None], named: list[str]) -> None:
-    found = troubles(values, latent_dim=64)
+    found = find_warnings(values, latent_dim=64)
     assert [sentence.partition(":")[0] for sentence in found] == named
 
 
 def test_a_model_without_a_prior_cannot_miss_its_modes() -> None:
-    assert troubles({"diversity": 0.1}, latent_dim=64, has_prior=False) == []
+    assert find_warnings({"diversity": 0.1}, latent_dim=64, has_prior=False) == []
 
 
 def test_the_animation_plays_every_epoch(tmp_path: Path) -> None:

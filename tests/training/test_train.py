@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,27 @@ def _digests(results: Path) -> dict[str, str]:
 def test_a_run_leaves_what_is_promised(
     objective: str, make_config: Make, make_prepared: Make
 ) -> None:
+    """A second run leaves the same bits, and one of another seed leaves other weights."""
     config, data = make_config(objective), make_prepared()
     result = _train(config, data)
     assert result.exit_code == 0, result.output
+    _assert_complete(config, data)
+    _assert_reconstructions(config, data)
+
+    assert _train(config, data, "-2").exit_code == 0
+    assert _digests(config.parent.with_name(f"{objective}-2")) == _digests(config.parent)
+    content = yaml.safe_load(config.read_text())
+    content["training"] |= {"epochs": 1, "checkpoints": [1]}
+    config.write_text(yaml.safe_dump(content | {"seed": 1}))
+    assert _train(config, data, "-3").exit_code == 0
+    checkpoint = "checkpoints/epoch-0001.safetensors"
+    weights, _ = read_tensors(config.parent / checkpoint)
+    others, _ = read_tensors(config.parent.with_name(f"{objective}-3") / checkpoint)
+    assert weights.keys() == others.keys()
+    assert any(not torch.equal(weights[name], others[name]) for name in weights)
+
+
+def _assert_complete(config: Path, data: Path) -> None:
     results, root = config.parent, config.parents[3]
     assert set(_digests(results)) == {
         f"epoch-000{n}.{kind}" for n in (1, 3) for kind in ("safetensors", "png")
@@ -107,21 +125,29 @@ def test_a_run_leaves_what_is_promised(
     assert [event.step for event in events.Images("samples")] == [5, 10, 15]
 
 
-@pytest.mark.parametrize("objective", MODELS)
-def test_twice_is_the_same_and_another_seed_is_not(
-    objective: str, make_config: Make, make_prepared: Make
-) -> None:
-    config, data = make_config(objective), make_prepared()
-    for place in ("-1", "-2"):
-        assert _train(config, data, place).exit_code == 0
-    first, second = (config.parent.with_name(f"{objective}-{n}") for n in (1, 2))
-    assert _digests(first) == _digests(second)
-    content = yaml.safe_load(config.read_text())
-    config.write_text(yaml.safe_dump(content | {"seed": 1}))
-    assert _train(config, data, "-3").exit_code == 0
-    other = config.parent.with_name(f"{objective}-3")
-    checkpoint = "epoch-0001.safetensors"
-    assert _digests(first)[checkpoint] != _digests(other)[checkpoint]
+def _assert_reconstructions(config: Path, data: Path) -> None:
+    """Those of every epoch stand under their inputs, where there are any."""
+    path = config.parent / "samples" / "reconstructions.png"
+    settings, dataset = read_config(config, ExperimentConfig), PreparedDataset.open(data)
+    assert path.exists() == settings.model.has_encoder
+    trained = load_checkpoint(
+        settings, config.parent, 3, device=CPU, data_digest=dataset.manifest.digest
+    )
+    assert settings.model.has_encoder == isinstance(trained.objective, HasEncoder)
+    if not settings.model.has_encoder:
+        return
+    picture = np.asarray(Image.open(path))
+    rows = picture.reshape(4, 32, 8, 32, 1).swapaxes(1, 2)
+    tests = np.array(dataset.images("test"))
+    assert all((tests == image).all(axis=(1, 2, 3)).any() for image in rows[0])
+    inputs, none = to_model(torch.from_numpy(rows[0].copy())), torch.zeros(8, 0)
+    with torch.no_grad():
+        models = to_uint8(
+            trained.objective.sample(trained.objective.encode(inputs, none), none)
+        ).numpy()
+    # Equal to rounding error, of which a gray level is the smallest.
+    assert np.abs(models.astype(int) - rows[3]).max() <= 1
+    assert (rows[1] != rows[3]).any()
 
 
 def test_what_other_settings_left_goes_away(make_config: Make, make_prepared: Make) -> None:
@@ -136,92 +162,109 @@ def test_what_other_settings_left_goes_away(make_config: Make, make_prepared: Ma
     assert (config.parent / "samples" / "evolution.gif").exists()
 
 
-# Long enough to be killed at any moment, short enough to be waited for.
-SLOW: dict[str, Any] = {"training": {"epochs": 30, "checkpoints": [1, 9, 20]}}
-RUN = """
+# Saves its state after every step, and is killed right before it writes, renames or removes a file:
+# of each try, the number of the operation before which it dies is given. A try is a fork of one
+# process, which has imported torch. An engine then removes what a failed job was to make.
+KILLED = """
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
 from latentbench.cli import main
-from latentbench.training import train
-train.SECONDS_BETWEEN_STATES = 0.02
-main()
+from latentbench.training import loop
+
+loop.SECONDS_BETWEEN_STATES = 0.0
+
+
+def changes_files(event, details):
+    if event == "open":
+        return bool(details[2] & (os.O_WRONLY | os.O_RDWR)) or ".partial" in str(details[0])
+    return event in ("os.rename", "os.remove")
+
+
+def run_until(left, arguments):
+    def strike(event, details):
+        nonlocal left
+        if changes_files(event, details):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(strike)
+    main(arguments)
+
+
+tries, results, *arguments = sys.argv[1:]
+codes = []
+for left in json.loads(tries):
+    child = os.fork()
+    if child == 0:
+        run_until(left, arguments)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    if codes[-1]:
+        for pattern in ("*.png", "epoch-*", "*.csv"):
+            for made in Path(results).rglob(pattern):
+                made.unlink()
+print(json.dumps(codes))
 """
 
 
-def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["wgan_gp", "vae"])
 def test_killed_anywhere_it_ends_with_the_same_bits(
     objective: str, make_config: Make, make_prepared: Make
 ) -> None:
-    config, data = make_config(objective, **SLOW), make_prepared()
+    config = make_config(objective, training={"epochs": 4, "checkpoints": [1, 3]})
+    data = make_prepared()
     assert _train(config, data, "-whole").exit_code == 0
     whole = config.parent.with_name(f"{objective}-whole")
 
-    arguments = _arguments(config, data)
-    scratch = config.parents[3] / "scratch"
-    moments = random.Random(0)
-    kills = 0
-    while True:
-        process = _start(arguments)
-        # Wait for the run to be under way, then strike.
-        before = _state_time(scratch)
-        while process.poll() is None and _state_time(scratch) == before:
-            time.sleep(0.005)
-        time.sleep(moments.uniform(0, 0.25))
-        if process.poll() is not None or kills == 3:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()  # type: ignore[union-attr]
-        kills += 1
-        # An engine removes what a failed job was to make.
-        for made in [
-            *config.parent.rglob("*.png"),
-            *config.parent.rglob("epoch-*"),
-            *config.parent.glob("*.csv"),
-        ]:
-            made.unlink(missing_ok=True)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-    assert kills >= 2
-    assert b"Going on after step" in output
+    # The whole run has more than 300 such operations.
+    kills = random.Random(0).sample(range(1, 40), 6)
+    command = [sys.executable, "-c", KILLED, json.dumps([*kills, -1]), str(config.parent)]
+    command += _arguments(config, data)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    codes = json.loads(done.stdout.splitlines()[-1])
+    assert codes == [-signal.SIGKILL] * len(kills) + [0], done.stderr
+    assert "Resuming after step" in done.stderr
     assert _digests(config.parent) == _digests(whole)
     assert _losses(config.parent) == _losses(whole)
     assert _told(config.parent) == _told(whole)
 
 
-def test_asked_to_end_it_keeps_the_step_it_was_in(make_config: Make, make_prepared: Make) -> None:
-    config, data = make_config("vae", **SLOW), make_prepared()
+def test_asked_to_end_it_keeps_the_step_it_was_in(
+    make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the second epoch, where of itself it would save after 10 steps."""
+    config, data = make_config("vae"), make_prepared()
     assert _train(config, data, "-whole").exit_code == 0
 
-    arguments, scratch = _arguments(config, data), config.parents[3] / "scratch"
-    # Of itself this one saves at the end of an epoch only.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "latentbench", *arguments], stderr=subprocess.PIPE
-    )
-    while process.poll() is None and _state_time(scratch) is None:
-        time.sleep(0.005)
-    process.terminate()
-    _, output = process.communicate(timeout=60)
-    assert process.returncode == 75, output
-    [stopped] = re.findall(
-        rb"vae was asked to end after step (\d+) of 150 and kept its state", output
-    )
+    batch = Batches.batch
 
-    time.sleep(1)  # TensorBoard reads files in the order of the seconds in their names.
+    def ask_to_end(self: Batches, step: int, generator: torch.Generator) -> Any:
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch(self, step, generator)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "batch", ask_to_end)
+        result = _train(config, data)
+    assert result.exit_code == 75
+    assert "step 8 of 15" in result.output
+
+    root = config.parents[3]
+    # TensorBoard reads files in the order of the seconds in their names, here perhaps the same.
+    [events] = (root / "logs").glob("events.out.tfevents.*")
+    events.rename(re.sub(r"tfevents\.\d+", f"tfevents.{0:010d}", str(events)))
     again = _train(config, data)
     assert again.exit_code == 0
-    assert f"Going on after step {int(stopped)} of 150." in again.output
+    assert "step 8 of 15" in again.output
     assert _digests(config.parent) == _digests(config.parent.with_name("vae-whole"))
     assert _told(config.parent) == _told(config.parent.with_name("vae-whole"))
-    root = config.parents[3]
-    assert _logged(root / "logs") == _logged(root / "logs-whole") == list(range(2, 151, 2))
+    assert _logged(root / "logs") == _logged(root / "logs-whole") == list(range(2, 16, 2))
 
 
 def _logged(logs: Path) -> list[int]:
@@ -242,22 +285,21 @@ def _losses(results: Path) -> list[list[str]]:
     return [line.split(",")[6:] for line in (results / "history.csv").read_text().splitlines()]
 
 
-def _state_time(scratch: Path) -> float | None:
-    try:
-        return (scratch / "state.safetensors").stat().st_mtime
-    except FileNotFoundError:
-        return None
-
-
 def _interrupt(
-    config: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *, at: int = 7, then: int = 0
+    config: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    place: str = "",
+    at: int = 7,
+    then: int = 0,
 ) -> None:
-    """Leave the state after step `at`, in the second epoch, of a run that stopped `then` steps later."""
-    from latentbench.training import train
+    """Leave the state after step `at`, in the second epoch, of a run stopped `then` steps later."""
+    from latentbench.training import loop
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "SECONDS_BETWEEN_STATES", 0.0)
-        save = train.save_state
+        patch.setattr(loop, "SECONDS_BETWEEN_STATES", 0.0)
+        save = loop.save_state
 
         def save_and_stop(*arguments: Any) -> None:
             step = arguments[3].step
@@ -266,56 +308,28 @@ def _interrupt(
             if step == at + then:
                 raise KeyboardInterrupt
 
-        patch.setattr(train, "save_state", save_and_stop)
-        assert _train(config, data).exit_code == 1
+        patch.setattr(loop, "save_state", save_and_stop)
+        assert _train(config, data, place).exit_code == 1
 
 
 @pytest.mark.parametrize("objective", ["wgan_gp", "vae"])
-@pytest.mark.parametrize("stop", [6, 7, 9])
 def test_all_is_told_once_wherever_a_run_stops(
-    stop: int,
-    objective: str,
-    make_config: Make,
-    make_prepared: Make,
-    monkeypatch: pytest.MonkeyPatch,
+    objective: str, make_config: Make, make_prepared: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a point every 2 steps, the states at steps 7 and 9 lie between two of them, that at step 6 on one; each
-    time the next point was already told when the run stopped, and after step 10 the second epoch's pictures."""
+    """With a point every 2 steps, the states at steps 7 and 9 lie between two, that at 6 on one.
+
+    Each time the next point was already logged when the run stopped, and after step 10 the second
+    epoch's pictures.
+    """
     config, data = make_config(objective), make_prepared()
     assert _train(config, data, "-whole").exit_code == 0
-    _interrupt(config, data, monkeypatch, at=stop, then=2)
-    assert _train(config, data).exit_code == 0
-    results, whole = config.parent, config.parent.with_name(f"{objective}-whole")
-    assert len(_told(results)) == (3 if objective == "vae" else 2)
-    assert _told(results) == _told(whole)
-
-
-@pytest.mark.parametrize("objective", MODELS)
-def test_reconstructions_of_every_epoch_stand_under_their_inputs(
-    objective: str, make_config: Make, make_prepared: Make
-) -> None:
-    config, data = make_config(objective), make_prepared()
-    assert _train(config, data).exit_code == 0
-    path = config.parent / "samples" / "reconstructions.png"
-    settings, dataset = read_config(config, ExperimentConfig), PreparedDataset.open(data)
-    assert path.exists() == settings.model.has_encoder
-    trained = load_checkpoint(
-        settings, config.parent, 3, device=CPU, data_digest=dataset.manifest.digest
-    )
-    assert settings.model.has_encoder == isinstance(trained.objective, HasEncoder)
-    if not settings.model.has_encoder:
-        return
-    picture = np.asarray(Image.open(path))
-    rows = picture.reshape(4, 32, 8, 32, 1).swapaxes(1, 2)
-    tests = np.array(dataset.images("test"))
-    assert all((tests == image).all(axis=(1, 2, 3)).any() for image in rows[0])
-    inputs, none = to_model(torch.from_numpy(rows[0].copy())), torch.zeros(8, 0)
-    with torch.no_grad():
-        models = to_uint8(
-            trained.objective.sample(trained.objective.encode(inputs, none), none)
-        ).numpy()
-    assert (models == rows[3]).all()
-    assert (rows[1] != rows[3]).any()
+    whole = config.parent.with_name(f"{objective}-whole")
+    for stop in (6, 7, 9):
+        _interrupt(config, data, monkeypatch, place=f"-{stop}", at=stop, then=2)
+        assert _train(config, data, f"-{stop}").exit_code == 0
+        results = config.parent.with_name(f"{objective}-{stop}")
+        assert len(_told(results)) == (3 if objective == "vae" else 2)
+        assert _told(results) == _told(whole)
 
 
 def test_a_state_of_other_settings_is_refused_until_restart(
@@ -356,7 +370,7 @@ def test_a_loss_that_becomes_nan_ends_the_run_with_a_sentence(
     assert result.exit_code == 1
     line = result.output.splitlines()[-1]
     assert line.startswith("Error: vae: loss became")
-    assert "lower model.learning_rate (now 1e+30)" in line
+    assert "model.learning_rate (now 1e+30)" in line
     assert not (config.parent / "provenance/train.json").exists()
 
 

@@ -81,17 +81,6 @@ PREVIEWS = ("samples", "reconstruction", "interpolation")
 # What is handed in of an experiment beside its last checkpoint.
 SUBMITTED_FILES = (CONFIG, HISTORY, METRICS, LAST_METRICS, PROVENANCE)
 
-# Columns of metrics.csv over an extractor's features: how neighborhoods of real and generated images overlap.
-PRDC = ("precision", "recall", "density", "coverage")
-
-# And the share of samples that are nearer to a training image than half of the real images that no model saw.
-NEARER = "nearer"
-
-
-def prdc_column(quantity: str, extractor: str) -> str:
-    return f"{quantity}_{extractor}"
-
-
 # scratch/STUDY/EXPERIMENT: features of samples, which evaluate keeps for its next run.
 FEATURES = "features"
 

@@ -62,7 +62,7 @@ class AttributeRecognizer:
         """Two rows per attribute: of samples that were to have it, and of those that were not, the share that does as
         was asked, with its spread over sampling seeds and the share of test images that the classifier is right on."""
         rows = [
-            {"name": name, "asked": side == "present"}
+            {"name": name, "requested": side == "present"}
             | _over_seeds(found, side)
             | {"real": getattr(known, side)}
             for (name, known), found in zip(

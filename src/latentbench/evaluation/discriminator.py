@@ -50,7 +50,7 @@ class DecisionThreshold:
             "num_real": len(real),
             "num_generated": len(generated),
             "accuracy": (1 - lost + caught) / 2 if known else None,
-            "called_fake": (lost + caught) / 2 if known else None,
+            "predicted_fake": (lost + caught) / 2 if known else None,
             "false_positives": _share(generated.double() > self.threshold),
             "false_negatives": lost,
         }

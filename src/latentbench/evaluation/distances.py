@@ -36,8 +36,10 @@ class Distances:
         self.num_subsets = settings.kid_subsets
         self.subset_size = min(settings.kid_subset_size, settings.num_samples, len(real))
         self.num_overlapping = min(settings.num_samples, len(real))
-        self.neighbors = min(settings.num_neighbors, self.num_overlapping - 1)
-        self.neighborhoods = PrecisionRecall(real[: self.num_overlapping], neighbors=self.neighbors)
+        self.num_neighbors = min(settings.num_neighbors, self.num_overlapping - 1)
+        self.neighborhoods = PrecisionRecall(
+            real[: self.num_overlapping], num_neighbors=self.num_neighbors
+        )
         self.kernel = KernelDistance(
             real, self._draw(len(real), torch_generator(_REAL_SEED, "real subsets"))
         )

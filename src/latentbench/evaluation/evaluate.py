@@ -13,6 +13,7 @@ import torch
 
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import write_arrays, write_csv, write_json
+from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, LABEL_ACCURACY, feature_column
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     EVALUATION_ARRAYS,
@@ -20,10 +21,8 @@ from latentbench.artifacts.paths import (
     LAST_METRICS,
     EVALUATION_FILES,
     METRICS,
-    NEARER,
     REFERENCE_MANIFEST,
     checkpoint_path,
-    prdc_column,
     record_name,
 )
 from latentbench.artifacts.progress import log
@@ -43,7 +42,7 @@ from latentbench.evaluation.last_checkpoint import (
     beside_training_images,
     class_by_class,
 )
-from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
+from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.memorization import Memorization
 from latentbench.evaluation.metadata import description, warnings
 from latentbench.evaluation.sample_size import FEWEST_SAMPLES
@@ -76,7 +75,7 @@ def evaluate_experiment(
     results = folders.results
     if not processes.is_first:
         _Evaluator(config, folders, device, processes).sample()
-        ResourceUsage.measure().all_reduce(processes.sums)
+        ResourceUsage.measure().all_reduce(processes.sum_over_processes)
         return
     (results / LAST_METRICS).unlink(missing_ok=True)
     evaluator = _Evaluator(config, folders, device, processes)
@@ -85,7 +84,7 @@ def evaluate_experiment(
         log(f"{config.name}: {warning}")
     rows = [evaluator.measure(epoch) for epoch in config.training.checkpoint_epochs]
     findings = evaluator.examine()
-    if verdict := findings.facts["memory"]["verdict"]:
+    if verdict := findings.facts["memorization"]["warning"]:
         log(f"{config.name}: {verdict}")
         told.append(verdict)
     last = rows[-1] | {
@@ -106,7 +105,7 @@ def evaluate_experiment(
             folders.reference / REFERENCE_MANIFEST,
         ],
         outputs=[results / name for name in EVALUATION_FILES],
-        cost=ResourceUsage.measure().all_reduce(processes.sums),
+        cost=ResourceUsage.measure().all_reduce(processes.sum_over_processes),
     )
     evaluator.cache.remove_unused()
 
@@ -210,10 +209,10 @@ class _Evaluator:
             scores[described.metric] = [distances.frechet(own)]
             scores[described.kernel_metric] = over_subsets.tolist()
             scores |= {
-                prdc_column(quantity, name): [value]
+                feature_column(quantity, name): [value]
                 for quantity, value in distances.overlap(own).items()
             }
-            scores[prdc_column(NEARER, name)] = [self.memories[name].nearer(own)]
+            scores[feature_column(CLOSER_TO_TRAIN, name)] = [self.memories[name].nearer(own)]
         return scores
 
     def examine(self) -> Findings:

@@ -81,18 +81,18 @@ def beside_training_images(
         )
     return Findings(
         arrays={
-            "memory_samples": sampled.images(shown),
-            "memory_nearest": np.array(dataset.images("train")[rows[indices[shown].numpy()]]),
-            "memory_distances": distances[shown].float().numpy(),
+            "memorization_samples": sampled.images(shown),
+            "memorization_nearest": np.array(dataset.images("train")[rows[indices[shown].numpy()]]),
+            "memorization_distances": distances[shown].float().numpy(),
         },
         facts={
-            "memory": {
+            "memorization": {
                 "extractor": name,
                 "num_samples": len(features),
                 "num_training": len(memory.real),
-                "typical_distance": memory.typical,
+                "median_distance": memory.typical,
                 "copied": memory.copied(distances[:, 0]),
-                "verdict": memory.verdict(distances[:, 0]),
+                "warning": memory.verdict(distances[:, 0]),
             }
         },
     )
@@ -129,7 +129,7 @@ def class_by_class(
     return Findings(
         arrays={"class_samples": pictures, "class_counts": counts},
         facts={
-            "classes_by": "recognized" if sampled.seeds[0].asked is None else "asked",
+            "classes_by": "predicted" if sampled.seeds[0].asked is None else "requested",
             "classes": rows,
         },
     )

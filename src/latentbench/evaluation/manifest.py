@@ -18,23 +18,15 @@ from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.features import FeatureExtractor
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
 
-FORMAT = 2
-
-# The share of samples that the classifier gives the class that was asked for; of attributes, how well those asked for
-# are seen, balanced and averaged.
-LABEL_ACCURACY = "label_accuracy"
-
-
-# Extractor to its Fréchet distance and its kernel distance.
-METRICS = {"classifier": ("fd_classifier", "kd_classifier"), "inception": ("fid", "kid")}
+FORMAT = 3
 
 
 class ExtractorManifest(BaseModel):
     """`sha256` is the network's.
 
-    `floor` is what the test split's `num_images` real images score, `halves` how far apart two halves of the training
-    images are, `num_images` each. Half of the test images are nearer to a training image than `typical_distance`, and
-    a share of criteria.CLOSE_QUANTILE than `close_distance`. `attribute_accuracy` is how well a classifier sees each of the
+    `test_scores` is what the test split's `num_images` real images score, `train_halves` how far apart two halves of the training
+    images are, `num_images` each. Half of the test images are nearer to a training image than `median_distance`, and
+    a share of thresholds.CLOSE_QUANTILE than `close_distance`. `attribute_accuracy` is how well a classifier sees each of the
     dataset's attributes in test images.
     """
 
@@ -45,9 +37,9 @@ class ExtractorManifest(BaseModel):
     protocol: str
     feature_dim: int
     sha256: str
-    floor: dict[str, int | float]
-    halves: dict[str, int | float]
-    typical_distance: float
+    test_scores: dict[str, int | float]
+    train_halves: dict[str, int | float]
+    median_distance: float
     close_distance: float
     path: str | None = None
     task: str | None = None

@@ -35,7 +35,7 @@ class Memorization:
     def open(cls, folder: Path, extractor: str, described: ExtractorManifest) -> Self:
         """Raises ArtifactError where the features are missing or damaged."""
         real = read_array(folder / features_name(extractor), mmap=True)
-        return cls(real, typical=described.typical_distance, close=described.close_distance)
+        return cls(real, typical=described.median_distance, close=described.close_distance)
 
     @classmethod
     def of_unseen(cls, real: Rows, unseen: Tensor) -> Self:

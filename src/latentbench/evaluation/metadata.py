@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.evaluation.attribute_accuracy import mean_balanced
 from latentbench.evaluation.attribute_conditioning import AttributeRecognizer
 from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.manifest import LABEL_ACCURACY, ReferenceManifest
+from latentbench.evaluation.manifest import ReferenceManifest
 
 
 def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool) -> list[str]:
@@ -46,13 +47,18 @@ def description(
             f"{own.num_overlapping:,} images on either side, with neighborhoods up to the nearest "
             f"{own.num_neighbors}"
         )
-        floor |= {key: value for key, value in described.floor.items() if key != "num_images"}
-        halves |= described.halves
+        floor |= {key: value for key, value in described.test_scores.items() if key != "num_images"}
+        halves |= described.train_halves
         if described.knows_classes and described.accuracy is not None:
             floor[LABEL_ACCURACY] = described.accuracy
     if attributes is not None:
         floor[LABEL_ACCURACY] = mean_balanced(attributes.known.values())
-    num_unseen = next(
-        int(described.floor["num_images"]) for described in reference.extractors.values()
+    num_test_images = next(
+        int(described.test_scores["num_images"]) for described in reference.extractors.values()
     )
-    return {"protocols": protocols, "floor": floor, "num_unseen": num_unseen, "halves": halves}
+    return {
+        "protocols": protocols,
+        "test_scores": floor,
+        "num_test_images": num_test_images,
+        "train_halves": halves,
+    }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.paths import PRDC
+from latentbench.artifacts.metrics import PRDC
 from latentbench.evaluation.knn import squared_distances
 
 # Rows of a distance matrix that are in memory at once.
@@ -21,18 +21,18 @@ _BLOCK = 1_000
 class PrecisionRecall:
     """Those of real features, with which sets of samples are compared."""
 
-    def __init__(self, real: Tensor, *, neighbors: int) -> None:
-        """`real` (number, dim), more than `neighbors` (k) of them."""
+    def __init__(self, real: Tensor, *, num_neighbors: int) -> None:
+        """`real` (number, dim), more than `num_neighbors` (k) of them."""
         # Distances do not depend on the origin, but their rounding does.
         self.origin = real.to(torch.float64).mean(dim=0)
         self.real = real.to(torch.float64) - self.origin
-        self.neighbors = neighbors
-        self.radii = _squared_radii(self.real, neighbors)
+        self.num_neighbors = num_neighbors
+        self.radii = _squared_radii(self.real, num_neighbors)
 
     def __call__(self, samples: Tensor) -> dict[str, float]:
         """OVERLAPS of samples (number, dim), best as many as there are real ones."""
         samples = samples.to(self.real) - self.origin
-        sample_radii = _squared_radii(samples, self.neighbors)
+        sample_radii = _squared_radii(samples, self.num_neighbors)
         holding = []  # per sample, the number of real neighborhoods that it lies in
         is_recalled = torch.zeros(len(self.real), dtype=torch.bool, device=self.real.device)
         is_covered = torch.zeros_like(is_recalled)
@@ -43,7 +43,7 @@ class PrecisionRecall:
             is_covered |= in_real.any(dim=0)
             is_recalled |= (distances < radii[:, None]).any(dim=0)
         number = torch.cat(holding).to(torch.float64)
-        values = (number > 0, is_recalled, number / self.neighbors, is_covered)
+        values = (number > 0, is_recalled, number / self.num_neighbors, is_covered)
         return {
             name: value.double().mean().item() for name, value in zip(PRDC, values, strict=True)
         }

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import atomic_write, file_sha256, read_array, write_array
+from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
 from latentbench.artifacts.paths import (
     CLASSIFIER,
     DATASET_MANIFEST,
-    NEARER,
     REFERENCE_MANIFEST,
     REFERENCE_ROWS,
     features_name,
-    prdc_column,
     reference_files,
     statistics_name,
     test_features_name,
@@ -38,7 +37,7 @@ from latentbench.evaluation.features import FeatureExtractor, extract, prepare_m
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
 from latentbench.evaluation.kid import MOST_REAL_IMAGES
 from latentbench.evaluation.knn import Rows
-from latentbench.evaluation.manifest import FORMAT, METRICS, ExtractorManifest, ReferenceManifest
+from latentbench.evaluation.manifest import FORMAT, ExtractorManifest, ReferenceManifest
 from latentbench.evaluation.memorization import Memorization
 from latentbench.evaluation.train_classifier import accuracy, choose_task, train_classifier
 from latentbench.rng import numpy_generator
@@ -110,15 +109,16 @@ class _Builder:
         real = read_array(self.output / features_name(name), mmap=True)
         unseen = self._unseen(extractor)
         memory = Memorization.of_unseen(real, unseen)
-        metric, kernel_metric = METRICS[name]
+        metric, kernel_metric = DISTANCES[name]
         return ExtractorManifest(
             metric=metric,
             kernel_metric=kernel_metric,
             protocol=extractor.protocol,
             feature_dim=extractor.dim,
-            floor=self._floor(name, unseen) | {prdc_column(NEARER, name): memory.nearer(unseen)},
-            halves=self._halves(name, real),
-            typical_distance=memory.typical,
+            test_scores=self._floor(name, unseen)
+            | {feature_column(CLOSER_TO_TRAIN, name): memory.nearer(unseen)},
+            train_halves=self._halves(name, real),
+            median_distance=memory.typical,
             close_distance=memory.close,
             **facts,
         )
@@ -191,12 +191,12 @@ class _Builder:
             dim=unseen.shape[1],
             device=self.device,
         )
-        metric, kernel_metric = METRICS[name]
+        metric, kernel_metric = DISTANCES[name]
         return {
             metric: distances.frechet(unseen),
             kernel_metric: distances.kernel_over_subsets(unseen, seed=self.seed).mean().item(),
             **{
-                prdc_column(quantity, name): value
+                feature_column(quantity, name): value
                 for quantity, value in distances.overlap(unseen).items()
             },
             "num_images": len(unseen),
@@ -214,7 +214,7 @@ class _Builder:
         )
         settings = Evaluation(num_samples=size)
         distances = Distances(compute_feature_stats(one), one[:MOST_REAL_IMAGES], settings)
-        metric, kernel_metric = METRICS[name]
+        metric, kernel_metric = DISTANCES[name]
         return {
             metric: distances.frechet(other),
             kernel_metric: distances.kernel_over_subsets(other, seed=self.seed).mean().item(),

@@ -87,7 +87,7 @@ class Samples:
             if features is not None
         }
         missing = [name for name in self.extractors if name not in found]
-        self.processes.wait()  # all have looked before one of them writes
+        self.processes.barrier()  # all have looked before one of them writes
         if missing:
             computed = self._features(missing, trained, latents, labels, epoch)
             for name, features in computed.items():
@@ -132,7 +132,7 @@ class Samples:
         """
         kept = {name: torch.zeros(len(latents), self.extractors[name].dim) for name in names}
         batches = torch.arange(len(latents)).split(self.settings.batch_size)
-        own = batches[self.processes.rank :: self.processes.number]
+        own = batches[self.processes.rank :: self.processes.world_size]
         rows = torch.cat(own) if own else torch.arange(0)
         for batch, images in zip(
             own, self.images(trained, latents[rows], labels[rows], epoch), strict=True
@@ -142,7 +142,7 @@ class Samples:
                 require_finite(features, self.extractors[name])
                 kept[name][batch] = features.cpu()
         for features in kept.values():
-            self.processes.sum_(features)  # each row is zero in all but one
+            self.processes.all_reduce_sum(features)  # each row is zero in all but one
         return kept
 
     def _key(self, checkpoint: str, extractor: str, seed_index: int) -> str:

@@ -19,7 +19,7 @@ from latentbench.forecast.rates import (
     model_rates,
 )
 from latentbench.forecast.sizes import Sizes, sizes_of
-from latentbench.training.monitor import MOST_IMAGES
+from latentbench.training.monitor import MAX_IMAGES
 
 FLOAT = 4  # bytes
 # Seconds that were seen with the demo and do not depend on the model: of an epoch's pictures and files, of what is
@@ -145,7 +145,7 @@ def _experiment_jobs(
     training, evaluation, latent = config.training, config.evaluation, config.latent
     checkpoints = len(training.checkpoint_epochs)
     steps = sizes.num_train // training.batch_size
-    looked_at = min(sizes.num_train, MOST_IMAGES) + min(sizes.num_test, MOST_IMAGES)
+    looked_at = min(sizes.num_train, MAX_IMAGES) + min(sizes.num_test, MAX_IMAGES)
     epoch = (
         steps * model.step
         + looked_at * model.look

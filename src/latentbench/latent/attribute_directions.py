@@ -92,7 +92,11 @@ def explore_directions(subject: ModelProbe) -> Findings:
         }
         for one, images in zip(found, walked, strict=True)
     ]
-    about = {"directions": facts, "direction_steps": list(STEPS), "directions_of": material.origin}
+    about = {
+        "directions": facts,
+        "direction_steps": list(STEPS),
+        "directions_source": material.origin,
+    }
     return Findings({"directions": walked[:, :NUM_WALKS]}, about)
 
 
@@ -182,5 +186,5 @@ def _seen(subject: ModelProbe, walked: Array) -> dict[str, Any]:
     shares = subject.realism.attributes(walked).mean(axis=0).T.tolist()
     return {
         "num_images": len(walked),
-        "seen": dict(zip(subject.realism.attribute_names, shares, strict=True)),
+        "predicted": dict(zip(subject.realism.attribute_names, shares, strict=True)),
     }

@@ -46,7 +46,7 @@ def explore_data(subject: ModelProbe) -> Findings:
         "images": {split: getattr(dataset.manifest, split).num_images for split in SPLITS},
         "classes": class_counts(dataset),
         "attributes": attribute_frequencies(dataset),
-        "averaged": [min(len(rows), each) for rows in groups],
+        "num_averaged": [min(len(rows), each) for rows in groups],
     }
     return Findings(arrays, {"data": described})
 

@@ -96,7 +96,7 @@ def _write_pictures(folder: Path, found: Findings) -> None:
     """Pixel for pixel, for a first look; the report draws all of them with words."""
     arrays = found.arrays
     write_png(folder / "samples.png", image_grid(arrays["samples"], columns=8))
-    pairs = np.concatenate([arrays["reconstruction_real"], arrays["reconstruction_model"]])
+    pairs = np.concatenate([arrays["reconstruction_real"], arrays["reconstruction_decoded"]])
     write_png(folder / "reconstruction.png", image_grid(pairs, columns=len(pairs) // 2))
     write_png(
         folder / "interpolation.png",

@@ -96,7 +96,7 @@ def anywhere(subject: ModelProbe, embeddings: Embeddings) -> Findings:
             distances.argmin(dim=1).tolist(), distances, images, strict=True
         )
     ]
-    agree = [fact["recognized"].get(fact["nearest"], 0.0) for fact in facts if fact["recognized"]]
+    agree = [fact["predicted"].get(fact["nearest"], 0.0) for fact in facts if fact["predicted"]]
     agreement = sum(agree) / len(agree) if agree else None
     return Findings(
         {"random_embedding": images}, {"random_embeddings": facts, "embedding_agreement": agreement}
@@ -108,5 +108,5 @@ def _described(subject: ModelProbe, kind: int, distance: float, images: Images) 
     return {
         "nearest": subject.shown_titles[kind],
         "distance": distance,
-        "recognized": subject.recognized(images),
+        "predicted": subject.recognized(images),
     }

@@ -24,7 +24,7 @@ def explore_noise(subject: ModelProbe) -> Findings:
     sigmas = torch.tensor(SIGMAS, device=subject.device)
     codes = mean + unit * sigmas[:, None, None] * noise
     images = subject.decode(codes, subject.shown_labels.expand(len(SIGMAS), number, -1))
-    facts = {"sigmas": list(SIGMAS), "sigma_unit": unit, "kinds": subject.shown_titles}
+    facts = {"sigmas": list(SIGMAS), "sigma_unit": unit, "label_names": subject.shown_titles}
     return Findings({"noise_latent": images}, facts)
 
 

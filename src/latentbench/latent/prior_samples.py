@@ -51,19 +51,19 @@ def explore_means(subject: ModelProbe) -> Findings:
         zeros = torch.zeros(len(labels), subject.objective.latent_dim, device=subject.device)
         return Findings(
             {"means": subject.decode(zeros, labels)},
-            {"means": subject.shown_titles, "means_of": "zero vector"},
+            {"means": subject.shown_titles, "means_source": "zero vector"},
         )
     codes = torch.zeros(1, subject.objective.latent_dim, device=subject.device)
-    titles, means_of = ["zero vector"], "zero vector"
+    titles, means_source = ["zero vector"], "zero vector"
     class_names = subject.dataset.manifest.class_names
     if class_names and subject.can_encode:
         by_class = mean_codes(subject)
         codes = torch.cat([codes, torch.stack(list(by_class.values()))])
         titles += [class_names[label] for label in by_class]
-        means_of = "zero vector, then the mean code of each class"
+        means_source = "zero vector, then the mean code of each class"
     labels = torch.zeros(len(codes), 0, device=subject.device)
     return Findings(
-        {"means": subject.decode(codes, labels)}, {"means": titles, "means_of": means_of}
+        {"means": subject.decode(codes, labels)}, {"means": titles, "means_source": means_source}
     )
 
 

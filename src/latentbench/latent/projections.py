@@ -30,15 +30,15 @@ def explore_codes(subject: ModelProbe) -> Findings:
     # More threads add in another order.
     with threadpool_limits(subject.threads):
         pca, shares = principal_components(codes)
-        arrays = {"map_pca": pca, "map_tsne": tsne(codes)}
-    arrays["map_labels"] = subject.dataset.labels("test")[rows]
+        arrays = {"projection_pca": pca, "projection_tsne": tsne(codes)}
+    arrays["projection_labels"] = subject.dataset.labels("test")[rows]
     if log_variances is not None:
         divergence = gaussian_kl_by_dimension(encoded, log_variances).double().mean(dim=0)
-        arrays["usage_kl"] = divergence.cpu().numpy()
-    arrays["usage_variance"] = codes.var(axis=0, ddof=1)
+        arrays["kl_per_dimension"] = divergence.cpu().numpy()
+    arrays["variance_per_dimension"] = codes.var(axis=0, ddof=1)
     facts = {
         "pca_variance": shares,
-        "active_units": int((arrays["usage_variance"] > ACTIVE_VARIANCE).sum()),
+        "active_units": int((arrays["variance_per_dimension"] > ACTIVE_VARIANCE).sum()),
         "active_variance": ACTIVE_VARIANCE,
     }
     return Findings(arrays, facts)

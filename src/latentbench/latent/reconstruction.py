@@ -67,17 +67,17 @@ def explore_reconstruction(subject: ModelProbe) -> Findings:
     number = min(NUM_EXTREMES, len(order) // 2)
     arrays: dict[str, Any] = {
         "reconstruction_real": test.reals[shown],
-        "reconstruction_model": test.models[shown],
+        "reconstruction_decoded": test.models[shown],
     }
     for name, rows in (("best", order[:number]), ("worst", order[::-1][:number])):
-        arrays |= {f"{name}_real": test.reals[rows], f"{name}_model": test.models[rows]}
+        arrays |= {f"{name}_real": test.reals[rows], f"{name}_decoded": test.models[rows]}
         arrays |= {f"{name}_errors": errors[rows]}
     facts: dict[str, Any] = {"method": subject.method}
     if test.inversion is not None:
         course = test.inversion.errors.cpu().numpy()
         arrays["inversion_error"] = course
         facts |= {
-            "starts": subject.settings.inversion_starts,
+            "inversion_starts": subject.settings.inversion_starts,
             "inversion_steps": list(range(course.shape[1])),
         }
     facts["reconstruction"] = {}

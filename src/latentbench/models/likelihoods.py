@@ -58,7 +58,7 @@ class Gaussian:
         mse = squared_error.detach().mean() / dimensions
         if self.std is not None:
             return torch.full_like(mse, self.std**2)
-        [whole] = processes.means([mse])
+        [whole] = processes.all_reduce_mean([mse])
         return whole.clamp(min=SMALLEST_VARIANCE)
 
 

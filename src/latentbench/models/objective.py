@@ -124,8 +124,8 @@ class Objective(nn.Module, ABC):
 
     def draw_latents(self, number: int, generator: torch.Generator) -> Tensor:
         """(number, latent_dim): this process's share of what a step draws for its whole batch."""
-        whole = draw_latents(number * self.processes.number, self.latent_dim, generator)
-        return self.processes.share(whole)
+        whole = draw_latents(number * self.processes.world_size, self.latent_dim, generator)
+        return self.processes.local_shard(whole)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Networks compute in `precision`; losses are for the caller to compute in float32."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from latentbench.config.models import WGANGPModel
-from latentbench.models.double_backward import EfficientDoubleBackward
+from latentbench.runtime.double_backward import EfficientDoubleBackward
 from latentbench.models.gan import GAN
 from latentbench.models.networks import Shape
 from latentbench.models.objective import Terms, draw_latents
@@ -57,13 +57,18 @@ class WGANGP(GAN):
         wasserstein = real.mean() - fake.mean()
         # In float32: the penalty is differentiated twice.
         whole = torch.rand(
-            len(images) * self.processes.number, 1, 1, 1, generator=generator, device=images.device
+            len(images) * self.processes.world_size,
+            1,
+            1,
+            1,
+            generator=generator,
+            device=images.device,
         )
         penalty = gradient_penalty(
             lambda points: self.discriminator(points, labels),
             real=images,
             fake=fakes,
-            weights=self.processes.share(whole),
+            weights=self.processes.local_shard(whole),
         )
         loss = -wasserstein + self.config.gp_weight * penalty
         gradient = self.update_discriminator(loss)

@@ -39,13 +39,13 @@ class Experiment:
     @property
     def floor(self) -> Mapping[str, float]:
         """Metrics of real test images against the same reference."""
-        floor = self.evaluation.get("floor") or {}
+        floor = self.evaluation.get("test_scores") or {}
         return {key: value for key, value in floor.items() if value is not None}
 
     @property
     def halves(self) -> Mapping[str, float]:
         """Metrics between two halves of the training images, and their `num_images`."""
-        return self.evaluation.get("halves") or {}
+        return self.evaluation.get("train_halves") or {}
 
     def sample_sizes(self, metric: str) -> Mapping[str, Any]:
         """Return `num_samples`, `distances` and their limit `infinite` of a Fréchet distance."""

@@ -46,9 +46,9 @@ class Adam:
         gradients = [parameter.grad for parameter in self.parameters]
         if any(gradient is None for gradient in gradients):
             raise RuntimeError("a parameter took no part in the loss")
-        if self.processes.number > 1:
+        if self.processes.world_size > 1:
             # In place: the kernel takes gradients to lie in memory as their parameters do.
-            torch._foreach_copy_(gradients, self.processes.means(gradients))  # type: ignore[arg-type]
+            torch._foreach_copy_(gradients, self.processes.all_reduce_mean(gradients))  # type: ignore[arg-type]
         norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()  # type: ignore[arg-type]
         adam(
             list(self.parameters),

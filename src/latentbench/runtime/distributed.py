@@ -1,7 +1,7 @@
-"""Several processes that train one model together, each on its share of every batch.
+"""Data-parallel training: a group of processes, each with a shard of every batch.
 
-Their weights start alike and stay alike: each takes the mean of all gradients, and what is random is drawn for the
-whole batch by everyone. A batch of one process and the same batch over several then differ by rounding alone.
+All processes start from the same weights and apply the same averaged gradients. Random numbers are drawn for the
+whole batch in every process. Training in one process and in several therefore differ by rounding error only.
 """
 
 from __future__ import annotations
@@ -16,57 +16,63 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One of `number` processes; `host` is their group for tensors that are not on a GPU."""
+    """The process `rank` of `world_size`; `cpu_group` is the group's backend for tensors on the CPU."""
 
     rank: int = 0
-    number: int = 1
-    host: dist.ProcessGroup | None = None
+    world_size: int = 1
+    cpu_group: dist.ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """Whether this process has rank 0, which writes files and messages."""
         return self.rank == 0
 
-    def share(self, rows: Tensor) -> Tensor:
-        """This process's part of the rows of a batch, whose number is a multiple of that of the processes."""
-        return rows.chunk(self.number)[self.rank]
+    def local_shard(self, rows: Tensor) -> Tensor:
+        """Return this process's rows of a batch whose size is a multiple of `world_size`."""
+        return rows.chunk(self.world_size)[self.rank]
 
-    def means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Of each tensor, the mean over the processes, the same bits in all; without gradients."""
-        if self.number == 1:
+    def all_reduce_mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the mean over the processes of each tensor, without gradients.
+
+        Every process gets the same bits.
+        """
+        if self.world_size == 1:
             return list(tensors)
         flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
         dist.all_reduce(flat)
-        parts = (flat / self.number).split([tensor.numel() for tensor in tensors])
+        parts = (flat / self.world_size).split([tensor.numel() for tensor in tensors])
         return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
-    def gathered(self, tensor: Tensor) -> Tensor:
-        """(processes, …) what each has, in the order of their ranks; without gradients."""
-        parts = [torch.empty_like(tensor) for _ in range(self.number)]
+    def all_gather(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all processes by rank, (world_size, …), without gradients."""
+        parts = [torch.empty_like(tensor) for _ in range(self.world_size)]
         dist.all_gather(parts, tensor)
         return torch.stack(parts)
 
-    def sum_(self, tensor: Tensor) -> None:
-        """Put the sum over the processes in its place."""
-        if self.number > 1:
-            dist.all_reduce(tensor, group=None if tensor.is_cuda else self.host)
+    def all_reduce_sum(self, tensor: Tensor) -> None:
+        """Replace a tensor by its sum over the processes, in place."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor, group=None if tensor.is_cuda else self.cpu_group)
 
-    def sums(self, *values: float) -> list[float]:
-        """Of numbers of the host, each added over the processes."""
+    def sum_over_processes(self, *values: float) -> list[float]:
+        """Return the sum over the processes of each Python number."""
         totals = torch.tensor(values, dtype=torch.float64)
-        self.sum_(totals)
+        self.all_reduce_sum(totals)
         return totals.tolist()
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Of each flag, whether it is true in any process; waits for all of them, and not for their devices."""
-        if self.number == 1:
-            return flags
-        told = torch.tensor(flags, dtype=torch.uint8)
-        dist.all_reduce(told, dist.ReduceOp.MAX, group=self.host)
-        return tuple(told.bool().tolist())
+        """Return for each flag whether it is true in any process.
 
-    def wait(self) -> None:
-        """For all to come here."""
+        Waits for the processes, but not for their GPUs.
+        """
+        if self.world_size == 1:
+            return flags
+        reduced = torch.tensor(flags, dtype=torch.uint8)
+        dist.all_reduce(reduced, dist.ReduceOp.MAX, group=self.cpu_group)
+        return tuple(reduced.bool().tolist())
+
+    def barrier(self) -> None:
+        """Wait until all processes reach this call."""
         self.any(False)
 
 

@@ -1,4 +1,4 @@
-"""A command in several processes, as torchrun starts them; each runs the very same command line."""
+"""Run a command in several processes, started by torchrun's launcher; each runs the same command line."""
 
 from __future__ import annotations
 
@@ -26,36 +26,40 @@ from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-# How long a process waits for the others: the first one writes and measures while they do.
-PATIENCE = datetime.timedelta(hours=2)
+# How long a process waits at a barrier: the other processes wait while the first one writes and measures.
+TIMEOUT = datetime.timedelta(hours=2)
 
 
 def is_launched() -> bool:
-    """Whether torchrun started this process."""
+    """Return whether torchrun or `launch` started this process."""
     return dist.is_torchelastic_launched()
 
 
-def launch(arguments: Sequence[str], *, number: int, compute: Compute) -> None:
-    """Run `latentbench ARGUMENTS…` in `number` processes on this machine, and wait for them.
+def launch(arguments: Sequence[str], *, num_processes: int, compute: Compute) -> None:
+    """Run `latentbench ARGUMENTS…` in several processes on this machine and wait for them.
 
-    Raises what their command raised, and InterruptedRun where one of them was killed or this process is asked to end,
-    which they then are too. Raises ConfigError where there are fewer GPUs than processes.
+    SIGTERM to this process is passed on to all of them.
+
+    Raises:
+        ConfigError: There are fewer GPUs than processes.
+        InterruptedRun: A process was killed, or this process received SIGTERM.
+        LatentbenchError: The error that the command raised in one of the processes.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if _uses_gpus(compute) and torch.cuda.device_count() < number:
+    if _uses_gpus(compute) and torch.cuda.device_count() < num_processes:
         raise ConfigError(
-            f"training.processes is {number}, but PyTorch finds {torch.cuda.device_count()} GPU here; lower it, or "
-            "set compute.device to 'cpu'."
+            f"training.processes is {num_processes}, but PyTorch finds {torch.cuda.device_count()} GPU. "
+            "Lower it, or set compute.device to 'cpu'."
         )
-    _quiet()
+    _disable_elastic_logging()
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
-            nproc_per_node=number,
+            nproc_per_node=num_processes,
             run_id=uuid.uuid4().hex,
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
@@ -65,41 +69,47 @@ def launch(arguments: Sequence[str], *, number: int, compute: Compute) -> None:
         )
         try:
             elastic_launch(config, sys.executable)("-m", "latentbench", *arguments)
-        except SignalException as asked:
+        except SignalException as received:
             raise InterruptedRun(
-                f"{number} processes were asked to end ({asked.sigval.name}); the same command goes on from the last "
-                "state that they kept."
+                f"{num_processes} processes stopped after {received.sigval.name}. "
+                "Run the same command again to resume from the last saved state."
             ) from None
         except ChildFailedError as failed:
-            raise _what_failed(failed.failures, number) from None
+            raise _root_cause(failed.failures, num_processes) from None
 
 
 @contextmanager
-def joined(number: int, compute: Compute) -> Iterator[ProcessGroup]:
-    """The processes of which this one is part; the first alone speaks. Without torchrun, this process alone."""
+def join_process_group(num_processes: int, compute: Compute) -> Iterator[ProcessGroup]:
+    """Join the process group of the launcher; without a launcher, yield a group of this process alone.
+
+    Only the first process writes to stderr. An error is recorded for `launch`, which raises it once.
+
+    Raises:
+        ConfigError: torchrun started another number of processes than `num_processes`.
+    """
     if not is_launched():
         yield SINGLE_PROCESS
         return
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-    _end_with_parent()
+    _terminate_with_parent()
     backend = "gloo"
     if _uses_gpus(compute):
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "nccl"
-    dist.init_process_group(backend, timeout=PATIENCE)
-    host: Any = dist.new_group(backend="gloo", timeout=PATIENCE)
-    processes = ProcessGroup(dist.get_rank(), dist.get_world_size(), host)
+    dist.init_process_group(backend, timeout=TIMEOUT)
+    cpu_group: Any = dist.new_group(backend="gloo", timeout=TIMEOUT)
+    processes = ProcessGroup(dist.get_rank(), dist.get_world_size(), cpu_group)
     try:
-        with _silent(not processes.is_first):
-            if processes.number != number:
+        with _suppress_stderr(not processes.is_first):
+            if processes.world_size != num_processes:
                 raise ConfigError(
-                    f"torchrun started {processes.number} processes, but training.processes is {number}: make them "
-                    "equal, since the number is one of the settings of a checkpoint."
+                    f"torchrun started {processes.world_size} processes, but training.processes is {num_processes}. "
+                    "Make them equal: checkpoints record the number of processes."
                 )
             yield processes
     except Exception as error:
-        # Told by who launched it, once for all: where one process fails, the others fail for want of it.
+        # `launch` reports it once: where one process fails, the others fail as well.
         get_error_handler().record_exception(error)
         sys.exit(getattr(error, "exit_code", 1))
     finally:
@@ -110,53 +120,53 @@ def _uses_gpus(compute: Compute) -> bool:
     return compute.device != "cpu" and torch.cuda.is_available()
 
 
-def _what_failed(failures: dict[int, ProcessFailure], number: int) -> Exception:
-    """The cause among failures: when one process ends, the others lose it and fail as well."""
+def _root_cause(failures: dict[int, ProcessFailure], num_processes: int) -> Exception:
+    """Return the error that made all processes fail: one that fails makes the others lose their connection."""
     for failure in failures.values():
         name, _, message = _message(failure).partition(": ")
-        kind = getattr(errors, name, None)
-        if isinstance(kind, type) and issubclass(kind, LatentbenchError):
-            return kind(message)
+        error_class = getattr(errors, name, None)
+        if isinstance(error_class, type) and issubclass(error_class, LatentbenchError):
+            return error_class(message)
     for rank, failure in failures.items():
         if failure.exitcode < 0:
             return InterruptedRun(
-                f"Process {rank + 1} of {number} was ended by {signal.Signals(-failure.exitcode).name}; the same "
-                "command goes on from the last state that was kept."
+                f"{signal.Signals(-failure.exitcode).name} ended process {rank + 1} of {num_processes}. "
+                "Run the same command again to resume from the last saved state."
             )
     first = min(failures.values(), key=lambda failure: failure.timestamp)
-    trace = _recorded(first).get("extraInfo", {}).get("py_callstack", _message(first))
-    return RuntimeError(f"in process {first.local_rank + 1} of {number}: {trace}")
+    trace = _recorded_error(first).get("extraInfo", {}).get("py_callstack", _message(first))
+    return RuntimeError(f"Process {first.local_rank + 1} of {num_processes} failed: {trace}")
 
 
-def _recorded(failure: ProcessFailure) -> dict[str, Any]:
-    """What `joined` recorded of an exception; empty where there was none, and `message` is torch's own."""
-    told: Any = failure.message
-    return told if isinstance(told, dict) else {}
+def _recorded_error(failure: ProcessFailure) -> dict[str, Any]:
+    """Return what `join_process_group` recorded of an error, or an empty dict where it recorded none."""
+    message: Any = failure.message
+    return message if isinstance(message, dict) else {}
 
 
 def _message(failure: ProcessFailure) -> str:
-    """`NAME: what it says` of an exception that was recorded."""
-    return str(_recorded(failure).get("message", failure.message))
+    """Return the recorded error as `ClassName: message`, or torch's own message."""
+    return str(_recorded_error(failure).get("message", failure.message))
 
 
-def _quiet() -> None:
-    """Torch's loggers tell of failures at length, each at a level of its own; here they are raised."""
+def _disable_elastic_logging() -> None:
+    """Turn off torch's logs of failed processes: `launch` raises the failures."""
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager
-def _silent(silent: bool) -> Iterator[None]:
-    if not silent:
+def _suppress_stderr(suppress: bool) -> Iterator[None]:
+    if not suppress:
         yield
         return
-    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+    with Path(os.devnull).open("w") as devnull, redirect_stderr(devnull):
         yield
 
 
-def _end_with_parent() -> None:
-    """Where the system can, ask for SIGTERM when the process that launched this one dies without a word."""
+def _terminate_with_parent() -> None:
+    """Request SIGTERM for this process when its parent dies, on systems that support it (Linux)."""
     try:
         prctl = ctypes.CDLL(None).prctl
     except (AttributeError, OSError, TypeError):

@@ -56,7 +56,7 @@ class SyncBatchNorm(TorchFunctionMode):
             inputs, weight, bias, eps, self._processes
         )
         if running_mean is not None and running_var is not None:
-            number = self._processes.number * inputs.numel() / inputs.shape[1]
+            number = self._processes.world_size * inputs.numel() / inputs.shape[1]
             running_mean.lerp_(mean, momentum)
             running_var.lerp_(variance * (number / (number - 1)), momentum)
         return outputs
@@ -68,7 +68,7 @@ class _SyncBatchNormFunction(torch.autograd.Function):
         ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, eps: float, processes: ProcessGroup
     ) -> tuple[Tensor, Tensor, Tensor]:
         own = torch.var_mean(inputs.float(), dim=_but_channels(inputs), correction=0)
-        variances, means = processes.gathered(torch.stack(own)).unbind(dim=1)
+        variances, means = processes.all_gather(torch.stack(own)).unbind(dim=1)
         mean = means.mean(dim=0)
         # By squares of what is left of each mean, not by E[x²] - E[x]², whose digits cancel.
         variance = (variances + (means - mean).square()).mean(dim=0)
@@ -89,8 +89,10 @@ class _SyncBatchNormFunction(torch.autograd.Function):
         of_bias, of_weight = gradients.sum(dim=dims), (gradients * normalized).sum(dim=dims)
         # Each image's output depends on all images of all processes, by the mean and by the variance.
         shared = torch.stack([of_bias, of_weight])
-        ctx.processes.sum_(shared)
-        by_mean, by_variance = shared / (ctx.processes.number * inputs.numel() / inputs.shape[1])
+        ctx.processes.all_reduce_sum(shared)
+        by_mean, by_variance = shared / (
+            ctx.processes.world_size * inputs.numel() / inputs.shape[1]
+        )
         of_inputs = gradients - by_mean.view(shape) - normalized * by_variance.view(shape)
         of_inputs = of_inputs * (weight * scale).view(shape)
         return of_inputs.to(inputs.dtype), of_weight, of_bias, None, None

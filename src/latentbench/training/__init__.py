@@ -1,0 +1,1 @@
+"""Training: the loop, what it monitors, and the files it writes."""

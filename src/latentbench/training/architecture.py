@@ -1,4 +1,4 @@
-"""The networks layer by layer, as data: what a report's table of the architecture is made of."""
+"""The layers of networks as table rows, from torchinfo."""
 
 from __future__ import annotations
 
@@ -25,70 +25,90 @@ COLUMNS = (
     "parameters",
     "multiply_adds",
 )
-
-
-def describe_networks(objective: Objective, shape: Shape) -> list[dict[str, Any]]:
-    """A row per layer and network of a checkpoint, for one image: torchinfo's count, with the convolutions' geometry.
-
-    Sizes are written as 4×4 and `output` is without the batch. Parameters are a layer's own, so that they add up;
-    the products of self-attention's maps with each other are not among the multiply-adds.
-    """
-    from torchinfo import summary
-
-    rows = []
-    for name, network in objective.networks().items():
-        alone = copy.deepcopy(network).cpu().eval()
-        for module in list(alone.modules()):
-            if parametrize.is_parametrized(
-                module, "weight"
-            ):  # a spectral norm would be told in the layer's stead
-                parametrize.remove_parametrizations(module, "weight")
-        labels = torch.zeros(1, shape.num_labels)
-        images = torch.zeros(1, shape.channels, shape.image_size, shape.image_size)
-        inputs = torch.zeros(1, objective.latent_dim) if isinstance(alone, Decoder) else images
-        paths = {module: path for path, module in alone.named_modules()}
-        told = summary(alone, input_data=[inputs, labels], verbose=0, depth=10, device="cpu")
-        for layer in told.summary_list:
-            module = layer.module
-            own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-            if not layer.is_leaf_layer and not own:
-                continue
-            rows.append(
-                {
-                    "network": name,
-                    "layer": paths[module],
-                    "kind": "ConvTranspose2d"
-                    if isinstance(module, nn.ConvTranspose2d)
-                    else layer.class_name,
-                    **{key: _size(module, attribute) for key, attribute in _GEOMETRY.items()},
-                    "output": "×".join(map(str, layer.output_size[1:])),
-                    "parameters": own,
-                    "multiply_adds": _multiply_adds(layer),
-                }
-            )
-    return rows
-
-
-def _multiply_adds(layer: Any) -> int:
-    """torchinfo's of what multiplies by a matrix, its bias included, which each output adds once.
-
-    Of a transposed convolution's stride s, 1/s² of the kernel meets each output.
-    """
-    module = layer.module
-    if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        return 0
-    if not isinstance(module, nn.ConvTranspose2d):
-        return int(layer.macs)
-    added = 0 if module.bias is None else math.prod(layer.output_size[1:])
-    return (int(layer.macs) - added) // (module.stride[0] * module.stride[1]) + added
-
-
+# Column: the attribute of a layer.
 _GEOMETRY = {
     "kernel": "kernel_size",
     "stride": "stride",
     "padding": "padding",
     "dilation": "dilation",
 }
+
+
+def describe_networks(objective: Objective, shape: Shape) -> list[dict[str, Any]]:
+    """Return a row per layer of each network of a checkpoint, for one image.
+
+    Sizes are written as 4×4, and `output` is without the batch dimension. `parameters` counts a
+    layer's own parameters, so that they add up to the network's. `multiply_adds` does not count
+    the product of self-attention's two maps.
+    """
+    rows = []
+    for name, trained in objective.networks().items():
+        network = _without_spectral_norm(trained)
+        paths = {module: path for path, module in network.named_modules()}
+        for layer in _summarize(network, objective.latent_dim, shape):
+            parameters = sum(
+                parameter.numel() for parameter in layer.module.parameters(recurse=False)
+            )
+            if not layer.is_leaf_layer and not parameters:
+                continue
+            geometry = {key: _size(layer.module, name) for key, name in _GEOMETRY.items()}
+            rows.append(
+                {
+                    "network": name,
+                    "layer": paths[layer.module],
+                    "kind": _kind(layer),
+                    **geometry,
+                    "output": "×".join(map(str, layer.output_size[1:])),
+                    "parameters": parameters,
+                    "multiply_adds": _multiply_adds(layer),
+                }
+            )
+    return rows
+
+
+def _without_spectral_norm(network: nn.Module) -> nn.Module:
+    """Return a copy on the CPU without parametrizations, which torchinfo lists as layers."""
+    network = copy.deepcopy(network).cpu().eval()
+    for module in list(network.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    return network
+
+
+def _summarize(network: nn.Module, latent_dim: int, shape: Shape) -> list[Any]:
+    """Return torchinfo's LayerInfo of every module, for one image."""
+    from torchinfo import summary
+
+    labels = torch.zeros(1, shape.num_labels)
+    if isinstance(network, Decoder):
+        inputs = torch.zeros(1, latent_dim)
+    else:
+        inputs = torch.zeros(1, shape.channels, shape.image_size, shape.image_size)
+    result = summary(network, input_data=[inputs, labels], verbose=0, depth=10, device="cpu")
+    return list(result.summary_list)
+
+
+def _kind(layer: Any) -> str:
+    # Also for ImageConvTranspose2d, which computes the same.
+    if isinstance(layer.module, nn.ConvTranspose2d):
+        return "ConvTranspose2d"
+    return str(layer.class_name)
+
+
+def _multiply_adds(layer: Any) -> int:
+    """Return the multiply-adds of a linear or convolutional layer, else 0.
+
+    torchinfo counts every output of a transposed convolution with the whole kernel. With stride s,
+    1/s² of the kernel contributes to an output. The bias adds once to each output.
+    """
+    module = layer.module
+    if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        return 0
+    if not isinstance(module, nn.ConvTranspose2d):
+        return int(layer.macs)
+    bias_adds = 0 if module.bias is None else math.prod(layer.output_size[1:])
+    stride_product = module.stride[0] * module.stride[1]
+    return (int(layer.macs) - bias_adds) // stride_product + bias_adds
 
 
 def _size(module: nn.Module, attribute: str) -> str:

@@ -1,4 +1,4 @@
-"""Batches of real images from uint8 data held on the device."""
+"""Training batches from uint8 images in memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 class Batches:
-    """The training split in an order that depends on (seed, epoch) alone.
+    """Batches of the training split in an order that depends on (seed, epoch) only.
 
-    The images stay uint8, on the device where they fit into half of its free memory and on the host otherwise;
-    a batch is gathered, mirrored and converted on the device. The last batch of an epoch is dropped where it
-    would be smaller, because batch norm would see it differently.
+    The images stay uint8. They are on the device if they fit into half of its free memory, else
+    on the host. Batches are gathered, flipped and converted on the device. The last batch of an
+    epoch is dropped if it is smaller than the others, because batch norm would treat it
+    differently.
     """
 
     def __init__(  # noqa: PLR0913
@@ -39,8 +40,8 @@ class Batches:
         images = dataset.images("train")
         if len(images) < batch_size:
             raise DataError(
-                f"{dataset.folder} has {len(images)} training images, fewer than training.batch_size "
-                f"({batch_size}); lower it."
+                f"{dataset.folder} has {len(images)} training images, fewer than "
+                f"training.batch_size ({batch_size}). Lower training.batch_size."
             )
         self.batch_size = batch_size
         self.flip = flip
@@ -48,7 +49,7 @@ class Batches:
         self.device = device
         self.processes = processes
         self.steps_per_epoch = len(images) // batch_size
-        self._images = self._place(dataset.folder / images_name("train"))
+        self._images = self._load_images(dataset.folder / images_name("train"))
         self._labels = torch.from_numpy(label_vectors(dataset, "train", condition)).to(
             self._images.device
         )
@@ -56,28 +57,30 @@ class Batches:
         self._order_epoch = -1
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The images and labels of a step, counted from 0 over all epochs: this process's share of them.
+        """Return this process's shard of a batch; steps count from 0 over all epochs.
 
-        Float (batch, channel, height, width) in [-1, 1] and (batch, num_labels) of 0 and 1.
+        Returns:
+            Images, float (shard, channel, height, width) in [-1, 1], and labels, float
+            (shard, num_labels) of 0 and 1.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._order_epoch:
             order = numpy_generator(self.seed, "order", epoch).permutation(len(self._images))
             self._order = torch.from_numpy(order).to(self._images.device)
             self._order_epoch = epoch
-        whole = self._order[position * self.batch_size : (position + 1) * self.batch_size]
-        chosen = self.processes.share(whole)
-        images = to_model(self._images[chosen].to(self.device, non_blocking=True))
+        batch_rows = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        rows = self.processes.local_shard(batch_rows)
+        images = to_model(self._images[rows].to(self.device, non_blocking=True))
         if self.flip:
-            mirrored = (
-                torch.rand(len(whole), 1, 1, 1, generator=generator, device=self.device) < 0.5
-            )
-            images = torch.where(self.processes.share(mirrored), images.flip(3), images)
-        labels = self._labels[chosen].to(self.device, torch.float32, non_blocking=True)
+            # Drawn for the whole batch, so that the shards of several processes match it.
+            size = (len(batch_rows), 1, 1, 1)
+            is_flipped = torch.rand(size, generator=generator, device=self.device) < 0.5
+            images = torch.where(self.processes.local_shard(is_flipped), images.flip(3), images)
+        labels = self._labels[rows].to(self.device, torch.float32, non_blocking=True)
         return images, labels
 
-    def _place(self, path: Path) -> Tensor:
-        # Copy-on-write: torch wants memory that it could write, and nothing ever does.
+    def _load_images(self, path: Path) -> Tensor:
+        # Copy-on-write memory: torch warns about read-only memory, and nothing writes to it.
         images = torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
@@ -87,5 +90,5 @@ class Batches:
 
 
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """All randomness of one training step."""
+    """Return the generator of all random numbers of one training step."""
     return torch_generator(seed, "training", step, device)

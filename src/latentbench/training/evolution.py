@@ -1,4 +1,4 @@
-"""What becomes of the same inputs from epoch to epoch: fixed latents as a moving picture, test images as rows."""
+"""Images over training: samples of fixed latents as an animation, reconstructions as rows."""
 
 from __future__ import annotations
 
@@ -10,60 +10,70 @@ from PIL import Image, ImageDraw, ImageFont
 from latentbench.artifacts.files import atomic_write
 from latentbench.data.image_grid import Images, image_grid, write_png
 
-SHORTEST_MS, LONGEST_MS = 60, 600  # of one frame
-WHOLE_MS = 8_000  # all frames, where that lies in between
-LAST_MS = 2_000
+MIN_FRAME_MS, MAX_FRAME_MS = 60, 600
+TARGET_DURATION_MS = 8_000  # of all frames, within the limits of one frame
+LAST_FRAME_MS = 2_000
 TEXT_SIZE = 16  # pixels
 
 
-def write_evolution(frames: list[tuple[int, Path]], places: list[Path]) -> None:
-    """Join the pictures, each with its epoch written above it, into animations; the suffix gives the format.
+def write_evolution(frames: list[tuple[int, Path]], targets: list[Path]) -> None:
+    """Write images of several epochs as animations, each frame titled with its epoch.
 
-    GIF opens everywhere but has 256 colors; WebP has them all.
+    The suffix of a target chooses the format: .gif opens in any viewer but has 256 colors, .webp
+    has all colors.
+
+    Args:
+        frames: Epochs and the paths of their images, in order.
+        targets: The files to write.
     """
-    pictures = [
-        _with_title(Image.open(path).convert("RGB"), f"epoch {epoch}") for epoch, path in frames
-    ]
-    each = min(max(WHOLE_MS // len(pictures), SHORTEST_MS), LONGEST_MS)
-    durations = [each] * (len(pictures) - 1) + [LAST_MS]
-    for place in places:
-        quality = {"quality": 90} if place.suffix == ".webp" else {}
-        with atomic_write(place) as partial:
-            first, *rest = pictures
-            first.save(
+    images = []
+    for epoch, path in frames:
+        with Image.open(path) as image:
+            images.append(_with_title(image.convert("RGB"), f"epoch {epoch}"))
+    frame_ms = min(max(TARGET_DURATION_MS // len(images), MIN_FRAME_MS), MAX_FRAME_MS)
+    durations = [frame_ms] * (len(images) - 1) + [LAST_FRAME_MS]
+    for target in targets:
+        options = {"quality": 90} if target.suffix == ".webp" else {}
+        with atomic_write(target) as partial:
+            images[0].save(
                 partial,
-                format=place.suffix.removeprefix("."),
+                format=target.suffix.removeprefix("."),
                 save_all=True,
-                append_images=rest,
+                append_images=images[1:],
                 duration=durations,
                 loop=0,
-                **quality,
+                **options,
             )
 
 
 def image_row(images: Images) -> Images:
-    """Images (number, height, width, channel) side by side without gaps, (height, number * width, channel)."""
+    """Join images (number, height, width, channel) into (height, number * width, channel)."""
     return image_grid(images, columns=len(images), gap=0)
 
 
-def write_reconstructions(inputs: Images, frames: list[Path], place: Path) -> None:
-    """Join the rows of reconstructions, each in a picture of its own, under the row of their inputs.
+def write_reconstructions(inputs: Images, frames: list[Path], target: Path) -> None:
+    """Write a PNG with the row of inputs, and below it the row of reconstructions of each epoch.
 
-    Without gaps, so that whoever knows the images' size can cut them out.
+    There are no gaps, so that the images can be cut out by their size.
+
+    Args:
+        inputs: The row of inputs, uint8 (height, number * width, channel).
+        frames: The images of the rows of reconstructions, in order.
+        target: The file to write.
     """
     rows = [inputs]
     for path in frames:
-        with Image.open(path) as picture:
-            rows.append(np.asarray(picture).reshape(inputs.shape))
-    write_png(place, np.concatenate(rows))
+        with Image.open(path) as image:
+            rows.append(np.asarray(image).reshape(inputs.shape))
+    write_png(target, np.concatenate(rows))
 
 
-def _with_title(picture: Image.Image, title: str) -> Image.Image:
-    strip = 2 * TEXT_SIZE
-    titled = Image.new("RGB", (picture.width, picture.height + strip), "white")
-    titled.paste(picture, (0, strip))
+def _with_title(image: Image.Image, title: str) -> Image.Image:
+    height = 2 * TEXT_SIZE
+    titled = Image.new("RGB", (image.width, image.height + height), "white")
+    titled.paste(image, (0, height))
     ImageDraw.Draw(titled).text(
-        (TEXT_SIZE // 2, strip // 2),
+        (TEXT_SIZE // 2, height // 2),
         title,
         fill="black",
         font=ImageFont.load_default(TEXT_SIZE),

@@ -1,11 +1,11 @@
-"""What training tells: rows per epoch and per few steps, means of the loss terms since the last look, memory."""
+"""Loss terms over a run: running means, the curve per logging interval, and their CSV files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,18 +19,10 @@ CLOCK_COLUMNS = ("epoch", "step", "images", "seconds", "images_per_second", "pea
 STEP_COLUMNS = ("step", "images")
 
 
-class Stateful(Protocol):
-    """What a resumed run must find as it was left."""
-
-    def state(self) -> dict[str, Tensor]: ...
-
-    def load_state(self, state: dict[str, Tensor]) -> None: ...
-
-
 class RunningMeans:
     """Means of scalars that stay on the device until they are read.
 
-    A term that is missing from a step (the generator's between its turns) does not count in its mean.
+    A term that is missing from a step, as the generator's between its updates, does not count.
     """
 
     def __init__(self, names: Sequence[str], device: torch.device) -> None:
@@ -39,33 +31,36 @@ class RunningMeans:
         self.counts = [0] * len(names)
 
     def add(self, terms: dict[str, Tensor]) -> None:
+        """Add the scalars of one step, without waiting for the device."""
         for index, name in enumerate(self.names):
             if name in terms:
                 self.sums[index] += terms[name]
                 self.counts[index] += 1
 
     def read(self) -> dict[str, float | None]:
-        """The means by name, None where a term has not come up; waits for the device."""
-        sums = self.sums.tolist()
-        return {
-            name: total / count if count else None
-            for name, total, count in zip(self.names, sums, self.counts, strict=True)
-        }
+        """Return the means by name, None for a term without values; waits for the device."""
+        means: dict[str, float | None] = {}
+        for name, total, count in zip(self.names, self.sums.tolist(), self.counts, strict=True):
+            means[name] = total / count if count else None
+        return means
 
     def reset(self) -> None:
+        """Start new means."""
         self.sums.zero_()
         self.counts = [0] * len(self.names)
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the sums and counts."""
         return {"sums": self.sums, "counts": torch.tensor(self.counts)}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the sums and counts."""
         self.sums.copy_(state["sums"])
         self.counts = state["counts"].tolist()
 
 
-class Points:
-    """Means of the loss terms, each since the point before, by the step at which they were read."""
+class LossCurve:
+    """The means of the loss terms in each logging interval, with the step that ends it."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -73,46 +68,86 @@ class Points:
         self._values: list[list[float]] = []
 
     def add(self, step: int, values: dict[str, float | None]) -> None:
-        """None, of a term that has not come up since the last point, becomes NaN."""
+        """Append a point; None, of a term without values in the interval, becomes NaN."""
+        point = []
+        for name in self.names:
+            value = values[name]
+            point.append(math.nan if value is None else value)
         self._steps.append(step)
-        self._values.append(
-            [math.nan if (value := values[name]) is None else value for name in self.names]
-        )
+        self._values.append(point)
 
     def rows(self, *, batch_size: int) -> list[Row]:
-        """As iterations.csv has them; what is NaN stays empty there."""
-        return [
-            {"step": step, "images": step * batch_size}
-            | {
-                name: None if math.isnan(value) else value
-                for name, value in zip(self.names, values, strict=True)
-            }
-            for step, values in zip(self._steps, self._values, strict=True)
-        ]
+        """Return the rows of iterations.csv; NaN becomes None, which is an empty cell."""
+        rows = []
+        for step, values in zip(self._steps, self._values, strict=True):
+            row: Row = {"step": step, "images": step * batch_size}
+            for name, value in zip(self.names, values, strict=True):
+                row[name] = None if math.isnan(value) else value
+            rows.append(row)
+        return rows
 
-    def state(self) -> dict[str, Tensor]:
-        # As tensors: the metadata of a state, where history.csv's few rows are, has no room for a row of every step.
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the steps (points,) and values (points, terms).
+
+        They are tensors because the metadata of a safetensors file has a limited size.
+        """
         values = torch.tensor(self._values, dtype=torch.float64).view(-1, len(self.names))
         return {"steps": torch.tensor(self._steps, dtype=torch.int64), "values": values}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore the points."""
         self._steps, self._values = state["steps"].tolist(), state["values"].tolist()
 
 
+class LossTracker:
+    """The loss terms of a run: means since the epoch and the interval began, and the curve."""
+
+    def __init__(self, names: Sequence[str], device: torch.device) -> None:
+        self.epoch = RunningMeans(names, device)
+        self.interval = RunningMeans(names, device)
+        self.curve = LossCurve(names)
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Add the terms of one step."""
+        self.epoch.add(terms)
+        self.interval.add(terms)
+
+    def end_interval(self, step: int, values: dict[str, float | None]) -> None:
+        """Append the interval's means to the curve and start the next interval."""
+        self.curve.add(step, values)
+        self.interval.reset()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors of all parts, each under its part's name."""
+        tensors = {}
+        for part, tracker in self._parts().items():
+            for key, tensor in tracker.state_dict().items():
+                tensors[f"{part}/{key}"] = tensor
+        return tensors
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore all parts."""
+        for part, tracker in self._parts().items():
+            keys = tracker.state_dict().keys()
+            tracker.load_state_dict({key: state[f"{part}/{key}"] for key in keys})
+
+    def _parts(self) -> dict[str, RunningMeans | LossCurve]:
+        return {"epoch": self.epoch, "interval": self.interval, "curve": self.curve}
+
+
 def device_memory_mb(device: torch.device) -> float:
-    """Peak memory so far, in 10^6 bytes: the GPU's where there is one, else this process's."""
-    return (
-        torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else peak_memory_mb()
-    )
+    """Return the peak memory in 10^6 bytes: of the GPU if it is used, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return peak_memory_mb()
 
 
-def write_points(path: Path, points: Points, *, batch_size: int) -> None:
-    """A row per point: the step, the images seen until then, and every loss term."""
-    write_csv(path, points.rows(batch_size=batch_size), columns=[*STEP_COLUMNS, *points.names])
+def write_iterations(path: Path, curve: LossCurve, *, batch_size: int) -> None:
+    """Write a row per logging interval: the step, the images seen so far, every loss term."""
+    write_csv(path, curve.rows(batch_size=batch_size), columns=[*STEP_COLUMNS, *curve.names])
 
 
 def write_history(path: Path, rows: list[Row], terms: Sequence[str]) -> None:
-    """The clock, the terms of training, what was watched beside it, and last what is wrong in words."""
-    known = (*CLOCK_COLUMNS, *terms, TROUBLE)
-    watched = sorted(rows[0].keys() - set(known))
-    write_csv(path, rows, columns=[*CLOCK_COLUMNS, *terms, *watched, TROUBLE])
+    """Write a row per epoch: clock, loss terms, monitored values, warnings."""
+    monitored = sorted(rows[0].keys() - {*CLOCK_COLUMNS, *terms, TROUBLE})
+    write_csv(path, rows, columns=[*CLOCK_COLUMNS, *terms, *monitored, TROUBLE])

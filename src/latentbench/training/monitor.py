@@ -1,4 +1,4 @@
-"""What a careful person would watch while a model trains: both splits, diversity, and signs of trouble in words."""
+"""Monitoring of a model in training: losses on both splits, diversity of samples, warnings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.paths import SPLITS
-from latentbench.artifacts.thresholds import MIN_ACTIVE_FRACTION, LOW_DIVERSITY, SATURATED_ACCURACY
+from latentbench.artifacts.thresholds import (
+    LOW_DIVERSITY,
+    MIN_ACTIVE_FRACTION,
+    SATURATED_ACCURACY,
+)
 from latentbench.data.image_grid import Images
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import Condition, label_vectors
@@ -16,16 +20,19 @@ from latentbench.models.objective import ACTIVE_VARIANCE, HasEncoder, Objective
 from latentbench.rng import numpy_generator, torch_generator
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
-MOST_IMAGES = 1_000  # of each split, the same at every look
+MAX_IMAGES = 1_000  # of each split, the same in every epoch
 BATCH_SIZE = 250
-MOST_COMPARED = 250  # real images whose distances from each other are taken
-NUM_SHOWN = 8  # reconstructions in a picture
+MAX_COMPARED = 250  # real images for the mean distance between images
+NUM_RECONSTRUCTED = 8
 
 Values = dict[str, float | None]
 
 
 class Monitor:
-    """Looks at an objective from outside its training: no weight and no random draw of training depends on it."""
+    """Measures an objective on fixed images, without effect on its weights or random numbers.
+
+    All methods expect the objective in inference mode.
+    """
 
     def __init__(
         self,
@@ -40,27 +47,35 @@ class Monitor:
         self._device = device
         self._processes = processes
         self._splits = {split: self._choose(dataset, split, condition) for split in SPLITS}
-        images, labels = (tensor[:MOST_COMPARED] for tensor in self._splits["test"])
+        images, labels = self._first_test_images(MAX_COMPARED)
         self._real_distance = _mean_distance(to_model(images), labels)
 
     def validate(self, objective: Objective, *, epoch: int) -> Values:
-        """Terms of both splits, all processes together; the objective is to be in inference mode."""
-        return {
-            f"{split}_{name}": value
-            for split in SPLITS
-            for name, value in self._validate(objective, split, epoch).items()
-        }
+        """Return the validation terms of both splits as `{split}_{term}`.
 
-    @torch.no_grad()
-    def look(self, objective: Objective, samples: Images, labels: Tensor) -> Values:
-        """Diversity and active units; the objective is to be in inference mode.
-
-        `samples` are generated, uint8 (number, height, width, channel), as `labels` (number, num_labels) asked. How
-        far they are from each other is compared with how far real images are; where there are labels, with the same.
+        The processes share the batches, and all of them must make this call.
         """
         values: Values = {}
-        generated = _mean_distance(to_model(torch.from_numpy(samples).to(self._device)), labels)
-        values["diversity"] = generated / self._real_distance if self._real_distance > 0 else None
+        for split in SPLITS:
+            for name, value in self._validate(objective, split, epoch).items():
+                values[f"{split}_{name}"] = value
+        return values
+
+    @torch.no_grad()
+    def measure_samples(self, objective: Objective, samples: Images, labels: Tensor) -> Values:
+        """Return the diversity of samples and, for models with an encoder, the active units.
+
+        Diversity is the mean distance between two samples over the mean distance between two real
+        images, of the same label where there are labels. It is None if all real images are equal.
+
+        Args:
+            objective: The model that generated the samples.
+            samples: Generated images, uint8 (number, height, width, channel).
+            labels: The labels that the samples were generated for, (number, num_labels).
+        """
+        values: Values = {}
+        distance = _mean_distance(to_model(torch.from_numpy(samples).to(self._device)), labels)
+        values["diversity"] = distance / self._real_distance if self._real_distance > 0 else None
         if isinstance(objective, HasEncoder):
             codes = torch.cat([objective.encode(*batch) for batch in self._batches("test")])
             values["active_units"] = float((codes.var(dim=0) > ACTIVE_VARIANCE).sum())
@@ -69,81 +84,95 @@ class Monitor:
     @property
     def inputs(self) -> Images:
         """The test images that are reconstructed, uint8 (number, height, width, channel)."""
-        images: Images = self._splits["test"][0][:NUM_SHOWN].cpu().numpy()
+        images: Images = self._first_test_images(NUM_RECONSTRUCTED)[0].cpu().numpy()
         return images
 
     @torch.no_grad()
     def reconstructions(self, objective: Objective) -> Images | None:
-        """What the objective makes of the inputs, in their shape; None where it cannot encode."""
+        """Return the reconstructions of `inputs` in the same shape, or None without an encoder."""
         if not isinstance(objective, HasEncoder):
             return None
-        images, labels = (tensor[:NUM_SHOWN] for tensor in self._splits["test"])
-        models: Images = (
-            to_uint8(objective.sample(objective.encode(to_model(images), labels), labels))
-            .cpu()
-            .numpy()
-        )
-        return models
+        images, labels = self._first_test_images(NUM_RECONSTRUCTED)
+        outputs = objective.sample(objective.encode(to_model(images), labels), labels)
+        reconstructed: Images = to_uint8(outputs).cpu().numpy()
+        return reconstructed
 
     @torch.no_grad()
     def _validate(self, objective: Objective, split: str, epoch: int) -> dict[str, float]:
-        """Each process takes some of the batches; a batch draws the same whoever takes it."""
+        """Return the means of the terms over a split.
+
+        Each process takes some of the batches. A batch has the same random numbers in any process.
+        """
         batches = self._batches(split)
+        # Sums of each term, and the number of images with a value of it.
         totals = torch.zeros(2, len(objective.terms), dtype=torch.float64, device=self._device)
-        for index in range(self._processes.rank, len(batches), self._processes.number):
+        for index in range(self._processes.rank, len(batches), self._processes.world_size):
             images, labels = batches[index]
             generator = torch_generator(self._seed, f"{split} batch {index}", epoch, self._device)
             for name, value in objective.validate(images, labels, generator=generator).items():
-                # How many images a value is of: none have the terms that only training has.
-                totals[:, objective.terms.index(name)] += len(images) * torch.stack(
-                    [value, torch.ones_like(value)]
-                )
-        self._processes.sum_(totals)
-        pairs = zip(objective.terms, *totals.tolist(), strict=True)
-        return {name: total / number for name, total, number in pairs if number}
+                column = objective.terms.index(name)
+                totals[:, column] += len(images) * torch.stack([value, torch.ones_like(value)])
+        self._processes.all_reduce_sum(totals)
+        means = {}
+        for name, total, count in zip(objective.terms, *totals.tolist(), strict=True):
+            if count:
+                means[name] = total / count
+        return means
 
     def _choose(
         self, dataset: PreparedDataset, split: str, condition: Condition
     ) -> tuple[Tensor, Tensor]:
-        """Images as uint8 and labels as float, on the device."""
+        """Return the monitored images, uint8, and their labels, float, on the device."""
         images = dataset.images(split)
-        rows = numpy_generator(self._seed, f"monitored {split}").permutation(len(images))[
-            :MOST_IMAGES
-        ]
+        order = numpy_generator(self._seed, f"monitored {split}").permutation(len(images))
+        rows = order[:MAX_IMAGES]
         labels = torch.from_numpy(label_vectors(dataset, split, condition)[rows])
-        return torch.from_numpy(np.array(images[rows])).to(self._device), labels.to(
-            self._device, torch.float32
-        )
+        chosen = torch.from_numpy(np.array(images[rows]))
+        return chosen.to(self._device), labels.to(self._device, torch.float32)
+
+    def _first_test_images(self, number: int) -> tuple[Tensor, Tensor]:
+        images, labels = self._splits["test"]
+        return images[:number], labels[:number]
 
     def _batches(self, split: str) -> list[tuple[Tensor, Tensor]]:
-        parts = (tensor.split(BATCH_SIZE) for tensor in self._splits[split])
-        return [(to_model(images), labels) for images, labels in zip(*parts, strict=True)]
+        images, labels = self._splits[split]
+        pairs = zip(images.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True)
+        return [(to_model(batch), batch_labels) for batch, batch_labels in pairs]
 
 
-def troubles(values: Values, *, latent_dim: int, has_prior: bool = True) -> list[str]:
-    """What is going wrong by an epoch's values, a sentence for each sign."""
-    found = []
+def find_warnings(values: Values, *, latent_dim: int, has_prior: bool = True) -> list[str]:
+    """Return warnings about an epoch, each `name: explanation`.
+
+    Args:
+        values: The loss terms and monitored values of the epoch.
+        latent_dim: The number of latent units.
+        has_prior: Whether samples come from a prior; without one, mode collapse has no meaning.
+    """
+    warnings = []
     diversity = values.get("diversity")
     if has_prior and diversity is not None and diversity < LOW_DIVERSITY:
-        found.append(
-            f"mode collapse: samples differ from each other by {diversity:.0%} of what real images differ by"
+        warnings.append(
+            f"mode collapse: the mean distance between samples is {diversity:.0%} of that "
+            "between real images"
         )
-    accuracies = [values.get(f"accuracy_{kind}") for kind in ("real", "fake")]
+    accuracies = [values.get("accuracy_real"), values.get("accuracy_fake")]
     if all(accuracy is not None and accuracy >= SATURATED_ACCURACY for accuracy in accuracies):
-        found.append(
-            "saturated discriminator: it is hardly ever wrong, and the generator learns little from it"
+        warnings.append(
+            "saturated discriminator: its accuracy leaves the generator almost no gradient"
         )
     units = values.get("active_units")
     if units is not None and units < MIN_ACTIVE_FRACTION * latent_dim:
-        found.append(
-            f"posterior collapse: {units:.0f} of {latent_dim} latent units carry anything of the image"
-        )
-    return found
+        warnings.append(f"posterior collapse: {units:.0f} of {latent_dim} latent units are active")
+    return warnings
 
 
 def _mean_distance(images: Tensor, labels: Tensor) -> float:
-    """The mean Euclidean distance between two images of the same label; without labels, between any two."""
-    alike = (labels[:, None] == labels[None]).all(dim=2).fill_diagonal_(False)
-    if not bool(alike.any()):
+    """Return the mean Euclidean distance between two images with the same label, 0 without pairs.
+
+    Without labels, all pairs count.
+    """
+    is_pair = (labels[:, None] == labels[None]).all(dim=2).fill_diagonal_(False)
+    if not bool(is_pair.any()):
         return 0.0
-    return float(torch.cdist(images.flatten(1), images.flatten(1))[alike].mean())
+    vectors = images.flatten(1)
+    return float(torch.cdist(vectors, vectors)[is_pair].mean())

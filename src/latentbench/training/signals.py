@@ -1,4 +1,4 @@
-"""SIGTERM, as schedulers send it before a time limit or on preemption: finish the step, keep the state."""
+"""Handling of SIGTERM, which schedulers send before a time limit and on preemption."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from contextlib import contextmanager
 
 
 class StopRequest:
-    """Whether the process was asked to end."""
+    """Whether SIGTERM has arrived."""
 
-    asked = False
+    is_set = False
 
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[StopRequest]:
-    """Within, SIGTERM is only noted. Threads other than the main one cannot listen, and end as the system ends them."""
-    interruption = StopRequest()
+    """Record SIGTERM within the block instead of ending the process.
+
+    Python handles signals in the main thread only; in another thread the signal ends the process.
+    """
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield interruption
+        yield request
         return
 
-    def note(*_: object) -> None:
-        interruption.asked = True
+    def record(*_: object) -> None:
+        request.is_set = True
 
-    before = signal.signal(signal.SIGTERM, note)
+    previous = signal.signal(signal.SIGTERM, record)
     try:
-        yield interruption
+        yield request
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)

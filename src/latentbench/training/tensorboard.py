@@ -11,7 +11,11 @@ from latentbench.data.image_grid import Images
 
 
 class TensorBoardLogger:
-    """Scalars and pictures under `folder`; points after `step` that an interrupted run wrote are void."""
+    """Writes scalars and images to `folder`.
+
+    Points after `step`, which an interrupted run wrote after its last saved state, are discarded.
+    Methods raise StorageError where the folder cannot be written.
+    """
 
     def __init__(self, folder: Path, *, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -21,26 +25,29 @@ class TensorBoardLogger:
             if step == 0:
                 for events in folder.glob("events.out.tfevents.*"):
                     events.unlink()
-            threading.excepthook = _left_to_caller
+            threading.excepthook = _ignore_disk_errors
             self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
         self._folder = folder
 
-    def scalars(self, values: dict[str, float | None], *, step: int) -> None:
+    def add_scalars(self, values: dict[str, float | None], *, step: int) -> None:
+        """Write each value that is not None under its name."""
         with convert_disk_errors(self._folder):
             for name, value in values.items():
                 if value is not None:
                     self._writer.add_scalar(name, value, step)
 
-    def picture(self, name: str, picture: Images, *, step: int) -> None:
+    def add_image(self, name: str, image: Images, *, step: int) -> None:
+        """Write one image, uint8 (height, width, channel)."""
         with convert_disk_errors(self._folder):
-            self._writer.add_image(name, picture, step, dataformats="HWC")
+            self._writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
+        """Write what is buffered and close the event file."""
         with convert_disk_errors(self._folder):
             self._writer.close()
 
 
-def _left_to_caller(failure: threading.ExceptHookArgs) -> None:
-    """TensorBoard writes in a thread, and raises what that met again at the next call: once is enough."""
+def _ignore_disk_errors(failure: threading.ExceptHookArgs) -> None:
+    """Print no traceback for a disk error, which TensorBoard raises again in the next call."""
     if not isinstance(failure.exc_value, OSError):
         threading.__excepthook__(failure)

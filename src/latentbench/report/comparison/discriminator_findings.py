@@ -79,15 +79,15 @@ def _model(experiment: Experiment) -> Mapping[str, Any]:
 
 def _share(row: Row) -> float:
     """What stands beside the name: how much it calls the same, where that is too much, or what it is right on."""
-    shares = {"fake": row["called_fake"], "real": 1 - row["called_fake"], "": row["accuracy"]}
+    shares = {"fake": row["predicted_fake"], "real": 1 - row["predicted_fake"], "": row["accuracy"]}
     return float(shares[_kind(row)])
 
 
 def _kind(row: Row) -> str:
     """What it calls too many images, if anything."""
-    if row["called_fake"] >= _MOST:
+    if row["predicted_fake"] >= _MOST:
         return "fake"
-    return "real" if 1 - row["called_fake"] >= _MOST else ""
+    return "real" if 1 - row["predicted_fake"] >= _MOST else ""
 
 
 def _verdict(row: Row) -> str:

@@ -34,7 +34,7 @@ from latentbench.results.study import Experiment, Study
 
 _SHARES = {
     "accuracy": "Right",
-    "called_fake": "Called fake",
+    "predicted_fake": "Called fake",
     "false_positives": "Generated called real",
     "false_negatives": "Real called fake",
 }

@@ -56,7 +56,7 @@ _ASKED = (
 def walk_origins(study: Study) -> str:
     """What is walked from, as the first words of a caption."""
     present, _ = study.with_latent("directions", facts=["directions"])
-    of = {(e.exploration or {}).get("directions_of", "test images") for e in present}
+    of = {(e.exploration or {}).get("directions_source", "test images") for e in present}
     if "samples" not in of:
         return "Test images"
     told = (
@@ -90,7 +90,9 @@ def rescored(study: Study) -> Table:
     before = ""
     for experiment, direction in directions:
         changes = [
-            _in_points(_change(direction, attribute)) if attribute in direction["seen"] else ABSENT
+            _in_points(_change(direction, attribute))
+            if attribute in direction["predicted"]
+            else ABSENT
             for attribute in attributes
         ]
         # Its own stands out from those that it should leave alone.
@@ -130,7 +132,7 @@ def _asked(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
     """What metrics.json says of each attribute, asked for and not."""
     rows = (experiment.metrics or {}).get("attributes") or []
     return {
-        _written(row["name"]) if row["asked"] else f"*not* {_written(row['name'])}": row
+        _written(row["name"]) if row["requested"] else f"*not* {_written(row['name'])}": row
         for row in rows
     }
 
@@ -142,14 +144,14 @@ def _measured(experiment: Experiment) -> Sequence[Direction]:
         if "directions" in experiment.explored
         else None
     )
-    return [direction for direction in directions or [] if direction.get("seen")][:_MOST_LINES]
+    return [direction for direction in directions or [] if direction.get("predicted")][:_MOST_LINES]
 
 
 def _walk_panel(axes: Axes, experiment: Experiment) -> None:
     steps = (experiment.exploration or {})["direction_steps"]
     ends = []
     for direction, dashes in zip(_measured(experiment), DASHES * 3, strict=False):
-        shares = direction["seen"][direction["attribute"]]
+        shares = direction["predicted"][direction["attribute"]]
         axes.plot(steps, shares, color=color_of(experiment.index), linestyle=dashes, clip_on=False)
         ends.append((direction["attribute"].replace("_", " "), MUTED, steps[-1], shares[-1]))
     name_panel(axes, experiment.name, color_of(experiment.index), against="steps (σ)")
@@ -163,7 +165,7 @@ def _walk_panel(axes: Axes, experiment: Experiment) -> None:
 
 def _change(direction: Direction, attribute: str) -> float:
     """Of the share of images in which it is seen, from the first step to the last."""
-    shares = direction["seen"][attribute]
+    shares = direction["predicted"][attribute]
     return float(shares[-1] - shares[0])
 
 

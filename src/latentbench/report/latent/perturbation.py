@@ -213,7 +213,7 @@ def _fact(experiment: Experiment, name: str) -> Any:
 
 def _kinds(experiment: Experiment, array: str, number: int) -> tuple[Images, list[str]]:
     """The first columns of noisy images, and the labels over them; unconditional models have no labels."""
-    kinds = (experiment.exploration or {}).get("kinds") or []
+    kinds = (experiment.exploration or {}).get("label_names") or []
     return experiment.explored[array][:, :number], kinds[:number]
 
 
@@ -230,7 +230,7 @@ def _direction(described: Mapping[str, Any]) -> str:
 def _described(embedding: Mapping[str, Any]) -> str:
     """`near ship (0.5)` over what most of its images are recognized as."""
     nearest = f"near {embedding['nearest']} ({embedding['distance']:.1f})"
-    seen = embedding.get("recognized") or {}
+    seen = embedding.get("predicted") or {}
     if not seen:
         return nearest
     most = max(seen, key=lambda name: seen[name])

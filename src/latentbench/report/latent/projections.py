@@ -38,7 +38,7 @@ _MANY_CODES, _MOST_ENLARGED = 1_000, 4.0
 
 def maps(study: Study) -> Drawing:
     """The codes of each model by PCA and by t-SNE, colored by class."""
-    present, notes = study.with_latent("map_pca", "map_tsne", "map_labels")
+    present, notes = study.with_latent("projection_pca", "projection_tsne", "projection_labels")
     if not present:
         return Drawing(None, notes=notes)
     across = min(2, len(present))  # models, of two maps each
@@ -64,12 +64,12 @@ def maps(study: Study) -> Drawing:
 
 def usage(study: Study) -> Drawing:
     """The variance of each dimension of the codes, in falling order, and where there is one its share of the KL."""
-    present, notes = study.with_latent("usage_variance")
+    present, notes = study.with_latent("variance_per_dimension")
     panels = [
         (title, name, [e for e in present if name in e.explored])
         for title, name in (
-            ("variance of the code", "usage_variance"),
-            ("KL divergence (nats)", "usage_kl"),
+            ("variance of the code", "variance_per_dimension"),
+            ("KL divergence (nats)", "kl_per_dimension"),
         )
     ]
     panels = [panel for panel in panels if panel[2]]
@@ -91,14 +91,16 @@ def usage(study: Study) -> Drawing:
 
 def has_divergence(study: Study) -> bool:
     """Whether some model has a divergence of each dimension from the prior."""
-    return any("usage_kl" in experiment.explored for experiment in study.experiments)
+    return any("kl_per_dimension" in experiment.explored for experiment in study.experiments)
 
 
 def active_units(study: Study) -> str:
     """How many dimensions each model uses, in a sentence."""
-    present, _ = study.with_latent("usage_variance", facts=["active_units", "active_variance"])
+    present, _ = study.with_latent(
+        "variance_per_dimension", facts=["active_units", "active_variance"]
+    )
     counts = [
-        f"{e.name} {(e.exploration or {})['active_units']} of {len(e.explored['usage_variance'])}"
+        f"{e.name} {(e.exploration or {})['active_units']} of {len(e.explored['variance_per_dimension'])}"
         for e in present
     ]
     if not counts:
@@ -109,7 +111,7 @@ def active_units(study: Study) -> str:
 
 def _share_in_use(experiment: Experiment) -> Score | None:
     units = (experiment.exploration or {}).get("active_units")
-    variance = experiment.explored.get("usage_variance")
+    variance = experiment.explored.get("variance_per_dimension")
     return None if units is None or variance is None else Score(units / len(variance))
 
 
@@ -119,12 +121,15 @@ IN_USE = Column("Dimensions in use", _share_in_use, 1, lambda share, _: percent(
 def _class_names(experiment: Experiment) -> list[str]:
     """Of the labels of its map; nothing where they are of no class."""
     known = (experiment.exploration or {}).get("class_names") or []
-    labels = experiment.explored["map_labels"]
+    labels = experiment.explored["projection_labels"]
     return list(known) if labels.size and labels.max() >= 0 else []
 
 
 def _map(axes: Axes, experiment: Experiment, kind: str, *, across: int) -> None:
-    places, labels = experiment.explored[f"map_{kind}"], experiment.explored["map_labels"]
+    places, labels = (
+        experiment.explored[f"projection_{kind}"],
+        experiment.explored["projection_labels"],
+    )
     known = bool(_class_names(experiment))
     inches = 0.8 * WIDTH / (2 * across)
     # Points are pixels: thousands of them as vectors would be most of the page.
@@ -201,7 +206,7 @@ def _usage_panel(axes: Axes, name: str, experiments: Sequence[Experiment]) -> No
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     scale_y(axes, values)
     active = (experiments[0].exploration or {}).get("active_variance")
-    if name == "usage_variance" and active is not None and min(values) < active:
+    if name == "variance_per_dimension" and active is not None and min(values) < active:
         axes.axhline(active, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(
             "used above",

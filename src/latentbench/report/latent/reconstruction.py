@@ -53,7 +53,11 @@ def reconstruction_errors(study: Study) -> Table:
 def best_and_worst(study: Study) -> Drawing:
     """The test images with the smallest and with the largest error, over what the model makes of them."""
     present, notes = study.with_latent(
-        *(f"{which}_{what}" for which in ("best", "worst") for what in ("real", "model", "errors"))
+        *(
+            f"{which}_{what}"
+            for which in ("best", "worst")
+            for what in ("real", "decoded", "errors")
+        )
     )
     # A single image is neither.
     present = [experiment for experiment in present if len(experiment.explored["best_errors"])]
@@ -125,7 +129,7 @@ def _extremes(experiment: Experiment, number: int) -> Panel:
     number = min(number, *(len(arrays[f"{which}_errors"]) for which in ("best", "worst")))
     images = [
         np.concatenate([arrays[f"{which}_{what}"][:number] for which in ("best", "worst")])
-        for what in ("real", "model")
+        for what in ("real", "decoded")
     ]
     written = [
         text for which in ("best", "worst") for text in _written(arrays[f"{which}_errors"][:number])

@@ -68,7 +68,7 @@ def samples(study: Study) -> Drawing:
 
 def reconstructions(study: Study) -> Drawing:
     """Rows of images: the real ones, and under them what each model makes of them."""
-    present, notes = study.with_latent("reconstruction_real", "reconstruction_model")
+    present, notes = study.with_latent("reconstruction_real", "reconstruction_decoded")
     if not present:
         return Drawing(None, notes=notes)
     groups: list[list[Row]] = []
@@ -79,7 +79,7 @@ def reconstructions(study: Study) -> Drawing:
         if above is None or not np.array_equal(above, real) or len(groups[-1]) > _MOST_TOGETHER:
             groups.append([Row("real", MUTED, strip(real))])
             above = real
-        model = experiment.explored["reconstruction_model"][:_MOST_RECONSTRUCTIONS]
+        model = experiment.explored["reconstruction_decoded"][:_MOST_RECONSTRUCTIONS]
         groups[-1].append(
             Row(experiment.name, color_of(experiment.index), strip(model), _error(experiment))
         )

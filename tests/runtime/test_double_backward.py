@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from latentbench.models.double_backward import EfficientDoubleBackward
+from latentbench.runtime.double_backward import EfficientDoubleBackward
 
 
 def penalized(network: nn.Module, images: Tensor, *, cheap: bool) -> dict[str, Tensor]:

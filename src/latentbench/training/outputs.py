@@ -1,0 +1,138 @@
+"""The files of a run in its results folder: checkpoints, samples, and what describes the run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from latentbench.artifacts.dependencies import settings_of
+from latentbench.artifacts.files import atomic_write, write_csv
+from latentbench.artifacts.paths import (
+    ARCHITECTURE,
+    DATASET_MANIFEST,
+    EVOLUTION,
+    HISTORY,
+    ITERATIONS,
+    PROVENANCE,
+    RECONSTRUCTIONS,
+    checkpoint_path,
+    samples_path,
+    training_files,
+)
+from latentbench.artifacts.provenance import ResourceUsage, write_record
+from latentbench.artifacts.tensors import write_tensors
+from latentbench.data.image_grid import Images, write_png
+from latentbench.models.networks import count_parameters
+from latentbench.training.architecture import COLUMNS, describe_networks
+from latentbench.training.evolution import image_row, write_evolution, write_reconstructions
+from latentbench.training.history import LossTracker, write_history, write_iterations
+from latentbench.training.run import Run
+from latentbench.training.state import Progress
+
+CHECKPOINT_FORMAT = 1
+
+
+def frame_path(scratch: Path, kind: str, epoch: int) -> Path:
+    """Return the path in scratch of one epoch's image; `kind` is samples or reconstructions."""
+    return scratch / "frames" / kind / f"epoch-{epoch:04d}.png"
+
+
+def save_checkpoint(run: Run, epoch: int, step: int, grid: Images) -> None:
+    """Write a checkpoint and its sample grid to scratch and copy both to the results.
+
+    A workflow engine may delete the results of an interrupted run; `restore_outputs` copies them
+    again from scratch.
+    """
+    copies = _copies(run.folders.scratch)
+    metadata = {
+        "format": CHECKPOINT_FORMAT,
+        "settings": run.config.training_settings(),
+        "data_digest": run.data_digest,
+        "epoch": epoch,
+        "step": step,
+        "labels": vars(run.labels),
+    }
+    write_tensors(checkpoint_path(copies, epoch), run.objective.weights(), metadata)
+    write_png(samples_path(copies, epoch), grid)
+    for path in (checkpoint_path(copies, epoch), samples_path(copies, epoch)):
+        _copy_to_results(run, path)
+
+
+def restore_outputs(run: Run) -> None:
+    """Copy the checkpoints and sample grids of an interrupted run to the results again."""
+    for path in sorted(_copies(run.folders.scratch).rglob("epoch-*")):
+        _copy_to_results(run, path)
+
+
+def write_outputs(run: Run, progress: Progress, losses: LossTracker, usage: ResourceUsage) -> None:
+    """Write the files that describe the whole run, last its provenance record."""
+    results = run.folders.results
+    write_history(results / HISTORY, progress.rows, run.objective.terms)
+    write_iterations(results / ITERATIONS, losses.curve, batch_size=run.batches.batch_size)
+    _write_animations(run, progress)
+    layers = describe_networks(run.objective, run.shape)
+    write_csv(results / ARCHITECTURE, layers, columns=COLUMNS)
+    files = training_files(
+        run.config.training.checkpoint_epochs, has_encoder=run.config.model.has_encoder
+    )
+    _delete_stale_epochs(results, files)
+    _write_provenance(run, progress, usage, files)
+
+
+def _copies(scratch: Path) -> Path:
+    return scratch / "results"
+
+
+def _copy_to_results(run: Run, path: Path) -> None:
+    target = run.folders.results / path.relative_to(_copies(run.folders.scratch))
+    with atomic_write(target) as partial:
+        shutil.copyfile(path, partial)
+
+
+def _write_animations(run: Run, progress: Progress) -> None:
+    """Write the samples over all epochs, and the reconstructions of models with an encoder."""
+    results, scratch = run.folders.results, run.folders.scratch
+    epochs = [row["epoch"] for row in progress.rows]
+    grids = [(epoch, frame_path(scratch, "samples", epoch)) for epoch in epochs]
+    write_evolution(grids, [results / name for name in EVOLUTION])
+    if run.config.model.has_encoder:
+        rows = [frame_path(scratch, "reconstructions", epoch) for epoch in epochs]
+        write_reconstructions(image_row(run.monitor.inputs), rows, results / RECONSTRUCTIONS)
+
+
+def _delete_stale_epochs(results: Path, files: Sequence[Path]) -> None:
+    """Delete checkpoints and samples of epochs that earlier settings kept."""
+    for folder in {file.parent for file in files}:
+        if folder == Path():
+            continue
+        for path in (results / folder).glob("epoch-*"):
+            if path.relative_to(results) not in files:
+                path.unlink()
+
+
+def _write_provenance(
+    run: Run, progress: Progress, usage: ResourceUsage, files: Sequence[Path]
+) -> None:
+    last_row = progress.rows[-1]
+    networks = run.objective.networks()
+    write_record(
+        run.folders.results / PROVENANCE,
+        "train",
+        settings=settings_of("train", run.config.model_dump(mode="json")),
+        inputs=[run.folders.data / DATASET_MANIFEST],
+        outputs=[run.folders.results / file for file in files],
+        cost=usage,
+        device=torch.cuda.get_device_name() if run.device.type == "cuda" else "cpu",
+        threads=run.config.compute.threads,
+        processes=run.processes.world_size,
+        precision=str(run.objective.precision).removeprefix("torch."),
+        seed=run.config.seed,
+        data_digest=run.data_digest,
+        seconds=last_row["seconds"],
+        images_per_second=last_row["images"] / last_row["seconds"],
+        peak_memory_mb=last_row["peak_memory_mb"],
+        parameters={name: count_parameters(network) for name, network in networks.items()},
+    )
