@@ -19,7 +19,7 @@ from latentbench.artifacts import paths
 from latentbench.config.load import read_params
 from latentbench.config.params import NOTEBOOKS
 from latentbench.report.comparison.ablations import PAPERS
-from latentbench.results.study import METRICS
+from latentbench.artifacts.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 PARAMS = read_params(ROOT / "params.yaml")
