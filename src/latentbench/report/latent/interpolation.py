@@ -1,9 +1,10 @@
-"""Paths between real images: what lies along them, how real it is and as what class it is recognized."""
+"""Paths between real images: the images along them, how realistic they are, and their class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,277 +12,231 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.latent.sample_grids import names
-from latentbench.report.presentation.formatting import NBSP
-from latentbench.report.presentation.image_grids import (
-    LABEL_GAP,
-    MOST_LABEL_WIDTH,
-    draw,
-    image_axes,
-    strip,
-)
+from latentbench.report.presentation import image_grids, style
+from latentbench.report.presentation.formatting import names_of
 from latentbench.report.presentation.line_plots import scale_y
 from latentbench.report.presentation.page import Drawing, Table
-from latentbench.report.presentation.style import (
-    MUTED,
-    SMALL_SIZE,
-    WIDTH,
-    color_of,
-    dashes_of,
-    fitting_size,
-    house_style,
-    pages,
-    text_width,
-)
-from latentbench.report.results.tables import Column, models_table
-from latentbench.results.study import Experiment, Score, Study
+from latentbench.report.presentation.style import MUTED, SMALL_SIZE, WIDTH, color_of
+from latentbench.report.results.quantities import Quantity
+from latentbench.report.results.tables import models_table
+from latentbench.results.experiment import Experiment
+from latentbench.results.files import Array
+from latentbench.results.study import Study
 
 KINDS = ("linear", "spherical")
+_DISTANCES = [f"interpolation_{kind}_distance" for kind in KINDS]
+_ARRAYS = ["interpolation_real", *(f"interpolation_{kind}" for kind in KINDS), *_DISTANCES]
 
-_BETWEEN = 0.4  # of an image's side, between real images and the paths
-_TITLE, _PLOT, _AFTER = (
-    0.4,
-    0.78,
-    0.2,
-)  # inches: over a pair's images, a plot of them, under the pair
-_MOST_TOGETHER = 12  # models under the same pair
-_TITLES_WIDTH = 0.7  # inches, at least, of the plots' titles
+# In inches: above the images of a pair, a plot, below the pair, the least width of plot titles.
+_TITLE, _PLOT, _AFTER, _TITLES_WIDTH = 0.4, 0.78, 0.2, 0.7
 _LARGEST_SIDE = 0.5
+_STEP, _BETWEEN = 1.08, 0.4  # in sides of an image: to the next image, between ends and paths
+_PLOT_TITLES = {"distance": "distance to\nnearest real", "classes": "probability\nof the class"}
+_MOST_TOGETHER = 12  # models below the same pair
+
+Places = Sequence[tuple[float, float]]
 
 
-def interpolations(study: Study) -> Drawing:
-    """A block per pair of real images: a row of images per model, both kinds of path side by side, and under them how
-    far from real they are and as what they are recognized."""
-    present, notes = study.with_latent(
-        "interpolation_real", *(f"interpolation_{kind}" for kind in KINDS)
-    )
-    blocks = [
-        _Block(dataset if len(study.by_dataset()) > 1 else "", pair, tuple(experiments[run]))
-        for dataset, experiments in study.by_dataset(present).items()
-        for pair in _chosen_pairs(experiments)
-        for run in pages([1.0] * len(experiments), tallest=_MOST_TOGETHER)
-    ]
-    if not blocks:
-        return Drawing(None, notes=notes)
-    with house_style():
-        places = _Places.of(present)
-        runs = pages([block.height(places.side) for block in blocks])
-        figure, *others = (_blocks_figure(blocks[run], places) for run in runs)
-    number = len({(block.dataset, block.pair) for block in blocks})
-    what = (
-        f"Linear and spherical paths between {number} pairs of real images through the latents of"
-    )
-    return Drawing(figure, f"{what} {names(present)}.", notes, others)
+def path_distance(experiment: Experiment, kind: str) -> float | None:
+    """Return the largest distance to the nearest real image along a path, the mean over pairs.
+
+    The unit is the distance of a typical real test image to the nearest training image.
+    """
+    distances = experiment.latent_arrays.get(f"interpolation_{kind}_distance")
+    return None if distances is None else float(distances.max(axis=1).mean())
 
 
-def scope(study: Study) -> str:
-    """How many of the pairs are shown."""
-    present, _ = study.with_latent(
-        "interpolation_real", *(f"interpolation_{kind}" for kind in KINDS)
-    )
-    told = {
-        (len(_chosen_pairs(group)), _num_pairs(group))
-        for group in study.by_dataset(present).values()
-    }
-    numbers = " or ".join(f"{shown} of {number}" for shown, number in sorted(told))
-    several = " of each dataset" * (len(study.by_dataset()) > 1)
-    return f"{numbers} pairs{several} are shown, the first and the last among them." * bool(told)
+PATH_DISTANCES = {
+    "linear": Quantity(
+        "linear_path", "Linear paths", -1, compute=partial(path_distance, kind="linear")
+    ),
+    "spherical": Quantity(
+        "spherical_path", "Spherical paths", -1, compute=partial(path_distance, kind="spherical")
+    ),
+}
 
 
-def realism(study: Study) -> Table:
-    """How far from real images the paths of each model lead at most, the mean over pairs."""
-    present, notes = study.with_latent(*(f"interpolation_{kind}_distance" for kind in KINDS))
+def path_distances(study: Study) -> Table:
+    """Return how far the paths of each model lead from real images at most."""
+    present, notes = study.with_latent(*_DISTANCES)
     if not present:
         return Table(None, notes)
-    return Table(models_table(study, FARTHEST), notes)
-
-
-def _farthest(kind: str) -> Callable[[Experiment], Score | None]:
-    def value(experiment: Experiment) -> Score | None:
-        distances = experiment.explored.get(f"interpolation_{kind}_distance")
-        return None if distances is None else Score(float(distances.max(axis=1).mean()))
-
-    return value
-
-
-# In units of how far unseen real images typically lie from the training images.
-FARTHEST = [Column(f"{kind.capitalize()} paths{NBSP}↓", _farthest(kind), -1) for kind in KINDS]
+    return Table(models_table(study, list(PATH_DISTANCES.values())), notes)
 
 
 @dataclass(frozen=True)
 class _Block:
-    dataset: str
+    """A pair of real images, with models of one dataset."""
+
     pair: int
-    experiments: tuple[Experiment, ...]
+    experiments: Sequence[Experiment]
+
+    def along(self, kind: str, what: str) -> list[tuple[Experiment, Array]]:
+        """Return the models with what was measured along their path: `distance` or `classes`."""
+        name = f"interpolation_{kind}_{what}"
+        found = [each for each in self.experiments if name in each.latent_arrays]
+        return [(each, each.latent_arrays[name][self.pair]) for each in found]
 
     @property
-    def quantities(self) -> list[str]:
-        """Which of the plots some model has."""
-        return [
-            name
-            for name in ("distance", "classes")
-            if any(
-                f"interpolation_{kind}_{name}" in e.explored
-                for e in self.experiments
-                for kind in KINDS
-            )
-        ]
+    def plots(self) -> list[str]:
+        """What is plotted below the images."""
+        return [what for what in _PLOT_TITLES if self.along("linear", what)]
 
     @property
     def ends(self) -> tuple[str, str]:
-        pairs = (self.experiments[0].exploration or {}).get("pairs") or []
-        ends = pairs[self.pair] if self.pair < len(pairs) else {}
-        return ends.get("from", ""), ends.get("to", "")
+        """The classes of the real images; empty where they have none."""
+        pair = self.experiments[0].latent["pairs"][self.pair]
+        return pair["from"], pair["to"]
 
     def height(self, side: float) -> float:
-        rows = len(self.experiments)
-        return _TITLE + 1.08 * side * rows + (_PLOT + 0.08) * len(self.quantities) + _AFTER
+        """Return inches for images of so many inches."""
+        images = _STEP * side * len(self.experiments)
+        return _TITLE + images + (_PLOT + 0.08) * len(self.plots) + _AFTER
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Where things stand in inches: rows start at `left`, an image is `side` wide, a path has `number` images."""
+@style.house_style()
+def interpolations(study: Study) -> Drawing:
+    """Return both kinds of path for some pairs of real images, a row of images per model.
 
-    left: float
-    side: float
-    number: int
+    Plots below show the distance to real images and the probability of both classes.
+    """
+    present, notes = study.with_latent(*_ARRAYS, facts=["pairs"])
+    if not present:
+        return Drawing(None, notes=notes)
+    blocks = []
+    for experiments in study.by_dataset(present).values():
+        for pair in _chosen_pairs(experiments):
+            for run in style.pages([1.0] * len(experiments), tallest=_MOST_TOGETHER):
+                blocks.append(_Block(pair, experiments[run]))
+    places = _places(present)
+    side = places[0][1]
+    figures = []
+    for run in style.pages([block.height(side) for block in blocks]):
+        top = sum(block.height(side) for block in blocks[run])
+        figures.append(Figure(figsize=(WIDTH, top)))
+        for block in blocks[run]:
+            _draw_block(figures[-1], block, places, top, named=study.has_several_datasets)
+            top -= block.height(side)
+    description = f"Linear and spherical paths between real images by {names_of(present)}."
+    return Drawing(figures[0], description, notes, figures[1:])
 
-    @classmethod
-    def of(cls, experiments: Sequence[Experiment]) -> _Places:
-        widest = max(text_width(experiment.name) for experiment in experiments)
-        left = LABEL_GAP + max(_TITLES_WIDTH, min(widest, MOST_LABEL_WIDTH))
-        number = experiments[0].explored["interpolation_linear"].shape[1]
-        images = 2 * (1.08 * number + _BETWEEN) + _BETWEEN + 2
-        return cls(left, min((WIDTH - left) / images, _LARGEST_SIDE), number)
 
-    def path(self, kind: str) -> tuple[float, float]:
-        """Left end and width of the images of a kind of path."""
-        width = 1.08 * self.side * self.number
-        first = self.left + (1 + _BETWEEN) * self.side
-        return first + KINDS.index(kind) * (width + _BETWEEN * self.side), width - 0.08 * self.side
+def scope(study: Study) -> str:
+    """Return how many of the pairs are shown, as a sentence."""
+    present, _ = study.with_latent(*_ARRAYS, facts=["pairs"])
+    groups = study.by_dataset(present).values()
+    shown = sorted({(len(_chosen_pairs(group)), _num_pairs(group)) for group in groups})
+    if not shown:
+        return ""
+    numbers = " or ".join(f"{number} of {total}" for number, total in shown)
+    where = " of each dataset" if study.has_several_datasets else ""
+    return f"{numbers} pairs{where} are shown, the first and the last among them."
+
+
+def _num_pairs(experiments: Sequence[Experiment]) -> int:
+    return min(len(each.latent["pairs"]) for each in experiments)
 
 
 def _chosen_pairs(experiments: Sequence[Experiment]) -> list[int]:
-    """The fewer, the more models there are; evenly spread, as those within classes come before those between them."""
+    """Return evenly spaced pairs: those within a class stand before those between classes."""
     number = _num_pairs(experiments)
     shown = min(number, 3 if len(experiments) == 1 else 2)
     return sorted({round(place) for place in np.linspace(0, number - 1, shown)})
 
 
-def _num_pairs(experiments: Sequence[Experiment]) -> int:
-    return min(len(e.explored["interpolation_linear"]) for e in experiments)
+def _places(experiments: Sequence[Experiment]) -> Places:
+    """Return left end and width in inches of the first image, both paths and the last image."""
+    names = max(style.text_width(experiment.name) for experiment in experiments)
+    left = max(_TITLES_WIDTH, min(names, image_grids.MOST_LABEL_WIDTH)) + image_grids.LABEL_GAP
+    number = experiments[0].latent_arrays["interpolation_linear"].shape[1]
+    path = _STEP * number - 0.08
+    side = min((WIDTH - left) / (2 + 2 * path + 3 * _BETWEEN), _LARGEST_SIDE)
+    places = []
+    for width in (side, path * side, path * side, side):
+        places.append((left, width))
+        left += width + _BETWEEN * side
+    return places
 
 
-def _blocks_figure(blocks: Sequence[_Block], places: _Places) -> Figure:
-    figure = Figure(figsize=(WIDTH, sum(block.height(places.side) for block in blocks)))
-    top = float(figure.get_size_inches()[1])
-    for block in blocks:
-        _draw_block(figure, block, places, top=top)
-        top -= block.height(places.side)
-    return figure
-
-
-def _draw_block(figure: Figure, block: _Block, places: _Places, *, top: float) -> None:
-    height = float(figure.get_size_inches()[1])
-    origin, target = block.ends
-    between = f"{origin} to {target}" if origin or target else f"pair {block.pair + 1}"
-    dataset = f", {block.dataset}" if block.dataset else ""
-    where: dict[str, Any] = {"va": "top", "fontsize": 9, "fontweight": "bold"}
-    figure.text(0, (top - 0.05) / height, f"{between}{dataset}", **where)
-    for kind in KINDS:
-        left, width = places.path(kind)
-        x, y = (left + width / 2) / WIDTH, (top - _TITLE + 0.04) / height
-        figure.text(x, y, f"{kind} path", ha="center", va="bottom", color=MUTED)
+def _draw_block(figure: Figure, block: _Block, places: Places, top: float, *, named: bool) -> None:
+    """Draw a pair of real images below `top`; `named` is whether its title names the dataset."""
+    first, last = block.ends
+    title = f"{first} to {last}" if first or last else f"pair {block.pair + 1}"
+    if named:
+        title += f", {block.experiments[0].dataset}"
+    _write(figure, 0, top - 0.05, title, va="top", fontsize=9, fontweight="bold")
     below = top - _TITLE
+    for kind, (left, width) in zip(KINDS, places[1:], strict=False):
+        _write(figure, left + width / 2, below + 0.04, f"{kind} path", ha="center", color=MUTED)
     for experiment in block.experiments:
-        below -= 1.08 * places.side
-        _draw_images(figure, experiment, block.pair, places, bottom=below)
-    for quantity in block.quantities:
+        below -= _STEP * places[0][1]
+        _draw_row(figure, experiment, block.pair, places, below)
+    for what in block.plots:
         below -= _PLOT + 0.08
-        _draw_plots(figure, block, quantity, places, bottom=below)
+        _draw_plots(figure, block, what, places, below)
 
 
-def _draw_images(
-    figure: Figure, experiment: Experiment, pair: int, places: _Places, *, bottom: float
+def _write(figure: Figure, x: float, y: float, text: str, **look: Any) -> None:
+    """Write text at a place in inches."""
+    figure.text(x / WIDTH, y / figure.get_size_inches()[1], text, **look)
+
+
+def _draw_row(
+    figure: Figure, experiment: Experiment, pair: int, places: Places, bottom: float
 ) -> None:
-    side = places.side
-    real = experiment.explored["interpolation_real"][pair]
-    last = sum(places.path(KINDS[-1])) + _BETWEEN * side
-    for image, left in zip(real, (places.left, last), strict=True):
-        draw(image_axes(figure, (left, bottom, side, side)), strip(image[None]))
-    for kind in KINDS:
-        left, width = places.path(kind)
-        draw(
-            image_axes(figure, (left, bottom, width, side)),
-            strip(experiment.explored[f"interpolation_{kind}"][pair]),
-        )
-    size = fitting_size(experiment.name, places.left - LABEL_GAP)
-    x, y = (places.left - 0.06) / WIDTH, (bottom + side / 2) / figure.get_size_inches()[1]
-    where: dict[str, Any] = {"ha": "right", "va": "center", "fontweight": "bold", "fontsize": size}
-    figure.text(x, y, experiment.name, color=color_of(experiment.index), **where)
+    """Draw the name of a model, the real images and both paths between them."""
+    real, *paths = [experiment.latent_arrays[name][pair] for name in _ARRAYS[:3]]
+    left, side = places[0]
+    for (start, width), images in zip(places, (real[:1], *paths, real[1:]), strict=True):
+        axes = image_grids.image_axes(figure, (start, bottom, width, side))
+        image_grids.draw(axes, image_grids.strip(images))
+    size = style.fitting_size(experiment.name, left - image_grids.LABEL_GAP)
+    look: dict[str, Any] = {"fontsize": size, "fontweight": "bold", "ha": "right", "va": "center"}
+    color = color_of(experiment.index)
+    _write(figure, left - 0.06, bottom + side / 2, experiment.name, color=color, **look)
 
 
-def _draw_plots(
-    figure: Figure, block: _Block, quantity: str, places: _Places, *, bottom: float
-) -> None:
-    """The same axis for both kinds of path, so that their heights can be compared."""
+def _draw_plots(figure: Figure, block: _Block, what: str, places: Places, bottom: float) -> None:
+    """Draw what was measured along both paths, with the same vertical axis."""
     height = float(figure.get_size_inches()[1])
-    axes_of: dict[str, Axes] = {}
-    for kind in KINDS:
-        left, width = places.path(kind)
-        rectangle = (left / WIDTH, bottom / height, width / WIDTH, (_PLOT - 0.06) / height)
-        axes = figure.add_axes(rectangle, sharey=axes_of.get(KINDS[0]))
-        axes_of[kind] = axes
-        # A point stands under the middle of its image.
-        axes.set_xlim(-0.5, places.number - 0.5)
+    shared: Axes | None = None
+    for kind, (left, width) in zip(KINDS, places[1:], strict=False):
+        place = (left / WIDTH, bottom / height, width / WIDTH, (_PLOT - 0.06) / height)
+        axes = figure.add_axes(place, sharey=shared)
+        # A point stands below the middle of its image.
+        axes.set_xlim(-0.5, round((width / places[0][1] + 0.08) / _STEP) - 0.5)
         axes.set_xticks([])
-        axes.tick_params(labelleft=kind == KINDS[0], labelsize=SMALL_SIZE)
-        draw_lines = _distance_lines if quantity == "distance" else _class_lines
-        draw_lines(axes, block, kind)
-    title = "distance to\nnearest real" if quantity == "distance" else "probability\nof the class"
-    y = (bottom + _PLOT / 2) / height
-    first = places.path(KINDS[0])[0]
-    figure.text(
-        (first - 0.34) / WIDTH,
-        y,
-        title,
-        ha="right",
-        va="center",
-        color=MUTED,
-        fontsize=SMALL_SIZE,
-        linespacing=1.1,
-    )
+        axes.tick_params(labelleft=shared is None, labelsize=SMALL_SIZE)
+        shared = shared or axes
+        if what == "distance":
+            _draw_distances(axes, block, kind)
+        else:
+            _draw_probabilities(axes, block, kind)
+    look: dict[str, Any] = {"ha": "right", "va": "center", "color": MUTED, "linespacing": 1.1}
+    x, y = places[1][0] - 0.34, bottom + _PLOT / 2
+    _write(figure, x, y, _PLOT_TITLES[what], fontsize=SMALL_SIZE, **look)
 
 
-def _distance_lines(axes: Axes, block: _Block, kind: str) -> None:
-    """In the colors of the names beside the images."""
+def _draw_distances(axes: Axes, block: _Block, kind: str) -> None:
+    """Draw the distances to real images in the colors of the names."""
     values = [1.0]
     axes.axhline(1, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    for experiment in block.experiments:
-        distances = experiment.explored.get(f"interpolation_{kind}_distance")
-        if distances is not None:
-            line = [float(distance) for distance in distances[block.pair]]
-            style: dict[str, Any] = {
-                "color": color_of(experiment.index),
-                "linestyle": dashes_of(experiment.index),
-            }
-            axes.plot(range(len(line)), line, linewidth=1.2, **style)
-            values += line
+    for experiment, distances in block.along(kind, "distance"):
+        dashes = style.dashes_of(experiment.index)
+        axes.plot(distances, color=color_of(experiment.index), linestyle=dashes, linewidth=1.2)
+        values += distances.tolist()
     scale_y(axes, values)
     axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
-def _class_lines(axes: Axes, block: _Block, kind: str) -> None:
-    """The class of the first image solid, that of the second dashed."""
-    for experiment in block.experiments:
-        shares = experiment.explored.get(f"interpolation_{kind}_classes")
-        known = (experiment.exploration or {}).get("class_names") or []
-        color = color_of(experiment.index)
-        for name, dashes in dict(
-            reversed(list(zip(block.ends, ("-", (0, (3, 1.5))), strict=True)))
-        ).items():
-            if shares is not None and name in known:
-                line = [float(share) for share in shares[block.pair, :, known.index(name)]]
-                axes.plot(range(len(line)), line, color=color, linewidth=1.2, linestyle=dashes)
+def _draw_probabilities(axes: Axes, block: _Block, kind: str) -> None:
+    """Draw the probability of the first image's class solid, of the last one's dashed."""
+    first, last = block.ends
+    for experiment, probabilities in block.along(kind, "classes"):
+        known = experiment.latent["class_names"]
+        look: dict[str, Any] = {"color": color_of(experiment.index), "linewidth": 1.2}
+        for name, dashes in ((last, (0, (3, 1.5))), (first, "-")):
+            if name in known:
+                axes.plot(probabilities[:, known.index(name)], linestyle=dashes, **look)
     axes.set_ylim(-0.05, 1.05)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])

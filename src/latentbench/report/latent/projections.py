@@ -1,4 +1,4 @@
-"""The codes of the test images as a whole: drawn in two dimensions, and how much of each dimension they use."""
+"""The codes of test images: projected to two dimensions, and the variance of each dimension."""
 
 from __future__ import annotations
 
@@ -13,207 +13,165 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.latent.sample_grids import names
-from latentbench.report.presentation.formatting import NBSP, percent
+from latentbench.report.presentation import style
+from latentbench.report.presentation.formatting import names_of, percent
 from latentbench.report.presentation.line_plots import ROW_HEIGHT, label_ends, scale_y
 from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import (
-    CLASS_COLORS,
-    MUTED,
-    SMALL_SIZE,
-    WIDTH,
-    color_of,
-    dashes_of,
-    fitting_size,
-    house_style,
-)
-from latentbench.report.results.tables import Column
-from latentbench.results.study import Experiment, Score, Study
+from latentbench.report.presentation.style import CLASS_COLORS, MUTED, SMALL_SIZE, WIDTH, color_of
+from latentbench.report.results.quantities import Quantity
+from latentbench.results.experiment import Experiment
+from latentbench.results.study import Study
 
-_MAPS = ("pca", "tsne")
-_POINT = 5.0  # square points of a code's marker, of one model alone
-# Markers of fewer codes than so many are larger, up to so many times, to be seen as well.
+_POINT = 5.0  # area of a marker in square points, for a single model
+# Markers are larger, up to so many times, where there are fewer codes.
 _MANY_CODES, _MOST_ENLARGED = 1_000, 4.0
+_LEGEND_HEIGHT, _LEGEND_COLUMNS = 0.35, 7
+_USAGE = {
+    "variance_per_dimension": "variance of the code",
+    "kl_per_dimension": "KL divergence (nats)",
+}
 
 
+@style.house_style()
 def maps(study: Study) -> Drawing:
-    """The codes of each model by PCA and by t-SNE, colored by class."""
-    present, notes = study.with_latent("projection_pca", "projection_tsne", "projection_labels")
+    """Return the codes of each model by PCA and by t-SNE, colored by class."""
+    present, notes = study.with_latent(
+        "projection_pca", "projection_tsne", "projection_labels", facts=["pca_variance"]
+    )
     if not present:
         return Drawing(None, notes=notes)
-    across = min(2, len(present))  # models, of two maps each
+    across = min(2, len(present))
     rows = math.ceil(len(present) / across)
-    legend = 0.35 * any(map(_class_names, present))
-    with house_style():
-        height = (0.35 + WIDTH / (2 * across)) * rows
-        layout = ConstrainedLayoutEngine(
-            w_pad=0.1, rect=(0, legend / (legend + height), 1, height / (legend + height))
-        )
-        figure = Figure(figsize=(WIDTH, height + legend), layout=layout)
-        grid = figure.subplots(rows, 2 * across, squeeze=False).reshape(-1, 2)
-        for experiment, pair in zip(present, grid, strict=False):
-            for kind, axes in zip(_MAPS, pair, strict=True):
-                _map(axes, experiment, kind, across=across)
-        for axes in grid[len(present) :].ravel():
-            axes.set_axis_off()
-        _legend(figure, present)
-    return Drawing(
-        figure, f"Two-dimensional maps of the codes of test images, by {names(present)}.", notes
-    )
-
-
-def usage(study: Study) -> Drawing:
-    """The variance of each dimension of the codes, in falling order, and where there is one its share of the KL."""
-    present, notes = study.with_latent("variance_per_dimension")
-    panels = [
-        (title, name, [e for e in present if name in e.explored])
-        for title, name in (
-            ("variance of the code", "variance_per_dimension"),
-            ("KL divergence (nats)", "kl_per_dimension"),
-        )
-    ]
-    panels = [panel for panel in panels if panel[2]]
-    if not panels:
-        return Drawing(None, notes=notes)
-    with house_style():
-        layout = ConstrainedLayoutEngine(wspace=0.08)
-        figure = Figure(figsize=(WIDTH, 1.2 * ROW_HEIGHT), layout=layout)
-        for axes, (title, name, experiments) in zip(
-            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-        ):
-            _usage_panel(axes, name, experiments)
-            axes.set_title(title)
-            axes.set_xlabel("dimensions, most used first")
-    return Drawing(
-        figure, f"How much each dimension of the codes is used, by {names(present)}.", notes
-    )
-
-
-def has_divergence(study: Study) -> bool:
-    """Whether some model has a divergence of each dimension from the prior."""
-    return any("kl_per_dimension" in experiment.explored for experiment in study.experiments)
-
-
-def active_units(study: Study) -> str:
-    """How many dimensions each model uses, in a sentence."""
-    present, _ = study.with_latent(
-        "variance_per_dimension", facts=["active_units", "active_variance"]
-    )
-    counts = [
-        f"{e.name} {(e.exploration or {})['active_units']} of {len(e.explored['variance_per_dimension'])}"
-        for e in present
-    ]
-    if not counts:
-        return ""
-    least = (present[0].exploration or {})["active_variance"]
-    return f"Dimensions whose variance exceeds {least:g}: {', '.join(counts)}."
-
-
-def _share_in_use(experiment: Experiment) -> Score | None:
-    units = (experiment.exploration or {}).get("active_units")
-    variance = experiment.explored.get("variance_per_dimension")
-    return None if units is None or variance is None else Score(units / len(variance))
-
-
-IN_USE = Column("Dimensions in use", _share_in_use, 1, lambda share, _: percent(share, 0))
+    classes = next(filter(None, map(_class_names, present)), [])
+    height = (0.35 + WIDTH / (2 * across)) * rows
+    legend = _LEGEND_HEIGHT if classes else 0.0
+    total = height + legend
+    layout = ConstrainedLayoutEngine(w_pad=0.1, rect=(0, legend / total, 1, height / total))
+    figure = Figure(figsize=(WIDTH, total), layout=layout)
+    grid = figure.subplots(rows, 2 * across, squeeze=False).reshape(-1, 2)
+    for experiment, (pca, tsne) in zip(present, grid, strict=False):
+        _scatter(pca, experiment, "projection_pca", across)
+        _scatter(tsne, experiment, "projection_tsne", across)
+        _label_maps(pca, tsne, experiment, 0.8 * WIDTH / (2 * across))
+    for axes in grid[len(present) :].ravel():
+        axes.set_axis_off()
+    if classes:
+        _legend(figure, classes)
+    description = f"Two-dimensional maps of the codes of test images, by {names_of(present)}."
+    return Drawing(figure, description, notes)
 
 
 def _class_names(experiment: Experiment) -> list[str]:
-    """Of the labels of its map; nothing where they are of no class."""
-    known = (experiment.exploration or {}).get("class_names") or []
-    labels = experiment.explored["projection_labels"]
-    return list(known) if labels.size and labels.max() >= 0 else []
+    """Return the classes of the projected images; empty where they have none."""
+    labels = experiment.latent_arrays["projection_labels"]
+    has_labels = labels.size and labels.max() >= 0
+    return list(experiment.latent.get("class_names") or []) if has_labels else []
 
 
-def _map(axes: Axes, experiment: Experiment, kind: str, *, across: int) -> None:
-    places, labels = (
-        experiment.explored[f"projection_{kind}"],
-        experiment.explored["projection_labels"],
-    )
-    known = bool(_class_names(experiment))
-    inches = 0.8 * WIDTH / (2 * across)
-    # Points are pixels: thousands of them as vectors would be most of the page.
-    shown = [CLASS_COLORS[label % len(CLASS_COLORS)] if label >= 0 else MUTED for label in labels]
-    colors = shown if known else color_of(experiment.index)
-    size = _POINT * min(max(1.0, _MANY_CODES / len(places)), _MOST_ENLARGED) / across
-    axes.scatter(
-        places[:, 0], places[:, 1], c=colors, s=size, linewidths=0, alpha=0.75, rasterized=True
-    )
-    axes.set_xticks([])
-    axes.set_yticks([])
+def _scatter(axes: Axes, experiment: Experiment, array: str, across: int) -> None:
+    x, y = experiment.latent_arrays[array].T
+    colors: Any = color_of(experiment.index)
+    if _class_names(experiment):
+        labels = experiment.latent_arrays["projection_labels"]
+        palette = np.array([*CLASS_COLORS, MUTED])
+        colors = palette[np.where(labels >= 0, labels % len(CLASS_COLORS), -1)]
+    size = _POINT * min(max(1.0, _MANY_CODES / len(x)), _MOST_ENLARGED) / across
+    # As vectors, thousands of points would be most of the page.
+    axes.scatter(x, y, c=colors, s=size, linewidths=0, alpha=0.75, rasterized=True)
+    axes.set(xticks=[], yticks=[], box_aspect=1)
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    axes.set_box_aspect(1)
-    if kind == "pca":
-        shares = (experiment.exploration or {}).get("pca_variance") or []
-        words = [
-            f"{place} component ({100 * share:.0f}{NBSP}%)"
-            for place, share in zip(("1st", "2nd"), shares, strict=False)
-        ]
-        for axis, text in zip((axes.xaxis, axes.yaxis), words, strict=False):
-            axis.set_label_text(text, fontsize=SMALL_SIZE)
-        axes.set_title(
-            experiment.name,
-            color=color_of(experiment.index),
-            fontsize=fitting_size(experiment.name, inches),
-        )
-    else:
-        axes.set_xlabel("t-SNE", fontsize=SMALL_SIZE)
 
 
-def _legend(figure: Figure, present: Sequence[Experiment]) -> None:
-    """The colors of the classes, under all maps."""
-    known = next((each for experiment in present if (each := _class_names(experiment))), [])
-    if not known:
-        return
-    marks = [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            linestyle="none",
-            markersize=5,
-            color=CLASS_COLORS[label % len(CLASS_COLORS)],
-        )
-        for label in range(len(known))
-    ]
-    where: dict[str, Any] = {
-        "loc": "lower center",
-        "bbox_to_anchor": (0.5, 0.0),
-        "frameon": False,
-        "fontsize": SMALL_SIZE,
-    }
-    columns = math.ceil(len(known) / math.ceil(len(known) / 7))
-    figure.legend(
-        marks, known, ncols=columns, handletextpad=0.1, columnspacing=1.2, borderpad=0, **where
-    )
+def _label_maps(pca: Axes, tsne: Axes, experiment: Experiment, width: float) -> None:
+    """Write the model's name and, on the axes, the explained variance of the components."""
+    size = style.fitting_size(experiment.name, width)
+    pca.set_title(experiment.name, color=color_of(experiment.index), fontsize=size)
+    first, second = experiment.latent["pca_variance"]
+    pca.set_xlabel(f"1st component ({percent(first, 0)})", fontsize=SMALL_SIZE)
+    pca.set_ylabel(f"2nd component ({percent(second, 0)})", fontsize=SMALL_SIZE)
+    tsne.set_xlabel("t-SNE", fontsize=SMALL_SIZE)
+
+
+def _legend(figure: Figure, classes: Sequence[str]) -> None:
+    """Write the colors of the classes below all maps."""
+    marks = []
+    for label in range(len(classes)):
+        color = CLASS_COLORS[label % len(CLASS_COLORS)]
+        marks.append(Line2D([], [], marker="o", linestyle="none", markersize=5, color=color))
+    columns = math.ceil(len(classes) / math.ceil(len(classes) / _LEGEND_COLUMNS))
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.0), "borderpad": 0}
+    look: dict[str, Any] = {"frameon": False, "fontsize": SMALL_SIZE, "handletextpad": 0.1}
+    figure.legend(marks, classes, ncols=columns, columnspacing=1.2, **place, **look)
+
+
+@style.house_style()
+def usage(study: Study) -> Drawing:
+    """Return the variance of each dimension of the codes, and its KL divergence for VAEs."""
+    present, notes = study.with_latent("variance_per_dimension")
+    if not present:
+        return Drawing(None, notes=notes)
+    names = [name for name in _USAGE if any(name in each.latent_arrays for each in present)]
+    layout = ConstrainedLayoutEngine(wspace=0.08)
+    figure = Figure(figsize=(WIDTH, 1.2 * ROW_HEIGHT), layout=layout)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        _usage_panel(axes, name, [each for each in present if name in each.latent_arrays])
+        axes.set_title(_USAGE[name])
+        axes.set_xlabel("dimensions, most used first")
+    description = f"How much each dimension of the codes is used, by {names_of(present)}."
+    return Drawing(figure, description, notes)
 
 
 def _usage_panel(axes: Axes, name: str, experiments: Sequence[Experiment]) -> None:
     ends, values = [], []
     for experiment in experiments:
-        line = np.sort(experiment.explored[name].astype(float))[::-1]
-        style: dict[str, Any] = {
-            "color": color_of(experiment.index),
-            "linestyle": dashes_of(experiment.index),
-        }
-        axes.plot(np.arange(1, len(line) + 1), line, **style)
-        ends.append(
-            (experiment.name, color_of(experiment.index), float(len(line)), float(line[-1]))
-        )
+        line = np.sort(experiment.latent_arrays[name].astype(float))[::-1]
+        color = color_of(experiment.index)
+        dashes = style.dashes_of(experiment.index)
+        axes.plot(np.arange(1, len(line) + 1), line, color=color, linestyle=dashes)
+        ends.append((experiment.name, color, float(len(line)), float(line[-1])))
         values += line.tolist()
     axes.set_xlim(left=1)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     scale_y(axes, values)
-    active = (experiments[0].exploration or {}).get("active_variance")
+    active = experiments[0].latent.get("active_variance")
     if name == "variance_per_dimension" and active is not None and min(values) < active:
         axes.axhline(active, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate(
-            "used above",
-            (1, active),
-            (2, 2),
-            textcoords="offset points",
-            color=MUTED,
-            fontsize=SMALL_SIZE,
-        )
+        words: dict[str, Any] = {"color": MUTED, "fontsize": SMALL_SIZE}
+        axes.annotate("used above", (1, active), (2, 2), textcoords="offset points", **words)
     label_ends(axes, ends, size=SMALL_SIZE)
+
+
+def has_kl(study: Study) -> bool:
+    """Return whether some model has a KL divergence per dimension."""
+    return any("kl_per_dimension" in each.latent_arrays for each in study)
+
+
+def active_units(study: Study) -> str:
+    """Return how many dimensions each model uses, as a sentence."""
+    present, _ = study.with_latent(
+        "variance_per_dimension", facts=["active_units", "active_variance"]
+    )
+    if not present:
+        return ""
+    counts = []
+    for each in present:
+        total = len(each.latent_arrays["variance_per_dimension"])
+        counts.append(f"{each.name} {each.latent['active_units']} of {total}")
+    least = present[0].latent["active_variance"]
+    return f"Dimensions whose variance exceeds {least:g}: {', '.join(counts)}."
+
+
+def _active_fraction(experiment: Experiment) -> float | None:
+    units = experiment.latent.get("active_units")
+    variance = experiment.latent_arrays.get("variance_per_dimension")
+    return None if units is None or variance is None else units / len(variance)
+
+
+ACTIVE_FRACTION = Quantity(
+    "active_fraction",
+    "Active dimensions",
+    1,
+    lambda fraction, _: percent(fraction, 0),
+    _active_fraction,
+)

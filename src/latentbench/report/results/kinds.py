@@ -22,7 +22,7 @@ def has_class_means(study: Study) -> bool:
     Only unconditional models with an encoder have them.
     """
     facts = [each.latent for each in study]
-    return any(len(each.get("means") or []) > 1 and not each.get("kinds") for each in facts)
+    return any(len(each.get("means") or []) > 1 and not each.get("label_names") for each in facts)
 
 
 def lacks_prior(study: Study) -> bool:
