@@ -1,54 +1,33 @@
-"""What a study took: time, work and memory of each stage and experiment, and their sum."""
+"""Time and memory that each stage of each experiment took."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.report.presentation.formatting import duration
 from latentbench.report.presentation.page import Table
+from latentbench.report.results.quantities import format_integer
 from latentbench.report.results.tables import ABSENT, pipe_table
 from latentbench.results.study import Study
-
-ResourceUsage = Mapping[str, Any]
 
 TITLES = {"train": "Training", "evaluate": "Evaluation", "explore": "Exploration"}
 
 
 def table(study: Study) -> Table:
-    """A row per experiment: the time of each stage, that of all, processor time and memory; then the study's."""
-    present, notes = study.with_files("cost", "train", lambda e: e.costs)
+    """Return a row per experiment, and one for all: seconds by stage, their sum, memory."""
+    costs = study.costs
+    present, notes = study.with_rows(costs, "cost", "train")
     if not present:
         return Table(None, notes)
-    rows = [[e.name, *_cells([e.costs.get(stage) for stage in OF_EXPERIMENTS])] for e in present]
+    grouped = costs.groupby("experiment", sort=False)
+    times = costs.pivot(index="experiment", columns="stage", values="wall_seconds")
+    times = times.reindex(costs["experiment"].unique()).reindex(columns=list(OF_EXPERIMENTS))
+    times = times.rename(columns=TITLES)
+    times["Together"] = grouped["wall_seconds"].sum()
+    times["Processor time"] = grouped["cpu_seconds"].sum()
+    memory = grouped["peak_memory_mb"].max()
     if len(present) > 1:
-        by_stage = [
-            _together([e.costs[stage] for e in present if stage in e.costs])
-            for stage in OF_EXPERIMENTS
-        ]
-        rows.append(["*all*", *_cells(by_stage)])
-    header = [
-        "Model",
-        *(TITLES[stage] for stage in OF_EXPERIMENTS),
-        "Together",
-        "Processor time",
-        "Memory (MB)",
-    ]
-    return Table(pipe_table(header, rows, texts=1), notes)
-
-
-def _cells(costs: Sequence[ResourceUsage | None]) -> list[str]:
-    whole = _together([cost for cost in costs if cost])
-    times = [duration(cost["wall_seconds"]) if cost else ABSENT for cost in costs]
-    assert whole is not None  # an experiment that is present has a record
-    memory = f"{whole['peak_memory_mb']:,.0f}"
-    return [*times, duration(whole["wall_seconds"]), duration(whole["cpu_seconds"]), memory]
-
-
-def _together(costs: Sequence[ResourceUsage]) -> ResourceUsage | None:
-    """Times add up; of memory it is the most that one job held."""
-    if not costs:
-        return None
-    times = {key: sum(cost[key] for cost in costs) for key in ("wall_seconds", "cpu_seconds")}
-    return times | {"peak_memory_mb": max(cost["peak_memory_mb"] for cost in costs)}
+        times.loc["*all*"] = times.sum()
+        memory["*all*"] = memory.max()
+    cells = times.map(duration, na_action="ignore").fillna(ABSENT)
+    cells["Memory (MB)"] = memory.map(lambda megabytes: format_integer(megabytes, 0))
+    return Table(pipe_table(cells.rename_axis("Model").reset_index(), num_text=1), notes)

@@ -1,20 +1,24 @@
-"""The networks layer by layer, as tables."""
+"""The layers of the networks, as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
+
+import pandas as pd
 
 from latentbench.report.presentation.formatting import join_words
 from latentbench.report.presentation.page import Table
 from latentbench.report.results.tables import pipe_table
-from latentbench.results.study import Experiment, Study
+from latentbench.results.experiment import Experiment
+from latentbench.results.study import Study
 
-Layer = Mapping[str, str]
+Layer = dict[str, Any]
 
-_GEOMETRY = ("kernel", "stride", "padding")
-_COUNTS = ("parameters", "multiply_adds")
-# By what a layer is called in the network: what it is there for, where its kind does not say.
+_GEOMETRY = ["kernel", "stride", "padding", "dilation"]
+_COUNTS = ["parameters", "multiply_adds"]
+# What a layer of this name is for, where its class does not show it.
 _PURPOSES = {
     "near": "half of the channels",
     "far": "the other half",
@@ -25,95 +29,92 @@ _PURPOSES = {
 
 
 def architectures(study: Study) -> list[tuple[str, Table]]:
-    """Networks, a row per layer, for one image, under the names of those who have them; last, what is missing."""
-    present, notes = study.with_files("architecture.csv", "train", lambda e: e.layers)
-    missing = [("others", Table(None, notes))] if notes else []
+    """Return a table of layers for each architecture, with the names of its models.
+
+    Counts are for one image. The last table holds a note on models that were not trained.
+    """
     owners: dict[str, list[str]] = {}
-    for experiment in present:
-        owners.setdefault(_table(experiment), []).append(f"**{experiment.name}**")
-    return [*((join_words(names), Table(table)) for table, names in owners.items()), *missing]
+    for name, layers in study.layers.groupby("experiment", sort=False):
+        owners.setdefault(_table(layers, study[name]), []).append(f"**{name}**")
+    tables = [(join_words(names), Table(table)) for table, names in owners.items()]
+    _, notes = study.with_rows(study.layers, "architecture.csv", "train")
+    if notes:
+        tables.append(("others", Table(None, notes)))
+    return tables
 
 
-def _table(experiment: Experiment) -> str:
-    dilated = any(layer["dilation"] not in ("", "1×1") for layer in experiment.layers)
-    geometry = [*_GEOMETRY, *["dilation"] * dilated]
-    rows: list[list[str]] = []
-    for network, layers in groupby(experiment.layers, lambda layer: layer["network"]):
-        for place, layer in enumerate(_told(list(layers), experiment)):
-            shown = [
-                network if place == 0 else "",
-                *(layer[key] for key in ("kind", *geometry, "output")),
-            ]
-            rows.append(
-                [*shown, *(f"{int(layer[key]):,}" if int(layer[key]) else "" for key in _COUNTS)]
-            )
-    total = [f"{sum(int(layer[key]) for layer in experiment.layers):,}" for key in _COUNTS]
-    rows.append(["*all*", *[""] * (len(geometry) + 2), *total])
-    header = [
-        "Network",
-        "Layer",
-        *(key.capitalize() for key in geometry),
-        "Output",
-        "Parameters",
-        "Multiply-adds",
-    ]
-    return pipe_table(header, rows, texts=len(header) - 2)
+def _table(layers: pd.DataFrame, experiment: Experiment) -> str:
+    rows: list[Layer] = []
+    for _, network in layers.groupby("network", sort=False):
+        rows += _with_operations(network.to_dict("records"), experiment)
+    table = pd.DataFrame(rows)
+    table["network"] = table["network"].mask(table["network"].duplicated(), "")
+    total = {"network": "*all*"} | layers[_COUNTS].sum().to_dict()
+    table = pd.concat([table, pd.DataFrame([total])]).fillna("")
+    table[_COUNTS] = table[_COUNTS].map(lambda count: f"{count:,}" if count else "")
+    if table["dilation"].isin(["", "1×1"]).all():
+        table = table.drop(columns="dilation")
+    geometry = [column for column in _GEOMETRY if column in table]
+    table = table[["network", "kind", *geometry, "output", *_COUNTS]]
+    table = table.rename(columns={"kind": "layer", "multiply_adds": "multiply-adds"})
+    return pipe_table(table.rename(columns=str.capitalize), num_text=3 + len(geometry))
 
 
-def _told(layers: Sequence[Layer], experiment: Experiment) -> Iterator[Layer]:
-    """The layers of a network and what they are for, with what is computed beside them."""
-    for block, inside in groupby(layers, lambda layer: _block(layer, layers)):
-        told = list(inside)
-        yield from _residual(told) if block else map(_with_purpose, told)
-    settings = experiment.settings or {}
+def _with_operations(layers: list[Layer], experiment: Experiment) -> Iterator[Layer]:
+    """Return the layers of a network, and the operations between them that are no layers."""
+    paths = [layer["layer"] for layer in layers]
+    blocks = [path.removesuffix("shortcut") for path in paths if path.endswith(".shortcut")]
+
+    def block_of(layer: Layer) -> str:
+        return next((block for block in blocks if layer["layer"].startswith(block)), "")
+
+    for block, inside in groupby(layers, block_of):
+        members = list(inside)
+        yield from _residual_block(members) if block else map(_with_purpose, members)
+    settings = experiment.settings
     image = "{channels}×{image_size}×{image_size}".format_map(settings) if settings else ""
-    if layers[-1]["output"] == image:  # before the activation that each objective gives it
-        likelihood = settings["model"].get("likelihood")
-        yield _computed(
-            "Mean of the continuous Bernoulli" if likelihood == "bernoulli" else "Tanh", image
-        )
+    if layers[-1]["output"] == image:  # the model applies the last activation
+        is_bernoulli = experiment.model.get("likelihood") == "bernoulli"
+        activation = "Mean of the continuous Bernoulli" if is_bernoulli else "Tanh"
+        yield _operation(activation, layers[-1])
 
 
-def _block(layer: Layer, layers: Sequence[Layer]) -> str:
-    """The path of the residual block that the layer is part of, or nothing."""
-    parts = layer["layer"].split(".")
-    paths = {each["layer"] for each in layers}
-    above = (".".join(parts[:depth]) for depth in range(1, len(parts)))
-    return next((path for path in above if f"{path}.shortcut" in paths), "")
+def _residual_block(layers: list[Layer]) -> Iterator[Layer]:
+    """Return the layers of a residual block, the last of which is its shortcut, and the sum.
 
-
-def _residual(layers: Sequence[Layer]) -> list[Layer]:
-    """A residual block, the doubling or halving of which is no layer of its own."""
+    A block upsamples before its first layer of the larger size, or downsamples at its end.
+    """
     *inner, shortcut = layers
-    before, behind, beside = (_side(layer) for layer in (inner[0], inner[-1], shortcut))
-    told = [_with_purpose(layer) for layer in inner]
-    side, resampled = behind, ""
-    if behind > before:
-        larger = next(place for place, layer in enumerate(inner) if _side(layer) == behind)
-        told.insert(larger, _computed("Doubling, nearest neighbors", _of_side(inner[0], behind)))
-        resampled = ", doubled behind it"
-    elif beside < behind:
-        side, resampled = beside, ", halved before it"
-        told.append(_computed("Halving, mean of four", _of_side(inner[-1], side)))
-    told.append({**shortcut, "kind": f"{shortcut['kind']}, shortcut{resampled}"})
-    return [*told, _computed("Sum with the shortcut", _of_side(inner[-1], side))]
-
-
-def _side(layer: Layer) -> int:
-    return int(layer["output"].rpartition("×")[2])
-
-
-def _of_side(layer: Layer, side: int) -> str:
-    """What the layer would give at another side."""
-    return f"{layer['output'].partition('×')[0]}×{side}×{side}"
+    size = _size(inner[-1])
+    kind = f"{shortcut['kind']}, shortcut"
+    upsampled = _size(inner[0]) == size
+    for layer in inner:
+        if not upsampled and _size(layer) == size:
+            upsampled = True
+            kind += ", then upsampled"
+            yield _operation("Upsampling, nearest neighbor", inner[0], size)
+        yield _with_purpose(layer)
+    if _size(inner[0]) == size and _size(shortcut) < size:
+        size = _size(shortcut)
+        kind += ", after average pooling"
+        yield _operation("Average pooling, 2×2", inner[-1], size)
+    yield shortcut | {"kind": kind}
+    yield _operation("Sum with the shortcut", inner[-1], size)
 
 
 def _with_purpose(layer: Layer) -> Layer:
     purpose = _PURPOSES.get(layer["layer"].rpartition(".")[2])
-    return {**layer, "kind": f"{layer['kind']}, {purpose}"} if purpose else layer
+    return layer | {"kind": f"{layer['kind']}, {purpose}"} if purpose else layer
 
 
-def _computed(kind: str, output: str) -> Layer:
-    """What has no weights and stands in no network, as a layer."""
-    nothing = dict.fromkeys((*_GEOMETRY, "dilation"), "") | dict.fromkeys(_COUNTS, "0")
-    return {**nothing, "kind": kind, "output": output}
+def _size(layer: Layer) -> int:
+    return int(layer["output"].rpartition("×")[2])
+
+
+def _operation(kind: str, layer: Layer, size: int | None = None) -> Layer:
+    """Return an operation without weights whose output is that of a layer, at a size if given."""
+    output = layer["output"]
+    if size is not None:
+        output = f"{output.partition('×')[0]}×{size}×{size}"
+    empty = dict.fromkeys(_GEOMETRY, "") | dict.fromkeys(_COUNTS, 0)
+    return layer | empty | {"kind": kind, "output": output}

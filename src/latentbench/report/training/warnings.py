@@ -1,73 +1,70 @@
-"""The signs of trouble that training named, by model and epochs, and by what they are told."""
+"""Signs of trouble that training found: mode collapse, saturation, posterior collapse."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pandas as pd
 
+from latentbench.artifacts.paths import TROUBLE
 from latentbench.artifacts.thresholds import LOW_DIVERSITY, MIN_ACTIVE_FRACTION, SATURATED_ACCURACY
-from latentbench.report.presentation.formatting import NBSP, join_words
+from latentbench.report.presentation.formatting import join_words, names_of, percent
 from latentbench.report.presentation.page import Table
 from latentbench.report.results.tables import ABSENT, pipe_table
-from latentbench.results.study import Experiment, Study
+from latentbench.results.study import Study
 
-# As training names them, and when it does.
-_SIGNS = {
-    "mode collapse": f"samples differ from each other by less than {100 * LOW_DIVERSITY:.0f}{NBSP}% of what real "
-    "images differ by (the mean distance between two)",
-    "saturated discriminator": f"it is right on {100 * SATURATED_ACCURACY:.0f}{NBSP}% or more of the real and of the "
-    "generated images that it is trained with",
-    "posterior collapse": f"fewer than {100 * MIN_ACTIVE_FRACTION:.0f}{NBSP}% of the latent units carry anything of the image",
+# When training finds each of them in an epoch.
+_CRITERIA = {
+    "mode collapse": "the mean distance between two samples is less than "
+    f"{percent(LOW_DIVERSITY, 0)} of that between two real images",
+    "saturated discriminator": f"its accuracy is {percent(SATURATED_ACCURACY, 0)} or more on both the "
+    "real and the generated training images",
+    "posterior collapse": f"less than {percent(MIN_ACTIVE_FRACTION, 0)} of the latent units are active",
 }
 
 
 def table(study: Study) -> Table:
-    """The epochs of each sign, a row per model that showed any."""
-    troubled = [experiment for experiment in study.experiments if experiment.troubles]
-    signs = [sign for sign in _SIGNS if any(_seen(experiment, sign) for experiment in troubled)]
-    if not signs:
+    """Return a row per model that showed signs of trouble: the epochs of each."""
+    found = _signs(study)
+    if found.empty:
         return Table(None)
-    rows = [
-        [e.name, str(len(e.history)), *(epochs_listed(_seen(e, sign)) or ABSENT for sign in signs)]
-        for e in troubled
-    ]
-    return Table(
-        pipe_table(["Model", "Epochs", *(sign.capitalize() for sign in signs)], rows, texts=5)
-    )
+    epochs = found.groupby(["experiment", "sign"])["epoch"].agg(list_epochs).unstack()
+    epochs = epochs.reindex(index=found["experiment"].unique())
+    epochs = epochs[[sign for sign in _CRITERIA if sign in epochs]]
+    epochs.insert(0, "Epochs", study.history["experiment"].value_counts())
+    epochs = epochs.fillna(ABSENT).rename(columns=str.capitalize).rename_axis("Model")
+    return Table(pipe_table(epochs.reset_index(), num_text=1 + epochs.shape[1]))
 
 
 def verdict(study: Study) -> str:
-    """Of which models no epoch showed any, and when a sign is seen; nothing where no training was watched."""
-    watched = [experiment for experiment in study.experiments if experiment.history]
-    free = [experiment.name for experiment in watched if not experiment.troubles]
+    """Return which models showed no sign of trouble, and the criteria; empty without histories."""
+    watched, _ = study.with_rows(study.history, "history.csv", "train")
     if not watched:
         return ""
-    if len(free) == len(watched):
-        none = "No epoch showed signs of trouble. "
-    else:
-        none = f"No epoch of {join_words(free)} showed signs of trouble. " if free else ""
-    criteria = "; ".join(f"{sign}, where {criterion}" for sign, criterion in _SIGNS.items())
-    return f"{none}Signs, by the numbers of each epoch: {criteria}."
+    troubled = set(_signs(study)["experiment"])
+    free = [experiment for experiment in watched if experiment.name not in troubled]
+    criteria = "; ".join(f"{sign} ({criterion})" for sign, criterion in _CRITERIA.items())
+    text = f"Signs are, in any epoch: {criteria}."
+    if free:
+        models = "any model" if len(free) == len(watched) else names_of(free)
+        text = f"No epoch of {models} showed signs of trouble. {text}"
+    return text
 
 
-def epochs_listed(numbers: Sequence[int]) -> str:
-    """`3`, `1 and 2`, `1 to 4 and 7`; nothing of none."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
+def list_epochs(epochs: pd.Series) -> str:
+    """Return `3`, `1 and 2`, `1 to 4 and 7`."""
+    parts = []
+    ordered = epochs.astype(int).sort_values()
+    for _, run in ordered.groupby((ordered.diff() != 1).cumsum()):
+        if len(run) > 2:
+            parts.append(f"{run.iloc[0]} to {run.iloc[-1]}")
         else:
-            runs.append([number])
-    parts = [
-        part
-        for run in runs
-        for part in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))
-    ]
-    return join_words(parts) if parts else ""
+            parts += map(str, run)
+    return join_words(parts)
 
 
-def _seen(experiment: Experiment, sign: str) -> list[int]:
-    return [epoch for epoch, signs in experiment.troubles.items() if sign in _names(signs)]
-
-
-def _names(signs: str) -> list[str]:
-    return [sign.partition(":")[0] for sign in signs.split("; ")]
+def _signs(study: Study) -> pd.DataFrame:
+    """Return a row per experiment, epoch and sign of trouble."""
+    rows = study.history.reindex(columns=["experiment", "epoch", TROUBLE])
+    rows["sign"] = rows[TROUBLE].fillna("").str.split("; ")
+    rows = rows.explode("sign")
+    rows["sign"] = rows["sign"].str.partition(":")[0]
+    return rows[rows["sign"].isin(_CRITERIA)]

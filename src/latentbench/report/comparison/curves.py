@@ -1,0 +1,199 @@
+"""Curves of the metrics: over training, and over the number of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from latentbench.artifacts.metrics import Metric
+from latentbench.report.presentation import line_plots, style
+from latentbench.report.presentation.formatting import NBSP, decimals
+from latentbench.report.presentation.page import Drawing
+from latentbench.report.results.ranking import score, scores_of
+from latentbench.report.results.tables import distance
+from latentbench.results.experiment import Experiment
+from latentbench.results.study import RunGroup, Study
+
+_MAX_FLOORS = 2
+_MIN_CURVES_SHARE = 0.4  # of the height of a panel; the rest may be empty above a floor
+_MAX_LARGE_NAMES = 8  # names at the ends of lines that are printed in full size
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A metric on one dataset, with the checkpoints of each run."""
+
+    title: str
+    metric: Metric
+    curves: list[tuple[RunGroup, pd.DataFrame]]
+
+
+def metric_curves(study: Study) -> Drawing:
+    """Return each metric against epoch (left) and training time (right), a row per dataset."""
+    measured, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
+    rows = _metric_rows(study)
+    if not rows:
+        return Drawing(None, notes=notes or ["No metric was measured."])
+    unit, unit_name = _time_unit(rows)
+    height = max(line_plots.row_height(len(row.curves) + _MAX_FLOORS) for row in rows)
+    pages = line_plots.figures_of_rows(len(rows), height, wspace=0.05, hspace=0.06)
+    figures = []
+    with style.house_style():
+        for figure, on_page in pages:
+            shown = rows[on_page]
+            grid = figure.subplots(len(shown), 2, sharey="row", squeeze=False)
+            for row, (by_epoch, by_time) in zip(shown, grid, strict=True):
+                _draw_metric(by_epoch, by_time, row, seconds_per_unit=unit)
+            grid[-1, 0].set_xlabel("epoch")
+            grid[-1, 1].set_xlabel(f"training time ({unit_name})")
+            figures.append(figure)
+    names = ", ".join(dict.fromkeys(row.metric.name for row in rows))
+    number = len(study.run_groups(measured))
+    description = f"{names} of {number} models against epoch (left) and training time (right)."
+    return Drawing(figures[0], description, notes, figures[1:])
+
+
+def sample_size_curves(study: Study) -> Drawing:
+    """Return Fréchet distances against 1 over the number of samples, a panel per dataset."""
+    measured, notes = study.with_files("metrics.json", "evaluate", lambda each: each.evaluation)
+    panels = []
+    for dataset, experiments in study.by_dataset(measured).items():
+        for metric in study.measured_metrics:
+            shown = [each for each in experiments if each.sample_sizes(metric.key)]
+            if shown:
+                panels.append((_title(study, metric, dataset), metric, shown))
+    if not panels:
+        return Drawing(None, notes=notes)
+    height = max(1.3 * line_plots.row_height(len(shown)) for _, _, shown in panels)
+    figures = []
+    with style.house_style():
+        for figure, on_page in line_plots.figures_of_rows(len(panels), height):
+            column = figure.subplots(on_page.stop - on_page.start, 1, squeeze=False).ravel()
+            for (title, metric, shown), axes in zip(panels[on_page], column, strict=True):
+                _draw_sample_sizes(axes, metric, shown)
+                axes.set_title(title)
+            column[-1].set_xlabel("number of samples, at distances of 1 over it")
+            figures.append(figure)
+    description = f"Fréchet distance against 1 over the number of samples: {len(measured)} models."
+    return Drawing(figures[0], description, notes, figures[1:])
+
+
+def _metric_rows(study: Study) -> list[_Row]:
+    rows = []
+    for dataset, runs in study.runs_by_dataset().items():
+        for metric in study.measured_metrics:
+            scores = scores_of(study, distance(metric))
+            measured = [run for run in runs if score(scores, run)]
+            curves = [(run, study.checkpoints(run, metric.key)) for run in measured]
+            if curves:
+                rows.append(_Row(_title(study, metric, dataset), metric, curves))
+    return rows
+
+
+def _title(study: Study, metric: Metric, dataset: str) -> str:
+    return f"{metric.name}, {dataset}" if study.has_several_datasets else metric.name
+
+
+def _time_unit(rows: Sequence[_Row]) -> tuple[float, str]:
+    """Return seconds and name of the largest unit of which the curves span three or more."""
+    longest = max(table["seconds"].max() for row in rows for _, table in row.curves)
+    for seconds, name in ((3600.0, "hours"), (60.0, "minutes")):
+        if longest >= 3 * seconds:
+            return seconds, name
+    return 1.0, "seconds"
+
+
+def _draw_metric(by_epoch: Axes, by_time: Axes, row: _Row, *, seconds_per_unit: float) -> None:
+    """Draw the curves of a metric, named where they mostly end together: over epochs."""
+    by_epoch.set_title(row.title)
+    ends = []
+    for run, table in row.curves:
+        looks = _looks(run) | {"linestyle": style.dashes_of(run.index), "elinewidth": 1}
+        means, stds = table["mean"], table["std"].fillna(0)
+        by_epoch.errorbar(table["epoch"], means, yerr=stds, **looks)
+        by_time.errorbar(table["seconds"] / seconds_per_unit, means, yerr=stds, **looks)
+        ends.append((run.name, looks["color"], table["epoch"].iloc[-1], means.iloc[-1]))
+    by_epoch.set_xlim(left=0)
+    by_time.set_xlim(left=0)
+    by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
+    drawn = pd.concat([table["mean"] for _, table in row.curves]).tolist()
+    floors = _floors(row)
+    if not _leave_room(drawn, [floor for _, _, floor in floors]):
+        _write_floors(by_epoch, floors)
+        floors = []
+    for name, dashes, floor in floors:
+        ends.append((name, style.MUTED, math.nan, floor))
+        for axes in (by_epoch, by_time):
+            axes.axhline(floor, color=style.MUTED, linewidth=1, linestyle=dashes)
+    line_plots.scale_y(by_time, drawn, estimates=True)
+    _label_ends(by_epoch, ends)
+
+
+def _floors(row: _Row) -> list[tuple[str, Any, float]]:
+    """Return name, dashes and distance of test images, and of two halves of training images."""
+    members = [member for run, _ in row.curves for member in run.members]
+    floors = []
+    for name, dashes, facts in (("real images", (4, 3), "floor"), ("two halves", (1, 2), "halves")):
+        found = pd.Series([getattr(member, facts).get(row.metric.key) for member in members])
+        floors += [(name, (0, dashes), floor) for floor in found.dropna()[:1]]
+    return floors
+
+
+def _leave_room(values: Sequence[float], floors: Sequence[float]) -> bool:
+    """Return whether curves keep enough of a panel that reaches down to the floors."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high, floor = min(finite), max(finite), min(floors, default=math.inf)
+    if floor >= low:
+        return True
+    if not line_plots.is_logarithmic(finite):
+        return high - low >= _MIN_CURVES_SHARE * (high - floor)
+    return floor > 0 and math.log(high / low) >= _MIN_CURVES_SHARE * math.log(high / floor)
+
+
+def _write_floors(axes: Axes, floors: Sequence[tuple[str, Any, float]]) -> None:
+    """Print floors at the lower edge of a panel that does not reach down to them."""
+    text = ", ".join(f"{name} {floor:.{decimals([floor])}f}" for name, _, floor in floors)
+    text = f"\N{DOWNWARDS ARROW}{NBSP}{text}".replace("-", "\N{MINUS SIGN}")
+    written = axes.text(0.02, 0.02, text, transform=axes.transAxes)
+    written.set(color=style.MUTED, fontsize=style.SMALL_SIZE)
+    axes.set_ymargin(0.15)
+
+
+def _draw_sample_sizes(axes: Axes, metric: Metric, experiments: Sequence[Experiment]) -> None:
+    """Draw the distances of each experiment and the line that was fitted to them."""
+    ends, values = [], []
+    for experiment in experiments:
+        found = experiment.sample_sizes(metric.key)
+        sizes, distances, limit = found["num_samples"], found["distances"], found["infinite"]
+        looks, inverse = _looks(experiment), 1 / np.asarray(sizes)
+        axes.plot(inverse, distances, linestyle="none", **looks)
+        # A least-squares line runs through the mean of its points.
+        slope = (np.mean(distances) - limit) / np.mean(inverse)
+        reach = np.linspace(0, inverse.max(), 50)
+        line = axes.plot(reach, limit + slope * reach, color=looks["color"], linewidth=1)
+        line[0].set_linestyle(style.dashes_of(experiment.index))
+        ends.append((experiment.name, looks["color"], inverse[0], distances[0]))
+        values += [*distances, limit]
+    halved = max(sizes) // 2 ** np.arange(3)
+    halved = halved[halved >= min(sizes)]
+    axes.set_xlim(left=0)
+    axes.set_xticks([0, *(1 / halved)], ["∞", *map("{:,}".format, halved)])
+    line_plots.scale_y(axes, values)
+    _label_ends(axes, ends)
+
+
+def _looks(drawn: RunGroup | Experiment) -> dict[str, Any]:
+    return {"color": style.color_of(drawn.index), "marker": style.marker_of(drawn.index)}
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
+    is_crowded = len(ends) > _MAX_LARGE_NAMES
+    size = line_plots.NAMES_SIZE if is_crowded else style.NAME_SIZE
+    line_plots.label_ends(axes, ends, size=size)
