@@ -76,7 +76,7 @@ OVER_EPOCHS = item(
     paths.RECONSTRUCTIONS,
 )
 ITERATIONS = item(
-    "losses by iteration", "training: Losses", "evolution.iteration_curves", paths.ITERATIONS
+    "losses by iteration", "training: Losses", "curves.iteration_curves", paths.ITERATIONS
 )
 RECONSTRUCTION = item(
     "reconstruction errors",

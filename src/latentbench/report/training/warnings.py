@@ -15,9 +15,10 @@ from latentbench.results.study import Study
 _CRITERIA = {
     "mode collapse": "the mean distance between two samples is less than "
     f"{percent(LOW_DIVERSITY, 0)} of that between two real images",
-    "saturated discriminator": f"its accuracy is {percent(SATURATED_ACCURACY, 0)} or more on both the "
-    "real and the generated training images",
-    "posterior collapse": f"less than {percent(MIN_ACTIVE_FRACTION, 0)} of the latent units are active",
+    "saturated discriminator": f"its accuracy is {percent(SATURATED_ACCURACY, 0)} or more on both "
+    "the real and the generated training images",
+    "posterior collapse": f"less than {percent(MIN_ACTIVE_FRACTION, 0)} of the latent units "
+    "are active",
 }
 
 
