@@ -1,39 +1,40 @@
-"""What each change of settings did: pairs of models that differ in little, and their distances beside each other."""
+"""Ablations: pairs of models that differ in few settings, and what the change did."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from latentbench.config.models import has_prior
 from latentbench.report.presentation.formatting import join_words
+from latentbench.report.results.quantities import IMAGES_PER_SECOND, MSE, SSIM, format_number
 from latentbench.report.results.ranking import (
-    CLOCK,
+    TIMING_NOISE,
     Ranked,
+    gap_text,
     margin,
+    margin_text,
     primary,
     rank,
+    sources_of_spread,
     tied,
-    written_gap,
-    written_margin,
 )
-from latentbench.report.results.tables import (
-    NONE,
-    Column,
-    distance_column,
-    flatten,
-    of_provenance,
-    plain,
-    reconstructed,
-    score_of,
-    three_decimals,
+from latentbench.report.results.tables import distance
+from latentbench.results.study import RunGroup, Study
+
+_MODEL = "model.name"
+_NONE = "none"
+_MARGIN = (
+    "A margin is twice the standard deviation of the difference. Over trainings, the spread of the "
+    "repeated model counts for both. Over sampling seeds only, another training could differ by "
+    "more."
 )
-from latentbench.results.study import Experiment, RunGroup, Study
 
-OBJECTIVE = "model.name"
-
-# By settings that are known as a technique, the paper that says why; where it depends, by their value.
-PAPERS: Mapping[str, str | Mapping[str, str]] = {
+# The papers that introduced a setting; for some, by its value.
+_PAPERS: Mapping[str, str | Mapping[str, str]] = {
     "model.architecture": {"convolutional": "[@radford2016]", "residual": "[@gulrajani2017]"},
     "model.dilation": "[@yu2017]",
     "model.attention_resolution": "[@zhang2019sagan]",
@@ -57,139 +58,153 @@ PAPERS: Mapping[str, str | Mapping[str, str]] = {
     },
     "model.gp_weight": "[@gulrajani2017]",
 }
-
-# Of these, the papers are about GANs alone.
-_OF_GANS = {"model.architecture"}
-
-# What stands for a setting that is left open.
-_OPEN = {"model.decoder_std": "1.0"}
+_PAPERS_ON_GANS = {"model.architecture"}
 
 
 @dataclass(frozen=True)
 class Change:
-    """Two models, one of which is the other with `keys` of its settings changed.
+    """A run that differs from an earlier one in the settings `keys`.
 
-    `ranks` are by a distance, if both were measured.
+    `before` and `after` are all settings of both. `ranks` are their scores by the primary
+    distance, if both were measured.
     """
 
     first: RunGroup
-    other: RunGroup
+    second: RunGroup
+    before: pd.Series
+    after: pd.Series
     keys: Sequence[str]
     ranks: tuple[Ranked, Ranked] | None
 
     @property
+    def without_prior(self) -> list[str]:
+        """The runs that were not trained to generate samples."""
+        models = {self.first.name: self.before[_MODEL], self.second.name: self.after[_MODEL]}
+        return [name for name, model in models.items() if not has_prior(model)]
+
+    @property
     def judged(self) -> tuple[Ranked, Ranked] | None:
-        """The ranks, where samples say how good both are."""
-        return (
-            self.ranks
-            if all(has_prior(objective_of(each)) for each in (self.first, self.other))
-            else None
-        )
+        """The scores, if both models were trained to generate samples."""
+        return None if self.without_prior else self.ranks
 
     @property
     def settings(self) -> str:
-        """What was changed, as Markdown."""
-        before, after = (settings_of(each) for each in (self.first, self.other))
-        return join_words([_setting(key, before, after) for key in self.keys])
-
-    @property
-    def explained(self) -> str:
-        """The same with the papers that say why, and with what a new objective brings along."""
-        before, after = (settings_of(each) for each in (self.first, self.other))
-        parts = [
-            f"{_setting(key, before, after)} {_paper(key, after)}".rstrip() for key in self.keys
-        ]
-        own = [
-            f"{_code(key)} {_value(key, after)}"
-            for key in after
-            if _counts(key) and key not in before
-        ]
-        return join_words(parts) + (
-            f", with {join_words(own)}" if own and OBJECTIVE in self.keys else ""
-        )
+        """The changed settings as Markdown."""
+        return join_words([_setting(self, key) for key in self.keys])
 
     @property
     def effect(self) -> int:
-        """1 where it came closer to the real images by more than the margin, -1 where farther off, else 0."""
+        """1 where the run is closer to the real images by more than the margin, -1 if farther."""
         if self.judged is None or tied(*self.judged):
             return 0
         before, after = self.judged
-        return 1 if after.score.mean < before.score.mean else -1
+        return 1 if after.mean < before.mean else -1
 
 
-def settings_of(run_group: RunGroup) -> dict[str, str]:
-    return flatten(run_group.members[0].settings or {})
+def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
+    """Return each run with the earlier ones that it is compared with.
+
+    These are the run of the same kind of model from which it differs in the fewest settings, and
+    the first of another kind that agrees with it in all settings that both have.
+    """
+    metric, _ = primary(study, runs)
+    ranked = {each.name: each for each in rank(study, distance(metric), runs)} if metric else {}
+    known = [run for run in runs if run.members[0].settings]
+    settings = _compared_settings(study, known)
+    changes = []
+    for place, run in enumerate(known):
+        earlier, after = settings.iloc[:place], settings.loc[run.name]
+        differs = earlier.ne(after)
+        same_kind = ~differs[_MODEL]
+        conflicts = (differs & earlier.ne("") & after.ne("")).drop(columns=_MODEL)
+        other_kind = ~same_kind & ~conflicts.any(axis="columns")
+        nearest = differs[same_kind].sum(axis="columns").sort_values(kind="stable")
+        for name in [*nearest.index[:1], *earlier.index[other_kind][:1]]:
+            keys = [_MODEL] if other_kind[name] else list(settings.columns[differs.loc[name]])
+            if keys:
+                first = known[settings.index.get_loc(name)]
+                pair = [ranked.get(name), ranked.get(run.name)]
+                ranks = None if None in pair else tuple(pair)
+                changes.append(Change(first, run, earlier.loc[name], after, keys, ranks))
+    return changes
 
 
-def objective_of(run_group: RunGroup) -> str:
-    return settings_of(run_group).get(OBJECTIVE, "")
-
-
-def changes_of(study: Study, run_groups: Sequence[RunGroup]) -> list[Change]:
-    """Each contender against the one before it that it differs from in the fewest settings, of those the first; and
-    against one of another objective that it is like otherwise."""
-    metric, _ = primary(study, run_groups)
-    ranked = {r.name: r for r in rank(distance_column(metric), run_groups)} if metric else {}
-    found = []
-    for place, run_group in enumerate(run_groups):
-        earlier = [each for each in run_groups[:place] if objective_of(each)]
-        kin = [each for each in earlier if objective_of(each) == objective_of(run_group)]
-        nearest = sorted(kin, key=lambda each: len(_different(each, run_group)))[:1]
-        for first in nearest + [each for each in earlier if _is_like(each, run_group)][:1]:
-            if keys := _different(first, run_group):
-                ranks = [ranked[each.name] for each in (first, run_group) if each.name in ranked]
-                found.append(
-                    Change(first, run_group, keys, (ranks[0], ranks[1]) if len(ranks) > 1 else None)
-                )
-    return found
-
-
-def told(study: Study) -> str:
-    """What became of each model by what it was changed in, as Markdown; nothing where none was."""
+def describe(study: Study) -> str:
+    """Return what each change of settings did, as Markdown; empty where none was made."""
     paragraphs = []
-    changes = [
-        change
-        for experiments in study.by_dataset().values()
-        for change in changes_of(study, study.run_groups(experiments))
-        if change.ranks or _both_encode(change)
-    ]
-    for change in changes:
-        sentences = [*distances(change), *reconstructions(change), *_remarks(change)]
-        paragraphs.append(f"**{change.other.name}**, {change.explained}: {' '.join(sentences)}")
-    return "\n\n".join([_rule(changes), *paragraphs]) if paragraphs else ""
+    has_margins = False
+    for runs in study.runs_by_dataset().values():
+        for change in find_changes(study, runs):
+            sentences = distances(change) + reconstructions(study, change)
+            if sentences:
+                sentences += _replaced_layers(study, change) + _generator_steps(study, change)
+                sentences += _pace(study, change)
+                text = f"**{change.second.name}**, {_explained(change)}: {' '.join(sentences)}"
+                paragraphs.append(text)
+                has_margins = has_margins or change.judged is not None
+    return "\n\n".join([_MARGIN, *paragraphs] if has_margins else paragraphs)
 
 
-def _is_like(first: RunGroup, other: RunGroup) -> bool:
-    """Whether two of different objectives differ in settings that only one of them has."""
-    before, after = settings_of(first), settings_of(other)
-    common = [key for key in before.keys() & after.keys() if _counts(key)]
-    return before.get(OBJECTIVE) not in (None, after.get(OBJECTIVE)) and all(
-        before[k] == after[k] for k in common
-    )
+def distances(change: Change) -> list[str]:
+    """Return the distances of both models, and whether they differ by more than the margin."""
+    if change.ranks is None:
+        return []
+    before, after = change.ranks
+    name = after.quantity.name
+    if change.without_prior:
+        return [
+            f"{name} is {after.text}, against {before.quoted}. It does not judge "
+            f"{join_words(change.without_prior)}, which is not trained to generate samples."
+        ]
+    direction = "above" if after.mean > before.mean else "below"
+    sentence = f"{name} is {after.text}, {gap_text(before, after)} {direction} {before.quoted}"
+    if math.isnan(margin(before, after)):
+        return [f"{sentence}; the margin is unknown."]
+    limit = "within" if tied(before, after) else "more than"
+    spread = f"{margin_text(before, after)} over {sources_of_spread([(before, after)])}"
+    return [f"{sentence}, {limit} the margin of {spread}."]
 
 
-def _counts(key: str) -> bool:
-    return key.startswith(("model.", "training.")) and key not in (
-        OBJECTIVE,
-        "training.checkpoints",
-    )
+def reconstructions(study: Study, change: Change) -> list[str]:
+    """Return the reconstruction errors of two models with encoders, which are trained for them."""
+    pair = [change.first, change.second]
+    methods = {run.members[0].latent.get("method") for run in pair}
+    parts = []
+    for quantity in (MSE, SSIM):
+        found = {each.name: each.text for each in rank(study, quantity, pair)}
+        if len(found) == len(pair) and methods == {"encoding"}:
+            before, after = (found[run.name] for run in pair)
+            parts.append(f"{quantity.name} {after} against {before}")
+    return [f"Test images are reconstructed with {join_words(parts)}."] if parts else []
 
 
-def _different(first: RunGroup, other: RunGroup) -> list[str]:
-    """Of models of two objectives, the objective: the settings that one alone has come with it."""
-    before, after = settings_of(first), settings_of(other)
-    if before.get(OBJECTIVE) != after.get(OBJECTIVE):
-        return [OBJECTIVE]
-    return [key for key in after if _counts(key) and before.get(key) != after[key]]
+def _compared_settings(study: Study, runs: Sequence[RunGroup]) -> pd.DataFrame:
+    """Return the settings of model and training by run; empty text where a model has none."""
+    settings = study.settings.loc[[run.members[0].name for run in runs]].dropna(axis="columns", how="all")
+    compared = settings.filter(regex=r"^(model|training)\.").drop(columns="training.checkpoints")
+    return compared.fillna("").set_index(pd.Index([run.name for run in runs]))
 
 
-def _setting(key: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    return f"{_code(key)} {_value(key, after)} instead of {_value(key, before).rstrip(',')}"
+def _setting(change: Change, key: str) -> str:
+    before = _value(key, change.before).rstrip(",")
+    return f"{_code(key)} {_value(key, change.after)} instead of {before}"
 
 
-def _paper(key: str, settings: Mapping[str, str]) -> str:
-    papers = PAPERS.get(key, "")
-    if key in _OF_GANS and "model.n_critic" not in settings:
+def _explained(change: Change) -> str:
+    """Return the changed settings with their papers, and the settings only the new model has."""
+    changed = []
+    for key in change.keys:
+        changed.append(f"{_setting(change, key)} {_paper(key, change.after)}".rstrip())
+    own = []
+    if _MODEL in change.keys:
+        for key in change.after.index[change.before.eq("") & change.after.ne("")]:
+            own.append(f"{_code(key)} {_value(key, change.after)}")
+    return join_words(changed) + (f", with {join_words(own)}" if own else "")
+
+
+def _paper(key: str, settings: pd.Series) -> str:
+    papers = _PAPERS.get(key, "")
+    if key in _PAPERS_ON_GANS and not settings.get("model.n_critic"):
         return ""
     return papers if isinstance(papers, str) else papers.get(settings[key], "")
 
@@ -198,138 +213,66 @@ def _code(key: str) -> str:
     return f"`{key.partition('.')[2]}`"
 
 
-def _value(key: str, settings: Mapping[str, str]) -> str:
-    value = settings.get(key, NONE)
-    if value != NONE:
-        return value.replace("_", "-")
+def _value(key: str, settings: pd.Series) -> str:
+    """Return a setting as Markdown, with the default where it is left open."""
+    value = settings[key]
+    if value != _NONE:
+        return str(value).replace("_", "-")
     if key == "model.discriminator_learning_rate":
-        return f"{settings.get('model.learning_rate')}, the generator's,"
-    return _OPEN.get(key, NONE)
+        return f"{settings['model.learning_rate']}, the generator's,"
+    return "1.0" if key == "model.decoder_std" else _NONE
 
 
-def _rule(changes: Sequence[Change]) -> str:
-    """What the margins are, in words for all."""
-    judged = [change.judged for change in changes if change.judged]
-    repeated = {r.name: None for ranks in judged for r in ranks if r.trainings > 1}
-    once = [ranks for ranks in judged if all(r.trainings == 1 for r in ranks)]
-    sentences = ["A margin is twice the standard deviation of the difference."] * bool(judged)
-    if repeated:
-        sentences.append(
-            f"Beside {join_words(list(repeated))} it is over trainings, whose spread stands for both sides: the other was "
-            "trained once."
-        )
-    sentences += [
-        "Of models that were trained once it is over sampling seeds only: another training might move them farther."
-    ] * bool(once)
-    return " ".join(sentences)
-
-
-def distances(change: Change) -> list[str]:
-    if change.ranks is None:
+def _replaced_layers(study: Study, change: Change) -> list[str]:
+    """Return the networks that have lost their batch normalization by the change."""
+    layers = study.layers
+    if layers.empty:
         return []
-    before, after = change.ranks
-    name = after.column.name
-    numbers = f"{name} {after.written} against {before.written} of {change.first.name}"
-    without = [
-        each.name for each in (change.first, change.other) if not has_prior(objective_of(each))
-    ]
-    if without:
-        return [
-            f"{numbers}, which does not judge {join_words(without)}, not trained to make samples."
-        ]
-    direction = "higher" if after.score.mean > before.score.mean else "lower"
-    certain = "the margin is unknown"
-    if margin(before, after) is not None:
-        more = "less than" if tied(before, after) else "more than"
-        certain = f"{more} the margin over {_repetitions(change)} ({written_margin(before, after)})"
-    return [f"{numbers}, {direction} by {written_gap(before, after)}, {certain}."]
-
-
-def _repetitions(change: Change) -> str:
-    trainings = max(len(change.first.members), len(change.other.members))
-    if trainings > 1:
-        return f"{trainings} trainings"
-    return f"{(change.other.members[0].metrics or {}).get('num_seeds', 'the')} sampling seeds"
-
-
-def _both_encode(change: Change) -> bool:
-    members = [each.members[0] for each in (change.first, change.other)]
-    return all((member.exploration or {}).get("method") == "encoding" for member in members)
-
-
-def reconstructions(change: Change) -> list[str]:
-    """Of models that encode: reconstruction is what they are trained for."""
-    pair = (change.first, change.other)
-    columns = {
-        "MSE": Column("", reconstructed("mse"), -1),
-        "SSIM": Column("", reconstructed("ssim"), 1, three_decimals),
-    }
-    parts = []
-    for name, column in columns.items() if _both_encode(change) else ():
-        found = {ranked.run_group.name: ranked for ranked in rank(column, pair)}
-        if len(found) == len(pair):
-            before, after = (found[each.name] for each in pair)
-            parts.append(f"{name} {after.written} against {before.written}")
-    return (
-        [f"Test images are reconstructed with {join_words(parts)} of {change.first.name}."]
-        if parts
-        else []
-    )
-
-
-def _remarks(change: Change) -> list[str]:
-    return [*_replaced(change), *_generator_steps(change), *_pace(change)]
-
-
-def _replaced(change: Change) -> list[str]:
-    """A network that has lost its batch normalization by the change."""
-    before, after = (_normalized(each.members[0]) for each in (change.first, change.other))
-    known = {layer["network"] for layer in change.other.members[0].layers}
-    lost = sorted((before - after) & known)
-    return [f"It takes the place of batch normalization in the {join_words(lost)}."] if lost else []
-
-
-def _normalized(experiment: Experiment) -> set[str]:
-    return {
-        layer["network"] for layer in experiment.layers if layer["kind"].startswith("BatchNorm")
-    }
-
-
-def _generator_steps(change: Change) -> list[str]:
-    """What a change of the players' turns leaves to the generator in the same epochs."""
-    if {"model.n_critic", "model.n_generator"}.isdisjoint(change.keys):
+    is_normalized = layers["kind"].str.startswith("BatchNorm")
+    networks = is_normalized.groupby([layers["experiment"], layers["network"]]).any().unstack(0)
+    names = [run.members[0].name for run in (change.first, change.second)]
+    if not set(names) <= set(networks):
         return []
-    steps = [_steps(each.members[0]) for each in (change.other, change.first)]
-    if None in steps:
+    before, after = (networks[name] for name in names)
+    lost = networks.index[before.eq(True) & after.eq(False)]
+    if lost.empty:
         return []
+    return [f"It replaces batch normalization in the {join_words(list(lost))}."]
+
+
+def _generator_steps(study: Study, change: Change) -> list[str]:
+    """Return how many steps the generator took, if their ratio to the critic's has changed."""
+    if {"model.n_critic", "model.n_generator"}.isdisjoint(change.keys) or study.history.empty:
+        return []
+    last_steps = study.history.groupby("experiment")["step"].last()
+    steps = []
+    for run in (change.second, change.first):
+        experiment = run.members[0]
+        if experiment.name not in last_steps:
+            return []
+        # History counts the steps of the discriminator or critic.
+        turns = int(last_steps[experiment.name]) // int(experiment.model["n_critic"])
+        steps.append(turns * int(experiment.model["n_generator"]))
     return [f"The generator took {steps[0]:,} steps instead of {steps[1]:,}."]
 
 
-def _steps(experiment: Experiment) -> int | None:
-    """A step of history is one of the discriminator or critic."""
-    model = (experiment.settings or {}).get("model") or {}
-    if not experiment.history:
-        return None
-    return int(experiment.history[-1]["step"]) // int(model["n_critic"]) * int(model["n_generator"])
-
-
-def _pace(change: Change) -> list[str]:
-    """When it had come as far as the first, if before its end, and what that took."""
+def _pace(study: Study, change: Change) -> list[str]:
+    """Return when the run reached the other's final distance, and how long its epochs take."""
     sentences = []
     if change.judged:
-        key, goal = change.judged[0].column.metric, change.judged[0].score.mean
-        checkpoints = change.other.checkpoints
-        reached = [c.epoch for c in checkpoints if key in c.scores and c.scores[key].mean <= goal]
-        if reached and reached[0] < checkpoints[-1].epoch:
+        goal = change.judged[0]
+        checkpoints = study.checkpoints(change.second, goal.quantity.key)
+        reached = checkpoints.loc[checkpoints["mean"] <= goal.mean, "epoch"]
+        last = checkpoints["epoch"].iloc[-1]
+        if len(reached) and reached.iloc[0] < last:
             sentences.append(
-                f"It had come as close as {change.first.name} does in the end by epoch {reached[0]} of "
-                f"{checkpoints[-1].epoch}."
+                f"It reached the final {goal.quantity.name} of {change.first.name} by epoch "
+                f"{reached.iloc[0]} of {last}."
             )
-    rates = [score_of(_RATE, each) for each in (change.first, change.other)]
-    if rates[0] and rates[1]:
-        ratio = rates[0].mean / rates[1].mean
-        sentences += [f"An epoch takes {plain(ratio, 1)} times as long."] * (abs(ratio - 1) > CLOCK)
+    ranking = rank(study, IMAGES_PER_SECOND, [change.first, change.second])
+    rates = {each.name: each.mean for each in ranking}
+    if len(rates) == 2:
+        ratio = rates[change.first.name] / rates[change.second.name]
+        if abs(ratio - 1) > TIMING_NOISE:
+            sentences.append(f"An epoch takes {format_number(ratio, 1)} times as long.")
     return sentences
-
-
-_RATE = Column("", of_provenance("images_per_second"), 1)

@@ -1,223 +1,200 @@
-"""The end of a report: what the results say to the study's question, as far as they can, in a short list."""
+"""The end of a report: what the results say about the study's question, as a short list."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from latentbench.config.models import has_prior
 from latentbench.report.comparison.ablations import (
     Change,
-    changes_of,
     distances,
-    objective_of,
+    find_changes,
     reconstructions,
 )
-from latentbench.report.comparison.classes import classifier_accuracy, rows_of
-from latentbench.report.latent.attributes import walk_columns
-from latentbench.report.latent.interpolation import FARTHEST
-from latentbench.report.latent.projections import IN_USE
+from latentbench.report.comparison.classes import class_rows, classifier_accuracy
+from latentbench.report.latent.attributes import walk_quantities
+from latentbench.report.latent.interpolation import PATH_DISTANCES
+from latentbench.report.latent.projections import ACTIVE_FRACTION
 from latentbench.report.presentation.formatting import escape_markdown, join_words, percent
-from latentbench.report.results.ranking import (
-    Ranked,
-    gap,
-    level,
-    primary,
-    rank,
-    sources_of_spread,
-    tied,
-)
-from latentbench.report.results.tables import AS_ASKED, SQUARED_ERROR, plain
+from latentbench.report.results.quantities import MSE, Quantity, format_fraction, format_number
+from latentbench.report.results.ranking import Ranked, gap, leaders, primary, rank, tied
+from latentbench.report.results.tables import AS_REQUESTED
 from latentbench.results.study import RunGroup, Study
 
 _MOST_WALKS = 3  # attributes
+_EFFECTS = {
+    1: "Lower {} by more than the margin",
+    -1: "Higher {} by more than the margin",
+    0: "No difference in {} beyond the margin",
+}
 
 
-def in_short(study: Study) -> str:
-    """The question, and by dataset a list; nothing where nothing was measured."""
-    groups = {
-        dataset: study.run_groups(experiments)
-        for dataset, experiments in study.by_dataset().items()
-    }
-    lists = {
-        dataset: points
-        for dataset, run_groups in groups.items()
-        if (points := _points(study, run_groups))
-    }
-    if not lists:
-        return ""
+def summarize(study: Study) -> str:
+    """Return the question and a list for each dataset; empty where nothing was measured."""
+    paragraphs = []
+    for dataset, runs in study.runs_by_dataset().items():
+        points = [f"- {point}" for point in _points(study, runs)]
+        if points and study.has_several_datasets:
+            paragraphs.append(f"On **{dataset}**:")
+        if points:
+            paragraphs.append("\n".join(points))
     question = escape_markdown(study.config.question.strip())
-    paragraphs = [f"*{question}*"] * bool(question)
-    for dataset, points in lists.items():
-        paragraphs += [f"On **{dataset}**:"] * (len(groups) > 1)
-        paragraphs.append("\n".join(f"- {point}" for point in points))
+    if paragraphs and question:
+        paragraphs.insert(0, f"*{question}*")
     return "\n\n".join(paragraphs)
 
 
-def _points(study: Study, run_groups: Sequence[RunGroup]) -> list[str]:
-    changes = changes_of(study, run_groups)
-    _, ranking = primary(study, run_groups)
-    return [
-        *_distance(ranking),
-        *_reconstruction(run_groups),
-        *_asked(run_groups),
-        *_discriminators(run_groups),
-        *_paths(run_groups),
-        *_units(run_groups),
-        *_walks(run_groups),
-        *_luck(changes),
-        *_effects(changes),
+def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
+    changes = find_changes(study, runs)
+    points = [
+        _distance(study, runs),
+        _reconstruction(study, runs),
+        _as_requested(study, runs),
+        _discriminators(runs),
+        _paths(study, runs),
+        _active_dimensions(study, runs),
+        _walks(study, runs),
+        *_seeds(changes),
+        *_effects(study, changes),
     ]
+    return [point for point in points if point]
 
 
-def _distance(ranking: Sequence[Ranked]) -> list[str]:
-    if not ranking:
-        return []
-    name = ranking[0].column.name
+def _distance(study: Study, runs: Sequence[RunGroup]) -> str:
+    metric, ranking = primary(study, runs)
+    if metric is None or not ranking:
+        return ""
     if len(ranking) == 1:
-        return [f"{name} to the real images: {ranking[0].quoted}, which alone was measured."]
-    return [
-        f"Closest to the real images, by {name}: {_end(ranking)}; farthest: {_end(ranking[::-1])}."
-    ]
-
-
-def _reconstruction(run_groups: Sequence[RunGroup]) -> list[str]:
-    ranking = rank(SQUARED_ERROR, run_groups)
+        return f"{metric.name} to the real images: {ranking[0].quoted}, the only measured model."
     return (
-        [f"Best reconstruction of test images, by squared error: {_end(ranking)}."]
-        if len(ranking) > 1
-        else []
+        f"Closest to the real images, by {metric.name}: {_first(ranking)}; "
+        f"farthest: {_first(ranking[::-1])}."
     )
 
 
-def _asked(run_groups: Sequence[RunGroup]) -> list[str]:
-    """Between chance and what the classifier makes of real images."""
-    ranking = rank(AS_ASKED, run_groups)
+def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> str:
+    ranking = rank(study, MSE, runs)
+    if len(ranking) < 2:
+        return ""
+    return f"Best reconstruction of test images, by squared error: {_first(ranking)}."
+
+
+def _as_requested(study: Study, runs: Sequence[RunGroup]) -> str:
+    """Return the best share of samples as requested, with that of real images and chance."""
+    ranking = rank(study, AS_REQUESTED, runs)
     if not ranking:
-        return []
-    member = ranking[0].run_group.members[0]
+        return ""
+    member = ranking[0].run.members[0]
+    parts = [f"Largest share of samples as requested: {_first(ranking)}"]
     accuracy = classifier_accuracy([member])
-    number = 2 if (member.metrics or {}).get("attributes") else len(rows_of(member))
-    bounds = [f"of real test images {plain(accuracy, 3)} are"] if accuracy is not None else []
-    bounds += [f"chance would be {plain(1 / number, 3)}"] if number else []
-    best = (
-        "Best at drawing what was asked for" if len(ranking) > 1 else "Drawing what was asked for"
-    )
-    return ["; ".join([f"{best}, by the share that is recognized: {_end(ranking)}", *bounds]) + "."]
+    if accuracy is not None:
+        parts.append(f"real test images: {format_fraction(accuracy, 3)}")
+    number = 2 if member.evaluation.get("attributes") else len(class_rows([member]))
+    if number:
+        parts.append(f"chance: {format_fraction(1 / number, 3)}")
+    return "; ".join(parts) + "."
 
 
-def _discriminators(run_groups: Sequence[RunGroup]) -> list[str]:
-    """Between which shares they are right: of images, not of models."""
-    rights = [
-        float(facts["all"]["accuracy"])
-        for run_group in run_groups
-        for member in run_group.members
-        if (facts := (member.metrics or {}).get("discriminator"))
-    ]
-    if not rights:
-        return []
-    low, high = percent(min(rights)), percent(max(rights))
-    between = f"{low} to {high}" if low != high else low
-    who = "Discriminators are" if len(rights) > 1 else "The discriminator is"
-    return [
-        f"{who} right on {between} of real and generated images in the end; guessing gets half."
-    ]
-
-
-def _paths(run_groups: Sequence[RunGroup]) -> list[str]:
-    """What lies between real images in the latent spaces."""
-    found = {column: ranking for column in FARTHEST if (ranking := rank(column, run_groups))}
-    if not found:
-        return []
-    ends = "; ".join(
-        f"{column.name.lower()} {_first_to_last(ranking)}" for column, ranking in found.items()
-    )
-    return [
-        "How far paths between two real images stray from the training images at most, where 1 is as far as unseen "
-        f"images lie from them, in the mean over pairs: {ends}."
-    ]
-
-
-def _units(run_groups: Sequence[RunGroup]) -> list[str]:
-    """Of models with an encoder."""
-    ranking = rank(IN_USE, run_groups)
+def _discriminators(runs: Sequence[RunGroup]) -> str:
+    accuracies = []
+    for run in runs:
+        for member in run.members:
+            if member.evaluation.get("discriminator"):
+                accuracies.append(float(member.evaluation["discriminator"]["all"]["accuracy"]))
+    if not accuracies:
+        return ""
+    ends = dict.fromkeys((percent(min(accuracies)), percent(max(accuracies))))
     return (
-        [f"Dimensions of the codes that are in use: {_first_to_last(ranking[::-1])}."]
-        if ranking
-        else []
+        f"In the end discriminators are right on {' to '.join(ends)} of real and generated "
+        "images; guessing is right on half."
     )
 
 
-def _walks(run_groups: Sequence[RunGroup]) -> list[str]:
-    """Where the data have attributes."""
-    columns = walk_columns([member for run_group in run_groups for member in run_group.members])
-    ends = [
-        f"{column.title} {_first_to_last(rank(column, run_groups))}"
-        for column in columns[:_MOST_WALKS]
-    ]
-    if not ends:
-        return []
-    return [
-        "By how many percentage points a walk along an attribute changes the share of images in which it is seen: "
-        f"{'; '.join(ends)}."
-    ]
+def _paths(study: Study, runs: Sequence[RunGroup]) -> str:
+    ranges = _ranges(study, PATH_DISTANCES.values(), runs)
+    if not ranges:
+        return ""
+    return (
+        "Largest distance to the training images on paths between two real images (1 is the "
+        f"distance of unseen images; mean over pairs): {ranges}."
+    )
 
 
-def _first_to_last(order: Sequence[Ranked]) -> str:
-    """Of an order, or what all have where they read alike."""
-    first, last = order[0], order[-1]
-    if first.mean == last.mean:
-        return f"{first.mean} ({first.name if len(order) == 1 else 'all'})"
-    return f"{first.mean} ({first.name}) to {last.mean} ({last.name})"
+def _active_dimensions(study: Study, runs: Sequence[RunGroup]) -> str:
+    ranking = rank(study, ACTIVE_FRACTION, runs)
+    return f"Active latent dimensions: {_range(ranking[::-1])}." if ranking else ""
 
 
-def _luck(changes: Sequence[Change]) -> list[str]:
-    """Of repeats: what the seed alone makes, against what the settings that were tried beside it do."""
+def _walks(study: Study, runs: Sequence[RunGroup]) -> str:
+    ranges = _ranges(study, walk_quantities(study, runs)[:_MOST_WALKS], runs)
+    if not ranges:
+        return ""
+    return (
+        "Change of the share of images with an attribute along its direction, in percentage "
+        f"points: {ranges}."
+    )
+
+
+def _seeds(changes: Sequence[Change]) -> list[str]:
+    """Return, for each repeated run, its spread over seeds and what other settings changed."""
+    pairs: dict[str, list[tuple[Ranked, Ranked]]] = {}
+    for change in changes:
+        if change.judged and len(change.first.members) > 1:
+            pairs.setdefault(change.first.name, []).append(change.judged)
     points = []
-    for name in sorted({change.first.name for change in changes if len(change.first.members) > 1}):
-        pairs = [change.judged for change in changes if change.first.name == name and change.judged]
-        if not pairs:
-            continue
-        before, beyond = pairs[0][0], [pair for pair in pairs if not tied(*pair)]
-        largest = plain(max(gap(*pair) for pair in pairs), before.places)
+    for name, own in sorted(pairs.items()):
+        before = own[0][0]
+        beyond = [pair for pair in own if not tied(*pair)]
+        largest = format_number(max(gap(*pair) for pair in own), before.places)
         points.append(
-            f"The luck of the seed: {name} has {before.column.name} {before.written} over its trainings. "
-            f"Of {len(pairs)} models with another setting, {len(beyond) or 'none'} "
-            f"{'differs' if len(beyond) == 1 else 'differ'} from it by more than luck explains (twice the standard "
-            f"deviation of the difference); the largest difference is {largest}."
+            f"Spread over seeds: {name} has {before.quantity.name} {before.text}. Of {len(own)} "
+            f"models with other settings, {len(beyond) or 'none'} differ by more than the margin; "
+            f"the largest difference is {largest}."
         )
     return points
 
 
-def _effects(changes: Sequence[Change]) -> list[str]:
-    told = {"What helped": 1, "What hurt": -1, "What made no difference": 0}
+def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
     points = []
-    for what, effect in told.items():
-        found = [change for change in changes if change.effect == effect]
-        if pairs := [change.judged for change in found if change.judged]:
-            limit = (
-                f"by {pairs[0][0].column.name}, beyond the spread over {sources_of_spread(pairs)}"
-            )
-            tried = [_tried(change, *change.judged) for change in found if change.judged]
-            points.append(f"{what}, {limit}: {'; '.join(tried)}.")
-    return points + [
-        point for change in changes if not change.judged for point in _unjudged(change)
-    ]
+    for effect, title in _EFFECTS.items():
+        found = []
+        name = ""
+        for change in changes:
+            if change.judged and change.effect == effect:
+                before, after = change.judged
+                name = after.quantity.name
+                numbers = f"{after.mean_text} against {before.mean_text}"
+                found.append(f"{change.settings} ({change.second.name}: {numbers})")
+        if found:
+            points.append(f"{title.format(name)}: {'; '.join(found)}.")
+    for change in changes:
+        sentences = reconstructions(study, change)
+        if change.second.name not in change.without_prior:
+            sentences = distances(change) + sentences
+        if sentences and not change.judged:
+            points.append(f"{change.second.name}, with {change.settings}: {' '.join(sentences)}")
+    return points
 
 
-def _tried(change: Change, before: Ranked, after: Ranked) -> str:
-    return f"{change.settings} ({change.other.name}: {after.mean} against {before.mean})"
+def _first(order: Sequence[Ranked]) -> str:
+    """Return the first of an order, and what is tied with it."""
+    others = [ranked.name for ranked in leaders(order)[1:]]
+    return order[0].quoted + (f", tied with {join_words(others)}" if others else "")
 
 
-def _unjudged(change: Change) -> list[str]:
-    """What samples do not judge is judged by what it was trained for."""
-    has_samples = has_prior(objective_of(change.other))
-    sentences = [*(distances(change) if has_samples else []), *reconstructions(change)]
-    return (
-        [f"{change.other.name}, with {change.settings}: {' '.join(sentences)}"] if sentences else []
-    )
+def _ranges(study: Study, quantities: Iterable[Quantity], runs: Sequence[RunGroup]) -> str:
+    ranges = []
+    for quantity in quantities:
+        ranking = rank(study, quantity, runs)
+        if ranking:
+            ranges.append(f"{quantity.name} {_range(ranking)}")
+    return "; ".join(ranges)
 
 
-def _end(order: Sequence[Ranked]) -> str:
-    """The first of an order and who cannot be told apart from it."""
-    beside = [ranked.name for ranked in level(order)[1:]]
-    return order[0].quoted + (f", not told apart from {join_words(beside)}" if beside else "")
+def _range(order: Sequence[Ranked]) -> str:
+    """Return the first and the last of an order: `1.28 (vae) to 1.48 (dcgan)`."""
+    first, last = order[0], order[-1]
+    if len(order) == 1:
+        return f"{first.mean_text} ({first.name})"
+    if first.mean_text == last.mean_text:
+        return f"{first.mean_text} (all)"
+    return f"{first.mean_text} ({first.name}) to {last.mean_text} ({last.name})"

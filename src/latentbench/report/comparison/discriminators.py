@@ -1,20 +1,19 @@
-"""What the discriminators of GANs are worth: how often they are right, class by class, and their scores."""
+"""How often the discriminators of GANs are right, by class, and their scores."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.comparison.classes import FEWEST, Rows, absence, by_class, share_in_percent
-from latentbench.report.latent.sample_grids import names
-from latentbench.report.presentation.formatting import NBSP
+from latentbench.report.comparison.classes import FEWEST, absence, cells_table, pivot, stack_rows
+from latentbench.report.presentation.formatting import NBSP, names_of
 from latentbench.report.presentation.line_plots import ROW_HEIGHT
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import (
@@ -29,207 +28,195 @@ from latentbench.report.presentation.style import (
     pages,
     text_width,
 )
-from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.report.results.quantities import format_integer
+from latentbench.report.results.tables import ABSENT, percent_cell
 from latentbench.results.study import Experiment, Study
 
+_COUNTS = {"num_real": "Real images", "num_generated": "Generated"}
 _SHARES = {
     "accuracy": "Right",
     "predicted_fake": "Called fake",
     "false_positives": "Generated called real",
     "false_negatives": "Real called fake",
 }
-_LEVEL = 0.17  # of the highest peak, that a line of names takes over it
-_BINS = 40
-_PANEL_SHARE = 0.78  # of its part of the figure's width, that a panel has inside its tick labels
-_TAILS = 0.002  # of the scores on either side that do not widen the axis
+_KIND_COUNTED = {"false_positives": "num_generated", "false_negatives": "num_real"}
+_BY_CLASS = {
+    "accuracy": ("accuracy", "images on which each discriminator is right", "enough images"),
+    "false_positives": ("false positives", "generated images called real", "any"),
+    "false_negatives": ("false negatives", "real test images called fake", "any"),
+}
+_SPLITS = {"training": "train", "test": "test", "generated": "generated"}
+_TEXT_LEVEL = 0.17  # of the highest peak: the height of a line of text above it
+_NUM_BINS = 40
+_PANEL_SHARE = 0.78  # of its part of the figure's width, without the tick labels
+_TAIL = 0.002  # share of the scores left out at either end of the axis
 
 
 def judgments(study: Study) -> Table:
-    """A row per GAN: what its discriminator makes of real and of generated images."""
-    judged = _judged(study)
-    if not judged:
+    """Return a row per GAN: its discriminator on real test images and on generated ones."""
+    records = {name: [facts["all"]] for name, facts in _facts(study).items()}
+    if not records:
         return Table(None)
-    rows = {name: facts["all"] for name, facts in judged.items()}
-    return Table(_full("Model", rows))
+    rows = stack_rows(records)
+    return Table(_all_shares("Model", rows.set_index("experiment")))
 
 
 def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
-    """A name, a table of a row per class, and its caption, by dataset; of one model with all shares, of several one
-    share each."""
-    tables = []
-    judged = _judged(study)
+    """Return tables by class as name, table and caption.
+
+    One model of a dataset has a table of all shares. Of several there is a table per share.
+    """
+    records = {name: facts.get("classes") for name, facts in _facts(study).items()}
+    tables: list[tuple[str, Table, str]] = []
     for dataset, experiments in study.by_dataset().items():
-        where = f" on {dataset}" if len(study.by_dataset()) > 1 else ""
-        here = {
-            e.name: _by_name(judged[e.name])
-            for e in experiments
-            if judged.get(e.name, {}).get("classes")
-        }
-        tables += _by_class(here, where)
-    return tables
-
-
-def _by_class(judged: Mapping[str, Rows], where: str) -> list[tuple[str, Table, str]]:
-    if len(judged) == 1:
-        [(name, rows)] = judged.items()
-        table = Table(_full("Class", rows))
-        caption = f"The same of **{name}**{where}, by class.{absence(table, 'a kind')}"
-        return [(f"discriminator by class{where}", table, caption)]
-    tables = []
-    for key, title, share, without in (
-        ("accuracy", "accuracy", "images on which each discriminator is right", "enough images"),
-        (
-            "false_positives",
-            "false positives",
-            "generated images that each discriminator calls real",
-            "any",
-        ),
-        (
-            "false_negatives",
-            "false negatives",
-            "real test images that each discriminator calls fake",
-            "any",
-        ),
-    ):
-        lines = by_class(judged, _share(key))
-        shown = [line for line in lines if not {*line[1:]} <= {ABSENT, _NOTHING}]
-        if shown:
-            left_out = f" Classes without {without} are left out." * (len(shown) < len(lines))
-            table = Table(pipe_table(["Class", *judged], shown, texts=1))
-            caption = f"Share (%) of {share}, by class{where}.{left_out}{absence(table, 'a kind')}"
-            tables.append((f"discriminator {title} by class{where}", table, caption))
+        where = f" on {dataset}" if study.has_several_datasets else ""
+        rows = stack_rows({each.name: records.get(each.name) for each in experiments})
+        models = list(rows["experiment"].unique())
+        if len(models) == 1:
+            table = Table(_all_shares("Class", rows.set_index("name")))
+            caption = f"The same of **{models[0]}**{where}, by class.{absence(table, 'a kind')}"
+            tables.append((f"discriminator by class{where}", table, caption))
+        elif models:
+            tables += _tables_by_class(rows, where)
     return tables
 
 
 def score_histograms(study: Study) -> Drawing:
-    """How the scores of training, test and generated images are spread, a panel per GAN, with the threshold."""
-    splits = ("scores_train", "scores_test", "scores_generated")
-    present, notes = study.with_evaluation(*splits, facts=["discriminator"])
-    # Of a model that diverged there are none.
-    present = [e for e in present if all(np.isfinite(e.examined[split]).any() for split in splits)]
+    """Return a panel per GAN: the scores of training, test and generated images."""
+    arrays = [f"scores_{split}" for split in _SPLITS.values()]
+    found, notes = study.with_evaluation(*arrays, facts=["discriminator"])
+    present = [each for each in found if all(len(scores) for scores in _scores(each).values())]
     if not present:
         return Drawing(None, notes=notes)
     columns = 2 if len(present) == 4 else min(3, len(present))
     rows = math.ceil(len(present) / columns)
     height = ROW_HEIGHT if rows > 1 else 1.15 * ROW_HEIGHT
-    drawn = []
+    figures = []
     with house_style():
-        for run in pages([height] * rows, tallest=TALLEST - 0.1):
-            shown = present[run.start * columns : run.stop * columns]
-            layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
-            figure = Figure(figsize=(WIDTH, 0.1 + height * (run.stop - run.start)), layout=layout)
-            grid = figure.subplots(run.stop - run.start, columns, squeeze=False).ravel()
-            for experiment, axes in zip(shown, grid, strict=False):
-                _histograms(axes, experiment, inches=WIDTH / columns)
-            for axes in grid[len(shown) :]:
-                axes.set_axis_off()
-            drawn.append(figure)
-    described = f"Histograms of the discriminators' scores, of {names(present)}."
-    return Drawing(drawn[0], described, notes, drawn[1:])
+        for page in pages([height] * rows, tallest=TALLEST - 0.1):
+            shown = present[page.start * columns : page.stop * columns]
+            figures.append(_histograms(shown, page.stop - page.start, columns, height))
+    description = f"Histograms of the discriminators' scores, of {names_of(present)}."
+    return Drawing(figures[0], description, notes, figures[1:])
 
 
 def scores_scope(study: Study) -> str:
-    """How far the axes of the histograms reach."""
-    return (
-        f"At either end {100 * _TAILS:g}{NBSP}% of a model's scores lie outside the axes."
-        * bool(_judged(study))
-    )
+    """Return how many scores the axes of the histograms leave out."""
+    if not _facts(study):
+        return ""
+    return f"Each axis leaves out {100 * _TAIL:g}{NBSP}% of the scores at either end."
 
 
-def _judged(study: Study) -> dict[str, Mapping[str, Any]]:
-    return {
-        e.name: facts
-        for e in study.experiments
-        if (facts := (e.metrics or {}).get("discriminator"))
-    }
+def _facts(study: Study) -> dict[str, Mapping[str, Sequence[Mapping[str, object]]]]:
+    facts = {}
+    for experiment in study:
+        if experiment.evaluation.get("discriminator"):
+            facts[experiment.name] = experiment.evaluation["discriminator"]
+    return facts
 
 
-# By share, of which images there have to be enough; of the others, of both kinds.
-_OVER = {"false_positives": ("num_generated",), "false_negatives": ("num_real",)}
-_NOTHING = "0.0"
+def _known(rows: pd.DataFrame, share: str) -> pd.Series:
+    """Return a share of each row, NaN where it is over fewer than FEWEST images of a kind."""
+    counts = [_KIND_COUNTED[share]] if share in _KIND_COUNTED else list(_COUNTS)
+    few = rows[counts].lt(FEWEST).any(axis="columns")
+    return rows[share].astype(float).mask(few)
 
 
-def _share(key: str) -> Callable[[Mapping[str, Any]], str]:
-    over = _OVER.get(key, ("num_real", "num_generated"))
-    return lambda row: (
-        share_in_percent(row.get(key)) if all(row[number] >= FEWEST for number in over) else ABSENT
-    )
+def _all_shares(title: str, rows: pd.DataFrame) -> str:
+    cells = pd.DataFrame(index=rows.index)
+    for key, name in _COUNTS.items():
+        cells[name] = rows[key].map(lambda number: format_integer(number, 0))
+    for key, name in _SHARES.items():
+        cells[f"{name}, %"] = _known(rows, key).map(percent_cell)
+    return cells_table(title, cells)
 
 
-def _by_name(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {str(row["name"]): row for row in facts["classes"]}
+def _tables_by_class(rows: pd.DataFrame, where: str) -> list[tuple[str, Table, str]]:
+    tables = []
+    for key, (title, what, without) in _BY_CLASS.items():
+        cells = pivot(rows.assign(share=_known(rows, key)), "share").map(percent_cell)
+        shown = cells[~cells.isin([ABSENT, percent_cell(0)]).all(axis="columns")]
+        if shown.empty:
+            continue
+        table = Table(cells_table("Class", shown))
+        caption = f"Share (%) of {what}, by class{where}."
+        if len(shown) < len(cells):
+            caption += f" Classes without {without} are left out."
+        caption += absence(table, "a kind")
+        tables.append((f"discriminator {title} by class{where}", table, caption))
+    return tables
 
 
-def _full(title: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """All that is known of each row."""
-    lines = [
-        [
-            name,
-            *(f"{row[key]:,}" for key in ("num_real", "num_generated")),
-            *(_share(key)(row) for key in _SHARES),
-        ]
-        for name, row in rows.items()
-    ]
-    header = [title, "Real images", "Generated", *(f"{name}, %" for name in _SHARES.values())]
-    return pipe_table(header, lines, texts=1)
+def _scores(experiment: Experiment) -> dict[str, np.ndarray]:
+    """Return the finite scores by kind of image; a model that diverged has none."""
+    scores = {}
+    for kind, split in _SPLITS.items():
+        values = experiment.evaluation_arrays[f"scores_{split}"].astype(float)
+        scores[kind] = values[np.isfinite(values)]
+    return scores
 
 
-def _histograms(axes: Axes, experiment: Experiment, *, inches: float) -> None:
-    color = color_of(experiment.index)
-    kinds = {"training": ("train", MUTED), "test": ("test", INK), "generated": ("generated", color)}
-    stored = {
-        name: experiment.examined[f"scores_{key}"].astype(float) for name, (key, _) in kinds.items()
-    }
-    scores = {name: values[np.isfinite(values)] for name, values in stored.items()}
-    low, high = np.quantile(np.concatenate(list(scores.values())), [_TAILS, 1 - _TAILS])
-    threshold = float((experiment.metrics or {})["discriminator"]["threshold"])
-    edges = np.linspace(low, high + 1e-6 * (1 + abs(high)), _BINS + 1)
+def _histograms(shown: Sequence[Experiment], rows: int, columns: int, height: float) -> Figure:
+    layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
+    figure = Figure(figsize=(WIDTH, 0.1 + height * rows), layout=layout)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(shown) :]:
+        axes.set_axis_off()
+    for experiment, axes in zip(shown, grid, strict=False):
+        inches = WIDTH / columns
+        _draw_histogram(axes, experiment, inches=inches)
+        size = fitting_size(experiment.name, 0.8 * inches)
+        axes.set_title(experiment.name, color=color_of(experiment.index), fontsize=size)
+        axes.set_xlabel("score")
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+    return figure
+
+
+def _draw_histogram(axes: Axes, experiment: Experiment, *, inches: float) -> None:
+    colors = {"training": MUTED, "test": INK, "generated": color_of(experiment.index)}
+    scores = _scores(experiment)
+    low, high = np.quantile(np.concatenate(list(scores.values())), [_TAIL, 1 - _TAIL])
+    threshold = float(experiment.evaluation["discriminator"]["threshold"])
+    edges = np.linspace(low, high + 1e-6 * (1 + abs(high)), _NUM_BINS + 1)
     middles = (edges[1:] + edges[:-1]) / 2
-    peaks = {}
-    for name, (_, ink) in kinds.items():
-        # Shares of each kind, so that their numbers do not matter.
-        shares = 100 * np.histogram(scores[name], edges)[0] / max(len(scores[name]), 1)
-        filled = name == "training"
-        axes.stairs(
-            shares, edges, color=ink, fill=filled, alpha=0.3 if filled else 1, linewidth=1.2
-        )
-        peaks[name] = (float(middles[shares.argmax()]), float(shares.max()))
     axes.set_xlim(min(low, threshold), max(edges[-1], threshold))
     left, right = axes.get_xlim()
-    along = {name: (place - left) / (right - left) for name, (place, _) in peaks.items()}
-    places = _names_over(along, inches=_PANEL_SHARE * inches)
-    headroom = 1.06 + _LEVEL * (1 + max(level for _, level in places.values()))
-    axes.set_ylim(0, headroom * max(height for _, height in peaks.values()))
+    highest, along = 0.0, {}
+    for kind, values in scores.items():
+        # Kinds differ in their number of images, so shares are drawn instead of counts.
+        shares = 100 * np.histogram(values, edges)[0] / max(len(values), 1)
+        filled = kind == "training"
+        alpha = 0.3 if filled else 1
+        axes.stairs(shares, edges, color=colors[kind], fill=filled, alpha=alpha, linewidth=1.2)
+        highest = max(highest, float(shares.max()))
+        along[kind] = float((middles[shares.argmax()] - left) / (right - left))
+    places = _name_places(along, inches=_PANEL_SHARE * inches)
+    levels = [level for _, level in places.values()]
+    headroom = 1.06 + _TEXT_LEVEL * (1 + max(levels))
+    axes.set_ylim(0, headroom * highest)
     axes.axvline(threshold, ymax=1 / headroom, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    for name, (middle, level) in places.items():
-        where = (middle, (1.04 + _LEVEL * level) / headroom)
-        axes.text(
-            *where,
-            name,
-            transform=axes.transAxes,
-            ha="center",
-            color=kinds[name][1],
-            fontsize=SMALL_SIZE,
-        )
-    size = fitting_size(experiment.name, 0.8 * inches)
-    axes.set_title(experiment.name, color=color, fontsize=size)
-    axes.set_xlabel("score")
-    axes.yaxis.set_major_locator(MaxNLocator(3))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+    for kind, (middle, level) in places.items():
+        y = (1.04 + _TEXT_LEVEL * level) / headroom
+        style = {"ha": "center", "color": colors[kind], "fontsize": SMALL_SIZE}
+        axes.text(middle, y, kind, transform=axes.transAxes, **style)
 
 
-def _names_over(along: Mapping[str, float], *, inches: float) -> dict[str, tuple[float, int]]:
-    """Where names stand over their peaks, of axes that are `inches` wide: the middle of each, moved into the axes, and
-    the lowest level at which none touches another."""
+def _name_places(along: Mapping[str, float], *, inches: float) -> dict[str, tuple[float, int]]:
+    """Return where each name stands: its middle along the axes, and its level above the peaks.
+
+    `along` are the peaks as shares of the width. A name is moved into the axes of width `inches`
+    and put on the lowest level on which it overlaps no other.
+    """
     places: dict[str, tuple[float, int]] = {}
     spans: list[tuple[float, float, int]] = []
     for name in ("generated", "training", "test"):
         half = (text_width(name, size=SMALL_SIZE, bold=False) / 2 + 0.05) / inches
         middle = min(max(along[name], half), 1 - half)
-        taken = {
-            level for low, high, level in spans if low < middle + half and high > middle - half
-        }
-        level = next(level for level in range(3) if level not in taken)
-        spans.append((middle - half, middle + half, level))
-        places[name] = (middle, level)
+        free = [0, 1, 2]
+        for low, high, level in spans:
+            if low < middle + half and high > middle - half and level in free:
+                free.remove(level)
+        spans.append((middle - half, middle + half, free[0]))
+        places[name] = (middle, free[0])
     return places

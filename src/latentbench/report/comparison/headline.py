@@ -1,4 +1,4 @@
-"""Sentences computed from results: they say what the numbers say, and change when the numbers do."""
+"""Which model is best: the first sentences of a report and its metadata."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
+from latentbench.artifacts.metrics import Metric
 from latentbench.report.presentation.formatting import (
     NBSP,
     duration,
@@ -14,222 +17,197 @@ from latentbench.report.presentation.formatting import (
     join_words,
     space_percent,
 )
+from latentbench.report.results.quantities import MSE
 from latentbench.report.results.ranking import (
     Ranked,
     gap,
-    level,
+    gap_text,
+    leaders,
     margin,
+    margin_text,
     primary,
     rank,
     sources_of_spread,
     tied,
     work,
-    written_gap,
-    written_margin,
 )
-from latentbench.report.results.tables import SQUARED_ERROR, distance_column, overlap_columns
-from latentbench.results.study import Metric, RunGroup, Study
+from latentbench.report.results.tables import distance, prdc_quantities
+from latentbench.results.study import RunGroup, Study
 
-# By so much a checkpoint may come after the fastest model's end: as much as the clock varies.
-_AS_LONG = 0.05
+# A checkpoint counts as in time if it is later than the fastest training's end by up to this.
+_CLOCK_TOLERANCE = 0.05
+
+_FIRST_LOOK = (
+    "This is a **first look** with the small budget: few images, few epochs, narrow networks. It "
+    "shows that everything runs, not which model is better. Set `budget: full` for that."
+)
 
 
 def head(study: Study) -> dict[str, Any]:
-    """What stands at the head of the report, as Markdown: title, question, authors, the answer in a sentence."""
+    """Return the report's metadata as Markdown: title, authors, and the answer in a sentence."""
     config = study.config
-    answers = [_answer(study, dataset, run_groups) for dataset, run_groups in _groups(study)]
+    answers = [_answer(study, dataset, runs) for dataset, runs in study.runs_by_dataset().items()]
     content: dict[str, Any] = {
         "title": escape_markdown(config.title),
         "subtitle": escape_markdown(config.question),
+        "author": [escape_markdown(str(author)) for author in config.authors],
+        # Pandoc reads metadata that ends with a line break as paragraphs.
+        "abstract": "\n\n".join(answers) + "\n",
     }
-    content["author"] = [escape_markdown(str(author)) for author in config.authors]
-    # Metadata that ends with a line is read as paragraphs.
-    paragraphs = {"abstract": "\n\n".join(answers), "budget": budget(study)}
-    return content | {key: f"{text}\n" for key, text in paragraphs.items() if text}
+    if _is_small(study):
+        content["budget"] = f"{_FIRST_LOOK}\n"
+    return content
 
 
-def budget(study: Study) -> str:
-    """That a study was cut down, where it was."""
-    return (
-        "This is a **first look**, with the small budget: few images and epochs, narrow networks. Its numbers say that "
-        "everything runs, not which model is better; `budget: full` gives those."
-    ) * (study.config.budget == "small")
-
-
-def headline(study: Study) -> str:
-    """Which model is best on each dataset, by how much, and whether that exceeds the spread."""
+def describe(study: Study) -> str:
+    """Return which model is best on each dataset, and by how much, as Markdown."""
     paragraphs = []
-    for dataset, run_groups in _groups(study):
-        paragraphs.append(_answer(study, dataset, run_groups))
-        further = [
-            *_other_metrics(study, run_groups),
-            *_equal_time(study, run_groups),
-            *_reconstruction(run_groups),
-        ]
-        paragraphs += [" ".join(further)] if further else []
+    for dataset, runs in study.runs_by_dataset().items():
+        paragraphs.append(_answer(study, dataset, runs))
+        metric, ranking = primary(study, runs)
+        details = []
+        if metric is not None and len(ranking) > 1:
+            details += _other_metrics(study, metric, ranking, runs)
+            details += _weaknesses(study, ranking)
+            details += _equal_time(study, metric, ranking)
+        details += _reconstruction(study, runs)
+        if details:
+            paragraphs.append(" ".join(details))
     return "\n\n".join([*paragraphs, *_warnings(study)])
 
 
-def _groups(study: Study) -> list[tuple[str, list[RunGroup]]]:
-    return [
-        (dataset, study.run_groups(experiments))
-        for dataset, experiments in study.by_dataset().items()
-    ]
+def _is_small(study: Study) -> bool:
+    return study.config.budget == "small"
 
 
-def _answer(study: Study, dataset: str, run_groups: Sequence[RunGroup]) -> str:
-    """Which model is best; of several datasets, on which."""
-    winner = _winner(study, run_groups)
-    return (
-        f"On **{dataset}**, {winner[0].lower()}{winner[1:]}"
-        if len(study.by_dataset()) > 1
-        else winner
-    )
+def _bold(study: Study, name: str) -> str:
+    """Return a name in bold, unless the small budget says nothing about the best model."""
+    return name if _is_small(study) else f"**{name}**"
 
 
-def _winner(study: Study, run_groups: Sequence[RunGroup]) -> str:
-    metric, ranking = primary(study, run_groups)
+def _answer(study: Study, dataset: str, runs: Sequence[RunGroup]) -> str:
+    answer = _best(study, runs)
+    if study.has_several_datasets:
+        return f"On **{dataset}**: {answer}"
+    return answer
+
+
+def _best(study: Study, runs: Sequence[RunGroup]) -> str:
+    metric, ranking = primary(study, runs)
     if metric is None or not ranking:
-        return "No model has been measured yet, so there is no best one; `latentbench evaluate` measures."
+        return "No model has been measured yet. Run `latentbench evaluate`."
+    best = ranking[0]
     if len(ranking) == 1:
-        only = ranking[0]
-        return f"Only {_named(study, only)} has been measured ({metric.name} {only.written}): nothing compares with it."
-    best, second = ranking[:2]
-    if margin(best, second) is None:
-        return (
-            _lead(study, metric, ranking) + " With a single set of samples its spread is unknown."
-        )
+        name = _bold(study, best.name)
+        return f"Only {name} has been measured: its {metric.name} is {best.text}."
+    second = ranking[1]
+    lead = _lead(study, metric, best, second)
+    if math.isnan(margin(best, second)):
+        return f"{lead} With a single set of samples the margin is unknown."
     if tied(best, second):
         return _tie(study, metric, ranking)
     return (
-        f"{_lead(study, metric, ranking)} This exceeds the spread over {sources_of_spread([(best, second)])} "
-        f"({written_margin(best, second)}, twice the standard deviation of the difference)."
+        f"{lead} The difference exceeds the margin of {margin_text(best, second)}: twice its "
+        f"standard deviation over {sources_of_spread([(best, second)])}."
     )
 
 
-def _named(study: Study, ranked: Ranked) -> str:
-    """In bold, but not what a first look finds."""
-    return ranked.name if study.config.budget == "small" else f"**{ranked.name}**"
-
-
-def _quoted(study: Study, ranked: Ranked) -> str:
+def _lead(study: Study, metric: Metric, best: Ranked, second: Ranked) -> str:
+    fraction = ""
+    if second.mean > 0:
+        fraction = f" ({100 * gap(best, second) / second.mean:.0f}{NBSP}%)"
+    here = " in this run" if _is_small(study) else ""
     return (
-        ranked.quoted
-        if study.config.budget == "small"
-        else f"**{ranked.run_group.stem}** {ranked.bracketed}"
-    )
-
-
-def _lead(study: Study, metric: Metric, ranking: Sequence[Ranked]) -> str:
-    best, second = ranking[:2]
-    share = (
-        f" ({100 * gap(best, second) / second.score.mean:.0f}{NBSP}%)"
-        if second.score.mean > 0
-        else ""
-    )
-    in_this_run = study.config.budget == "small"
-    comes = (
-        "came closest to the real images in this run"
-        if in_this_run
-        else "comes closest to the real images"
-    )
-    return (
-        f"By {metric.name}, {_named(study, best)} {comes}: its {best.written} is {written_gap(best, second)}{share} "
-        f"below the {second.written} of {second.name}, the next best."
+        f"By {metric.name}, {_bold(study, best.name)} is best{here}: {best.text}, "
+        f"{gap_text(best, second)}{fraction} below {second.name} ({second.text})."
     )
 
 
 def _tie(study: Study, metric: Metric, ranking: Sequence[Ranked]) -> str:
-    alike = level(ranking)
-    scores = join_words([_quoted(study, ranked) for ranked in alike])
+    alike = leaders(ranking)
+    names = [f"{_bold(study, each.run.stem)} {each.in_brackets}" for each in alike]
     pairs = [(alike[0], other) for other in alike[1:]]
     return (
-        f"By {metric.name}, {scores} cannot be told apart: they differ by {written_gap(alike[0], alike[-1])}, "
-        f"which is within the spread over {sources_of_spread(pairs)} (twice the standard deviation of the difference)."
+        f"By {metric.name}, {join_words(names)} are tied. They differ by "
+        f"{gap_text(alike[0], alike[-1])}, which is within the margin: twice the standard "
+        f"deviation of the difference over {sources_of_spread(pairs)}."
     )
 
 
-def _other_metrics(study: Study, run_groups: Sequence[RunGroup]) -> list[str]:
-    """Whether the remaining metrics name the same best model."""
-    first, ranking = primary(study, run_groups)
-    if len(ranking) < 2:
-        return []
-    rankings = {
-        metric: rank(distance_column(metric), run_groups)
-        for metric in study.metrics
-        if metric is not first
-    }
-    verdicts = [
-        _other(metric, other, ranking) for metric, other in rankings.items() if len(other) > 1
-    ]
-    return [*verdicts, *_behind(study, ranking)]
+def _other_metrics(
+    study: Study, first: Metric, ranking: Sequence[Ranked], runs: Sequence[RunGroup]
+) -> list[str]:
+    """Return whether the other distances have the same best model."""
+    sentences = []
+    for metric in study.measured_metrics:
+        other = rank(study, distance(metric), runs)
+        if metric is first or len(other) < 2:
+            continue
+        best, exceeds = other[0], not tied(*other[:2])
+        if best.name != ranking[0].name:
+            limit = "" if exceeds else f", within the margin of {other[1].name}"
+            sentence = f"By {metric.name}, {best.name} is best instead ({best.text}{limit})."
+        elif not exceeds:
+            sentence = f"By {metric.name}, {best.name} is also first, but within the margin."
+        elif tied(*ranking[:2]):
+            sentence = f"By {metric.name}, {best.name} is first, by more than the margin."
+        else:
+            sentence = f"By {metric.name}, {best.name} is also best."
+        sentences.append(sentence)
+    return sentences
 
 
-def _other(metric: Metric, other: Sequence[Ranked], ranking: Sequence[Ranked]) -> str:
-    best, beyond = other[0], not tied(*other[:2])
-    if best.run_group is not ranking[0].run_group:
-        limit = "" if beyond else f", within its spread of {other[1].name}"
-        return f"By {metric.name}, {best.name} comes first instead ({best.written}{limit})."
-    if not beyond:
-        return f"{metric.name} puts {best.name} first too, within its spread."
-    if tied(*ranking[:2]):
-        return f"{metric.name} puts {best.name} first beyond its spread."
-    return f"{metric.name} agrees: {best.name} is lowest."
-
-
-def _behind(study: Study, ranking: Sequence[Ranked]) -> list[str]:
-    """In what the winner, where there is one, is behind the next best."""
+def _weaknesses(study: Study, ranking: Sequence[Ranked]) -> list[str]:
+    """Return in what the best model is behind the second."""
     best, second = ranking[:2]
     if tied(best, second):
         return []
     behind = []
-    for quantity, column in overlap_columns(study).items():
-        pair = rank(column, [best.run_group, second.run_group])
-        if len(pair) == 2 and pair[1].run_group is best.run_group and not tied(*pair):
-            behind.append(f"{quantity} ({pair[1].mean} against {pair[0].mean})")
-    return [f"In {join_words(behind)} {best.name} is behind {second.name}."] if behind else []
+    for name, quantity in prdc_quantities(study).items():
+        pair = rank(study, quantity, [best.run, second.run])
+        if len(pair) == 2 and pair[1].name == best.name and not tied(*pair):
+            behind.append(f"{name} ({pair[1].mean_text} against {pair[0].mean_text})")
+    return [f"In {join_words(behind)}, {best.name} is behind {second.name}."] if behind else []
 
 
-def _equal_time(study: Study, run_groups: Sequence[RunGroup]) -> list[str]:
-    """The best model within the training time of the fastest, by the checkpoints that each had by then."""
-    metric, ranking = primary(study, run_groups)
-    totals = [(r.run_group.checkpoints[-1].seconds or math.nan, r.name) for r in ranking]
-    if metric is None or len(ranking) < 2 or any(math.isnan(seconds) for seconds, _ in totals):
+def _equal_time(study: Study, metric: Metric, ranking: Sequence[Ranked]) -> list[str]:
+    """Return the best model at the checkpoints within the training time of the fastest."""
+    checkpoints = {each.name: study.checkpoints(each.run, metric.key) for each in ranking}
+    totals = pd.Series({name: table["seconds"].max() for name, table in checkpoints.items()})
+    works = {work(study, each.run) for each in ranking}
+    # Equal work takes equal time but for chance.
+    if len(works) == 1 or totals.isna().any():
         return []
-    if len({work(r.run_group) for r in ranking}) == 1:
-        return []  # What equal work takes differs by chance.
-    budget, fastest = min(totals)
-    reached, latest = [], (1 + _AS_LONG) * budget
-    for r in ranking:
-        in_time = [
-            c
-            for c in r.run_group.checkpoints
-            if (c.seconds or 0) <= latest and metric.key in c.scores
-        ]
-        if in_time:
-            reached.append(replace(r, score=in_time[-1].scores[metric.key]))
+    fastest, budget = totals.idxmin(), totals.min()
+    reached = []
+    for ranked in ranking:
+        table = checkpoints[ranked.name]
+        in_time = table[table["seconds"] <= (1 + _CLOCK_TOLERANCE) * budget]
+        if len(in_time):
+            last = in_time.iloc[-1]
+            reached.append(replace(ranked, mean=last["mean"], std=last["std"]))
     if len(reached) < 2:
         return []
-    best = min(reached, key=lambda r: r.score.mean)
+    best = min(reached, key=lambda ranked: ranked.mean)
     return [
-        f"Within the training time of the fastest ({fastest}, {duration(budget)}), "
-        f"the lowest {metric.name} at a checkpoint is that of {best.name} ({best.written})."
+        f"Within the training time of the fastest model ({fastest}, {duration(budget)}), "
+        f"{best.name} reaches the lowest {metric.name}: {best.text}."
     ]
 
 
-def _reconstruction(run_groups: Sequence[RunGroup]) -> list[str]:
-    ranking = rank(SQUARED_ERROR, run_groups)
+def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
+    ranking = rank(study, MSE, runs)
     if len(ranking) < 2:
         return []
     best = ranking[0]
-    way = (best.run_group.members[0].exploration or {}).get("method", "")
-    return [f"Real test images are reconstructed best by {best.name} (by {way}, MSE {best.mean})."]
+    method = best.run.members[0].latent.get("method", "")
+    return [f"{best.name} reconstructs test images best (by {method}, MSE {best.mean_text})."]
 
 
 def _warnings(study: Study) -> list[str]:
-    """Each once, with the names of the models that it is about."""
-    about: dict[str, list[str]] = {}
-    for experiment in study.experiments:
-        for text in (experiment.metrics or {}).get("warnings") or []:
-            about.setdefault(space_percent(str(text)), []).append(experiment.name)
-    return [f"**Mind** ({join_words(names)}): {text}" for text, names in about.items()]
+    """Return each warning of evaluation once, with the models that it concerns."""
+    models: dict[str, list[str]] = {}
+    for experiment in study:
+        for text in experiment.evaluation.get("warnings") or []:
+            models.setdefault(space_percent(str(text)), []).append(experiment.name)
+    return [f"**Warning** ({join_words(names)}): {text}" for text, names in models.items()]

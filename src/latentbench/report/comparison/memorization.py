@@ -1,145 +1,142 @@
-"""Whether samples are new: how near they come to training images, and the nearest ones beside them."""
+"""Memorization: how close samples are to training images, and the closest ones side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentbench.artifacts.paths import NEARER, prdc_column
+from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
-from latentbench.report.latent.sample_grids import names
-from latentbench.report.presentation.formatting import join_words, percent, space_percent
+from latentbench.report.presentation.formatting import (
+    join_words,
+    names_of,
+    percent,
+    space_percent,
+)
 from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
 from latentbench.report.presentation.page import Drawing, Table
 from latentbench.report.presentation.style import color_of, house_style
-from latentbench.report.results.tables import Column, measured, models_table
-from latentbench.results.study import METRICS, Experiment, Study
+from latentbench.report.results.quantities import Quantity
+from latentbench.report.results.tables import models_table, percent_cell
+from latentbench.results.study import Experiment, Study
 
 _EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
-_GROUPS = 3  # samples in a row, each with its nearest training images
-_ROWS = {"closest": 0, "not selected": 1}  # which half of the stored samples
+_GROUPS = 3  # samples in a row, each with its closest training images
+_GAP, _GROUP_GAP = 0.2, 0.7  # of an image's side: after a sample, and after a group
+_HALVES = {"closest": 0, "not selected": 1}  # of the stored samples
 
 
-def nearness(study: Study) -> Table:
-    """The share of samples nearer to a training image than half of the unseen real images are, a row per model."""
-    _, notes = study.with_files("metrics.csv", "evaluate", lambda e: e.checkpoints)
-    keys = {
-        extractor: prdc_column(NEARER, extractor)
-        for extractor in dict.fromkeys(metric.extractor for metric in METRICS)
-    }
-    columns = [
-        Column(
-            f"Nearer than unseen images ({_EXTRACTORS[extractor]}), %",
-            measured(key),
-            0,
-            lambda value, _: f"{100 * value:.1f}",
-            metric=key,
-        )
-        for extractor, key in keys.items()
-    ]
-    if not any(column.value(e) for column in columns for e in study.experiments):
-        return Table(None, notes)
-    return Table(models_table(study, columns), notes)
+def closeness(study: Study) -> Table:
+    """Return the share of samples closer to a training image than the median test image is."""
+    _, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
+    quantities = []
+    for extractor in DISTANCES:
+        key = feature_column(CLOSER_TO_TRAIN, extractor)
+        if key in set(study.scores["quantity"]):
+            name = f"Closer than test images ({_EXTRACTORS[extractor]}), %"
+            quantities.append(Quantity(key, name, 0, lambda value, _: percent_cell(value)))
+    return Table(models_table(study, quantities) if quantities else None, notes)
 
 
-def copies(study: Study) -> Drawing:
-    """Samples, and beside each its nearest training images: the closest of all, then samples nobody selected."""
+def closest_pairs(study: Study) -> Drawing:
+    """Return samples with their closest training images: the closest of all, then random ones."""
     present, notes = study.with_evaluation("memory_samples", "memory_nearest")
     if not present:
         return Drawing(None, notes=notes)
-    groups = [
-        [Row(e.name, color_of(e.index), _groups(e, half), remark) for remark, half in _ROWS.items()]
-        for e in present
-    ]
+    groups = []
+    for experiment in present:
+        rows = []
+        for remark, half in _HALVES.items():
+            images = _sample_groups(experiment, half)
+            rows.append(Row(experiment.name, color_of(experiment.index), images, remark))
+        groups.append(rows)
     with house_style():
         figure, *others = rows_figures(groups, header=_header(present[0]))
-    return Drawing(
-        figure,
-        f"Samples beside their three nearest training images, of {names(present)}.",
-        notes,
-        others,
-    )
+    description = f"Samples and their closest training images, of {names_of(present)}."
+    return Drawing(figure, description, notes, others)
 
 
 def verdicts(study: Study) -> str:
-    """When samples count as copies, on which models they do, and what else makes samples near."""
-    asked = [experiment for experiment in study.experiments if _facts(experiment)]
-    if not asked:
+    """Return when samples count as copies, and for which models they do."""
+    facts = {each.name: _facts(each) for each in study if _facts(each)}
+    if not facts:
         return ""
-    criterion = (
-        f"Samples count as copies where at least {percent(COPY_FRACTION, 0)} of them are nearer to a training image than all "
-        f"but {percent(CLOSE_QUANTILE, 0)} of the real test images are."
-    )
-    found = [
-        f"**{e.name}**: {space_percent(str(_facts(e)['verdict']))}"
-        for e in asked
-        if _facts(e).get("verdict")
+    sentences = [
+        f"Samples count as copies if at least {percent(COPY_FRACTION, 0)} of them are closer to a "
+        f"training image than the closest {percent(CLOSE_QUANTILE, 0)} of the real test images are."
     ]
-    return " ".join([criterion, *(found or [_no_copies(asked)]), *_typical(asked)])
-
-
-def _no_copies(asked: Sequence[Experiment]) -> str:
-    shares = {e.name: share for e in asked if (share := _facts(e).get("copied")) is not None}
-    if len(shares) < len(asked):
-        return "Those of no model do."
-    most = max(shares, key=lambda name: shares[name])
-    if shares[most] == 0:
-        return "Of no model is any sample so near."
-    return f"Those of no model do: the largest share is {percent(shares[most])}, of {most}."
-
-
-def _typical(asked: Sequence[Experiment]) -> list[str]:
-    """Whose samples are nearer than unseen images are, without being copies."""
-    near = []
-    for experiment in asked:
-        column = prdc_column(NEARER, str(_facts(experiment)["extractor"]))
-        score = experiment.score(column)
-        real = experiment.floor.get(column, 0.5)
-        if (
-            score
-            and score.mean - 2 * (score.std or 0) > real
-            and not _facts(experiment).get("verdict")
-        ):
-            near.append(experiment.name)
-    if not near:
-        return []
-    return [
-        f"So the samples of {join_words(near)}, nearer than unseen images, are the most typical images, not copies."
-    ]
+    copied = {}
+    for name, own in facts.items():
+        if own.get("verdict"):
+            sentences.append(f"**{name}**: {space_percent(own['verdict'])}")
+        copied[name] = own.get("copied")
+    if len(sentences) == 1:
+        sentences.append(_no_copies(copied))
+    typical = _typical(study)
+    if typical:
+        sentences.append(
+            f"The samples of {join_words(typical)} are closer to training images than test images "
+            "are, but they are typical images, not copies."
+        )
+    return " ".join(sentences)
 
 
 def scope(study: Study) -> str:
-    """How many samples were held against how many training images."""
-    sizes = {
-        (int(facts["num_samples"]), int(facts["num_training"]))
-        for e in study.experiments
-        if (facts := _facts(e))
-    }
-    return " ".join(
-        f"{samples:,} samples of each sampling seed were held against {images:,} training images."
-        for samples, images in sorted(sizes)
-    )
+    """Return how many samples were compared with how many training images."""
+    sizes = {(_facts(each)["num_samples"], _facts(each)["num_training"]) for each in study
+             if _facts(each)}
+    sentences = []
+    for samples, images in sorted(sizes):
+        sentences.append(
+            f"{samples:,} samples of each sampling seed were compared with {images:,} training "
+            "images."
+        )
+    return " ".join(sentences)
 
 
-def _facts(experiment: Experiment) -> dict[str, Any]:
-    return (experiment.metrics or {}).get("memory") or {}
+def _facts(experiment: Experiment) -> Mapping[str, Any]:
+    return experiment.evaluation.get("memory") or {}
 
 
-def _groups(experiment: Experiment, half: int) -> Images:
-    """Each sample and, a little apart, its nearest training images."""
-    samples, nearest = experiment.examined["memory_samples"], experiment.examined["memory_nearest"]
+def _no_copies(copied: Mapping[str, float | None]) -> str:
+    known = {name: share for name, share in copied.items() if share is not None}
+    if len(known) < len(copied):
+        return "No model's samples do."
+    most = max(known, key=lambda name: known[name])
+    if known[most] == 0:
+        return "No model has a sample that close."
+    return f"No model's samples do; the largest share is {percent(known[most])}, of {most}."
+
+
+def _typical(study: Study) -> Sequence[str]:
+    """Return the models whose samples are closer than test images by more than their spread."""
+    scores = study.scores.set_index(["experiment", "quantity"])
+    found = []
+    for experiment in study:
+        facts = _facts(experiment)
+        key = feature_column(CLOSER_TO_TRAIN, str(facts.get("extractor")))
+        if facts and not facts.get("verdict") and (experiment.name, key) in scores.index:
+            score = scores.loc[(experiment.name, key)].fillna(0)
+            if score["mean"] - 2 * score["std"] > experiment.floor.get(key, 0.5):
+                found.append(experiment.name)
+    return found
+
+
+def _sample_groups(experiment: Experiment, half: int) -> Images:
+    """Return samples, each followed by its closest training images."""
+    samples = experiment.evaluation_arrays["memory_samples"]
+    nearest = experiment.evaluation_arrays["memory_nearest"]
     number = len(samples) // 2
-    shown = slice(half * number, half * number + min(_GROUPS, number))
     side = samples.shape[2]
-    groups = [
-        join([strip(sample[None]), strip(training)], gap=0.2 * side)
-        for sample, training in zip(samples[shown], nearest[shown], strict=True)
-    ]
-    return join(groups, gap=0.7 * side)
+    groups = []
+    for place in range(half * number, half * number + min(_GROUPS, number)):
+        pair = [strip(samples[place : place + 1]), strip(nearest[place])]
+        groups.append(join(pair, gap=_GAP * side))
+    return join(groups, gap=_GROUP_GAP * side)
 
 
 def _header(experiment: Experiment) -> list[tuple[str, float]]:
-    """Over the first group what stands in it, which holds for all."""
-    side, gap = experiment.examined["memory_samples"].shape[2], 0.2
-    within = strip(experiment.examined["memory_nearest"][0]).shape[1]
-    return [("sample", side / 2), ("nearest real", side * (1 + gap) + within / 2)]
+    """Return titles and their places above the first group, which hold for all groups."""
+    side = experiment.evaluation_arrays["memory_samples"].shape[2]
+    width = strip(experiment.evaluation_arrays["memory_nearest"][0]).shape[1]
+    return [("sample", side / 2), ("closest real", side * (1 + _GAP) + width / 2)]

@@ -1,135 +1,120 @@
-"""What each model of a study is best and last in."""
+"""What each model is best and last in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from latentbench.report.presentation.formatting import duration, join_words, percent
-from latentbench.report.results.ranking import CLOCK, Ranked, level, primary, rank, tied, work
-from latentbench.report.results.tables import (
-    AS_ASKED,
-    SQUARED_ERROR,
-    Column,
-    distance_column,
-    of_provenance,
-    overlap_columns,
+from latentbench.artifacts.metrics import Metric
+from latentbench.artifacts.paths import TROUBLE
+from latentbench.report.presentation.formatting import join_words, percent
+from latentbench.report.results.quantities import MSE, SECONDS, Quantity
+from latentbench.report.results.ranking import (
+    TIMING_NOISE,
+    Ranked,
+    leaders,
+    primary,
+    rank,
+    tied,
+    work,
 )
-from latentbench.results.study import Metric, RunGroup, Study
+from latentbench.report.results.tables import AS_REQUESTED, distance, prdc_quantities
+from latentbench.results.study import RunGroup, Study
 
-_MOST_LAST = 2  # where more share the last place, it says nothing of one of them
+_TRAINING_TIME = "training time"
+_PLACES = ("best in", "among the best in", "last in", "among the last in")
+_MOST_LAST = 2  # a last place that more models share is left out
 
-
-@dataclass(frozen=True)
-class Criterion:
-    """A quantity in which models have strengths, and when two of them cannot be told apart in it."""
-
-    name: str
-    column: Column
-    alike: Callable[[Ranked, Ranked], bool] = tied
-
-
-@dataclass(frozen=True)
-class Place:
-    """Who shares the first or the last place of a criterion."""
-
-    criterion: Criterion
-    sharing: Sequence[Ranked]
-
-    def of(self, run_group: RunGroup) -> str:
-        """The criterion with the contender's number and who else is there; empty where the contender is not."""
-        mine = [ranked for ranked in self.sharing if ranked.run_group is run_group]
-        others = [ranked.name for ranked in self.sharing if ranked.run_group is not run_group]
-        beside = f", with {join_words(others)}" if others else ""
-        return f"{self.criterion.name} ({mine[0].mean}{beside})" if mine else ""
+Alike = Callable[[Ranked, Ranked], bool]
 
 
 def strengths(study: Study) -> str:
-    """Per dataset, what each model is best and last at; nothing where there is nothing to compare."""
+    """Return what each model is best and last in; empty where there is nothing to compare."""
     paragraphs: list[str] = []
-    names: dict[str, None] = {}
-    for dataset, experiments in study.by_dataset().items():
-        run_groups = study.run_groups(experiments)
-        metric, _ = primary(study, run_groups)
-        if metric is None or len(run_groups) < 2:
+    compared: dict[str, None] = {}
+    for dataset, runs in study.runs_by_dataset().items():
+        metric, _ = primary(study, runs)
+        if metric is None or len(runs) < 2:
             continue
-        orders = {
-            criterion: rank(criterion.column, run_groups) for criterion in _criteria(study, metric)
-        }
-        orders = {criterion: order for criterion, order in orders.items() if len(order) > 1}
-        names |= {criterion.name: None for criterion in orders}
-        best = [place for criterion, order in orders.items() if (place := _place(criterion, order))]
-        last = [
-            place
-            for criterion, order in orders.items()
-            if (place := _place(criterion, order[::-1]))
-        ]
-        last = [place for place in last if len(place.sharing) <= _MOST_LAST]
-        opening = [f"On **{dataset}**:"] * (len(study.by_dataset()) > 1)
-        paragraphs += [*opening, *(_portrait(run_group, best, last) for run_group in run_groups)]
-    return "\n\n".join([_rule(list(names)), *paragraphs]) if paragraphs else ""
+        places: dict[str, dict[str, list[str]]] = {run.name: {} for run in runs}
+        for name, quantity in _criteria(study, metric).items():
+            order = rank(study, quantity, runs)
+            if len(order) > 1:
+                compared[name] = None
+                alike = partial(_as_fast, study) if name == _TRAINING_TIME else tied
+                _add_places(places, name, order, alike)
+        if study.has_several_datasets:
+            paragraphs.append(f"On **{dataset}**:")
+        for run in runs:
+            paragraphs.append(_portrait(study, run, places[run.name]))
+    return "\n\n".join([_rule(list(compared)), *paragraphs]) if paragraphs else ""
 
 
-def _criteria(study: Study, metric: Metric) -> list[Criterion]:
-    overlaps = overlap_columns(study)
-    return [
-        Criterion(metric.name, distance_column(metric)),
-        *(
-            Criterion(quantity, overlaps[quantity])
-            for quantity in ("precision", "recall")
-            if quantity in overlaps
-        ),
-        Criterion("reconstruction error", SQUARED_ERROR),
-        Criterion("drawing what was asked for", AS_ASKED),
-        Criterion(
-            "training time",
-            Column("", of_provenance("seconds"), -1, lambda value, _: duration(value)),
-            _as_fast,
-        ),
-    ]
+def _criteria(study: Study, metric: Metric) -> dict[str, Quantity]:
+    criteria = {metric.name: distance(metric)}
+    prdc = prdc_quantities(study)
+    if prdc:
+        criteria |= {"precision": prdc["precision"], "recall": prdc["recall"]}
+    return criteria | {
+        "reconstruction error": MSE,
+        "samples as requested": AS_REQUESTED,
+        _TRAINING_TIME: SECONDS,
+    }
 
 
 def _rule(names: Sequence[str]) -> str:
-    timed = "training time" in names
-    return (
-        f"Looked at: {join_words(names)}. Models share a place where they differ by less than twice the standard deviation "
-        "of the difference, or read alike where no spread is known"
-        + f"; in training time, where they do the same work or differ by less than {percent(CLOCK, 0)}"
-        * timed
-        + ". A last place that more than two share is left out, and what cannot be told apart in any two."
+    rule = (
+        f"Compared: {join_words(names)}. Models share a place if they differ by less than twice "
+        "the standard deviation of the difference, or print alike where no spread is known."
     )
+    if _TRAINING_TIME in names:
+        rule += (
+            " Their training times are alike if they do the same work or differ by less than "
+            f"{percent(TIMING_NOISE, 0)}."
+        )
+    return f"{rule} Last places that more than two models share are left out."
 
 
-def _as_fast(one: Ranked, other: Ranked) -> bool:
-    """What equal work takes differs by what else the machine does."""
-    shorter, longer = sorted((one.score.mean, other.score.mean))
-    return longer <= (1 + CLOCK) * shorter or work(one.run_group) == work(other.run_group)
+def _as_fast(study: Study, one: Ranked, other: Ranked) -> bool:
+    """Return whether two training times are alike: equal work differs by chance."""
+    shorter, longer = sorted((one.mean, other.mean))
+    return longer <= (1 + TIMING_NOISE) * shorter or work(study, one.run) == work(study, other.run)
 
 
-def _place(criterion: Criterion, order: Sequence[Ranked]) -> Place | None:
-    """Who cannot be told apart from the first of an order, unless that is all; who is at both ends is at neither."""
-    if criterion.alike(order[0], order[-1]):
-        return None
-    return Place(
-        criterion, [r for r in level(order, criterion.alike) if not criterion.alike(r, order[-1])]
-    )
+def _add_places(
+    places: Mapping[str, dict[str, list[str]]], name: str, order: Sequence[Ranked], alike: Alike
+) -> None:
+    """Add who shares the first and who the last place of an order."""
+    best, last = _first(order, alike), _first(order[::-1], alike)
+    if len(last) > _MOST_LAST:
+        last = []
+    for place, sharing in (("best in", best), ("last in", last)):
+        for own in sharing:
+            others = [each.name for each in sharing if each is not own]
+            among = f"among the {place}" if others else place
+            company = f", with {join_words(others)}" if others else ""
+            found = places[own.name].setdefault(among, [])
+            found.append(f"{name} ({own.mean_text}{company})")
 
 
-def _portrait(run_group: RunGroup, best: Sequence[Place], last: Sequence[Place]) -> str:
-    placed = {
-        "best in": [place.of(run_group) for place in best if len(place.sharing) == 1],
-        "among the best in": [place.of(run_group) for place in best if len(place.sharing) > 1],
-        "last in": [place.of(run_group) for place in last if len(place.sharing) == 1],
-        "among the last in": [place.of(run_group) for place in last if len(place.sharing) > 1],
-    }
-    found = {place: [text for text in texts if text] for place, texts in placed.items()}
-    told = "; ".join(f"{place} {join_words(texts)}" for place, texts in found.items() if texts)
-    return f"**{run_group.name}** is {told or 'neither best nor last in any of these'}.{_trouble(run_group)}"
+def _first(order: Sequence[Ranked], alike: Alike) -> list[Ranked]:
+    """Return who shares the first place; empty if the last cannot be distinguished from it."""
+    first, last = order[0], order[-1]
+    if alike(first, last):
+        return []
+    return [ranked for ranked in leaders(order, alike) if not alike(ranked, last)]
 
 
-def _trouble(run_group: RunGroup) -> str:
-    troubled = sum(len(member.troubles) for member in run_group.members)
-    epochs = sum(len(member.history) for member in run_group.members)
-    return f" Its training showed signs of trouble in {troubled} of {epochs} epochs." * bool(
-        troubled
-    )
+def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) -> str:
+    parts = [f"{place} {join_words(places[place])}" for place in _PLACES if place in places]
+    found = "; ".join(parts) or "neither best nor last in any of these"
+    return f"**{run.name}** is {found}.{_trouble(study, run)}"
+
+
+def _trouble(study: Study, run: RunGroup) -> str:
+    names = [member.name for member in run.members]
+    epochs = study.history[study.history["experiment"].isin(names)]
+    if TROUBLE not in epochs or not epochs[TROUBLE].any():
+        return ""
+    troubled = epochs[TROUBLE].fillna("").ne("").sum()
+    return f" Its training showed warning signs in {troubled} of {len(epochs)} epochs."

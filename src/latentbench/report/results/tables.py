@@ -85,6 +85,11 @@ def best_in_bold(study: Study) -> str:
     return f" The best of {column} is in bold{repeats}."
 
 
+def percent_cell(share: float | None) -> str:
+    """Return a share in percent without its unit, which the table's header gives."""
+    return ABSENT if share is None or math.isnan(share) else f"{100 * share:.1f}"
+
+
 def pipe_table(table: pd.DataFrame, *, num_text: int) -> str:
     """Return a Markdown table; the first columns are text and set left, the others right."""
     align = ["left"] * num_text + ["right"] * (table.shape[1] - num_text)
