@@ -235,8 +235,9 @@ def _draw_probabilities(axes: Axes, block: _Block, kind: str) -> None:
     for experiment, probabilities in block.along(kind, "classes"):
         known = experiment.latent["class_names"]
         look: dict[str, Any] = {"color": color_of(experiment.index), "linewidth": 1.2}
-        for name, dashes in ((last, (0, (3, 1.5))), (first, "-")):
+        dashes: dict[str, Any] = {last: (0, (3, 1.5))} | {first: "-"}
+        for name, linestyle in dashes.items():
             if name in known:
-                axes.plot(probabilities[:, known.index(name)], linestyle=dashes, **look)
+                axes.plot(probabilities[:, known.index(name)], linestyle=linestyle, **look)
     axes.set_ylim(-0.05, 1.05)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])

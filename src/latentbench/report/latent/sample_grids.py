@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from latentbench.report.presentation.formatting import decimals, names_of
 from latentbench.report.presentation.image_grids import (
+    TITLE_HEIGHT,
     Panel,
     Row,
     panels_figures,
@@ -14,11 +15,12 @@ from latentbench.report.presentation.image_grids import (
     strip,
 )
 from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import MUTED, color_of, house_style
+from latentbench.report.presentation.style import MUTED, TALLEST, WIDTH, color_of, house_style
 from latentbench.results.experiment import Experiment
 from latentbench.results.study import Study
 
 _MOST_SAMPLES = 36
+_ACROSS = (3, 4, 5)  # squares of samples in a line: the fewest that fit on a page
 _MOST_RECONSTRUCTIONS = 12
 _MOST_TOGETHER = 12  # models below the same real images
 
@@ -62,8 +64,11 @@ def samples(study: Study) -> Drawing:
         return Panel(experiment.name, color_of(experiment.index), square)
 
     present, notes = study.with_latent("samples")
-    # As few next to one another as fit on one page.
-    across = 3 if len(present) <= 6 else 4 if len(present) <= 12 else 5
+    groups = study.by_dataset(present).values()
+    for across in _ACROSS:
+        lines = sum(math.ceil(len(group) / across) for group in groups)
+        if lines * (WIDTH / across + TITLE_HEIGHT) <= TALLEST:
+            break
     return draw_panels(study, (present, notes), panel, "Grids of samples:", across)
 
 

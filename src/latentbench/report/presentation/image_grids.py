@@ -258,7 +258,7 @@ def _panels_figure(lines: Sequence[Sequence[Panel]], layout: _Layout) -> Figure:
             if place == 0 or not layout.once:
                 _label_rows(axes, panel)
             style = _BOLD | {"color": panel.color or INK, "transform": axes.transAxes}
-            size = fitting_size(panel.title, layout.room)
+            size = fitting_size(panel.title, 0.97 * layout.room)
             axes.text(0, 1 + (head - 0.16) / height, panel.title, fontsize=size, **style)
         top -= head + body + _LINES_APART
     return figure
