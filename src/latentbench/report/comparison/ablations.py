@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from latentbench.config.models import has_prior
 from latentbench.report.presentation.formatting import join_words
-from latentbench.report.results.quantities import IMAGES_PER_SECOND, MSE, SSIM, format_number
-from latentbench.report.results.ranking import (
-    TIMING_NOISE,
-    Ranked,
-    gap_text,
-    margin,
-    margin_text,
-    primary,
-    rank,
-    sources_of_spread,
-    tied,
-)
-from latentbench.report.results.tables import distance
+from latentbench.report.results import quantities, ranking, tables
+from latentbench.report.results.ranking import TIMING_NOISE, Ranked, rank
 from latentbench.results.study import RunGroup, Study
 
 _MODEL = "model.name"
@@ -33,32 +22,30 @@ _MARGIN = (
     "more."
 )
 
-# The papers that introduced a setting; for some, by its value.
-_PAPERS: Mapping[str, str | Mapping[str, str]] = {
-    "model.architecture": {"convolutional": "[@radford2016]", "residual": "[@gulrajani2017]"},
-    "model.dilation": "[@yu2017]",
-    "model.attention_resolution": "[@zhang2019sagan]",
-    "model.spectral_norm": "[@miyato2018]",
-    "model.initialization": {
-        "dcgan": "[@radford2016]",
-        "xavier": "[@glorot2010]",
-        "kaiming": "[@he2015]",
-        "orthogonal": "[@saxe2014]",
-    },
-    "model.kl_weight": "[@higgins2017beta]",
-    "model.kl_warmup_steps": "[@bowman2016]",
-    "model.discriminator_learning_rate": "[@heusel2017]",
-    "model.ema_decay": "[@yazici2019]",
-    "model.label_smoothing": "[@salimans2016]",
-    "model.loss": {
-        "non_saturating": "[@goodfellow2014]",
-        "minimax": "[@goodfellow2014]",
-        "hinge": "[@lim2017]",
-        "least_squares": "[@mao2017]",
-    },
-    "model.gp_weight": "[@gulrajani2017]",
+# The paper that introduced a setting, or one of its values.
+_PAPERS = {
+    "dilation": "yu2017",
+    "attention_resolution": "zhang2019sagan",
+    "spectral_norm": "miyato2018",
+    "initialization dcgan": "radford2016",
+    "initialization xavier": "glorot2010",
+    "initialization kaiming": "he2015",
+    "initialization orthogonal": "saxe2014",
+    "kl_weight": "higgins2017beta",
+    "kl_warmup_steps": "bowman2016",
+    "discriminator_learning_rate": "heusel2017",
+    "ema_decay": "yazici2019",
+    "label_smoothing": "salimans2016",
+    "loss non_saturating": "goodfellow2014",
+    "loss minimax": "goodfellow2014",
+    "loss hinge": "lim2017",
+    "loss least_squares": "mao2017",
+    "gp_weight": "gulrajani2017",
 }
-_PAPERS_ON_GANS = {"model.architecture"}
+_PAPERS_ON_GANS = {
+    "architecture convolutional": "radford2016",
+    "architecture residual": "gulrajani2017",
+}
 
 
 @dataclass(frozen=True)
@@ -95,7 +82,7 @@ class Change:
     @property
     def effect(self) -> int:
         """1 where the run is closer to the real images by more than the margin, -1 if farther."""
-        if self.judged is None or tied(*self.judged):
+        if self.judged is None or ranking.tied(*self.judged):
             return 0
         before, after = self.judged
         return 1 if after.mean < before.mean else -1
@@ -107,8 +94,10 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
     These are the run of the same kind of model from which it differs in the fewest settings, and
     the first of another kind that agrees with it in all settings that both have.
     """
-    metric, _ = primary(study, runs)
-    ranked = {each.name: each for each in rank(study, distance(metric), runs)} if metric else {}
+    metric, _ = ranking.primary(study, runs)
+    ranked = (
+        {each.name: each for each in rank(study, tables.distance(metric), runs)} if metric else {}
+    )
     known = [run for run in runs if run.members[0].settings]
     settings = _compared_settings(study, known)
     changes = []
@@ -157,11 +146,15 @@ def distances(change: Change) -> list[str]:
             f"{join_words(change.without_prior)}, which is not trained to generate samples."
         ]
     direction = "above" if after.mean > before.mean else "below"
-    sentence = f"{name} is {after.text}, {gap_text(before, after)} {direction} {before.quoted}"
-    if math.isnan(margin(before, after)):
+    sentence = (
+        f"{name} is {after.text}, {ranking.gap_text(before, after)} {direction} {before.quoted}"
+    )
+    if math.isnan(ranking.margin(before, after)):
         return [f"{sentence}; the margin is unknown."]
-    limit = "within" if tied(before, after) else "more than"
-    spread = f"{margin_text(before, after)} over {sources_of_spread([(before, after)])}"
+    limit = "within" if ranking.tied(before, after) else "more than"
+    spread = (
+        f"{ranking.margin_text(before, after)} over {ranking.sources_of_spread([(before, after)])}"
+    )
     return [f"{sentence}, {limit} the margin of {spread}."]
 
 
@@ -170,7 +163,7 @@ def reconstructions(study: Study, change: Change) -> list[str]:
     pair = [change.first, change.second]
     methods = {run.members[0].latent.get("method") for run in pair}
     parts = []
-    for quantity in (MSE, SSIM):
+    for quantity in (quantities.MSE, quantities.SSIM):
         found = {each.name: each.text for each in rank(study, quantity, pair)}
         if len(found) == len(pair) and methods == {"encoding"}:
             before, after = (found[run.name] for run in pair)
@@ -180,7 +173,9 @@ def reconstructions(study: Study, change: Change) -> list[str]:
 
 def _compared_settings(study: Study, runs: Sequence[RunGroup]) -> pd.DataFrame:
     """Return the settings of model and training by run; empty text where a model has none."""
-    settings = study.settings.loc[[run.members[0].name for run in runs]].dropna(axis="columns", how="all")
+    settings = study.settings.loc[[run.members[0].name for run in runs]].dropna(
+        axis="columns", how="all"
+    )
     compared = settings.filter(regex=r"^(model|training)\.").drop(columns="training.checkpoints")
     return compared.fillna("").set_index(pd.Index([run.name for run in runs]))
 
@@ -192,21 +187,17 @@ def _setting(change: Change, key: str) -> str:
 
 def _explained(change: Change) -> str:
     """Return the changed settings with their papers, and the settings only the new model has."""
+    papers = _PAPERS | (_PAPERS_ON_GANS if change.after.get("model.n_critic") else {})
     changed = []
     for key in change.keys:
-        changed.append(f"{_setting(change, key)} {_paper(key, change.after)}".rstrip())
+        name = key.partition(".")[2]
+        paper = papers.get(name) or papers.get(f"{name} {change.after[key]}")
+        changed.append(_setting(change, key) + (f" [@{paper}]" if paper else ""))
     own = []
     if _MODEL in change.keys:
         for key in change.after.index[change.before.eq("") & change.after.ne("")]:
             own.append(f"{_code(key)} {_value(key, change.after)}")
     return join_words(changed) + (f", with {join_words(own)}" if own else "")
-
-
-def _paper(key: str, settings: pd.Series) -> str:
-    papers = _PAPERS.get(key, "")
-    if key in _PAPERS_ON_GANS and not settings.get("model.n_critic"):
-        return ""
-    return papers if isinstance(papers, str) else papers.get(settings[key], "")
 
 
 def _code(key: str) -> str:
@@ -225,35 +216,32 @@ def _value(key: str, settings: pd.Series) -> str:
 
 def _replaced_layers(study: Study, change: Change) -> list[str]:
     """Return the networks that have lost their batch normalization by the change."""
-    layers = study.layers
-    if layers.empty:
-        return []
-    is_normalized = layers["kind"].str.startswith("BatchNorm")
-    networks = is_normalized.groupby([layers["experiment"], layers["network"]]).any().unstack(0)
-    names = [run.members[0].name for run in (change.first, change.second)]
-    if not set(names) <= set(networks):
-        return []
-    before, after = (networks[name] for name in names)
-    lost = networks.index[before.eq(True) & after.eq(False)]
-    if lost.empty:
-        return []
-    return [f"It replaces batch normalization in the {join_words(list(lost))}."]
+    networks = []
+    for run in (change.first, change.second):
+        layers = study.layers[study.layers["experiment"] == run.members[0].name]
+        if layers.empty:
+            return []
+        is_normalized = layers["kind"].str.startswith("BatchNorm")
+        networks.append(is_normalized.groupby(layers["network"]).any())
+    before, after = networks[0].align(networks[1], join="inner")
+    lost = list(before.index[before & ~after])
+    return [f"It replaces batch normalization in the {join_words(lost)}."] if lost else []
 
 
 def _generator_steps(study: Study, change: Change) -> list[str]:
     """Return how many steps the generator took, if their ratio to the critic's has changed."""
-    if {"model.n_critic", "model.n_generator"}.isdisjoint(change.keys) or study.history.empty:
+    if {"model.n_critic", "model.n_generator"}.isdisjoint(change.keys):
         return []
-    last_steps = study.history.groupby("experiment")["step"].last()
     steps = []
     for run in (change.second, change.first):
-        experiment = run.members[0]
-        if experiment.name not in last_steps:
+        model = run.members[0].model
+        history = study.history[study.history["experiment"] == run.members[0].name]
+        if history.empty:
             return []
         # History counts the steps of the discriminator or critic.
-        turns = int(last_steps[experiment.name]) // int(experiment.model["n_critic"])
-        steps.append(turns * int(experiment.model["n_generator"]))
-    return [f"The generator took {steps[0]:,} steps instead of {steps[1]:,}."]
+        turns = int(history["step"].iloc[-1]) // int(model["n_critic"])
+        steps.append(f"{turns * int(model['n_generator']):,}")
+    return [f"The generator took {steps[0]} steps instead of {steps[1]}."]
 
 
 def _pace(study: Study, change: Change) -> list[str]:
@@ -269,10 +257,10 @@ def _pace(study: Study, change: Change) -> list[str]:
                 f"It reached the final {goal.quantity.name} of {change.first.name} by epoch "
                 f"{reached.iloc[0]} of {last}."
             )
-    ranking = rank(study, IMAGES_PER_SECOND, [change.first, change.second])
+    ranking = rank(study, quantities.IMAGES_PER_SECOND, [change.first, change.second])
     rates = {each.name: each.mean for each in ranking}
     if len(rates) == 2:
         ratio = rates[change.first.name] / rates[change.second.name]
         if abs(ratio - 1) > TIMING_NOISE:
-            sentences.append(f"An epoch takes {format_number(ratio, 1)} times as long.")
+            sentences.append(f"An epoch takes {quantities.format_number(ratio, 1)} times as long.")
     return sentences

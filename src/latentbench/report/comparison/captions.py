@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.report.presentation.formatting import join_words, space_percent
-from latentbench.report.presentation.line_plots import SCALES
 from latentbench.report.results.kinds import has_conditional
 from latentbench.report.results.ranking import scores_of
 from latentbench.report.results.tables import best_in_bold, prdc_quantities
@@ -93,26 +92,13 @@ def summary_caption(study: Study) -> str:
     return " ".join(sentences) + best_in_bold(study)
 
 
-def curves_caption(study: Study) -> str:
-    """Return what the curves of metrics show, and how to read their horizontal lines."""
-    sentences = [
-        "Distance to the real images after each checkpoint, against epochs (left) and training "
-        f"time (right); lower is better. Bars are the ± of the summary. {SCALES} Estimates may "
-        "fall below zero; the axis is then linear around zero and logarithmic beyond.",
-        *_line_sentences(study),
-    ]
-    if len(sentences) > 1:
-        sentences.append("A line far below all curves is given as a number at the lower edge.")
-    return " ".join(sentences)
-
-
-def _line_sentences(study: Study) -> list[str]:
-    """Return what the distances of test images and of two halves of the training images mean."""
+def reference_lines(study: Study) -> str:
+    """Return what the horizontal lines next to curves mean; empty where there are none."""
     tested, halves = set(), set()
     for experiment in study:
         found = experiment.evaluation
-        if experiment.floor and found.get("num_unseen"):
-            tested.add((int(found["num_unseen"]), int(found["num_samples"])))
+        if experiment.floor and found.get("num_test_images"):
+            tested.add((int(found["num_test_images"]), int(found["num_samples"])))
         if "num_images" in experiment.halves:
             halves.add(int(experiment.halves["num_images"]))
     sentences = []
@@ -130,7 +116,9 @@ def _line_sentences(study: Study) -> list[str]:
             f"The dotted line is the distance between two halves of the training images, "
             f"{images:,} each: the lowest that is realistic for that number."
         )
-    return sentences
+    if sentences:
+        sentences.append("A line far below all curves is given as a number at the lower edge.")
+    return " ".join(sentences)
 
 
 def samples_caption(study: Study) -> str:
@@ -142,19 +130,7 @@ def samples_caption(study: Study) -> str:
     )
 
 
-def prdc_caption(study: Study) -> str:
-    """Return what precision, recall, density and coverage are."""
-    return (
-        "Fidelity and diversity are measured separately, over the features of the "
-        f"{study.prdc_extractor}. Precision is the share of samples that lie among real images, "
-        "recall the share of real images that lie among samples. Density and coverage are "
-        "versions of the two that outliers hardly change. Good samples with little variety have "
-        "high precision and density, and low recall and coverage."
-        f"{_above_real(study)}{best_in_bold(study)}"
-    )
-
-
-def _above_real(study: Study) -> str:
+def above_real(study: Study) -> str:
     """Return how to read fidelity above that of real images, if some model reaches it."""
     above = []
     for name, quantity in prdc_quantities(study).items():

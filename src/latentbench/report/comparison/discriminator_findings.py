@@ -73,7 +73,7 @@ def _critics_rule(critics: Sequence[Experiment]) -> str:
 
 def _verdict(row: Row) -> tuple[str, float]:
     """Return what a discriminator achieves, and the share that shows it."""
-    for kind, share in (("fake", row["called_fake"]), ("real", 1 - row["called_fake"])):
+    for kind, share in (("fake", row["predicted_fake"]), ("real", 1 - row["predicted_fake"])):
         if share >= _MOST:
             extent = "nearly everything" if share >= _NEARLY_ALL else "too many images"
             return f"Calls {extent} {kind} (share of a set that is half {kind})", share

@@ -12,22 +12,18 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.comparison.classes import FEWEST, absence, cells_table, pivot, stack_rows
+from latentbench.report.comparison.classes import (
+    FEWEST,
+    absence,
+    cells_table,
+    pivot,
+    rows_by_dataset,
+    stack_rows,
+)
+from latentbench.report.presentation import style
 from latentbench.report.presentation.formatting import NBSP, names_of
 from latentbench.report.presentation.line_plots import ROW_HEIGHT
 from latentbench.report.presentation.page import Drawing, Table
-from latentbench.report.presentation.style import (
-    INK,
-    MUTED,
-    SMALL_SIZE,
-    TALLEST,
-    WIDTH,
-    color_of,
-    fitting_size,
-    house_style,
-    pages,
-    text_width,
-)
 from latentbench.report.results.quantities import format_integer
 from latentbench.report.results.tables import ABSENT, percent_cell
 from latentbench.results.study import Experiment, Study
@@ -54,11 +50,8 @@ _TAIL = 0.002  # share of the scores left out at either end of the axis
 
 def judgments(study: Study) -> Table:
     """Return a row per GAN: its discriminator on real test images and on generated ones."""
-    records = {name: [facts["all"]] for name, facts in _facts(study).items()}
-    if not records:
-        return Table(None)
-    rows = stack_rows(records)
-    return Table(_all_shares("Model", rows.set_index("experiment")))
+    rows = stack_rows(study.members, lambda each: _facts(each, "all"))
+    return Table(None) if rows.empty else _all_shares("Model", rows.set_index("experiment"))
 
 
 def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
@@ -66,21 +59,19 @@ def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
 
     One model of a dataset has a table of all shares. Of several there is a table per share.
     """
-    records = {name: facts.get("classes") for name, facts in _facts(study).items()}
-    tables: list[tuple[str, Table, str]] = []
-    for dataset, experiments in study.by_dataset().items():
-        where = f" on {dataset}" if study.has_several_datasets else ""
-        rows = stack_rows({each.name: records.get(each.name) for each in experiments})
+    tables = []
+    for where, rows in rows_by_dataset(study, _class_rows):
         models = list(rows["experiment"].unique())
-        if len(models) == 1:
-            table = Table(_all_shares("Class", rows.set_index("name")))
+        if len(models) > 1:
+            tables += _tables_by_class(rows, where)
+        else:
+            table = _all_shares("Class", rows.set_index("name"))
             caption = f"The same of **{models[0]}**{where}, by class.{absence(table, 'a kind')}"
             tables.append((f"discriminator by class{where}", table, caption))
-        elif models:
-            tables += _tables_by_class(rows, where)
     return tables
 
 
+@style.house_style()
 def score_histograms(study: Study) -> Drawing:
     """Return a panel per GAN: the scores of training, test and generated images."""
     arrays = [f"scores_{split}" for split in _SPLITS.values()]
@@ -92,27 +83,29 @@ def score_histograms(study: Study) -> Drawing:
     rows = math.ceil(len(present) / columns)
     height = ROW_HEIGHT if rows > 1 else 1.15 * ROW_HEIGHT
     figures = []
-    with house_style():
-        for page in pages([height] * rows, tallest=TALLEST - 0.1):
-            shown = present[page.start * columns : page.stop * columns]
-            figures.append(_histograms(shown, page.stop - page.start, columns, height))
+    for page in style.pages([height] * rows, tallest=style.TALLEST - 0.1):
+        shown = present[page.start * columns : page.stop * columns]
+        figures.append(_histograms(shown, page.stop - page.start, columns, height))
     description = f"Histograms of the discriminators' scores, of {names_of(present)}."
     return Drawing(figures[0], description, notes, figures[1:])
 
 
 def scores_scope(study: Study) -> str:
     """Return how many scores the axes of the histograms leave out."""
-    if not _facts(study):
+    if judgments(study).markdown is None:
         return ""
     return f"Each axis leaves out {100 * _TAIL:g}{NBSP}% of the scores at either end."
 
 
-def _facts(study: Study) -> dict[str, Mapping[str, Sequence[Mapping[str, object]]]]:
-    facts = {}
-    for experiment in study:
-        if experiment.evaluation.get("discriminator"):
-            facts[experiment.name] = experiment.evaluation["discriminator"]
-    return facts
+def _class_rows(experiments: Sequence[Experiment]) -> pd.DataFrame:
+    return stack_rows(experiments, lambda each: _facts(each, "classes"))
+
+
+def _facts(experiment: Experiment, key: str) -> list[Mapping[str, object]]:
+    """Return what metrics.json has on all images or on classes; empty without a discriminator."""
+    facts = experiment.evaluation.get("discriminator") or {}
+    found = facts.get(key) or []
+    return [found] if isinstance(found, dict) else found
 
 
 def _known(rows: pd.DataFrame, share: str) -> pd.Series:
@@ -122,7 +115,7 @@ def _known(rows: pd.DataFrame, share: str) -> pd.Series:
     return rows[share].astype(float).mask(few)
 
 
-def _all_shares(title: str, rows: pd.DataFrame) -> str:
+def _all_shares(title: str, rows: pd.DataFrame) -> Table:
     cells = pd.DataFrame(index=rows.index)
     for key, name in _COUNTS.items():
         cells[name] = rows[key].map(lambda number: format_integer(number, 0))
@@ -138,7 +131,7 @@ def _tables_by_class(rows: pd.DataFrame, where: str) -> list[tuple[str, Table, s
         shown = cells[~cells.isin([ABSENT, percent_cell(0)]).all(axis="columns")]
         if shown.empty:
             continue
-        table = Table(cells_table("Class", shown))
+        table = cells_table("Class", shown)
         caption = f"Share (%) of {what}, by class{where}."
         if len(shown) < len(cells):
             caption += f" Classes without {without} are left out."
@@ -158,15 +151,15 @@ def _scores(experiment: Experiment) -> dict[str, np.ndarray]:
 
 def _histograms(shown: Sequence[Experiment], rows: int, columns: int, height: float) -> Figure:
     layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
-    figure = Figure(figsize=(WIDTH, 0.1 + height * rows), layout=layout)
+    figure = Figure(figsize=(style.WIDTH, 0.1 + height * rows), layout=layout)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
     for experiment, axes in zip(shown, grid, strict=False):
-        inches = WIDTH / columns
+        inches = style.WIDTH / columns
         _draw_histogram(axes, experiment, inches=inches)
-        size = fitting_size(experiment.name, 0.8 * inches)
-        axes.set_title(experiment.name, color=color_of(experiment.index), fontsize=size)
+        size = style.fitting_size(experiment.name, 0.8 * inches)
+        axes.set_title(experiment.name, color=style.color_of(experiment.index), fontsize=size)
         axes.set_xlabel("score")
         axes.yaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
@@ -174,7 +167,11 @@ def _histograms(shown: Sequence[Experiment], rows: int, columns: int, height: fl
 
 
 def _draw_histogram(axes: Axes, experiment: Experiment, *, inches: float) -> None:
-    colors = {"training": MUTED, "test": INK, "generated": color_of(experiment.index)}
+    colors = {
+        "training": style.MUTED,
+        "test": style.INK,
+        "generated": style.color_of(experiment.index),
+    }
     scores = _scores(experiment)
     low, high = np.quantile(np.concatenate(list(scores.values())), [_TAIL, 1 - _TAIL])
     threshold = float(experiment.evaluation["discriminator"]["threshold"])
@@ -195,11 +192,13 @@ def _draw_histogram(axes: Axes, experiment: Experiment, *, inches: float) -> Non
     levels = [level for _, level in places.values()]
     headroom = 1.06 + _TEXT_LEVEL * (1 + max(levels))
     axes.set_ylim(0, headroom * highest)
-    axes.axvline(threshold, ymax=1 / headroom, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(
+        threshold, ymax=1 / headroom, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3))
+    )
     for kind, (middle, level) in places.items():
         y = (1.04 + _TEXT_LEVEL * level) / headroom
-        style = {"ha": "center", "color": colors[kind], "fontsize": SMALL_SIZE}
-        axes.text(middle, y, kind, transform=axes.transAxes, **style)
+        where = {"transform": axes.transAxes, "ha": "center", "fontsize": style.SMALL_SIZE}
+        axes.text(middle, y, kind, color=colors[kind], **where)
 
 
 def _name_places(along: Mapping[str, float], *, inches: float) -> dict[str, tuple[float, int]]:
@@ -211,7 +210,7 @@ def _name_places(along: Mapping[str, float], *, inches: float) -> dict[str, tupl
     places: dict[str, tuple[float, int]] = {}
     spans: list[tuple[float, float, int]] = []
     for name in ("generated", "training", "test"):
-        half = (text_width(name, size=SMALL_SIZE, bold=False) / 2 + 0.05) / inches
+        half = (style.text_width(name, size=style.SMALL_SIZE, bold=False) / 2 + 0.05) / inches
         middle = min(max(along[name], half), 1 - half)
         free = [0, 1, 2]
         for low, high, level in spans:

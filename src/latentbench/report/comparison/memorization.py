@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
 from latentbench.report.presentation.formatting import (
@@ -38,9 +40,10 @@ def closeness(study: Study) -> Table:
     return Table(models_table(study, quantities) if quantities else None, notes)
 
 
+@house_style()
 def closest_pairs(study: Study) -> Drawing:
     """Return samples with their closest training images: the closest of all, then random ones."""
-    present, notes = study.with_evaluation("memory_samples", "memory_nearest")
+    present, notes = study.with_evaluation("memorization_samples", "memorization_nearest")
     if not present:
         return Drawing(None, notes=notes)
     groups = []
@@ -50,8 +53,7 @@ def closest_pairs(study: Study) -> Drawing:
             images = _sample_groups(experiment, half)
             rows.append(Row(experiment.name, color_of(experiment.index), images, remark))
         groups.append(rows)
-    with house_style():
-        figure, *others = rows_figures(groups, header=_header(present[0]))
+    figure, *others = rows_figures(groups, header=_header(present[0]))
     description = f"Samples and their closest training images, of {names_of(present)}."
     return Drawing(figure, description, notes, others)
 
@@ -61,17 +63,19 @@ def verdicts(study: Study) -> str:
     facts = {each.name: _facts(each) for each in study if _facts(each)}
     if not facts:
         return ""
-    sentences = [
-        f"Samples count as copies if at least {percent(COPY_FRACTION, 0)} of them are closer to a "
-        f"training image than the closest {percent(CLOSE_QUANTILE, 0)} of the real test images are."
-    ]
-    copied = {}
+    sentences = []
     for name, own in facts.items():
-        if own.get("verdict"):
-            sentences.append(f"**{name}**: {space_percent(own['verdict'])}")
-        copied[name] = own.get("copied")
-    if len(sentences) == 1:
-        sentences.append(_no_copies(copied))
+        if own.get("warning"):
+            sentences.append(f"**{name}**: {space_percent(own['warning'])}")
+    copied = pd.Series({name: own.get("copied") for name, own in facts.items()}, dtype=float)
+    if not sentences:
+        largest = f"{percent(copied.max())}, of {copied.idxmax()}"
+        sentences.append(f"No model's samples do; the largest share is {largest}.")
+    sentences.insert(
+        0,
+        f"Samples count as copies if at least {percent(COPY_FRACTION, 0)} of them are closer to a "
+        f"training image than the closest {percent(CLOSE_QUANTILE, 0)} of the test images are.",
+    )
     typical = _typical(study)
     if typical:
         sentences.append(
@@ -83,29 +87,19 @@ def verdicts(study: Study) -> str:
 
 def scope(study: Study) -> str:
     """Return how many samples were compared with how many training images."""
-    sizes = {(_facts(each)["num_samples"], _facts(each)["num_training"]) for each in study
-             if _facts(each)}
-    sentences = []
-    for samples, images in sorted(sizes):
-        sentences.append(
-            f"{samples:,} samples of each sampling seed were compared with {images:,} training "
-            "images."
-        )
+    sentences: dict[str, None] = {}
+    for experiment in study:
+        facts = _facts(experiment)
+        if facts:
+            sentences[
+                f"{facts['num_samples']:,} samples of each sampling seed were compared with "
+                f"{facts['num_training']:,} training images."
+            ] = None
     return " ".join(sentences)
 
 
 def _facts(experiment: Experiment) -> Mapping[str, Any]:
-    return experiment.evaluation.get("memory") or {}
-
-
-def _no_copies(copied: Mapping[str, float | None]) -> str:
-    known = {name: share for name, share in copied.items() if share is not None}
-    if len(known) < len(copied):
-        return "No model's samples do."
-    most = max(known, key=lambda name: known[name])
-    if known[most] == 0:
-        return "No model has a sample that close."
-    return f"No model's samples do; the largest share is {percent(known[most])}, of {most}."
+    return experiment.evaluation.get("memorization") or {}
 
 
 def _typical(study: Study) -> Sequence[str]:
@@ -115,7 +109,7 @@ def _typical(study: Study) -> Sequence[str]:
     for experiment in study:
         facts = _facts(experiment)
         key = feature_column(CLOSER_TO_TRAIN, str(facts.get("extractor")))
-        if facts and not facts.get("verdict") and (experiment.name, key) in scores.index:
+        if facts and not facts.get("warning") and (experiment.name, key) in scores.index:
             score = scores.loc[(experiment.name, key)].fillna(0)
             if score["mean"] - 2 * score["std"] > experiment.floor.get(key, 0.5):
                 found.append(experiment.name)
@@ -124,8 +118,8 @@ def _typical(study: Study) -> Sequence[str]:
 
 def _sample_groups(experiment: Experiment, half: int) -> Images:
     """Return samples, each followed by its closest training images."""
-    samples = experiment.evaluation_arrays["memory_samples"]
-    nearest = experiment.evaluation_arrays["memory_nearest"]
+    samples = experiment.evaluation_arrays["memorization_samples"]
+    nearest = experiment.evaluation_arrays["memorization_nearest"]
     number = len(samples) // 2
     side = samples.shape[2]
     groups = []
@@ -137,6 +131,6 @@ def _sample_groups(experiment: Experiment, half: int) -> Images:
 
 def _header(experiment: Experiment) -> list[tuple[str, float]]:
     """Return titles and their places above the first group, which hold for all groups."""
-    side = experiment.evaluation_arrays["memory_samples"].shape[2]
-    width = strip(experiment.evaluation_arrays["memory_nearest"][0]).shape[1]
+    side = experiment.evaluation_arrays["memorization_samples"].shape[2]
+    width = strip(experiment.evaluation_arrays["memorization_nearest"][0]).shape[1]
     return [("sample", side / 2), ("closest real", side * (1 + _GAP) + width / 2)]

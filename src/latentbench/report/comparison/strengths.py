@@ -8,17 +8,8 @@ from functools import partial
 from latentbench.artifacts.metrics import Metric
 from latentbench.artifacts.paths import TROUBLE
 from latentbench.report.presentation.formatting import join_words, percent
-from latentbench.report.results.quantities import MSE, SECONDS, Quantity
-from latentbench.report.results.ranking import (
-    TIMING_NOISE,
-    Ranked,
-    leaders,
-    primary,
-    rank,
-    tied,
-    work,
-)
-from latentbench.report.results.tables import AS_REQUESTED, distance, prdc_quantities
+from latentbench.report.results import quantities, ranking, tables
+from latentbench.report.results.ranking import TIMING_NOISE, Ranked
 from latentbench.results.study import RunGroup, Study
 
 _TRAINING_TIME = "training time"
@@ -33,15 +24,15 @@ def strengths(study: Study) -> str:
     paragraphs: list[str] = []
     compared: dict[str, None] = {}
     for dataset, runs in study.runs_by_dataset().items():
-        metric, _ = primary(study, runs)
+        metric, _ = ranking.primary(study, runs)
         if metric is None or len(runs) < 2:
             continue
         places: dict[str, dict[str, list[str]]] = {run.name: {} for run in runs}
         for name, quantity in _criteria(study, metric).items():
-            order = rank(study, quantity, runs)
+            order = ranking.rank(study, quantity, runs)
             if len(order) > 1:
                 compared[name] = None
-                alike = partial(_as_fast, study) if name == _TRAINING_TIME else tied
+                alike = partial(_as_fast, study) if name == _TRAINING_TIME else ranking.tied
                 _add_places(places, name, order, alike)
         if study.has_several_datasets:
             paragraphs.append(f"On **{dataset}**:")
@@ -50,15 +41,14 @@ def strengths(study: Study) -> str:
     return "\n\n".join([_rule(list(compared)), *paragraphs]) if paragraphs else ""
 
 
-def _criteria(study: Study, metric: Metric) -> dict[str, Quantity]:
-    criteria = {metric.name: distance(metric)}
-    prdc = prdc_quantities(study)
-    if prdc:
-        criteria |= {"precision": prdc["precision"], "recall": prdc["recall"]}
+def _criteria(study: Study, metric: Metric) -> dict[str, quantities.Quantity]:
+    prdc = tables.prdc_quantities(study)
+    criteria = {metric.name: tables.distance(metric)}
+    criteria |= {name: prdc[name] for name in ("precision", "recall") if name in prdc}
     return criteria | {
-        "reconstruction error": MSE,
-        "samples as requested": AS_REQUESTED,
-        _TRAINING_TIME: SECONDS,
+        "reconstruction error": quantities.MSE,
+        "samples as requested": tables.AS_REQUESTED,
+        _TRAINING_TIME: quantities.SECONDS,
     }
 
 
@@ -69,7 +59,7 @@ def _rule(names: Sequence[str]) -> str:
     )
     if _TRAINING_TIME in names:
         rule += (
-            " Their training times are alike if they do the same work or differ by less than "
+            " Training times are alike if models do the same work or differ by less than "
             f"{percent(TIMING_NOISE, 0)}."
         )
     return f"{rule} Last places that more than two models share are left out."
@@ -78,31 +68,31 @@ def _rule(names: Sequence[str]) -> str:
 def _as_fast(study: Study, one: Ranked, other: Ranked) -> bool:
     """Return whether two training times are alike: equal work differs by chance."""
     shorter, longer = sorted((one.mean, other.mean))
-    return longer <= (1 + TIMING_NOISE) * shorter or work(study, one.run) == work(study, other.run)
+    if longer <= (1 + TIMING_NOISE) * shorter:
+        return True
+    return ranking.work(study, one.run) == ranking.work(study, other.run)
 
 
 def _add_places(
     places: Mapping[str, dict[str, list[str]]], name: str, order: Sequence[Ranked], alike: Alike
 ) -> None:
     """Add who shares the first and who the last place of an order."""
-    best, last = _first(order, alike), _first(order[::-1], alike)
-    if len(last) > _MOST_LAST:
-        last = []
-    for place, sharing in (("best in", best), ("last in", last)):
+    for place, own_order in (("best in", order), ("last in", order[::-1])):
+        sharing = _first(own_order, alike)
+        if place == "last in" and len(sharing) > _MOST_LAST:
+            continue
         for own in sharing:
             others = [each.name for each in sharing if each is not own]
-            among = f"among the {place}" if others else place
-            company = f", with {join_words(others)}" if others else ""
-            found = places[own.name].setdefault(among, [])
-            found.append(f"{name} ({own.mean_text}{company})")
+            text = own.mean_text + (f", with {join_words(others)}" if others else "")
+            found = places[own.name].setdefault(f"among the {place}" if others else place, [])
+            found.append(f"{name} ({text})")
 
 
 def _first(order: Sequence[Ranked], alike: Alike) -> list[Ranked]:
-    """Return who shares the first place; empty if the last cannot be distinguished from it."""
-    first, last = order[0], order[-1]
-    if alike(first, last):
+    """Return who shares the first place; nobody if it is alike with the last."""
+    if alike(order[0], order[-1]):
         return []
-    return [ranked for ranked in leaders(order, alike) if not alike(ranked, last)]
+    return [ranked for ranked in ranking.leaders(order, alike) if not alike(ranked, order[-1])]
 
 
 def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) -> str:
@@ -112,8 +102,7 @@ def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) 
 
 
 def _trouble(study: Study, run: RunGroup) -> str:
-    names = [member.name for member in run.members]
-    epochs = study.history[study.history["experiment"].isin(names)]
+    epochs = study.history[study.history["experiment"].isin([each.name for each in run.members])]
     if TROUBLE not in epochs or not epochs[TROUBLE].any():
         return ""
     troubled = epochs[TROUBLE].fillna("").ne("").sum()

@@ -1,0 +1,164 @@
+"""Tables of models: the best is in bold, numbers have the decimals that tell models apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from latentbench import open_study
+from latentbench.artifacts.files import read_csv, write_csv
+from latentbench.report.presentation.formatting import count, decimals, duration
+from latentbench.report.results import tables
+from tests.report.conftest import make_repeats, put_on_two_datasets
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+def table_cells(markdown: str) -> list[list[str]]:
+    """Return the cells of a Markdown table: the header, then its rows."""
+    lines = [line.strip("|").split("|") for line in markdown.splitlines()]
+    return [[cell.strip() for cell in line] for line in [lines[0], *lines[2:]]]
+
+
+def cells(markdown: str, name: str) -> list[str]:
+    """Return the row that starts with the name."""
+    return next(row for row in table_cells(markdown) if row[0] == name)
+
+
+def column(markdown: str, title: str) -> dict[str, str]:
+    """Return the cells of the column whose title starts so, by the first cell of their row."""
+    header, *rows = table_cells(markdown)
+    place = next(place for place, name in enumerate(header) if name.startswith(title))
+    return {row[0]: row[place] for row in rows}
+
+
+def summary(folder, title: str) -> dict[str, str]:
+    return column(tables.summary(open_study(folder)).markdown, title)
+
+
+@pytest.mark.parametrize("best", ["vae", "dcgan", "wgan-gp"])
+def test_the_lowest_distance_is_bold(make_study, best):
+    scores = {name: (12.3 if name == best else 20.5, 0.2) for name in ("vae", "dcgan", "wgan-gp")}
+    expected = {name: "20.5 ± 0.2" for name in scores} | {best: "**12.3** ± 0.2"}
+    assert summary(make_study(scores), "FD") == expected | {"*real images*": "1.5"}
+
+
+def test_scores_that_print_alike_are_bold_alike(make_study):
+    folder = make_study({"vae": (12.31, 0.2), "dcgan": (12.33, 0.2), "wgan-gp": (15.0, 0.2)})
+    found = summary(folder, "FD")
+    assert found["vae"].startswith("**12.3**")
+    assert found["dcgan"].startswith("**12.3**")
+    assert "**" not in found["wgan-gp"]
+
+
+def test_a_column_of_several_magnitudes_has_decimals_by_cell(make_study):
+    scores = {"vae": (434.516, 0.605), "dcgan": (1.594, 0.028), "wgan-gp": (0.253, 0.017)}
+    found = summary(make_study(scores), "FD")
+    assert found["vae"] == "435 ± 1"
+    assert found["dcgan"] == "1.59 ± 0.03"
+    assert found["wgan-gp"] == "**0.253** ± 0.017"
+
+
+def test_a_score_of_nan_is_absent(make_study):
+    folder = make_study()
+    metrics = folder / "wgan-gp" / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace("12.0,", "nan,"))
+    found = summary(folder, "FD")
+    assert found["wgan-gp"] == tables.ABSENT
+    assert found["dcgan"].startswith("**20.0**")
+
+
+def test_a_single_experiment_is_not_bold(make_study):
+    assert "**" not in tables.summary(open_study(make_study({"vae": (12.3, 0.2)}))).markdown
+
+
+def test_more_images_per_second_and_less_time_are_better(make_study):
+    folder = make_study()
+    assert summary(folder, "Training")["vae"].startswith("**")
+    assert summary(folder, "Images/s")["vae"] == "**640**"
+    assert "**" not in summary(folder, "Parameters")["vae"]
+
+
+def test_datasets_are_ranked_separately(make_study):
+    folder = make_study()
+    put_on_two_datasets(folder)
+    rows = table_cells(tables.summary(open_study(folder)).markdown)
+    faces, glyphs = rows[1], rows[-2]
+    assert faces[:2] == ["faces", "vae"]
+    assert "30.0 ± 0.4" in faces  # the only model of its dataset
+    assert glyphs[:2] == ["glyphs", "wgan-gp"]
+    assert "**12.0** ± 0.2" in glyphs
+
+
+def test_precision_and_recall_are_of_one_extractor(make_study):
+    folder = make_study()
+    markdown = tables.prdc(open_study(folder)).markdown
+    assert column(markdown, "Precision")["wgan-gp"] == "**0.083** ± 0.000"  # 1 / 12
+    assert column(markdown, "Recall") == {
+        "vae": "0.032 ± 0.000",
+        "dcgan": "0.048 ± 0.000",
+        "wgan-gp": "**0.077** ± 0.000",
+        "*real images*": "0.900",
+    }
+    for path in folder.glob("*/metrics.csv"):
+        path.write_text(path.read_text().replace("_classifier", "_other"))
+    assert tables.prdc(open_study(folder)).markdown is None
+
+
+def test_repeats_have_a_row_of_their_mean(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)})
+    assert not open_study(folder).has_repeats
+    make_repeats(folder, "vae", "dcgan", "wgan-gp")
+    assert open_study(folder).has_repeats
+    name = f"*vae (3{NBSP}seeds)*"
+    assert summary(folder, "FD")[name] == "20.7 ± 9.0"  # of 30, 20 and 12
+    assert summary(folder, "Parameters")[name] == summary(folder, "Parameters")["vae"]
+
+
+def test_repeats_compete_as_one(make_study):
+    folder = make_study({"vae": (10.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)})
+    make_repeats(folder, "vae", "dcgan")
+    found = summary(folder, "FD")
+    # vae is one of two repeats, whose mean of 15 is behind wgan-gp.
+    assert found["vae"] == "10.0 ± 0.4"
+    assert found["wgan-gp"] == "**12.0** ± 0.2"
+
+
+def test_a_column_of_equal_scores_has_no_best(make_study):
+    folder = make_study()
+    for path in folder.glob("*/metrics.csv"):
+        rows = read_csv(path)
+        zeros = {"recall_classifier": "0.0", "recall_classifier_std": "0.0"}
+        write_csv(path, [row | zeros for row in rows], columns=list(rows[0]))
+    make_repeats(folder, "vae", "dcgan")
+    recall = column(tables.prdc(open_study(folder)).markdown, "Recall")
+    assert set(recall.values()) == {"0.000 ± 0.000", "0.900"}
+
+
+def test_a_spread_that_would_print_as_zero_has_one_more_decimal(make_study):
+    found = summary(make_study({"vae": (111.52, 0.21), "dcgan": (243.2, 0.1)}), "FD")
+    assert found["vae"] == "**111.5** ± 0.2"
+    assert found["dcgan"] == "243.2 ± 0.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (duration(3.24), "3.2 s"),
+        (duration(9.96), "10 s"),
+        (duration(48.2), "48 s"),
+        (duration(59.7), "1 min 00 s"),
+        (duration(185), "3 min 05 s"),
+        (duration(7620), "2 h 07 min"),
+        (count(930), "930"),
+        (count(12_300), "12.3 k"),
+        (count(999_700), "1.00 M"),
+        (count(121_000_000), "121 M"),
+    ],
+)
+def test_durations_and_counts_have_units(text, expected):
+    assert text.replace(NBSP, " ") == expected
+
+
+def test_the_smallest_number_has_three_significant_digits():
+    numbers = (0.0123, 1.23, 12.3, 123.0, 12345.0, 0.0)
+    assert [decimals([number]) for number in numbers] == [4, 2, 1, 0, 0, 2]
