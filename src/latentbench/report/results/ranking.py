@@ -182,4 +182,4 @@ def work(study: Study, run: RunGroup) -> tuple[object, ...]:
     else:
         counts = []
     layers = study.layers[study.layers["experiment"] == name]
-    return layers.drop(columns="experiment").to_csv(), *counts
+    return layers.drop(columns="experiment").to_csv(index=False), *counts
