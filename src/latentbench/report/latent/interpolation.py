@@ -188,8 +188,7 @@ def _draw_row(
     real, *paths = [experiment.latent_arrays[name][pair] for name in _ARRAYS[:3]]
     left, side = places[0]
     for (start, width), images in zip(places, (real[:1], *paths, real[1:]), strict=True):
-        axes = image_grids.image_axes(figure, (start, bottom, width, side))
-        image_grids.draw(axes, image_grids.strip(images))
+        image_grids.draw(figure, image_grids.strip(images), (start, bottom, width, side))
     size = style.fitting_size(experiment.name, left - image_grids.LABEL_GAP)
     look: dict[str, Any] = {"fontsize": size, "fontweight": "bold", "ha": "right", "va": "center"}
     color = color_of(experiment.index)

@@ -134,18 +134,13 @@ def join(strips: Sequence[Images], *, gap: float) -> Images:
     return joined[:, : joined.shape[1] - space]
 
 
-def image_axes(figure: Figure, inches: tuple[float, float, float, float]) -> Axes:
-    """Return axes without ticks at (left, bottom, width, height)."""
-    width, height = figure.get_size_inches()
-    left, bottom, across, up = inches
-    axes = figure.add_axes((left / width, bottom / height, across / width, up / height))
+def draw(figure: Figure, image_grid: Images, inches: tuple[float, float, float, float]) -> Axes:
+    """Draw a mosaic at (left, bottom, width, height) in inches, without resampling it."""
+    left, bottom, width, height = np.array(inches) / np.tile(figure.get_size_inches(), 2)
+    axes = figure.add_axes((left, bottom, width, height))
     axes.set_axis_off()
-    return axes
-
-
-def draw(axes: Axes, image_grid: Images) -> None:
-    """Fill the axes with an image, without resampling it to the resolution of the figure."""
     axes.imshow(image_grid, interpolation="none", aspect="auto")
+    return axes
 
 
 def rows_figures(
@@ -176,9 +171,8 @@ def _rows_figure(
     for group in groups:
         for row in group:
             height = row.height(left)
-            axes = image_axes(figure, (left, top - height, WIDTH - left, height))
+            axes = draw(figure, row.strip, (left, top - height, WIDTH - left, height))
             _label_row(axes, row, size=fitting_size(row.label, left - LABEL_GAP - 0.02))
-            draw(axes, row.strip)
             top -= height + gap
         top -= _GROUPS_APART
     small: dict[str, Any] = {"ha": "center", "color": MUTED, "fontsize": SMALL_SIZE}
@@ -252,8 +246,7 @@ def _panels_figure(lines: Sequence[Sequence[Panel]], layout: _Layout) -> Figure:
         for place, panel in enumerate(line):
             width, height = panel.size(layout.side)
             left = layout.labels + place * (layout.room + between)
-            axes = image_axes(figure, (left, top - head - height, width, height))
-            draw(axes, panel.mosaic)
+            axes = draw(figure, panel.mosaic, (left, top - head - height, width, height))
             _label_columns(axes, panel, layout.side)
             if place == 0 or not layout.once:
                 _label_rows(axes, panel)

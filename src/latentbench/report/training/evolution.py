@@ -180,7 +180,7 @@ def _grid_figure(
         for column, (epoch, grid) in enumerate(grids.items()):
             left = column * (width + image_grids.APART)
             inches = (left, top - height, width, width * grid.shape[0] / grid.shape[1])
-            image_grids.draw(image_grids.image_axes(figure, inches), grid)
+            image_grids.draw(figure, grid, inches)
             if row == 0 or not header:
                 label = figure.text((left + width / 2) / WIDTH, label_y / total, f"epoch {epoch}")
                 label.set(ha="center", color=style.MUTED, fontsize=style.SMALL_SIZE)
