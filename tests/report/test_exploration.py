@@ -1,315 +1,304 @@
-"""What exploration leaves: every question to the latent space in pictures, tables and words."""
+"""Figures, tables and sentences of the latent space chapter."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from latentbench import open_study
 from latentbench.artifacts.files import read_arrays, write_arrays
 from latentbench.artifacts.paths import LATENT_ARRAYS, LATENT_FACTS
 from latentbench.errors import ArtifactError
-from latentbench.report.comparison import headline
 from latentbench.report.latent import (
     attributes,
+    captions,
     interpolation,
     perturbation,
     projections,
     reconstruction,
     sample_grids,
 )
+from latentbench.report.presentation.formatting import NBSP
 from latentbench.report.presentation.style import to_svg
-from latentbench.report.results import columns
-from latentbench.results.study import open_study
+from latentbench.report.results.ranking import rank
+from latentbench.report.results.tables import summary
 from tests.report.conftest import SIX, assert_on_the_page, change, give_datasets, words_of
 from tests.report.synthetic_results import CLASSES
-from tests.report.test_columns import column
+from tests.report.test_tables import column
 
-OF_ALL = (
-    *(
-        sample_grids.samples,
-        sample_grids.reconstructions,
-        interpolation.interpolations,
-        reconstruction.best_and_worst,
-    ),
-    *(
-        perturbation.truncated,
-        perturbation.means,
-        perturbation.scaled,
-        perturbation.noise_around_mean,
-    ),
+MODEL_FIGURES = (
+    sample_grids.samples,
+    sample_grids.reconstructions,
+    interpolation.interpolations,
+    reconstruction.best_and_worst,
+    perturbation.truncated,
+    perturbation.means,
+    perturbation.scaled,
+    perturbation.noise_around_mean,
 )
-OF_ENCODERS = (projections.maps, projections.usage, perturbation.walks, attributes.walk_curves)
-OF_CONDITIONAL = (perturbation.noise_around_labels, perturbation.random_embeddings)
-OF_GANS = (reconstruction.inversion_curves,)
-DRAWINGS = (*OF_ALL, *OF_ENCODERS, *OF_CONDITIONAL, *OF_GANS)
+ENCODER_FIGURES = (
+    projections.maps,
+    projections.usage,
+    perturbation.walks,
+    attributes.walk_curves,
+)
+CONDITIONAL_FIGURES = (perturbation.noise_around_labels, perturbation.random_embeddings)
+GAN_FIGURES = (reconstruction.inversion_curves,)
+FIGURES = (*MODEL_FIGURES, *ENCODER_FIGURES, *CONDITIONAL_FIGURES, *GAN_FIGURES)
 
 
-@pytest.mark.parametrize("draw", DRAWINGS)
-def test_every_picture_is_drawn_of_many_color_models(make_study, draw):
+def change_arrays(folder, **arrays) -> None:
+    """Replace arrays of an experiment; None removes one."""
+    changed = read_arrays(folder / LATENT_ARRAYS) | arrays
+    kept = {name: array for name, array in changed.items() if array is not None}
+    write_arrays(folder / LATENT_ARRAYS, kept)
+
+
+def plain(texts) -> set[str]:
+    """Return texts with ordinary spaces."""
+    return {text.replace(NBSP, " ") for text in texts}
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_figure_of_six_color_models(make_study, draw):
     drawing = draw(open_study(make_study(SIX, channels=3)))
     assert to_svg(drawing.figure).startswith("<svg")
-    assert drawing.notes == []
+    assert list(drawing.notes) == []
+    assert_on_the_page(drawing.figure)
 
 
-@pytest.mark.parametrize("draw", DRAWINGS)
-@pytest.mark.parametrize("name", ["conditional-vae", "conditional-dcgan"])
-def test_every_picture_is_drawn_of_one_model_that_can_be_asked(make_study, draw, name):
+@pytest.mark.parametrize("draw", FIGURES)
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("conditional-vae", ENCODER_FIGURES), ("conditional-dcgan", GAN_FIGURES)],
+)
+def test_single_model_has_the_figures_of_its_kind(make_study, draw, name, own):
     drawing = draw(open_study(make_study({name: (12.0, None)})))
-    asked = draw in OF_ALL + OF_CONDITIONAL + (
-        OF_ENCODERS if name == "conditional-vae" else OF_GANS
-    )
-    assert (drawing.figure is not None) == asked
-    assert drawing.notes == []
+    expected = draw in MODEL_FIGURES + CONDITIONAL_FIGURES + own
+    assert (drawing.figure is not None) == expected
+    assert list(drawing.notes) == []
 
 
-@pytest.mark.parametrize("draw", DRAWINGS)
-def test_data_without_classes_are_drawn_without_them(make_study, draw):
+@pytest.mark.parametrize("draw", FIGURES)
+def test_data_without_classes(make_study, draw):
     drawing = draw(open_study(make_study(classes=[])))
-    assert (drawing.figure is not None) == (draw not in OF_CONDITIONAL)
-    assert drawing.figure is None or not words_of(drawing) & set(CLASSES)
+    assert (drawing.figure is not None) == (draw not in CONDITIONAL_FIGURES)
+    if drawing.figure is not None:
+        assert not words_of(drawing) & set(CLASSES)
 
 
-@pytest.mark.parametrize("draw", DRAWINGS)
-def test_what_was_not_explored_is_said_and_what_cannot_be_is_not(make_study, draw):
+@pytest.mark.parametrize("draw", FIGURES)
+def test_note_names_models_that_were_not_explored(make_study, draw):
     folder = make_study(SIX)
-    (folder / "conditional-vae" / LATENT_ARRAYS).unlink()
-    (folder / "conditional-dcgan" / LATENT_ARRAYS).unlink()
-    drawing = draw(open_study(folder))
-    missing = "conditional-vae and conditional-dcgan"
-    assert drawing.notes == [
-        f"There is no {LATENT_ARRAYS} of {missing} yet; `latentbench explore` writes it."
-    ]
+    for name in ("conditional-vae", "conditional-dcgan"):
+        (folder / name / LATENT_ARRAYS).unlink()
+    [note] = draw(open_study(folder)).notes
+    assert "conditional-vae, conditional-dcgan" in note
+    assert LATENT_ARRAYS in note
+    assert "wgan-gp" not in note
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_no_figure_without_its_arrays(make_study, draw):
+    folder = make_study()
     for path in folder.glob(f"*/{LATENT_ARRAYS}"):
         write_arrays(path, {"another": np.zeros(1)})
-    drawing = draw(open_study(folder))
-    assert drawing.figure is None
+    assert draw(open_study(folder)).figure is None
 
 
-@pytest.mark.parametrize("draw", DRAWINGS)
-def test_damaged_arrays_are_named(make_study, draw):
+@pytest.mark.parametrize("draw", FIGURES)
+def test_damaged_arrays(make_study, draw):
     folder = make_study({"vae": (12.0, None)})
     (folder / "vae" / LATENT_ARRAYS).write_bytes(b"damaged")
-    with pytest.raises(ArtifactError, match=r"vae/latent/arrays\.npz is damaged"):
+    with pytest.raises(ArtifactError, match=r"vae/latent/arrays\.npz"):
         draw(open_study(folder))
 
 
-@pytest.mark.parametrize("draw", DRAWINGS)
-def test_words_stay_on_the_page(make_study, draw):
-    assert_on_the_page(draw(open_study(make_study(SIX, channels=3))).figure)
-
-
-def test_rows_and_columns_say_what_was_changed(make_study):
+def test_labels_of_rows_and_columns(make_study):
     study = open_study(make_study(SIX))
     assert {"plain", "τ = 2", "τ = 0.5"} <= words_of(perturbation.truncated(study))
-    assert {"real", "t\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0", "1.25"} <= words_of(
-        perturbation.scaled(study)
-    )
+    assert {"real", "t = 0", "1.25"} <= plain(words_of(perturbation.scaled(study)))
     assert {"σ = 0.1", "σ = 2", "automobile"} <= words_of(perturbation.noise_around_mean(study))
     assert {"zero", "automobile", "dcgan"} <= words_of(perturbation.means(study))
-    walks = {
-        text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(perturbation.walks(study))
-    }
-    assert {
-        "Smiling\n90 % (base 60 %)",
-        "Wearing Lipstick\n84 % (base 60 %)",
-        "−3 σ",
-        "0 σ",
-        "+3 σ",
-    } <= walks
+    walks = plain(words_of(perturbation.walks(study)))
+    assert {"Smiling\n90 % (base 60 %)", "−3 σ", "0 σ", "+3 σ"} <= walks
+    assert "Wearing Lipstick\n84 % (base 60 %)" in walks
 
 
-def test_random_embedding_is_named_by_its_nearest_label_and_what_is_seen(make_study):
+def test_random_embeddings_have_their_nearest_label(make_study):
     folder = make_study({"conditional-dcgan": (12.0, None)})
     study = open_study(folder)
-    shown = {
-        text.replace("\N{NO-BREAK SPACE}", " ")
-        for text in words_of(perturbation.random_embeddings(study))
-    }
-    assert "near automobile (0.6)\n70 % seen as automobile" in shown
-    agreement = perturbation.embedding_agreement(study).replace("\N{NO-BREAK SPACE}", " ")
-    assert (
-        agreement
-        == "The classifier sees the nearest label in 70 % of the images of conditional-dcgan."
-    )
+    labels = plain(words_of(perturbation.random_embeddings(study)))
+    assert "near automobile (0.6)\n70 % seen as automobile" in labels
+    sentence = perturbation.embedding_agreement(study)
+    assert f"70{NBSP}%" in sentence
+    assert "conditional-dcgan" in sentence
     change(folder / "conditional-dcgan" / LATENT_FACTS, embedding_agreement=None)
     assert perturbation.embedding_agreement(open_study(folder)) == ""
 
 
-def test_paths_show_pairs_within_and_between_classes(make_study):
+def test_models_with_one_mean_share_a_row(make_study):
+    study = open_study(make_study({"dcgan": (1.0, None), "wgan-gp": (2.0, None)}))
+    [axes] = perturbation.means(study).figure.axes
+    assert {text.get_text() for text in axes.texts if text.get_text()} == {
+        *("dcgan", "wgan-gp", "zero")
+    }
+
+
+def test_pairs_within_and_between_classes(make_study):
+    words = words_of(interpolation.interpolations(open_study(make_study())))
+    assert {"airplane to airplane", "deer to truck", "linear path", "spherical path"} <= words
+
+
+def test_paths_without_classes_have_one_plot(make_study):
+    study = open_study(make_study(classes=[]))
+    words = words_of(interpolation.interpolations(study))
+    assert "distance to\nnearest real" in words
+    assert "probability\nof the class" not in words
+
+
+def test_path_distances(make_study):
     folder = make_study()
-    drawing = interpolation.interpolations(open_study(folder))
-    assert {"airplane to airplane", "deer to truck", "linear path", "spherical path"} <= words_of(
-        drawing
+    points = read_arrays(folder / "vae" / LATENT_ARRAYS)["interpolation_linear"].shape[:2]
+    change_arrays(
+        folder / "vae",
+        interpolation_linear_distance=np.full(points, 3.0),
+        interpolation_spherical_distance=np.broadcast_to(np.linspace(0, 1.25, points[1]), points),
     )
-    arrays = read_arrays(folder / "vae" / LATENT_ARRAYS)
-    arrays["interpolation_linear_distance"][:] = 3.0
-    arrays["interpolation_spherical_distance"][:] = np.linspace(
-        0, 1.25, arrays["interpolation_linear"].shape[1]
-    )
-    write_arrays(folder / "vae" / LATENT_ARRAYS, arrays)
-    farthest = interpolation.realism(open_study(folder)).markdown
-    assert column(farthest, "Linear")["vae"] == "3.00"
-    assert column(farthest, "Spherical")["vae"] == "**1.25**"
-    for path in folder.glob(f"*/{LATENT_ARRAYS}"):
-        kept = {name: array for name, array in read_arrays(path).items() if "distance" not in name}
-        write_arrays(
-            path, {name: array for name, array in kept.items() if not name.endswith("_classes")}
-        )
     study = open_study(folder)
-    assert interpolation.realism(study).markdown is None
-    assert not {"distance to\nnearest real", "probability\nof the class"} & words_of(
-        interpolation.interpolations(study)
-    )
+    table = interpolation.path_distances(study).markdown
+    assert column(table, "Linear")["vae"] == "3.00"
+    assert column(table, "Spherical")["vae"] == "**1.25**"
+    best, *_ = rank(study, interpolation.PATH_DISTANCES["spherical"], study.run_groups())
+    assert (best.name, best.mean) == ("vae", 1.25)
+    for name in ("vae", "dcgan", "wgan-gp"):
+        change_arrays(
+            folder / name, interpolation_linear_distance=None, interpolation_spherical_distance=None
+        )
+    assert interpolation.path_distances(open_study(folder)).markdown is None
 
 
-def test_reconstruction_errors_are_those_of_the_images_that_all_models_were_given(make_study):
+def test_number_of_shown_pairs(make_study):
     folder = make_study()
-    path = folder / "vae" / LATENT_ARRAYS
+    assert interpolation.scope(open_study(folder)).startswith("2 of 6 pairs are")
+    give_datasets(folder, wgan_gp="others")
+    assert interpolation.scope(open_study(folder)).startswith("2 of 6 or 3 of 6 pairs")
+
+
+def test_reconstruction_errors_are_over_images_of_all_models(make_study):
+    folder = make_study()
     few = np.where(np.arange(1000) < 64, 0.002, 0.5)
-    write_arrays(path, read_arrays(path) | {"train_mse": few, "test_ssim": np.full(1000, 0.9)})
+    change_arrays(folder / "vae", train_mse=few, test_ssim=np.full(1000, 0.9))
     study = open_study(folder)
     table = reconstruction.reconstruction_errors(study).markdown
     assert set(column(table, "Test images").values()) == {"64"}
-    assert column(table, "MSE\N{NO-BREAK SPACE}↓, training")["vae"] == "**0.00200**"
-    assert column(table, "SSIM\N{NO-BREAK SPACE}↑, test") == {
-        "vae": "**0.900**",
-        "dcgan": "0.780",
-        "wgan-gp": "0.780",
-    }
-    assert column(columns.summary(study).markdown, "MSE")["dcgan"] == "0.0120"
+    assert column(table, "MSE, training")["vae"] == "**0.00200**"
+    ssim = {"vae": "**0.900**", "dcgan": "0.780", "wgan-gp": "0.780"}
+    assert column(table, "SSIM, test") == ssim
+    assert column(summary(study).markdown, "MSE")["dcgan"] == "0.0120"
+    assert " 64 images" in captions.reconstruction_scope(study)
 
 
-def test_models_that_encode_are_compared_on_all_that_they_encoded(make_study):
+def test_reconstruction_errors_of_encoders_are_over_all_images(make_study):
     folder = make_study({"vae": (12.0, None), "conditional-vae": (12.0, None)})
-    path = folder / "vae" / LATENT_ARRAYS
-    write_arrays(path, read_arrays(path) | {"test_mse": np.arange(1000) / 1000})
+    change_arrays(folder / "vae", test_mse=np.arange(1000) / 1000)
     table = reconstruction.reconstruction_errors(open_study(folder)).markdown
     assert column(table, "Test images")["vae"] == "1,000"
-    assert "0.49" in column(table, "MSE\N{NO-BREAK SPACE}↓, test")["vae"]
+    assert column(table, "MSE, test")["vae"].startswith("0.49")
 
 
-def test_a_study_whose_reconstructions_were_not_measured_says_nothing_of_them(make_study):
+def test_study_without_reconstruction_errors(make_study):
     folder = make_study()
     for path in folder.glob(f"*/{LATENT_ARRAYS}"):
-        kept = {
-            name: array
-            for name, array in read_arrays(path).items()
-            if not name.startswith(("train_", "test_"))
-        }
-        write_arrays(path, kept)
+        arrays = read_arrays(path)
+        names = [name for name in arrays if not name.startswith(("train_", "test_"))]
+        write_arrays(path, {name: arrays[name] for name in names})
     study = open_study(folder)
     assert reconstruction.reconstruction_errors(study).markdown is None
-    assert "MSE" not in columns.summary(study).markdown
-    assert "reconstructed best" not in headline.headline(study)
+    assert captions.reconstruction_scope(study) == ""
+    assert sample_grids.reconstructions(study).figure is not None
 
 
-def test_best_and_worst_have_their_errors(make_study):
-    drawing = reconstruction.best_and_worst(open_study(make_study({"vae": (12.0, None)})))
-    assert {"1.0", "2.0", "90", "50", "real", "model", "vae (of 1,000 images)"} <= words_of(drawing)
+def test_reconstruction_methods(make_study):
+    sentence = captions.reconstruction_methods(open_study(make_study()))
+    encoding, inversion = sentence.split("By inversion")
+    assert "vae" in encoding
+    assert "dcgan and wgan-gp" in inversion
+    assert {"200", "512"} <= set(inversion.split())
 
 
-def test_errors_beside_one_another_have_the_same_decimals(make_study):
+@pytest.mark.parametrize("smallest", [0.001, 0.00996])
+def test_errors_of_best_images_have_equal_decimals(make_study, smallest):
+    folder = make_study({"vae": (12.0, None)})
+    change_arrays(folder / "vae", best_errors=np.array([smallest, *[0.014] * 4, 0.2]))
+    words = words_of(reconstruction.best_and_worst(open_study(folder)))
+    assert {f"{1000 * smallest:.1f}", "14.0", "200.0", "real", "model"} <= words
+    assert any("1,000" in word for word in words)
+
+
+def test_too_few_images_for_best_and_worst(make_study):
     folder = make_study({"vae": (12.0, None)})
     arrays = read_arrays(folder / "vae" / LATENT_ARRAYS)
-    write_arrays(
-        folder / "vae" / LATENT_ARRAYS,
-        arrays | {"best_errors": np.array([0.00996, 0.011, 0.014, 0.2, 0.2, 0.2])},
-    )
-    drawn = words_of(reconstruction.best_and_worst(open_study(folder)))
-    assert {"10.0", "11.0", "14.0", "200.0"} <= drawn
-
-
-def test_too_few_images_for_a_best_and_a_worst_are_no_picture(make_study):
-    folder = make_study({"vae": (12.0, None)})
-    arrays = read_arrays(folder / "vae" / LATENT_ARRAYS)
-    few = {
-        name: array[:0] for name, array in arrays.items() if name.startswith(("best_", "worst_"))
-    }
-    write_arrays(folder / "vae" / LATENT_ARRAYS, arrays | few)
+    names = [name for name in arrays if name.startswith(("best_", "worst_"))]
+    change_arrays(folder / "vae", **{name: arrays[name][:0] for name in names})
     assert reconstruction.best_and_worst(open_study(folder)).figure is None
 
 
-def test_inversion_is_drawn_by_its_median(make_study):
+def test_inversion_curve_is_the_median(make_study):
     folder = make_study({"dcgan": (12.0, None)})
     errors = np.stack([np.full(201, value) for value in (0.01, 0.02, 0.9)])
-    arrays = read_arrays(folder / "dcgan" / LATENT_ARRAYS)
-    write_arrays(folder / "dcgan" / LATENT_ARRAYS, arrays | {"inversion_error": errors})
+    change_arrays(folder / "dcgan", inversion_error=errors)
     [axes] = reconstruction.inversion_curves(open_study(folder)).figure.axes
     assert axes.lines[0].get_ydata()[-1] == pytest.approx(0.02)
     assert axes.lines[0].get_xdata()[-1] == 200
 
 
-def test_inversions_on_other_datasets_have_a_panel_of_their_own(make_study):
-    folder = make_study(
-        {"dcgan": (12.0, None), "wgan-gp": (13.0, None), "conditional-dcgan": (14.0, None)}
-    )
-    [alone] = reconstruction.inversion_curves(open_study(folder)).figure.axes
-    assert len(alone.collections) == 3
-    assert alone.get_title(loc="left") == ""
+def test_inversion_curves_have_a_panel_per_dataset(make_study):
+    scores = {"dcgan": (12.0, None), "wgan-gp": (13.0, None), "conditional-dcgan": (14.0, None)}
+    folder = make_study(scores)
+    [panel] = reconstruction.inversion_curves(open_study(folder)).figure.axes
+    assert len(panel.collections) == 3
+    assert panel.get_title(loc="left") == ""
     give_datasets(folder, wgan_gp="others")
     panels = reconstruction.inversion_curves(open_study(folder)).figure.axes
-    assert {axes.get_title(loc="left"): len(axes.collections) for axes in panels} == {
-        "glyphs": 2,
-        "others": 1,
-    }
+    numbers = {axes.get_title(loc="left"): len(axes.collections) for axes in panels}
+    assert numbers == {"glyphs": 2, "others": 1}
 
 
-def test_the_pairs_that_are_shown_are_counted(make_study):
-    folder = make_study()
-    assert (
-        interpolation.scope(open_study(folder))
-        == "2 of 6 pairs are shown, the first and the last among them."
-    )
-    give_datasets(folder, wgan_gp="others")
-    assert "2 of 6 or 3 of 6 pairs of each dataset are shown" in interpolation.scope(
-        open_study(folder)
-    )
-
-
-def test_means_of_models_that_have_one_each_stand_in_a_row(make_study):
-    [axes] = perturbation.means(
-        open_study(make_study({"dcgan": (1.0, None), "wgan-gp": (2.0, None)}))
-    ).figure.axes
-    assert {text.get_text() for text in axes.texts} == {"dcgan", "wgan-gp", "zero"}
-
-
-def test_usage_falls_and_is_counted(make_study):
+def test_usage_of_dimensions(make_study):
     folder = make_study()
     study = open_study(folder)
-    variance, divergence = projections.usage(study).figure.axes
-    for axes in (variance, divergence):
-        values = axes.lines[0].get_ydata()
-        assert (np.diff(values) <= 0).all()
-    assert (
-        projections.active_units(study) == "Dimensions whose variance exceeds 0.01: vae 19 of 32."
-    )
-    change(folder / "vae" / LATENT_FACTS, active_units=3)
-    assert "vae 3 of 32" in projections.active_units(open_study(folder))
-    arrays = read_arrays(folder / "vae" / LATENT_ARRAYS)
-    del arrays["kl_per_dimension"]
-    write_arrays(folder / "vae" / LATENT_ARRAYS, arrays)
-    assert len(projections.usage(open_study(folder)).figure.axes) == 1
+    panels = projections.usage(study).figure.axes
+    assert len(panels) == 2
+    for axes in panels:
+        assert (np.diff(axes.lines[0].get_ydata()) <= 0).all()
+    assert "vae 19 of 32" in projections.active_units(study)
+    change(folder / "vae" / LATENT_FACTS, active_units=8)
+    study = open_study(folder)
+    assert "vae 8 of 32" in projections.active_units(study)
+    [ranked] = rank(study, projections.ACTIVE_FRACTION, study.run_groups())
+    assert ranked.mean == 0.25
+    change_arrays(folder / "vae", kl_per_dimension=None)
+    study = open_study(folder)
+    assert not projections.has_kl(study)
+    assert len(projections.usage(study).figure.axes) == 1
 
 
-def test_maps_name_classes_and_variances(make_study):
+def test_maps_have_axes_and_a_legend(make_study):
     drawing = projections.maps(open_study(make_study()))
-    drawn = {text.replace("\N{NO-BREAK SPACE}", " ") for text in words_of(drawing)}
-    assert {"1st component (21 %)", "2nd component (12 %)", "t-SNE", *CLASSES} <= drawn
-    assert not any(axes.texts for axes in drawing.figure.axes)  # of what the legend says
+    words = plain(words_of(drawing))
+    assert {"1st component (21 %)", "2nd component (12 %)", "t-SNE", *CLASSES} <= words
 
 
-def test_few_codes_are_drawn_larger_than_many(make_study):
+def test_points_of_few_codes_are_larger(make_study):
     folder = make_study()
     arrays = read_arrays(folder / "vae" / LATENT_ARRAYS)
+    names = [name for name in arrays if name.startswith("projection_")]
     sizes = []
     for number in (2_000, 1_000, 500, 10):
-        kept = {
-            name: np.resize(array, (number, *array.shape[1:]))
-            for name, array in arrays.items()
-            if name.startswith("projection_")
-        }
-        write_arrays(folder / "vae" / LATENT_ARRAYS, arrays | kept)
-        sizes.append(
-            projections.maps(open_study(folder)).figure.axes[0].collections[0].get_sizes()[0]
-        )
+        for name in names:
+            shape = (number, *arrays[name].shape[1:])
+            change_arrays(folder / "vae", **{name: np.resize(arrays[name], shape)})
+        axes = projections.maps(open_study(folder)).figure.axes[0]
+        sizes.append(axes.collections[0].get_sizes()[0])
     assert sizes[0] == sizes[1] == sizes[2] / 2 == sizes[3] / 4
