@@ -25,7 +25,7 @@ from latentbench.artifacts.paths import (
 )
 from latentbench.config.load import read_yaml
 from latentbench.report.comparison import ablations, conclusions
-from latentbench.report.presentation.formatting import NBSP
+from latentbench.results.formatting import NBSP
 from tests.report.conftest import change, make_repeats, score_labels
 
 FD = "FD (classifier)"

@@ -15,8 +15,8 @@ from latentbench.report.comparison import (
     discriminators,
     memorization,
 )
-from latentbench.report.presentation.formatting import NBSP
 from latentbench.report.presentation.style import to_svg
+from latentbench.results.formatting import NBSP
 from tests.report.conftest import SIX, change, keep_arrays, words_of
 from tests.report.test_tables import cells, column, table_cells
 

@@ -6,7 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from latentbench.report.presentation import page
-from latentbench.report.presentation.page import Drawing, Page, Table
+from latentbench.report.presentation.page import Drawing, Page
+from latentbench.results.tables import Table
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 from latentbench.artifacts.files import read_json, write_json, write_yaml
 from latentbench.artifacts.paths import PROVENANCE
 from latentbench.config.load import read_yaml
-from latentbench.report.results.tables import flatten
 from latentbench.report.training import settings
 from latentbench.results.study import open_study
+from latentbench.results.tables import flatten
 from tests.report.conftest import SIX, make_repeats
 
 

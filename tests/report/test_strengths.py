@@ -8,7 +8,7 @@ from latentbench import open_study
 from latentbench.artifacts.files import read_csv, read_json, write_csv, write_json
 from latentbench.artifacts.paths import METRICS, PROVENANCE
 from latentbench.report.comparison.strengths import strengths
-from latentbench.report.presentation.formatting import NBSP
+from latentbench.results.formatting import NBSP
 from tests.report.conftest import make_repeats
 
 FD = "FD (classifier)"
@@ -48,13 +48,17 @@ def test_the_rule_lists_what_was_compared(make_study):
     for criterion in (FD, "precision", "recall", "reconstruction error", "training time"):
         assert criterion in rule
     for path in folder.glob(f"*/{METRICS}"):
-        text = re.sub(r"(precision|recall|density|coverage)_classifier", r"\1_other", path.read_text())
+        text = re.sub(
+            r"(precision|recall|density|coverage)_classifier", r"\1_other", path.read_text()
+        )
         path.write_text(text)
     assert "precision" not in strengths(open_study(folder))
 
 
 def test_tied_models_share_a_place(make_study):
-    found = portraits(make_study({"vae": (30.0, 0.4), "dcgan": (12.3, 0.3), "wgan-gp": (12.0, 0.2)}))
+    found = portraits(
+        make_study({"vae": (30.0, 0.4), "dcgan": (12.3, 0.3), "wgan-gp": (12.0, 0.2)})
+    )
     assert f"{FD} (12.0, with dcgan)" in places(found["wgan-gp"])["among the best in"]
     assert f"{FD} (12.3, with wgan-gp)" in places(found["dcgan"])["among the best in"]
     assert f"{FD} (30.0)" in places(found["vae"])["last in"]

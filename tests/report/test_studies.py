@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from latentbench.artifacts import paths
+from latentbench.artifacts.metrics import METRICS
 from latentbench.config.load import read_params
 from latentbench.config.params import NOTEBOOKS
 from latentbench.report.comparison.ablations import PAPERS
-from latentbench.artifacts.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 PARAMS = read_params(ROOT / "params.yaml")

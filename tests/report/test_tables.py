@@ -6,8 +6,8 @@ import pytest
 
 from latentbench import open_study
 from latentbench.artifacts.files import read_csv, write_csv
-from latentbench.report.presentation.formatting import count, decimals, duration
-from latentbench.report.results import tables
+from latentbench.results import tables
+from latentbench.results.formatting import count, decimals, duration
 from tests.report.conftest import make_repeats, put_on_two_datasets
 
 NBSP = "\N{NO-BREAK SPACE}"

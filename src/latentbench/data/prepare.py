@@ -26,9 +26,9 @@ import numpy as np
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import (
     atomic_write,
+    convert_disk_errors,
     file_sha256,
     read_json,
-    convert_disk_errors,
     write_array,
     write_json,
 )

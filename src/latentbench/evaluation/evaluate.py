@@ -17,9 +17,9 @@ from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, LABEL_ACCURACY, featu
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     EVALUATION_ARRAYS,
+    EVALUATION_FILES,
     FEATURES,
     LAST_METRICS,
-    EVALUATION_FILES,
     METRICS,
     REFERENCE_MANIFEST,
     checkpoint_path,

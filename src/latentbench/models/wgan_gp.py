@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from latentbench.config.models import WGANGPModel
-from latentbench.runtime.double_backward import EfficientDoubleBackward
 from latentbench.models.gan import GAN
 from latentbench.models.networks import Shape
 from latentbench.models.objective import Terms, draw_latents
+from latentbench.runtime.double_backward import EfficientDoubleBackward
 
 
 def gradient_penalty(

@@ -9,12 +9,12 @@ import numpy as np
 
 from latentbench.artifacts.paths import LATENT_ARRAYS, LATENT_FACTS, SPLITS
 from latentbench.report.comparison.classes import share_in_percent
-from latentbench.report.presentation.formatting import NBSP, escape_markdown, join_words
 from latentbench.report.presentation.image_grids import Images, Panel, panels_figures
-from latentbench.report.presentation.page import Drawing, Table
+from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import INK, house_style
-from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.results.formatting import NBSP, escape_markdown, join_words
 from latentbench.results.study import Experiment, Study
+from latentbench.results.tables import ABSENT, Table, pipe_table
 
 _MOST_CLASSES, _FIRST_CLASSES = 26, 20  # all are shown up to so many; of more the first
 _MOST_ROWS = 8  # classes that have a row each; more have a column each

@@ -20,8 +20,8 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.progress import log
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError
-from latentbench.report.presentation.formatting import join_words
 from latentbench.results.files import read_optional
+from latentbench.results.formatting import join_words
 
 READ_ME, SUMS, PARAMS, LOCK = "READ_ME.txt", "SHA256SUMS", "params.yaml", "requirements.lock"
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from latentbench.config.models import has_prior
-from latentbench.report.presentation.formatting import join_words
-from latentbench.report.results import quantities, ranking, tables
-from latentbench.report.results.ranking import TIMING_NOISE, Ranked, rank
+from latentbench.results import quantities, ranking, tables
+from latentbench.results.formatting import join_words
+from latentbench.results.ranking import TIMING_NOISE, Ranked, rank
 from latentbench.results.study import RunGroup, Study
 
 _MODEL = "model.name"

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
-from latentbench.report.presentation.formatting import join_words, space_percent
-from latentbench.report.results.kinds import has_conditional
-from latentbench.report.results.ranking import scores_of
-from latentbench.report.results.tables import best_in_bold, prdc_quantities
+from latentbench.results.formatting import join_words, space_percent
+from latentbench.results.kinds import has_conditional
+from latentbench.results.ranking import scores_of
 from latentbench.results.study import Study
+from latentbench.results.tables import best_in_bold, prdc_quantities
 
 _SPREAD_OF_REPEATS = (
     "Trainings that differ only in their seed are ranked as one, by their mean; their ± is the "

@@ -14,12 +14,12 @@ from matplotlib.ticker import MaxNLocator
 
 from latentbench.artifacts.metrics import Metric
 from latentbench.report.presentation import line_plots, style
-from latentbench.report.presentation.formatting import NBSP, decimals
 from latentbench.report.presentation.page import Drawing
-from latentbench.report.results.ranking import score, scores_of
-from latentbench.report.results.tables import distance
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import NBSP, decimals
+from latentbench.results.ranking import score, scores_of
 from latentbench.results.study import RunGroup, Study
+from latentbench.results.tables import distance
 
 _MAX_FLOORS = 2
 _MIN_CURVES_SHARE = 0.4  # of the height of a panel; the rest may be empty above a floor

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from latentbench.artifacts.metrics import Metric
-from latentbench.report.presentation import formatting
-from latentbench.report.presentation.formatting import NBSP, escape_markdown, join_words
-from latentbench.report.results import quantities, ranking, tables
-from latentbench.report.results.ranking import Ranked
+from latentbench.results import formatting
+from latentbench.results import quantities, ranking, tables
+from latentbench.results.formatting import NBSP, escape_markdown, join_words
+from latentbench.results.ranking import Ranked
 from latentbench.results.study import RunGroup, Study
 
 # A checkpoint counts as in time if it is later than the end of the fastest training by up to this.

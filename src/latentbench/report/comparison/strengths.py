@@ -7,9 +7,9 @@ from functools import partial
 
 from latentbench.artifacts.metrics import Metric
 from latentbench.artifacts.paths import TROUBLE
-from latentbench.report.presentation.formatting import join_words, percent
-from latentbench.report.results import quantities, ranking, tables
-from latentbench.report.results.ranking import TIMING_NOISE, Ranked
+from latentbench.results import quantities, ranking, tables
+from latentbench.results.formatting import join_words, percent
+from latentbench.results.ranking import TIMING_NOISE, Ranked
 from latentbench.results.study import RunGroup, Study
 
 _TRAINING_TIME = "training time"

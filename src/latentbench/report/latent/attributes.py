@@ -8,19 +8,19 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from latentbench.report.presentation.formatting import escape_markdown, names_of
 from latentbench.report.presentation.line_plots import (
     NAMES_SIZE,
     label_ends,
     name_panel,
     panels_of_curves,
 )
-from latentbench.report.presentation.page import Drawing, Table
+from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import DASHES, MUTED, color_of, house_style
-from latentbench.report.results.quantities import Quantity
-from latentbench.report.results.tables import ABSENT, pipe_table
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import escape_markdown, names_of
+from latentbench.results.quantities import Quantity
 from latentbench.results.study import RunGroup, Study
+from latentbench.results.tables import ABSENT, Table, pipe_table
 
 _MOST_DIRECTIONS = 6
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from latentbench.report.presentation.formatting import join_words, names_of
-from latentbench.report.results.kinds import has_conditional
+from latentbench.results.formatting import join_words, names_of
+from latentbench.results.kinds import has_conditional
 from latentbench.results.study import Study
 
 

@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.presentation import image_grids, style
-from latentbench.report.presentation.formatting import names_of
 from latentbench.report.presentation.line_plots import scale_y
-from latentbench.report.presentation.page import Drawing, Table
+from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import MUTED, SMALL_SIZE, WIDTH, color_of
-from latentbench.report.results.quantities import Quantity
-from latentbench.report.results.tables import models_table
 from latentbench.results.experiment import Experiment
 from latentbench.results.files import Array
+from latentbench.results.formatting import names_of
+from latentbench.results.quantities import Quantity
 from latentbench.results.study import Study
+from latentbench.results.tables import Table, models_table
 
 KINDS = ("linear", "spherical")
 _DISTANCES = [f"interpolation_{kind}_distance" for kind in KINDS]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from latentbench.report.latent.sample_grids import draw_panels
-from latentbench.report.presentation.formatting import NBSP, join_words, names_of, percent
 from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import INK, color_of, house_style
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import NBSP, join_words, names_of, percent
 from latentbench.results.study import Study
 
 # Images in a row of a panel, by how many panels stand next to one another.

@@ -14,12 +14,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.presentation import style
-from latentbench.report.presentation.formatting import names_of, percent
 from latentbench.report.presentation.line_plots import ROW_HEIGHT, label_ends, scale_y
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import CLASS_COLORS, MUTED, SMALL_SIZE, WIDTH, color_of
-from latentbench.report.results.quantities import Quantity
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import names_of, percent
+from latentbench.results.quantities import Quantity
 from latentbench.results.study import Study
 
 _POINT = 5.0  # area of a marker in square points, for a single model

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentbench.report.latent.sample_grids import draw_panels
-from latentbench.report.presentation.formatting import decimals, names_of
 from latentbench.report.presentation.image_grids import Panel
 from latentbench.report.presentation.line_plots import (
     NAMES_SIZE,
@@ -18,12 +17,13 @@ from latentbench.report.presentation.line_plots import (
     panels_of_curves,
     scale_y,
 )
-from latentbench.report.presentation.page import Drawing, Table
+from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import color_of, dashes_of, house_style
-from latentbench.report.results.quantities import MSE, PSNR, SSIM, Quantity, format_integer
-from latentbench.report.results.tables import models_table
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import decimals, names_of
+from latentbench.results.quantities import MSE, PSNR, SSIM, Quantity, format_integer
 from latentbench.results.study import Study
+from latentbench.results.tables import Table, models_table
 
 _NUM_EXTREMES = {1: 6, 2: 4}  # best images of a panel, by the panels next to one another
 _EXTREMES = ("best", "worst")

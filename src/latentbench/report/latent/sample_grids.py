@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from latentbench.report.presentation.formatting import decimals, names_of
 from latentbench.report.presentation.image_grids import (
     TITLE_HEIGHT,
     Panel,
@@ -17,6 +16,7 @@ from latentbench.report.presentation.image_grids import (
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import MUTED, TALLEST, WIDTH, color_of, house_style
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import decimals, names_of
 from latentbench.results.study import Study
 
 _MOST_SAMPLES = 36

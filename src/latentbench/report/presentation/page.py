@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from latentbench.report.presentation.formatting import escape_markdown
 from latentbench.report.presentation.style import to_svg
+from latentbench.results.formatting import escape_markdown
 from latentbench.results.study import Study
+from latentbench.results.tables import Table
 
 # Metadata of the output with question and authors: a report of several notebooks shows it once.
 BYLINE = "byline"
@@ -33,14 +34,6 @@ class Drawing:
     description: str = ""
     notes: Sequence[str] = ()
     continued: Sequence[Figure] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A Markdown pipe table; None if there is nothing to tabulate."""
-
-    markdown: str | None
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

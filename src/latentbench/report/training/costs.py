@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
-from latentbench.report.presentation.formatting import duration
-from latentbench.report.presentation.page import Table
-from latentbench.report.results.quantities import format_integer
-from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.results.formatting import duration
+from latentbench.results.quantities import format_integer
 from latentbench.results.study import Study
+from latentbench.results.tables import ABSENT, Table, pipe_table
 
 TITLES = {"train": "Training", "evaluate": "Evaluation", "explore": "Exploration"}
 

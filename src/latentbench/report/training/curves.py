@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 
 from latentbench.artifacts.paths import ITERATIONS
 from latentbench.report.presentation import line_plots
-from latentbench.report.presentation.formatting import term_label
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import DASHES, MUTED, color_of, house_style
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import term_label
 from latentbench.results.study import Study
 
 _MAX_POINTS = 1_000  # of a curve; of more points, the means of neighbors are drawn

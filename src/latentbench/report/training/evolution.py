@@ -13,12 +13,12 @@ from latentbench.artifacts.paths import EVOLUTION, GRID_GAP, RECONSTRUCTIONS, sa
 from latentbench.config.models import has_encoder
 from latentbench.errors import ArtifactError
 from latentbench.report.presentation import image_grids, style
-from latentbench.report.presentation.formatting import join_words
 from latentbench.report.presentation.image_grids import Images, Panel
 from latentbench.report.presentation.page import Animation, Drawing
 from latentbench.report.presentation.style import WIDTH
 from latentbench.results.experiment import Experiment
 from latentbench.results.files import read_picture
+from latentbench.results.formatting import join_words
 from latentbench.results.study import Study
 
 _MAX_CHECKPOINTS = 5

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from latentbench.report.presentation.formatting import join_words
-from latentbench.report.presentation.page import Table
-from latentbench.report.results.tables import pipe_table
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import join_words
 from latentbench.results.study import Study
+from latentbench.results.tables import Table, pipe_table
 
 Layer = dict[str, Any]
 

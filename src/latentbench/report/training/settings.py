@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from latentbench.report.presentation.page import Table
-from latentbench.report.results.tables import ABSENT, pipe_table
 from latentbench.results.experiment import Experiment
 from latentbench.results.study import Study
+from latentbench.results.tables import ABSENT, Table, pipe_table
 
 _MAX_COLUMNS = 4  # models that have a column each; more models have a row each
 _MAX_NARROW = 60  # letters of a value, for two columns of values side by side

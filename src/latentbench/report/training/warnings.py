@@ -6,10 +6,9 @@ import pandas as pd
 
 from latentbench.artifacts.paths import TROUBLE
 from latentbench.artifacts.thresholds import LOW_DIVERSITY, MIN_ACTIVE_FRACTION, SATURATED_ACCURACY
-from latentbench.report.presentation.formatting import join_words, names_of, percent
-from latentbench.report.presentation.page import Table
-from latentbench.report.results.tables import ABSENT, pipe_table
+from latentbench.results.formatting import join_words, names_of, percent
 from latentbench.results.study import Study
+from latentbench.results.tables import ABSENT, Table, pipe_table
 
 # When training finds each of them in an epoch.
 _CRITERIA = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY, PRDC, Metric, feature_column
-from latentbench.report.presentation.page import Table
-from latentbench.report.results.quantities import (
+from latentbench.results.quantities import (
     IMAGES_PER_SECOND,
     MEMORY,
     MSE,
@@ -20,12 +20,20 @@ from latentbench.report.results.quantities import (
     decimal_places,
     format_fraction,
 )
-from latentbench.report.results.ranking import score, scores_of
+from latentbench.results.ranking import score, scores_of
 from latentbench.results.study import Experiment, RunGroup, Study
 
 ABSENT = "–"
 REAL = "*real images*"
 AS_REQUESTED = Quantity(LABEL_ACCURACY, "As requested", 1, format_fraction)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Markdown pipe table; None if there is nothing to tabulate."""
+
+    markdown: str | None
+    notes: Sequence[str] = ()
 
 
 def distance(metric: Metric) -> Quantity:

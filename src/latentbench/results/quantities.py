@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from latentbench.report.presentation.formatting import NBSP, count, decimals, duration
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import NBSP, count, decimals, duration
 
 ARROWS = {1: f"{NBSP}↑", -1: f"{NBSP}↓", 0: ""}
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from latentbench.artifacts.metrics import Metric
-from latentbench.report.presentation.formatting import decimals
-from latentbench.report.results.quantities import Quantity, decimal_places, format_number
+from latentbench.results.formatting import decimals
+from latentbench.results.quantities import Quantity, decimal_places, format_number
 from latentbench.results.study import RunGroup, Study
 
 # Training times of the same work differ by up to this fraction from run to run.

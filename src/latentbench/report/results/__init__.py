@@ -1,1 +1,0 @@
-"""Rankings and tables of models."""
