@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.report.test_columns import column
 
 from latentbench import open_study
 from latentbench.artifacts.files import read_arrays, write_arrays
@@ -19,20 +18,13 @@ from latentbench.report.latent import (
     reconstruction,
     sample_grids,
 )
-from latentbench.report.presentation.formatting import NBSP
 from latentbench.report.presentation.style import to_svg
-<<<<<<< HEAD
-from latentbench.report.results.ranking import rank
-from latentbench.report.results.tables import summary
+from latentbench.results.formatting import NBSP
+from latentbench.results.ranking import rank
+from latentbench.results.tables import summary
 from tests.report.conftest import SIX, assert_on_the_page, change, give_datasets, words_of
 from tests.report.synthetic_results import CLASSES
 from tests.report.test_tables import column
-=======
-from latentbench.results import columns
-from latentbench.results.study import open_study
-from tests.report.conftest import SIX, assert_on_the_page, change, give_datasets, words_of
-from tests.report.synthetic_results import CLASSES
->>>>>>> 0c75fbb (Put rankings and tables of models with the results)
 
 MODEL_FIGURES = (
     sample_grids.samples,

@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from latentbench.artifacts.metrics import Metric
-from latentbench.results import formatting
-from latentbench.results import quantities, ranking, tables
+from latentbench.results import formatting, quantities, ranking, tables
 from latentbench.results.formatting import NBSP, escape_markdown, join_words
 from latentbench.results.ranking import Ranked
 from latentbench.results.study import RunGroup, Study
