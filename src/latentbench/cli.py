@@ -48,7 +48,7 @@ def path_option(name: str, help_text: str) -> Callable[[Command], Command]:
     return click.option(name, type=PATH, required=True, help=help_text)
 
 
-config_option = path_option("--config", "The resolved config.yaml that `configure` wrote.")
+config_option = path_option("--config", "The settings that `configure` wrote for this stage.")
 data_option = path_option("--data", "data/prepared/DATASET")
 reference_option = path_option("--reference", "data/reference/DATASET")
 record_option = click.option(
@@ -69,12 +69,15 @@ def main(debug: bool) -> None:
 @click.option("--experiment", help="Resolve this experiment.")
 @click.option("--dataset", help="Resolve this dataset.")
 @click.option("--study", help="Resolve this study.")
-@path_option("--output", "The resolved YAML file to write.")
+@path_option(
+    "--output", "The folder of the files: data/config/DATASET or results/STUDY[/EXPERIMENT]"
+)
 def configure(
     params: Path, experiment: str | None, dataset: str | None, study: str | None, output: Path
 ) -> None:
-    """Resolve an experiment, dataset or study of params.yaml and write its config."""
-    from latentbench.artifacts.files import write_yaml
+    """Resolve an experiment, dataset or study of params.yaml and write a config for each stage."""
+    from latentbench.artifacts.dependencies import config_files
+    from latentbench.artifacts.files import write_text
 
     options = {"experiment": experiment, "dataset": dataset, "study": study}
     given = [(kind, name) for kind, name in options.items() if name is not None]
@@ -82,7 +85,10 @@ def configure(
         raise click.UsageError("Give exactly one of --experiment, --dataset and --study.")
     kind, name = given[0]
     resolve = getattr(_read_params(params), kind)
-    write_yaml(output, resolve(name).model_dump(mode="json"))
+    for file, text in config_files(resolve(name)).items():
+        path = output / file
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
 
 
 @main.command()

@@ -74,7 +74,7 @@ def test_the_command_line_reports_a_full_disk(
     params = "studies: {demo: {title: Demo}}\ndatasets: {}\nexperiments: {}\n"
     result = CliRunner().invoke(
         main,
-        ["configure", "--params", "-", "--study", "demo", "--output", str(output)],
+        ["configure", "--params", "-", "--study", "demo", "--output", str(tmp_path)],
         input=params,
     )
     assert result.exit_code == 1

@@ -10,11 +10,19 @@ import pytest
 from click.testing import CliRunner
 
 from latentbench.artifacts import provenance
-from latentbench.artifacts.dependencies import OF_EXPERIMENTS, settings_of
+from latentbench.artifacts.dependencies import OF_EXPERIMENTS, config_files, settings_of
 from latentbench.artifacts.files import write_text, write_yaml
-from latentbench.artifacts.paths import PAGE, REPORT_RECORD, STUDY, record_name, training_files
+from latentbench.artifacts.paths import (
+    PAGE,
+    REPORT_RECORD,
+    STUDY,
+    record_name,
+    stage_config,
+    training_files,
+)
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.cli import main
+from latentbench.config.base import Section
 from latentbench.config.load import parse_params
 
 RAW = {
@@ -35,9 +43,10 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params = parse_params(RAW, where="params.yaml")
     write_yaml(Path("params.yaml"), RAW)
     experiment, dataset = params.experiment("e"), params.dataset("d")
-    write_yaml(FOLDER / "config.yaml", experiment.model_dump(mode="json"))
-    write_yaml(Path("results/s") / STUDY, params.study("s").model_dump(mode="json"))
-    write_yaml(Path("data/config/d.yaml"), dataset.model_dump(mode="json"))
+    study_config = params.study("s")
+    write_configs(FOLDER, experiment)
+    write_configs(Path("results/s"), study_config)
+    write_configs(Path("data/config/d"), dataset)
     manifest, reference = (
         Path("data/prepared/d/dataset.json"),
         Path("data/reference/d/reference.json"),
@@ -76,7 +85,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("results/s") / STUDY,
         *(FOLDER / record_name(stage) for stage in OF_EXPERIMENTS),
     ]
-    settings = params.study("s").model_dump(mode="json")
+    settings = study_config.model_dump(mode="json")
     write_record(
         page.parent / REPORT_RECORD,
         "report",
@@ -86,6 +95,11 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         cost=None,
     )
     return tmp_path
+
+
+def write_configs(folder: Path, config: Section) -> None:
+    for name, text in config_files(config).items():
+        write_text(folder / name, text)
 
 
 def verify(*options: str) -> tuple[int, list[str]]:
@@ -121,7 +135,7 @@ def _overwrite(path: str) -> Callable[[], None]:
 def _change_settings() -> None:
     config = parse_params(RAW, where="").experiment("e").model_dump(mode="json")
     config["training"]["epochs"] = 3
-    write_yaml(FOLDER / "config.yaml", config)
+    write_yaml(FOLDER / stage_config("evaluate"), config)
 
 
 def _change_code_of_explore() -> None:
@@ -147,10 +161,7 @@ REPORT = "report/s/provenance.json"
         ),
         (
             _change_settings,
-            [
-                [record, "training.epochs", "2", "3", f"{FOLDER}/config.yaml"]
-                for record in (TRAIN, EVALUATE, EXPLORE)
-            ],
+            [[EVALUATE, "training.epochs", "2", "3", f"{FOLDER}/config/evaluate.yaml"]],
         ),
         (_overwrite("report/s/index.html"), [["report/s/index.html", "report"]]),
         (Path(TRAIN).unlink, [[TRAIN, "train", "missing"]]),

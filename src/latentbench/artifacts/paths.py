@@ -75,7 +75,7 @@ def reference_files(extractors: Sequence[str]) -> list[str]:
 
 
 # results/STUDY/EXPERIMENT
-CONFIG = "config.yaml"
+CONFIG = "config.yaml"  # the whole experiment, resolved; stages read their part of it
 HISTORY = "history.csv"
 ITERATIONS = "iterations.csv"
 TROUBLE = "trouble"  # the only column of history.csv that is not numeric
@@ -113,6 +113,11 @@ def checkpoint_path(results: Path, epoch: int) -> Path:
 def samples_path(results: Path, epoch: int) -> Path:
     """Return the path of the sample grid of an epoch."""
     return results / "samples" / f"epoch-{epoch:04d}.png"
+
+
+def stage_config(stage: str) -> str:
+    """Return the name of the file with the settings that a stage of an experiment reads."""
+    return f"config/{stage}.yaml"
 
 
 def record_name(stage: str) -> str:

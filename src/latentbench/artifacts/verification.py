@@ -10,13 +10,14 @@ from typing import Any
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS, code_sha256, differences, settings_of
 from latentbench.artifacts.files import file_sha256, read_json
-from latentbench.artifacts.paths import CONFIG, REPORT_RECORD, STUDY, record_name
+from latentbench.artifacts.paths import CONFIG, REPORT_RECORD, STUDY, record_name, stage_config
 from latentbench.artifacts.provenance import package_versions
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError, ConfigError
 
-DATASET_STAGES = ("prepare", "reference")
+# The stages of a dataset that leave a record.
+RECORDED_STAGES = ("prepare", "reference")
 
 
 @dataclass(frozen=True)
@@ -94,18 +95,17 @@ class _Checker:
         if not (data / "prepared" / name).is_dir():
             self.found.notes.append(f"Not checked: {data / 'prepared' / name} does not exist.")
             return
-        config = data / "config" / f"{name}.yaml"
-        for stage in DATASET_STAGES:
+        for stage in RECORDED_STAGES:
             record = data / "provenance" / name / f"{stage}.json"
+            config = data / "config" / name / f"{stage}.yaml"
             self.check_record(record, stage, self._settings(stage, config), where=config)
 
     def check_experiment(self, folder: Path, params: Params | None) -> None:
         """Check the stages of an experiment, and its config against the params."""
-        config = folder / CONFIG
         for stage in OF_EXPERIMENTS:
-            self.check_record(
-                folder / record_name(stage), stage, self._settings(stage, config), where=config
-            )
+            part, record = folder / stage_config(stage), folder / record_name(stage)
+            self.check_record(record, stage, self._settings(stage, part), where=part)
+        config = folder / CONFIG
         if params is None or not config.is_file():
             return
         try:
