@@ -1,4 +1,4 @@
-# The workflow's table of contents. Plain `snakemake` renders every study; `snakemake STUDY` renders one.
+# The entry point of the workflow. `snakemake` runs every study, `snakemake STUDY` one of them.
 from snakemake.utils import min_version
 
 min_version("9.5")
@@ -11,9 +11,15 @@ localrules:
     all,
 
 
+wildcard_constraints:
+    study="|".join(PARAMS.studies),
+    dataset="|".join(PARAMS.datasets),
+    experiment="|".join(PARAMS.experiments),
+
+
 rule all:
     input:
-        [[*target_files(study), handin_file(study)] for study in STUDIES],
+        expand(["report/{study}", "handin/{study}"], study=PARAMS.studies),
 
 
 include: "workflow/rules/configure.smk"
@@ -22,20 +28,20 @@ include: "workflow/rules/experiments.smk"
 include: "workflow/rules/report.smk"
 
 
-# Targets named like a study.
-for study in STUDIES:
+# Two targets per study: `snakemake faces` and `snakemake handin_faces`.
+for name in PARAMS.studies:
 
     rule:
         name:
-            study
+            name
         input:
-            target_files(study),
+            f"report/{name}",
         localrule: True
 
     rule:
         name:
-            f"handin_{study}"
+            f"handin_{name}"
         input:
-            target_files(study),
-            handin_file(study),
+            f"report/{name}",
+            f"handin/{name}",
         localrule: True

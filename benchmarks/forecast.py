@@ -1,7 +1,6 @@
-"""What `latentbench plan` foretells of a study against what it then takes: seconds of each stage, job by job.
+"""Accuracy of `latentbench plan`: forecast and measured seconds of each stage of a study.
 
-The study runs in a copy of this checkout, one job at a time, so that a job has the machine to itself as the forecast
-supposes.
+The study runs in a clone of this repository, one job at a time, as the forecast assumes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from latentbench.config.load import read_params
 from latentbench.forecast.forecast import forecast
-from latentbench.forecast.rates import seconds_to_start
+from latentbench.forecast.rates import measure_start_seconds
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,25 +27,33 @@ def main() -> None:
     parser.add_argument("--budget", choices=["full", "small"], default="small")
     arguments = parser.parse_args()
     params = read_params(arguments.params).model_copy(update={"budget": arguments.budget})
-    start = seconds_to_start()
-    found = forecast(
-        params, arguments.study, Path("nowhere"), seconds_to_start=start, tell=lambda _: None
+    result = forecast(
+        params,
+        arguments.study,
+        Path("no-prepared-data"),
+        start_seconds=measure_start_seconds(),
+        log=lambda _: None,
     )
-    foretold: dict[str, float] = defaultdict(float)
-    for job in found.jobs:
-        foretold[job.stage] += job.seconds
-    taken = run(arguments.study, arguments.params.resolve(), arguments.budget)
-    for stage, seconds in taken.items():
-        print(row(stage, foretold[stage], seconds))
-    print(row("all but the report", sum(foretold[stage] for stage in taken), sum(taken.values())))
+    expected: dict[str, float] = defaultdict(float)
+    for job in result.jobs:
+        expected[job.stage] += job.seconds
+    measured = run(arguments.study, arguments.params.resolve(), arguments.budget)
+    total = 0.0
+    for stage, seconds in measured.items():
+        print(row(stage, expected[stage], seconds))
+        total += expected[stage]
+    print(row("all but the report", total, sum(measured.values())))
 
 
-def row(what: str, foretold: float, taken: float) -> str:
-    return f"forecast  {what}: {foretold:.0f} s foretold, {taken:.0f} s taken, ratio {foretold / taken:.2f}"
+def row(stage: str, expected: float, measured: float) -> str:
+    ratio = expected / measured
+    return (
+        f"forecast  {stage}: {expected:.0f} s forecast, {measured:.0f} s taken, ratio {ratio:.2f}"
+    )
 
 
 def run(study: str, params: Path, budget: str) -> dict[str, float]:
-    """Seconds by stage, from the records that the stages leave."""
+    """Run the study and return the seconds by stage, from the provenance records."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "checkout"
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
@@ -58,14 +65,15 @@ def run(study: str, params: Path, budget: str) -> dict[str, float]:
         ]
         command += ["--config", f"budget={budget}", "--quiet", "all", "--", study]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        taken: dict[str, float] = defaultdict(float)
+        seconds: dict[str, float] = defaultdict(float)
         records = [
             *folder.glob("data/provenance/*/*.json"),
             *folder.glob(f"results/{study}/*/provenance/*.json"),
         ]
-        for record in map(json.loads, (path.read_text() for path in records)):
-            taken[record["stage"]] += record["cost"]["wall_seconds"]
-    return dict(taken)
+        for path in records:
+            record = json.loads(path.read_text())
+            seconds[record["stage"]] += record["cost"]["wall_seconds"]
+    return dict(seconds)
 
 
 if __name__ == "__main__":

@@ -107,11 +107,11 @@ def make_pictures(path: Path, number: int) -> Path:
 
 def unpack(path: Path, folder: Path) -> int:
     """The pictures in one class folder, as ImageFolder wants them."""
-    store = ImageArchive(path)
+    archive = ImageArchive(path)
     folder.mkdir(parents=True)
-    names = store.pictures()
+    names = archive.image_names()
     for index, name in enumerate(names):
-        (folder / f"{index:06d}{Path(name).suffix}").write_bytes(store.bytes(name))
+        (folder / f"{index:06d}{Path(name).suffix}").write_bytes(archive.read_bytes(name))
     return len(names)
 
 

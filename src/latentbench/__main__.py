@@ -1,3 +1,5 @@
+"""Run the command line: `python -m latentbench`."""
+
 from latentbench.cli import main
 
 main()

@@ -1,4 +1,4 @@
-"""The command line: one subcommand per stage, from files to files. Each imports only what it runs."""
+"""The command line: a subcommand per stage, which reads and writes files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class Stages(click.Group):
-    """Reports the project's own errors in one sentence; `--debug` keeps the traceback."""
+    """Reports errors as a message instead of a traceback, unless `--debug` is given."""
 
     def invoke(self, context: click.Context) -> Any:
+        """Run the subcommand and report its errors."""
         from latentbench.artifacts.files import convert_disk_errors
 
         if context.params.get("debug"):
@@ -43,14 +44,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def path_option(name: str, help_text: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds a required option with a path."""
     return click.option(name, type=PATH, required=True, help=help_text)
 
 
-config_option = path_option("--config", "The resolved config.yaml that `configure` wrote.")
+config_option = path_option("--config", "The settings that `configure` wrote for this stage.")
 data_option = path_option("--data", "data/prepared/DATASET")
 reference_option = path_option("--reference", "data/reference/DATASET")
 record_option = click.option(
-    "--record", type=PATH, help="Where to say what made it: data/provenance/DATASET/STAGE.json"
+    "--record", type=PATH, help="Provenance record: data/provenance/DATASET/STAGE.json"
 )
 results_option = path_option("--results", "results/STUDY/EXPERIMENT")
 
@@ -59,45 +61,51 @@ results_option = path_option("--results", "results/STUDY/EXPERIMENT")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="latentbench")
 def main(debug: bool) -> None:
-    """Train, measure and compare latent-variable image models, one stage at a time."""
+    """Train, evaluate and compare latent-variable image models, one stage at a time."""
 
 
 @main.command()
-@path_option("--params", "params.yaml, or - to read it from standard input.")
+@path_option("--params", "params.yaml, or - for standard input.")
 @click.option("--experiment", help="Resolve this experiment.")
 @click.option("--dataset", help="Resolve this dataset.")
 @click.option("--study", help="Resolve this study.")
-@path_option("--output", "The resolved YAML file to write.")
+@path_option(
+    "--output", "The folder of the files: data/config/DATASET or results/STUDY[/EXPERIMENT]"
+)
 def configure(
     params: Path, experiment: str | None, dataset: str | None, study: str | None, output: Path
 ) -> None:
-    """Resolve one experiment, dataset or study of params.yaml into a file of its own."""
-    from latentbench.artifacts.files import write_yaml
+    """Resolve an experiment, dataset or study of params.yaml and write a config for each stage."""
+    from latentbench.artifacts.dependencies import config_files
+    from latentbench.artifacts.files import write_text
 
-    asked = {"experiment": experiment, "dataset": dataset, "study": study}
-    named = {kind: name for kind, name in asked.items() if name is not None}
-    if len(named) != 1:
+    options = {"experiment": experiment, "dataset": dataset, "study": study}
+    given = [(kind, name) for kind, name in options.items() if name is not None]
+    if len(given) != 1:
         raise click.UsageError("Give exactly one of --experiment, --dataset and --study.")
-    [(kind, name)] = named.items()
-    resolved = getattr(_params(params), kind)(name)
-    write_yaml(output, resolved.model_dump(mode="json"))
+    kind, name = given[0]
+    resolve = getattr(_read_params(params), kind)
+    for file, text in config_files(resolve(name)).items():
+        path = output / file
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
 
 
 @main.command()
-@path_option("--params", "params.yaml, or - to read it from standard input.")
+@path_option("--params", "params.yaml, or - for standard input.")
 @path_option(
     "--output",
     "The folder to write dataset/NAME.yaml, experiment/NAME.yaml and study/NAME.yaml in.",
 )
 def split(params: Path, output: Path) -> None:
-    """Cut params.yaml into a params file for each entry, with what that is resolved with."""
+    """Write a params file per entry of params.yaml, with the other entries that it names."""
     from latentbench.artifacts.files import write_yaml
     from latentbench.config.params import KINDS
 
-    whole = _params(params)
+    parsed = _read_params(params)
     for kind, section in KINDS.items():
-        for name in getattr(whole, section):
-            write_yaml(output / kind / f"{name}.yaml", whole.excerpt(kind, name))
+        for name in getattr(parsed, section):
+            write_yaml(output / kind / f"{name}.yaml", parsed.excerpt(kind, name))
 
 
 @main.command()
@@ -113,7 +121,7 @@ def schema() -> None:
 @config_option
 @path_option("--output", "data/raw/DATASET")
 def fetch(config: Path, output: Path) -> None:
-    """Bring a dataset's raw files here: from a mirror, the official hosts or the user's own files."""
+    """Download or copy a dataset's raw files, or note where the user's files are."""
     from latentbench.config.datasets import DatasetConfig
     from latentbench.config.load import read_config
     from latentbench.data.fetch import fetch_dataset
@@ -127,12 +135,12 @@ def fetch(config: Path, output: Path) -> None:
 @path_option("--output", "data/prepared/DATASET")
 @record_option
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes that decode; default: one per core."
+    "--workers", type=click.IntRange(min=1), help="Decoding processes; default: one per core."
 )
 def prepare(
     config: Path, raw: Path, output: Path, record: Path | None, workers: int | None
 ) -> None:
-    """Decode, crop and resize a dataset's pictures into uint8 arrays."""
+    """Decode, crop and resize a dataset's images into uint8 arrays."""
     from latentbench.config.datasets import DatasetConfig
     from latentbench.config.load import read_config
     from latentbench.data.prepare import prepare_dataset
@@ -146,7 +154,7 @@ def prepare(
 @path_option("--output", "data/reference/DATASET")
 @record_option
 def reference(config: Path, data: Path, output: Path, record: Path | None) -> None:
-    """Train the feature network where one is wanted, and keep the real images' features and statistics."""
+    """Compute features and statistics of real images; train the classifier if it is used."""
     from latentbench.config.datasets import DatasetConfig
     from latentbench.config.load import read_config
     from latentbench.evaluation.reference import build_reference
@@ -158,23 +166,24 @@ def reference(config: Path, data: Path, output: Path, record: Path | None) -> No
 @config_option
 @data_option
 @results_option
-@path_option("--logs", "Where TensorBoard events go: logs/STUDY/EXPERIMENT")
-@path_option("--scratch", "Where resumable state is kept: scratch/STUDY/EXPERIMENT")
-@click.option("--restart", is_flag=True, help="Discard the resumable state and begin again.")
+@path_option("--logs", "TensorBoard events: logs/STUDY/EXPERIMENT")
+@path_option("--scratch", "Resumable state: scratch/STUDY/EXPERIMENT")
+@click.option("--restart", is_flag=True, help="Discard the resumable state and start again.")
 def train(
     config: Path, data: Path, results: Path, logs: Path, scratch: Path, restart: bool
 ) -> None:
-    """Train an experiment, from where it was interrupted if it was."""
+    """Train an experiment's model; resume if an earlier run was interrupted."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
     from latentbench.training.train import Folders, train_experiment
 
     settings = read_config(config, ExperimentConfig)
     folders = Folders(data=data, results=results, logs=logs, scratch=scratch)
-    _in_processes(
-        settings,
-        lambda processes: train_experiment(settings, folders, restart=restart, processes=processes),
-    )
+
+    def stage(processes: ProcessGroup) -> None:
+        train_experiment(settings, folders, restart=restart, processes=processes)
+
+    _run_distributed(settings, stage)
 
 
 @main.command()
@@ -182,18 +191,20 @@ def train(
 @data_option
 @reference_option
 @results_option
-@path_option("--scratch", "Where features are kept for the next run: scratch/STUDY/EXPERIMENT")
+@path_option("--scratch", "Cached features: scratch/STUDY/EXPERIMENT")
 def evaluate(config: Path, data: Path, reference: Path, results: Path, scratch: Path) -> None:
-    """Measure every checkpoint of an experiment."""
+    """Evaluate every checkpoint of an experiment."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
     from latentbench.evaluation.evaluate import Folders, evaluate_experiment
 
     settings = read_config(config, ExperimentConfig)
     folders = Folders(data=data, reference=reference, results=results, scratch=scratch)
-    _in_processes(
-        settings, lambda processes: evaluate_experiment(settings, folders, processes=processes)
-    )
+
+    def stage(processes: ProcessGroup) -> None:
+        evaluate_experiment(settings, folders, processes=processes)
+
+    _run_distributed(settings, stage)
 
 
 @main.command()
@@ -202,7 +213,7 @@ def evaluate(config: Path, data: Path, reference: Path, results: Path, scratch: 
 @reference_option
 @results_option
 def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
-    """Look into the latent space of an experiment's last checkpoint."""
+    """Explore the latent space of an experiment's last checkpoint."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
     from latentbench.latent.explore import explore_experiment
@@ -212,28 +223,28 @@ def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
 
 @main.command()
 @path_option("--results", "results/STUDY")
-@path_option("--sources", "The notebooks and what they are made into documents with: report")
+@path_option("--sources", "Folder of the notebooks and templates: report")
 @path_option("--output", "report/STUDY")
 def report(results: Path, sources: Path, output: Path) -> None:
-    """Render a study's notebooks, page and PDF from its result files."""
+    """Render a study's notebooks, page and PDF from its results."""
     from latentbench.report.build import build_report
 
     build_report(results, sources, output)
 
 
 @main.command()
-@path_option("--params", "params.yaml, or - to read it from standard input.")
+@path_option("--params", "params.yaml, or - for standard input.")
 @click.option("--study", required=True, help="The study to hand in.")
 @path_option("--results", "results/STUDY")
 @path_option("--report", "report/STUDY")
 @path_option("--lock", "The lock file of the environment: requirements/main.lock")
 @path_option("--output", "handin/STUDY")
 def handin(params: Path, study: str, results: Path, report: Path, lock: Path, output: Path) -> None:
-    """Pack a study's report, models and params into one zip."""
+    """Pack a study's report, models and params into a zip to hand in."""
     from latentbench.report.submission import build_submission
 
     build_submission(
-        _params(params), study, results=results, report=report, lock=lock, output=output
+        _read_params(params), study, results=results, report=report, lock=lock, output=output
     )
 
 
@@ -244,31 +255,30 @@ def handin(params: Path, study: str, results: Path, report: Path, lock: Path, ou
     type=PATH,
     default=Path("results"),
     show_default=True,
-    help="Where results/STUDY lies.",
+    help="Folder of results/STUDY.",
 )
 @click.option(
     "--report",
     type=PATH,
     default=Path("report"),
     show_default=True,
-    help="Where report/STUDY lies.",
+    help="Folder of report/STUDY.",
 )
 @click.option(
-    "--data", type=PATH, default=Path("data"), show_default=True, help="Where data/prepared lies."
+    "--data", type=PATH, default=Path("data"), show_default=True, help="Folder of data/prepared."
 )
-@click.option("--params", type=PATH, help="Also hold the settings against this params.yaml.")
+@click.option("--params", type=PATH, help="Also check the settings against this params.yaml.")
 def verify(study: str, results: Path, report: Path, data: Path, params: Path | None) -> None:
-    """Check a study's results against what was recorded when they were made, and name what does not match."""
+    """Check a study's files, settings and code against their provenance records."""
     from latentbench.artifacts.verification import StudyFolders, verify_study
 
-    found = verify_study(
-        study, StudyFolders(results, report, data), _params(params) if params else None
-    )
+    parsed = _read_params(params) if params else None
+    found = verify_study(study, StudyFolders(results, report, data), parsed)
     for line in (*found.notes, *found.mismatches):
         click.echo(line)
     found.require_match(study)
     click.echo(
-        f"{study}: {found.num_files} files of {found.num_stages} stages are as they were made."
+        f"{study}: {found.num_files} files of {found.num_stages} stages match their records."
     )
 
 
@@ -280,27 +290,27 @@ def verify(study: str, results: Path, report: Path, data: Path, params: Path | N
     type=PATH,
     default=Path("data"),
     show_default=True,
-    help="Where prepared datasets may lie.",
+    help="Folder of prepared datasets, if there are some.",
 )
 @click.option(
-    "--budget", type=click.Choice(["full", "small"]), help="Instead of that of the params."
+    "--budget", type=click.Choice(["full", "small"]), help="Replaces the budget of the params."
 )
 def plan(study: str, params: Path, data: Path, budget: str | None) -> None:
-    """Forecast a study before it runs: jobs, time and disk, from rates that are measured here for some seconds."""
+    """Forecast a study's jobs, time and disk use from a short measurement on this machine."""
     from latentbench.artifacts.progress import log
     from latentbench.forecast.forecast import forecast
-    from latentbench.forecast.formatting import lines
-    from latentbench.forecast.rates import seconds_to_start
+    from latentbench.forecast.formatting import format_forecast
+    from latentbench.forecast.rates import measure_start_seconds
 
-    asked = _params(params)
-    asked = asked.model_copy(update={"budget": budget}) if budget else asked
-    start = seconds_to_start()
-    for line in lines(study, forecast(asked, study, data, seconds_to_start=start, tell=log)):
-        click.echo(line)
+    parsed = _read_params(params)
+    if budget:
+        parsed = parsed.model_copy(update={"budget": budget})
+    result = forecast(parsed, study, data, start_seconds=measure_start_seconds(), log=log)
+    click.echo(format_forecast(study, result))
 
 
-def _in_processes(config: ExperimentConfig, stage: Callable[[ProcessGroup], None]) -> None:
-    """Run a stage in as many processes as the experiment asks for: this command line once in each."""
+def _run_distributed(config: ExperimentConfig, stage: Callable[[ProcessGroup], None]) -> None:
+    """Run a stage in `training.processes` processes, each with this command line."""
     from latentbench.runtime.launch import is_launched, join_process_group, launch
 
     number = config.training.processes
@@ -311,7 +321,7 @@ def _in_processes(config: ExperimentConfig, stage: Callable[[ProcessGroup], None
         stage(processes)
 
 
-def _params(path: Path) -> Params:
+def _read_params(path: Path) -> Params:
     from latentbench.config.load import read_params
 
     return read_params(path, text=sys.stdin.read() if str(path) == "-" else None)

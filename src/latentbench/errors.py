@@ -1,13 +1,13 @@
-"""The exceptions that reach a user, each as one sentence: what, where, what to do.
+"""Errors that are reported to the user: what is wrong, where, and what to do.
 
 LatentbenchError
-├── ConfigError        params.yaml or a resolved config says something that cannot be done
-├── DataError          pictures or labels are missing, corrupt or not what was asked for
-│   └── DownloadError  an official host or a mirror did not deliver
-├── ArtifactError      a file that a stage left is missing, damaged or from other settings
-├── StorageError       the disk is full or cannot be written
-├── DivergenceError    a loss became infinite or NaN
-└── InterruptedRun     asked to end, a stage kept its state: to be run again, not mended
+├── ConfigError        params.yaml or a resolved config is invalid
+├── DataError          images or labels are missing, damaged or do not fit the settings
+│   └── DownloadError  a file could not be downloaded
+├── ArtifactError      an output of a stage is missing, damaged or has other settings
+├── StorageError       the disk is full or not writable
+├── DivergenceError    a loss is infinite or NaN
+└── InterruptedRun     a stage was interrupted and can be resumed
 """
 
 
@@ -18,23 +18,23 @@ class LatentbenchError(Exception):
 
 
 class ConfigError(LatentbenchError):
-    """A setting is unknown, of the wrong type, out of range or impossible beside another."""
+    """A setting is unknown, of the wrong type, out of range or contradicts another."""
 
 
 class DataError(LatentbenchError):
-    """Pictures or labels are missing, corrupt or not what was asked for."""
+    """Images or labels are missing, damaged or do not fit the settings."""
 
 
 class DownloadError(DataError):
-    """Neither a mirror nor the official hosts delivered a file."""
+    """A file could not be downloaded from a mirror or its official hosts."""
 
 
 class ArtifactError(LatentbenchError):
-    """A file handed over between stages is missing, damaged or was made under other settings."""
+    """An output of a stage is missing, damaged or was made with other settings."""
 
 
 class StorageError(LatentbenchError):
-    """The disk is full or a folder cannot be written."""
+    """The disk is full or a folder is not writable."""
 
 
 class DivergenceError(LatentbenchError):
@@ -42,6 +42,6 @@ class DivergenceError(LatentbenchError):
 
 
 class InterruptedRun(LatentbenchError):
-    """A stage was asked to end before it was done, and kept its state."""
+    """A stage was interrupted by a signal, after saving its state."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: what failed for now and is worth trying again
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: run it again

@@ -1,7 +1,7 @@
 """Random generators derived from (seed, stream, step), never from global state.
 
-A resumed run draws what an undisturbed one would have drawn, because a draw depends only on what it is
-for and on when it happens, not on how many draws came before it.
+A draw depends on its purpose and its step, not on the number of draws before it. So a resumed run
+draws the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def derive_seed(seed: int, stream: str, step: int = 0) -> int:
-    """A 63-bit seed for one purpose (`stream`) at one moment (`step`)."""
+    """Return a 63-bit seed for one purpose (`stream`) at one step."""
     digest = hashlib.blake2b(f"{seed}/{stream}/{step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def numpy_generator(seed: int, stream: str, step: int = 0) -> np.random.Generator:
+    """Return a NumPy generator for one purpose at one step."""
     import numpy as np
 
     return np.random.default_rng(derive_seed(seed, stream, step))
@@ -29,6 +30,7 @@ def numpy_generator(seed: int, stream: str, step: int = 0) -> np.random.Generato
 def torch_generator(
     seed: int, stream: str, step: int = 0, device: torch.device | str = "cpu"
 ) -> torch.Generator:
+    """Return a PyTorch generator on `device` for one purpose at one step."""
     import torch
 
     return torch.Generator(device=device).manual_seed(derive_seed(seed, stream, step))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from latentbench.artifacts.dependencies import OF_EXPERIMENTS, settings_of
+from latentbench.artifacts.paths import CONFIG, stage_config
 from latentbench.cli import main
 from latentbench.config.experiments import ExperimentConfig
-from latentbench.config.load import parse_params, read_config, read_params
+from latentbench.config.load import parse_params, read_config, read_params, read_yaml
 from latentbench.config.params import KINDS, Params
 from latentbench.config.renamed import RENAMED_KEYS
 from latentbench.errors import ConfigError
@@ -249,12 +252,30 @@ def test_files_without_a_mapping_are_refused(text: str, word: str, tmp_path: Pat
 
 
 def test_configure_writes_the_resolved_experiment(tmp_path: Path) -> None:
-    output = tmp_path / "config.yaml"
-    arguments = ["configure", "--params", "-", "--experiment", "small", "--output", str(output)]
+    arguments = ["configure", "--params", "-", "--experiment", "small", "--output", str(tmp_path)]
     result = CliRunner().invoke(main, arguments, input=yaml.safe_dump(PARAMS))
     assert result.exit_code == 0
     resolved = parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("small")
-    assert read_config(output, ExperimentConfig) == resolved
+    assert read_config(tmp_path / CONFIG, ExperimentConfig) == resolved
+    content = resolved.model_dump(mode="json")
+    for stage in OF_EXPERIMENTS:
+        part = tmp_path / stage_config(stage)
+        assert settings_of(stage, read_yaml(part)) == settings_of(stage, content)
+        read = read_config(part, ExperimentConfig).model_dump(mode="json")
+        assert settings_of(stage, read) == settings_of(stage, content)
+
+
+def test_a_change_leaves_the_files_of_other_stages_as_they_are(tmp_path: Path) -> None:
+    arguments = ["configure", "--params", "-", "--experiment", "small", "--output", str(tmp_path)]
+    params = copy.deepcopy(PARAMS)
+    CliRunner().invoke(main, arguments, input=yaml.safe_dump(params))
+    places = [tmp_path / CONFIG, *(tmp_path / stage_config(stage) for stage in OF_EXPERIMENTS)]
+    for place in places:
+        os.utime(place, (0, 0))
+    params["experiments"]["small"]["evaluation"] = {"num_samples": 123}
+    CliRunner().invoke(main, arguments, input=yaml.safe_dump(params))
+    changed = {place.name for place in places if place.stat().st_mtime}
+    assert changed == {"config.yaml", "evaluate.yaml"}
 
 
 def test_an_excerpt_resolves_like_all_params(tmp_path: Path) -> None:

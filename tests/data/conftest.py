@@ -1,4 +1,4 @@
-"""Datasets of small pictures, through the stages that make them."""
+"""Small datasets, fetched and prepared by the stages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run stages on a dataset of these settings; the result of the last, which may have failed."""
+    """Return a function that runs stages on a dataset and returns the last result."""
 
     def stages(stages: tuple[str, ...] = ("fetch", "prepare"), *words: str, **dataset: Any) -> Any:
         raw = {"studies": {}, "datasets": {"set": dataset}, "experiments": {}}
@@ -56,7 +56,7 @@ def prepared(tmp_path: Path, run: Run) -> Callable[..., PreparedDataset]:
 
 
 def picture(key: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
-    """A smooth color picture that tells its key."""
+    """Return a smooth color image that depends on the key."""
     coarse = numpy_generator(0, "picture", key).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
@@ -67,7 +67,7 @@ def save(path: Path, picture: Image.Image) -> None:
 
 
 def error_of(result: Any) -> str:
-    """The one sentence of a failed stage."""
+    """Return the error message of a failed stage, which is one line."""
     assert result.exit_code == 1, result.output
     line: str = result.output.splitlines()[-1]
     assert line.startswith("Error: ")

@@ -1,4 +1,4 @@
-"""Tables of what the user's own pictures have: read, matched with the pictures, refused in one sentence."""
+"""Tables of attributes: formats, matching with images, and errors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_each_picture_has_its_row(
+def test_each_image_has_its_row(
     text: str, faces: Path, table: Callable[[str], str], prepared: Run
 ) -> None:
     dataset = prepared(source="folder", path=str(faces), attributes=table(text))
@@ -78,9 +78,7 @@ def test_each_picture_has_its_row(
     assert found == [expected[:4], expected[4:]]
 
 
-def test_a_picture_that_is_left_out_takes_its_row_along(
-    faces: Path, table: Run, prepared: Run
-) -> None:
+def test_the_row_of_a_skipped_image_is_skipped(faces: Path, table: Run, prepared: Run) -> None:
     (faces / "train" / "1.png").write_bytes(b"damaged")
     dataset = prepared(
         source="folder", path=str(faces), attributes=table(TEXTS["file names"]), on_error="skip"
@@ -89,10 +87,8 @@ def test_a_picture_that_is_left_out_takes_its_row_along(
     assert dataset.manifest.train.num_images == 3
 
 
-def test_rows_go_with_the_pictures_that_are_held_out(
-    tmp_path: Path, table: Run, prepared: Run
-) -> None:
-    """Pictures gray as their number, attributes its bits: whatever is held out, both must agree."""
+def test_held_out_images_keep_their_rows(tmp_path: Path, table: Run, prepared: Run) -> None:
+    """The gray level of an image is its number, and its attributes are the number's bits."""
     from PIL import Image
 
     for number in range(32):
@@ -112,10 +108,9 @@ def test_rows_go_with_the_pictures_that_are_held_out(
         assert len(shown) == number
 
 
-def test_other_attributes_are_another_dataset(
+def test_the_digest_changes_with_the_attributes(
     faces: Path, table: Run, prepared: Run, tmp_path: Path
 ) -> None:
-    """What is trained on them is told apart by the digest."""
     arguments = {"source": "folder", "path": str(faces)}
     plain = prepared(**arguments).manifest.digest
     assert not list((tmp_path / "prepared").glob("*attributes*"))
@@ -129,7 +124,9 @@ def test_other_attributes_are_another_dataset(
     assert LabelSet.from_dataset(other, ["Smiling"]).counts == [1, 3]
 
 
-def test_the_record_names_the_arrays(faces: Path, table: Run, run: Run, tmp_path: Path) -> None:
+def test_the_record_lists_the_attribute_arrays(
+    faces: Path, table: Run, run: Run, tmp_path: Path
+) -> None:
     arguments = {"source": "folder", "path": str(faces), "attributes": table(TEXTS["file names"])}
     assert (
         run(("fetch", "prepare"), "--record", tmp_path / "prepare.json", **arguments).exit_code == 0
@@ -139,58 +136,50 @@ def test_the_record_names_the_arrays(faces: Path, table: Run, run: Run, tmp_path
 
 
 BAD = {
-    "says nothing of 1 of 6 pictures (train/0.png)": TEXTS["file names"].replace("0.png,1,0\n", ""),
-    "has 0.png twice": TEXTS["file names"] + "0.png,1,0\n",
-    "has 1 values of 0.png for 2 columns": TEXTS["file names"].replace("0.png,1,0\n", "0.png,1\n"),
-    "has no whole numbers of 0.png (invalid literal for int() with base 10: 'yes')": TEXTS[
-        "file names"
-    ].replace("0.png,1,0\n", "0.png,yes,0\n"),
-    "has 2 as Smiling of 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,2,0\n"),
-    "names no attributes": "6\n",
-    "has a column called 'Smiling' that is empty or there twice": TEXTS["file names"].replace(
-        "Hat", "Smiling"
+    "has no row for 1 of 6 images (train/0.png)": TEXTS["file names"].replace("0.png,1,0\n", ""),
+    "has two rows for 0.png": TEXTS["file names"] + "0.png,1,0\n",
+    "has 1 values for 0.png, but 2 columns": TEXTS["file names"].replace(
+        "0.png,1,0\n", "0.png,1\n"
     ),
+    "has a value for 0.png that": TEXTS["file names"].replace("0.png,1,0\n", "0.png,yes,0\n"),
+    "has 2 for Smiling of 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,2,0\n"),
+    "has no attributes": "6\n",
+    "has a column 'Smiling'": TEXTS["file names"].replace("Hat", "Smiling"),
 }
 
 
-@pytest.mark.parametrize("sentence", BAD)
-def test_a_table_that_does_not_fit_is_refused(
-    sentence: str, faces: Path, table: Run, run: Run
-) -> None:
-    line = error_of(run(source="folder", path=str(faces), attributes=table(BAD[sentence])))
-    assert "attributes.csv " + sentence in line
+@pytest.mark.parametrize("words", BAD)
+def test_a_faulty_table_is_an_error(words: str, faces: Path, table: Run, run: Run) -> None:
+    line = error_of(run(source="folder", path=str(faces), attributes=table(BAD[words])))
+    assert "attributes.csv " + words in line
 
 
-def test_a_row_of_two_pictures_is_refused(faces: Path, table: Run, run: Run) -> None:
+def test_a_row_that_matches_two_images_is_an_error(faces: Path, table: Run, run: Run) -> None:
     save(faces / "train" / "4.png", picture(9))
     line = error_of(run(source="folder", path=str(faces), attributes=table(TEXTS["file names"])))
-    assert "has 4.png, which could be train/4.png or test/4.png; write more of its path" in line
+    assert "4.png, which matches train/4.png and test/4.png" in line
 
 
-def test_a_table_that_is_not_there_or_not_text_is_refused(
-    faces: Path, tmp_path: Path, run: Run
-) -> None:
+def test_a_missing_or_binary_table_is_an_error(faces: Path, tmp_path: Path, run: Run) -> None:
     arguments = {"source": "folder", "path": str(faces), "attributes": str(tmp_path / "table.csv")}
-    assert "table.csv', which is no file" in error_of(run(("fetch",), **arguments))
+    assert "table.csv is not a file" in error_of(run(("fetch",), **arguments))
     (tmp_path / "table.csv").write_bytes(
         TEXTS["file names"].replace("Hat", "Hut ä").encode("latin-1")
     )
     assert "is not UTF-8 text" in error_of(run(**arguments))
 
 
-def test_a_table_that_changed_wants_fetching(
+def test_a_changed_table_has_to_be_fetched(
     faces: Path, table: Run, run: Run, tmp_path: Path
 ) -> None:
     arguments = {"source": "folder", "path": str(faces), "attributes": table(TEXTS["file names"])}
     assert run(**arguments).exit_code == 0
     table(TEXTS["file names"].replace("0.png,1", "0.png,0"))
-    assert "attributes.csv has changed since it was fetched" in error_of(
-        run(("prepare",), **arguments)
-    )
-    PreparedDataset.open(tmp_path / "prepared")  # of before, as it was
+    assert "attributes.csv has changed" in error_of(run(("prepare",), **arguments))
+    PreparedDataset.open(tmp_path / "prepared")  # unchanged
 
 
-def test_asking_for_attributes_where_there_are_none_is_refused_at_once() -> None:
+def test_a_condition_on_missing_attributes_is_a_config_error() -> None:
     raw = {
         "studies": {"faces": {"title": "Faces"}},
         "datasets": {"faces": {"source": "folder", "path": "faces"}},
@@ -204,7 +193,7 @@ def test_asking_for_attributes_where_there_are_none_is_refused_at_once() -> None
     }
     with pytest.raises(
         ConfigError,
-        match=r"vae\.model\.condition lists Hat, but faces has no attributes",
+        match=r"vae\.model\.condition lists Hat.*`attributes`",
     ):
         parse_params(raw, where="params.yaml")
     raw["datasets"]["faces"]["attributes"] = "faces.csv"

@@ -1,4 +1,4 @@
-"""Decoding against Pillow, whose pictures the faster decoder must give bit for bit."""
+"""Decoding gives the same bits as Pillow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from latentbench.data.decode import ResizeSpec, to_square
+from latentbench.data.decode import ResizeSpec, resize_to_square
 from latentbench.rng import numpy_generator
 
 
@@ -31,41 +31,41 @@ def test_a_jpeg_is_decoded_as_pillow_does(
     size: tuple[int, int], options: dict[str, object], mode: str, channels: int, crop: int | None
 ) -> None:
     data = file_of(photograph(size, mode), **options)
-    square = ResizeSpec(64, channels, crop=crop, pad=0)
+    spec = ResizeSpec(64, channels, crop=crop, pad=0)
     expected = Image.open(io.BytesIO(data))
     side = min(*size, crop or size[0])
     shrunk = 0.5 if side >= 128 else 1.0
     expected.draft("L" if channels == 1 else "RGB", tuple(int(side * shrunk) for side in size))
     left, top = (int((extent - side) / 2) * shrunk for extent in size)
     box = (left, top, left + side * shrunk, top + side * shrunk)
-    pixels = expected.convert(square.mode).resize((64, 64), Image.Resampling.BICUBIC, box=box)
+    pixels = expected.convert(spec.mode).resize((64, 64), Image.Resampling.BICUBIC, box=box)
     np.testing.assert_array_equal(
-        to_square(data, square), np.asarray(pixels).reshape(64, 64, channels)
+        resize_to_square(data, spec), np.asarray(pixels).reshape(64, 64, channels)
     )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_jpeg_is_turned_as_the_camera_was_held(orientation: int) -> None:
+def test_exif_orientation_of_jpegs(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = file_of(photograph((60, 40)), exif=exif)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     left, top = ((extent - 40) // 2 for extent in upright.size)
     expected = upright.crop((left, top, left + 40, top + 40))
-    found = to_square(data, ResizeSpec(40, 3, crop=None, pad=0))
+    found = resize_to_square(data, ResizeSpec(40, 3, crop=None, pad=0))
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
-def test_rare_kinds_are_left_to_pillow() -> None:
+def test_cmyk_jpegs_are_decoded_by_pillow() -> None:
     data = file_of(photograph((64, 64), "CMYK"))
     expected = Image.open(io.BytesIO(data)).convert("RGB")
     np.testing.assert_array_equal(
-        to_square(data, ResizeSpec(64, 3, crop=None, pad=0)), np.asarray(expected)
+        resize_to_square(data, ResizeSpec(64, 3, crop=None, pad=0)), np.asarray(expected)
     )
 
 
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_a_truncated_jpeg_is_refused(share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.02, 0.5, 0.9])
+def test_a_truncated_jpeg_is_an_error(fraction: float) -> None:
     data = file_of(photograph((250, 250)))
     with pytest.raises(OSError, match=r"(?i)truncated"):
-        to_square(data[: int(len(data) * share)], ResizeSpec(64, 3, crop=148, pad=0))
+        resize_to_square(data[: int(len(data) * fraction)], ResizeSpec(64, 3, crop=148, pad=0))

@@ -1,4 +1,4 @@
-"""What images are asked for by: classes, attributes, or nothing."""
+"""Label vectors: classes, attributes, or none."""
 
 from __future__ import annotations
 
@@ -34,53 +34,49 @@ def dataset(make_prepared: Callable[..., Path]) -> PreparedDataset:
     return PreparedDataset.open(folder)
 
 
-def test_a_class_is_a_one_among_zeros(dataset: PreparedDataset) -> None:
+def test_classes_are_one_hot(dataset: PreparedDataset) -> None:
     vectors = label_vectors(dataset, "test", "class")
     assert vectors.shape == (20, 4)
     assert vectors.sum(axis=1).tolist() == [1] * 20
     assert np.array_equal(vectors.argmax(axis=1), dataset.labels("test"))
 
 
-def test_attributes_stand_in_the_order_they_are_asked_in(dataset: PreparedDataset) -> None:
+def test_attributes_are_in_the_order_of_the_condition(dataset: PreparedDataset) -> None:
     vectors = label_vectors(dataset, "train", ["Hat", "Smiling"])
     assert vectors[:5].tolist() == [[1, 0], [1, 1], [1, 0], [1, 1], [0, 0]]
 
 
-def test_nothing_asked_for_is_a_vector_of_nothing(dataset: PreparedDataset) -> None:
+def test_without_condition_vectors_are_empty(dataset: PreparedDataset) -> None:
     assert label_vectors(dataset, "train", None).shape == (40, 0)
-    kinds = LabelSet.from_dataset(dataset, None)
-    assert (len(kinds), kinds.names) == (1, [])
-    assert kinds.sample(7, torch.Generator()).shape == (7, 0)
+    labels = LabelSet.from_dataset(dataset, None)
+    assert (len(labels), labels.names) == (1, [])
+    assert labels.sample(7, torch.Generator()).shape == (7, 0)
 
 
-def test_kinds_come_in_the_order_of_their_classes(dataset: PreparedDataset) -> None:
-    kinds = LabelSet.from_dataset(dataset, "class")
-    assert kinds.descriptions() == ["a", "b", "c", "d"]
-    assert kinds.counts == [10] * 4
-    assert torch.equal(kinds.round_robin(6).argmax(dim=1), torch.tensor([0, 1, 2, 3, 0, 1]))
+def test_distinct_vectors_are_in_the_order_of_classes(dataset: PreparedDataset) -> None:
+    labels = LabelSet.from_dataset(dataset, "class")
+    assert labels.descriptions() == ["a", "b", "c", "d"]
+    assert labels.counts == [10] * 4
+    assert torch.equal(labels.round_robin(6).argmax(dim=1), torch.tensor([0, 1, 2, 3, 0, 1]))
 
 
-def test_labels_are_drawn_as_often_as_the_data_has_them(dataset: PreparedDataset) -> None:
-    kinds = LabelSet.from_dataset(dataset, ["Smiling", "Hat"])
-    assert dict(zip(kinds.descriptions(), kinds.counts, strict=True)) == {
+def test_labels_are_sampled_as_distributed_in_the_data(dataset: PreparedDataset) -> None:
+    labels = LabelSet.from_dataset(dataset, ["Smiling", "Hat"])
+    assert dict(zip(labels.descriptions(), labels.counts, strict=True)) == {
         "Smiling, Hat": 2,
         "Smiling": 18,
         "Hat": 2,
         "none": 18,
     }
-    drawn = kinds.sample(20_000, torch_generator(0, "labels"))
+    drawn = labels.sample(20_000, torch_generator(0, "labels"))
     assert drawn[:, 1].mean().item() == pytest.approx(0.1, abs=0.01)
     assert drawn[:, 0].mean().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_what_the_dataset_does_not_have_is_refused(dataset: PreparedDataset) -> None:
-    with pytest.raises(
-        DataError, match=r"has 'Beard', but the attributes of squares are: Smiling, Hat\."
-    ):
+def test_unknown_attributes_and_missing_classes_are_errors(dataset: PreparedDataset) -> None:
+    with pytest.raises(DataError, match=r"'Beard'.*squares are: Smiling, Hat\."):
         label_vectors(dataset, "train", ["Beard"])
     path = dataset.folder / DATASET_MANIFEST
     write_json(path, read_json(path) | {"class_names": []})
-    with pytest.raises(
-        DataError, match="squares has no classes; put its pictures into a folder per class"
-    ):
+    with pytest.raises(DataError, match="squares has fewer than two classes"):
         label_vectors(PreparedDataset.open(dataset.folder), "train", "class")

@@ -1,4 +1,4 @@
-"""Every source, from files in its official format to what a prepared dataset holds."""
+"""Every source, from files in the official format to the prepared dataset."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.data.conftest import Run, error_of, picture, save, zipped
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_class_folders_with_both_splits(packed: bool, tmp_path: Path, prepared: Run) -> None:
+def test_class_folders_in_both_splits(packed: bool, tmp_path: Path, prepared: Run) -> None:
     root = tmp_path / "pictures"
     for split, number in (("train", 3), ("test", 2)):
         for label in ("2", "10"):
@@ -46,9 +46,7 @@ def test_class_folders_with_both_splits(packed: bool, tmp_path: Path, prepared: 
     assert np.bincount(dataset.labels("test")).tolist() == [2, 2]
 
 
-def test_a_flat_zip_has_no_classes_and_a_seeded_share_held_out(
-    tmp_path: Path, prepared: Run
-) -> None:
+def test_a_flat_zip_has_no_classes_and_random_test_images(tmp_path: Path, prepared: Run) -> None:
     for key in range(20):
         save(tmp_path / "pictures" / "lfw" / f"{key:02d}.jpg", picture(key))
     path = str(zipped(tmp_path / "pictures", tmp_path / "set.zip"))
@@ -76,7 +74,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path, prepared: Run) ->
     assert len(digests) == 1
 
 
-def test_the_square_is_what_pillow_makes_of_it(tmp_path: Path, prepared: Run) -> None:
+def test_images_are_cropped_and_resized_like_pillow(tmp_path: Path, prepared: Run) -> None:
     for key in range(4):
         save(tmp_path / "pictures" / f"{key}.png", picture(key, (90, 120)))
     dataset = prepared(
@@ -92,7 +90,7 @@ def test_the_square_is_what_pillow_makes_of_it(tmp_path: Path, prepared: Run) ->
     assert {image.tobytes() for image in images} == {image.tobytes() for image in expected}
 
 
-def test_a_large_jpeg_decoded_at_half_size_looks_the_same(tmp_path: Path, prepared: Run) -> None:
+def test_a_jpeg_decoded_at_half_size_is_close_to_the_whole(tmp_path: Path, prepared: Run) -> None:
     for key in range(2):
         save(tmp_path / "pictures" / f"{key}.jpg", picture(key, (250, 250)))
     dataset = prepared(source="folder", path=str(tmp_path / "pictures"), crop=148)
@@ -117,7 +115,7 @@ def test_a_large_jpeg_decoded_at_half_size_looks_the_same(tmp_path: Path, prepar
         ("P", 0, 0),
     ],
 )
-def test_every_mode_comes_out_gray(
+def test_every_mode_is_converted_to_gray(
     mode: str, level: Any, expected: int, tmp_path: Path, prepared: Run
 ) -> None:
     for key in range(2):
@@ -140,7 +138,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, prepared: Run) -> None:
     assert image[16:].min() == 255
 
 
-def test_a_share_of_the_training_pictures_is_seeded(tmp_path: Path, prepared: Run) -> None:
+def test_max_train_images_is_a_random_subset(tmp_path: Path, prepared: Run) -> None:
     for key in range(30):
         save(tmp_path / "pictures" / f"{key:02d}.png", picture(key))
     arguments: dict[str, Any] = {"source": "folder", "path": str(tmp_path / "pictures")}
@@ -150,10 +148,10 @@ def test_a_share_of_the_training_pictures_is_seeded(tmp_path: Path, prepared: Ru
     assert set(part) < whole
 
 
-# What can be wrong with them
+# Errors
 
 
-def test_a_corrupt_picture_is_named_or_left_out(tmp_path: Path, run: Run, prepared: Run) -> None:
+def test_a_corrupt_image_is_named_or_skipped(tmp_path: Path, run: Run, prepared: Run) -> None:
     for key in range(12):
         save(tmp_path / "pictures" / f"{key:02d}.jpg", picture(key))
     bad = tmp_path / "pictures" / "07.jpg"
@@ -189,13 +187,13 @@ def _empty(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: None, ["does not exist", "give a directory or a zip"]),
-        (_climbing, ["climbs out of its folder", "'../outside.png'"]),
-        (_truncated, ["is not a whole zip", "truncated"]),
-        (_empty, ["holds no pictures"]),
+        (lambda path: None, ["path", "does not exist"]),
+        (_climbing, ["outside of its folder", "'../outside.png'"]),
+        (_truncated, ["not a complete zip"]),
+        (_empty, ["has no images"]),
     ],
 )
-def test_a_wrong_path_is_one_sentence(
+def test_a_wrong_path_is_an_error(
     make: Callable[[Path], None], words: list[str], tmp_path: Path, run: Run
 ) -> None:
     make(tmp_path / "set.zip")
@@ -206,18 +204,16 @@ def test_a_wrong_path_is_one_sentence(
     assert not (tmp_path / "raw" / "source.json").exists()
 
 
-def test_pictures_that_changed_are_not_taken_for_those_fetched(tmp_path: Path, run: Run) -> None:
+def test_images_that_changed_after_fetch_are_refused(tmp_path: Path, run: Run) -> None:
     for key in range(4):
         save(tmp_path / "pictures" / f"{key}.png", picture(key))
     arguments = {"source": "folder", "path": str(tmp_path / "pictures")}
     assert run(("fetch",), **arguments).exit_code == 0
     save(tmp_path / "pictures" / "9.png", picture(9))
-    assert "has changed since it was fetched" in error_of(run(("prepare",), **arguments))
+    assert "has changed" in error_of(run(("prepare",), **arguments))
 
 
-def test_a_full_disk_is_one_sentence(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_an_error(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
     import os
 
@@ -232,7 +228,7 @@ def test_a_full_disk_is_one_sentence(
 # Glyphs
 
 
-def test_glyphs_are_balanced_and_depend_on_the_seed_alone(prepared: Run) -> None:
+def test_glyphs_are_balanced_and_depend_on_the_seed_only(prepared: Run) -> None:
     dataset = prepared(source="glyphs", num_train=40, num_test=20)
     assert np.bincount(dataset.labels("train")).tolist() == [4] * 10
     images = np.array(dataset.images("train"))
@@ -276,9 +272,7 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (mirror / name).write_bytes(data)
             resources.append((name, hashlib.md5(data).hexdigest()))
     monkeypatch.setattr(MNIST, "resources", resources)
-    monkeypatch.setattr(
-        MNIST, "mirrors", ["http://127.0.0.1:9/"]
-    )  # the discard port: nobody answers
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # the discard port: no server
     return mirror
 
 
@@ -292,18 +286,18 @@ def server(mnist: Path) -> Iterator[str]:
 
 
 class _Ranged(SimpleHTTPRequestHandler):
-    """Serves the rest of a file where a range is asked for, and keeps quiet."""
+    """Serves ranges of files, without logging."""
 
     ranges: list[str] = []  # noqa: RUF012
 
     def do_GET(self) -> None:
-        asked = self.headers.get("Range")
+        requested = self.headers.get("Range")
         path = Path(self.translate_path(self.path))
-        if asked is None or not path.is_file():
+        if requested is None or not path.is_file():
             super().do_GET()
             return
-        self.ranges.append(asked)
-        data = path.read_bytes()[int(asked.removeprefix("bytes=").rstrip("-")) :]
+        self.ranges.append(requested)
+        data = path.read_bytes()[int(requested.removeprefix("bytes=").rstrip("-")) :]
         self.send_response(206)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -312,9 +306,7 @@ class _Ranged(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-def test_mnist_from_a_mirror_directory_is_padded_not_resized(
-    mnist: Path, tmp_path: Path, prepared: Run
-) -> None:
+def test_mnist_images_are_padded_not_resized(mnist: Path, tmp_path: Path, prepared: Run) -> None:
     dataset = prepared(source="mnist", mirror=str(tmp_path / "mirror"))
     images = np.array(dataset.images("train"))[..., 0]
     assert np.array_equal(images[:, 2:30, 2:30], _digits("train", 6))
@@ -323,7 +315,7 @@ def test_mnist_from_a_mirror_directory_is_padded_not_resized(
     assert dataset.manifest.class_names == [str(digit) for digit in range(10)]
 
 
-def test_a_cut_off_download_goes_on_where_it_stopped(
+def test_an_interrupted_download_is_resumed(
     mnist: Path, server: str, tmp_path: Path, prepared: Run
 ) -> None:
     name = "train-images-idx3-ubyte.gz"
@@ -335,7 +327,7 @@ def test_a_cut_off_download_goes_on_where_it_stopped(
     assert dataset.manifest.train.num_images == 6
 
 
-def test_a_wrong_checksum_is_said_and_the_file_not_kept(
+def test_a_file_with_a_wrong_checksum_is_not_kept(
     mnist: Path, server: str, tmp_path: Path, run: Run
 ) -> None:
     (mnist / "train-images-idx3-ubyte.gz").write_bytes(b"something else")
@@ -346,7 +338,7 @@ def test_a_wrong_checksum_is_said_and_the_file_not_kept(
         assert not list((tmp_path / "raw").glob("train-images*"))
 
 
-def test_other_pictures_in_the_official_format_are_taken_where_that_is_said(
+def test_an_unverified_mirror_may_have_other_images(
     mnist: Path, tmp_path: Path, prepared: Run, run: Run
 ) -> None:
     other = _idx(255 - _digits("train", 6))
@@ -354,7 +346,7 @@ def test_other_pictures_in_the_official_format_are_taken_where_that_is_said(
     dataset = prepared(source="mnist", mirror=str(mnist), verify=False)
     assert np.array_equal(dataset.images("train")[:, 2:30, 2:30, 0], 255 - _digits("train", 6))
     assert hashlib.md5(other).hexdigest() in (tmp_path / "raw" / "source.json").read_text()
-    # What lies there is taken as it is then, not as it was.
+    # A file that changed in the mirror replaces the fetched one.
     (mnist / "train-images-idx3-ubyte.gz").write_bytes(_idx(_digits("train", 6)))
     dataset = prepared(source="mnist", mirror=str(mnist), verify=False)
     assert np.array_equal(dataset.images("train")[:, 2:30, 2:30, 0], _digits("train", 6))
@@ -365,8 +357,8 @@ def test_other_pictures_in_the_official_format_are_taken_where_that_is_said(
 
 
 @pytest.mark.parametrize("mirror", [None, "http://127.0.0.1:9/"])
-def test_nothing_is_taken_unverified_from_the_network(mirror: str | None) -> None:
-    with pytest.raises(ConfigError, match="has verify: false, but no directory as `mirror`"):
+def test_downloads_are_always_verified(mirror: str | None) -> None:
+    with pytest.raises(ConfigError, match=r"verify: false.*`mirror`"):
         parse(
             MNISTDataset,
             {"source": "mnist", "mirror": mirror, "verify": False},
@@ -374,17 +366,17 @@ def test_nothing_is_taken_unverified_from_the_network(mirror: str | None) -> Non
         )
 
 
-def test_no_network_is_one_sentence(mnist: Path, run: Run) -> None:
+def test_no_network_is_an_error(mnist: Path, run: Run) -> None:
     line = error_of(run(source="mnist"))
-    assert "http://127.0.0.1:9/train-images-idx3-ubyte.gz did not deliver (no connection)" in line
+    assert "http://127.0.0.1:9/train-images-idx3-ubyte.gz did not respond (no connection)" in line
     assert "`mirror`" in line
 
 
-def test_a_damaged_raw_file_is_named(mnist: Path, tmp_path: Path, run: Run) -> None:
+def test_a_damaged_raw_file_is_an_error(mnist: Path, tmp_path: Path, run: Run) -> None:
     assert run(("fetch",), source="mnist", mirror=str(mnist)).exit_code == 0
     damaged = tmp_path / "raw" / "train-images-idx3-ubyte.gz"
     damaged.write_bytes(damaged.read_bytes()[:-20])
-    assert "is not a whole gzip file" in error_of(
+    assert "not a complete gzip file" in error_of(
         run(("prepare",), source="mnist", mirror=str(mnist))
     )
 
@@ -392,7 +384,7 @@ def test_a_damaged_raw_file_is_named(mnist: Path, tmp_path: Path, run: Run) -> N
 @pytest.mark.parametrize(
     ("split", "first", "classes"), [("letters", 1, 26), ("balanced", 0, 47), ("digits", 0, 10)]
 )
-def test_emnist_is_turned_upright_and_counted_from_zero(
+def test_emnist_is_upright_with_labels_from_zero(
     split: str,
     first: int,
     classes: int,
@@ -418,7 +410,7 @@ def test_emnist_is_turned_upright_and_counted_from_zero(
     assert len(dataset.manifest.class_names) == classes
 
 
-def test_cifar10_is_read_from_its_binary_version(
+def test_cifar10_binary_version(
     tmp_path: Path, prepared: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = numpy_generator(0, "cifar")
@@ -485,7 +477,7 @@ def _celeba(root: Path, layout: str) -> Path:
 
 
 @pytest.mark.parametrize("layout", ["official", "kaggle", "kaggle unpacked", "unpacked"])
-def test_celeba_however_it_was_come_by(layout: str, tmp_path: Path, prepared: Run) -> None:
+def test_celeba_archives(layout: str, tmp_path: Path, prepared: Run) -> None:
     dataset = prepared(source="celeba", path=str(_celeba(tmp_path, layout)))
     assert dataset.images("train").shape == (6, 64, 64, 3)
     assert dataset.manifest.test.num_images == 2
@@ -494,7 +486,7 @@ def test_celeba_however_it_was_come_by(layout: str, tmp_path: Path, prepared: Ru
     assert attributes.tolist() == [[number % 2, 1 - number % 2] for number in range(6)]
 
 
-def test_celeba_without_its_lists_has_a_share_held_out(tmp_path: Path, prepared: Run) -> None:
+def test_celeba_without_lists_has_random_test_images(tmp_path: Path, prepared: Run) -> None:
     path = _celeba(tmp_path, "unpacked")
     for table in path.glob("list_*"):
         table.unlink()
@@ -503,7 +495,7 @@ def test_celeba_without_its_lists_has_a_share_held_out(tmp_path: Path, prepared:
     assert dataset.manifest.attribute_names == []
 
 
-def test_a_failed_celeba_download_says_what_else_is_taken(
+def test_a_failed_celeba_download_names_the_alternatives(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from torchvision.datasets import utils
@@ -513,14 +505,14 @@ def test_a_failed_celeba_download_says_what_else_is_taken(
 
     monkeypatch.setattr(utils, "download_file_from_google_drive", quota)
     line = error_of(run(source="celeba"))
-    assert "img_align_celeba.zip could not be fetched" in line
+    assert "img_align_celeba.zip could not be downloaded" in line
     assert "Kaggle's archive" in line
     assert "`path`" in line
 
 
-def test_another_source_under_the_same_name_wants_fetching(tmp_path: Path, run: Run) -> None:
+def test_a_changed_source_has_to_be_fetched(tmp_path: Path, run: Run) -> None:
     assert run(("fetch",), source="glyphs").exit_code == 0
     save(tmp_path / "pictures" / "a.png", picture(0))
     line = error_of(run(("prepare",), source="folder", path=str(tmp_path / "pictures")))
-    assert "holds glyphs" in line
+    assert "files of glyphs" in line
     assert read_json(tmp_path / "raw" / "source.json")["source"] == "glyphs"

@@ -12,10 +12,11 @@ import pytest
 import yaml
 from torch import Tensor
 
+import latentbench
+from latentbench.artifacts.dependencies import FEATURE_SOURCES, sources_sha256
 from latentbench.artifacts.files import write_array, write_yaml
 from latentbench.artifacts.paths import EVALUATION_ARRAYS
-from latentbench.evaluation import cache as kept
-from latentbench.evaluation.cache import FeatureCache, key_of, sources_sha256
+from latentbench.evaluation.cache import FeatureCache, key_of
 from latentbench.models.vae import VAE
 from tests.evaluation.conftest import EPOCHS, evaluate, scratch_of, write_checkpoint
 
@@ -108,7 +109,7 @@ def test_what_decides_the_features_decides_the_key(
     for settings in ({"num_samples": 70}, {"batch_size": 9}):
         measured(**settings)
         keys.add(frozenset(contents(folder)))
-    monkeypatch.setattr("latentbench.evaluation.samples.sources_sha256", lambda: "0" * 64)
+    monkeypatch.setattr("latentbench.evaluation.samples.sources_sha256", lambda parts: "0" * 64)
     measured()
     keys.add(frozenset(contents(folder)))
     assert len(frozenset().union(*keys)) == sum(map(len, keys)) == 4 * 8, (
@@ -142,14 +143,13 @@ def test_a_failed_run_deletes_nothing(
     assert contents(folder) == files
 
 
-def test_the_sources_are_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sources_are_part_of_the_key(tmp_path: Path) -> None:
     package = tmp_path / "latentbench"
     shutil.copytree(
-        Path(kept.__file__).parent.parent, package, ignore=shutil.ignore_patterns("__pycache__")
+        Path(latentbench.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
     )
-    monkeypatch.setattr(kept, "__file__", str(package / "evaluation" / "cache.py"))
-    first = sources_sha256()
-    assert sources_sha256() == first
+    first = sources_sha256(FEATURE_SOURCES)
+    assert sources_sha256(FEATURE_SOURCES, package) == first
     for name, matters in {
         "models/vae.py": True,
         "data/images.py": True,
@@ -157,8 +157,9 @@ def test_the_sources_are_part_of_the_key(tmp_path: Path, monkeypatch: pytest.Mon
     }.items():
         with (package / name).open("a") as file:
             file.write("# Changed.\n")
-        assert (sources_sha256() != first) is matters, name
-        first = sources_sha256()
+        changed = sources_sha256(FEATURE_SOURCES, package)
+        assert (changed != first) is matters, name
+        first = changed
 
 
 def test_what_was_not_asked_for_goes(tmp_path: Path) -> None:

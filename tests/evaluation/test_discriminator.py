@@ -28,7 +28,7 @@ from latentbench.artifacts.paths import (
 from latentbench.evaluation import discriminator_scores as stage
 from latentbench.evaluation.discriminator import DecisionThreshold, rows_by_class
 from latentbench.models.gan import GAN
-from latentbench.models.gan_losses import calls_real
+from latentbench.models.gan_losses import classified_as_real
 from tests.evaluation.conftest import evaluate, forget_classes
 
 Make = Callable[..., Path]
@@ -38,7 +38,7 @@ Make = Callable[..., Path]
 def test_the_threshold_of_a_loss_is_where_it_calls_real(loss: str) -> None:
     scores = torch.linspace(-2, 2, 41)
     rule = DecisionThreshold.of_loss(loss)
-    assert torch.equal(calls_real(loss, scores), scores > rule.threshold)
+    assert torch.equal(classified_as_real(loss, scores), scores > rule.threshold)
 
 
 def test_rates_of_known_scores() -> None:

@@ -1,4 +1,4 @@
-"""Forecasts: sizes as they will be, and work that adds up."""
+"""Forecasts: sizes agree with prepared datasets, and costs add up."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from latentbench.config.params import Params
 from latentbench.data.fetch import fetch_dataset
 from latentbench.data.prepare import prepare_dataset
 from latentbench.forecast.forecast import (
+    EPOCH_FILES,
     EVALUATION_ARRAYS,
-    LATENT_FACTS,
-    PER_EPOCH,
-    PER_FRAME,
+    EVOLUTION_FRAME,
+    LATENT_ARRAYS,
     forecast,
 )
-from latentbench.forecast.rates import MeasureRates, ModelRates, measure_rates, model_rates
-from latentbench.forecast.sizes import PUBLISHED, Sizes, sizes_of
+from latentbench.forecast.rates import (
+    DatasetRates,
+    ModelRates,
+    measure_dataset_rates,
+    measure_model_rates,
+)
+from latentbench.forecast.sizes import PUBLISHED, DatasetSizes, dataset_sizes
 
 GLYPHS = {"source": "glyphs", "num_train": 2_000, "num_test": 500}
 
@@ -39,20 +44,27 @@ def params(dataset: dict[str, Any] = GLYPHS, **experiments: dict[str, Any]) -> P
 
 
 MODEL = ModelRates(
-    step=0.1, look=0.001, sample=0.002, reconstruct=0.05, weights=1_000_000, state=3_000_000
+    step=0.1,
+    validation=0.001,
+    sample=0.002,
+    reconstruction=0.05,
+    weight_bytes=1_000_000,
+    state_bytes=3_000_000,
 )
-MEASURE = MeasureRates(learn=0.01, describe=0.003, compare=2.0, search=1e-8, map=0.004)
+DATASET = DatasetRates(
+    classifier_step=0.01, feature=0.003, distances=2.0, pair=1e-8, projection=0.004
+)
 
 
 @pytest.fixture
 def known_rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latentbench.forecast.forecast.model_rates", lambda *_: MODEL)
-    monkeypatch.setattr("latentbench.forecast.forecast.measure_rates", lambda *_: MEASURE)
-    sizes = Sizes(num_train=6_400, num_test=500, num_classes=10, per_picture=0.0)
-    monkeypatch.setattr("latentbench.forecast.forecast.sizes_of", lambda *_: sizes)
+    monkeypatch.setattr("latentbench.forecast.forecast.measure_model_rates", lambda *_: MODEL)
+    monkeypatch.setattr("latentbench.forecast.forecast.measure_dataset_rates", lambda *_: DATASET)
+    sizes = DatasetSizes(num_train=6_400, num_test=500, num_classes=10, decode_seconds=0.0)
+    monkeypatch.setattr("latentbench.forecast.forecast.dataset_sizes", lambda *_: sizes)
 
 
-def test_sizes_are_those_that_preparing_finds(tmp_path: Path) -> None:
+def test_sizes_agree_with_the_prepared_dataset(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     for name in ("a", "b"):
         (pictures / name).mkdir(parents=True)
@@ -63,23 +75,23 @@ def test_sizes_are_those_that_preparing_finds(tmp_path: Path) -> None:
     folder = {"source": "folder", "path": str(pictures), "test_fraction": 0.25}
     for dataset in (GLYPHS, folder, folder | {"max_train_images": 10}):
         config = params(dataset).dataset("d")
-        before = sizes_of(config, tmp_path)
+        before = dataset_sizes(config, tmp_path)
         fetch_dataset(config, tmp_path / "raw" / "d")
         prepare_dataset(config, tmp_path / "raw" / "d", tmp_path / "prepared" / "d", workers=1)
-        after = sizes_of(config, tmp_path)
+        after = dataset_sizes(config, tmp_path)
         assert (before.num_train, before.num_test, before.num_classes) == (
             after.num_train,
             after.num_test,
             after.num_classes,
         )
-        assert before.per_picture > 0 == after.per_picture
+        assert before.decode_seconds > 0 == after.decode_seconds
 
 
-def test_official_sizes_are_those_that_are_published(tmp_path: Path) -> None:
+def test_sizes_of_published_datasets(tmp_path: Path) -> None:
     for key, (num_train, num_test, num_classes) in PUBLISHED.items():
         source, _, split = key.partition("/")
         config = params({"source": source} | ({"split": split} if split else {})).dataset("d")
-        sizes = sizes_of(config, tmp_path)
+        sizes = dataset_sizes(config, tmp_path)
         assert (sizes.num_train, sizes.num_test, sizes.num_classes) == (
             num_train,
             num_test,
@@ -87,7 +99,7 @@ def test_official_sizes_are_those_that_are_published(tmp_path: Path) -> None:
         )
 
 
-def test_work_is_what_the_settings_ask_for(known_rates: None) -> None:
+def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> None:
     training = {"epochs": 20, "checkpoints": [5, 20], "batch_size": 64}
     evaluation = {"num_samples": 1_000, "num_seeds": 3}
     models = {"vae": {"name": "vae"}, "gan": {"name": "dcgan"}}
@@ -95,17 +107,21 @@ def test_work_is_what_the_settings_ask_for(known_rates: None) -> None:
         name: {"model": model, "training": training, "evaluation": evaluation}
         for name, model in models.items()
     }
-    found = forecast(params(**experiments), "s", Path(), seconds_to_start=4.0, tell=lambda _: None)
+    found = forecast(params(**experiments), "s", Path(), start_seconds=4.0, log=lambda _: None)
     seconds = {(job.stage, job.subject): job.seconds for job in found.jobs}
     assert len(found.jobs) == 2 + 2 * 3 + 1
-    # 100 steps of 0.1 s in each epoch, 1,500 images looked at, 64 drawn.
-    epoch = 10 + 1.5 + 0.128 + PER_EPOCH + PER_FRAME
+    # Per epoch: 100 steps of 0.1 s, loss terms of 1,500 images, 64 samples.
+    epoch = 10 + 1.5 + 0.128 + EPOCH_FILES + EVOLUTION_FRAME
     assert seconds["train", "vae"] == seconds["train", "gan"] == pytest.approx(4 + 20 * epoch)
-    # Six sets of 1,000 samples: 5 s to make and describe each, 2 s to compare, 0.064 s to search.
+    # Six sets of 1,000 samples: 5 s to sample and extract features, 2 s for the distances,
+    # 0.064 s for the nearest neighbors.
     assert seconds["evaluate", "vae"] == pytest.approx(4 + EVALUATION_ARRAYS + 6 * (5 + 2 + 0.064))
-    # 1,000 images of each split are encoded, and 500 codes drawn; 64 of each and 12 ends of paths are inverted.
-    assert seconds["explore", "vae"] == pytest.approx(4 + LATENT_FACTS + 2_000 * 0.05 + 500 * 0.004)
-    assert seconds["explore", "gan"] == pytest.approx(4 + LATENT_FACTS + (128 + 12) * 0.05)
+    # The VAE encodes 1,000 images of each split and projects 500 codes; the GAN inverts 64 images
+    # of each split and the 12 ends of paths.
+    assert seconds["explore", "vae"] == pytest.approx(
+        4 + LATENT_ARRAYS + 2_000 * 0.05 + 500 * 0.004
+    )
+    assert seconds["explore", "gan"] == pytest.approx(4 + LATENT_ARRAYS + (128 + 12) * 0.05)
     assert seconds["reference", "d"] == pytest.approx(
         4 + 4 * 50 * 0.01 + 6_900 * 0.003 + 6_400 * 500 * 1e-8
     )
@@ -118,23 +134,22 @@ def test_work_is_what_the_settings_ask_for(known_rates: None) -> None:
     assert disk["prepare", "d"] == 6_900 * 32 * 32
 
 
-def test_rates_are_measured_of_every_kind_of_model() -> None:
-    sizes = Sizes(num_train=500, num_test=100, num_classes=3, per_picture=0.0)
+def test_rates_are_positive_for_models_with_and_without_encoder() -> None:
+    sizes = DatasetSizes(num_train=500, num_test=100, num_classes=3, decode_seconds=0.0)
     for model in ({"name": "vae"}, {"name": "wgan_gp", "condition": "class", "n_critic": 2}):
-        asked = params(one={"model": model | {"width": 4}, "evaluation": {"num_samples": 50}})
-        experiment = asked.experiment("one")
-        rates = model_rates(experiment, sizes)
-        assert min(rates.step, rates.look, rates.sample, rates.reconstruct) > 0
-        assert rates.state > rates.weights > 0
-    measured = measure_rates(asked.dataset("d"), experiment, sizes)
-    assert (
-        min(measured.learn, measured.describe, measured.compare, measured.search, measured.map) > 0
-    )
+        parsed = params(one={"model": model | {"width": 4}, "evaluation": {"num_samples": 50}})
+        experiment = parsed.experiment("one")
+        rates = measure_model_rates(experiment, sizes)
+        assert min(rates.step, rates.validation, rates.sample, rates.reconstruction) > 0
+        assert rates.state_bytes > rates.weight_bytes > 0
+    measured = measure_dataset_rates(parsed.dataset("d"), experiment, sizes)
+    assert min(measured.classifier_step, measured.feature, measured.distances) > 0
+    assert min(measured.pair, measured.projection) > 0
 
 
-def test_the_command_tells_every_job(known_rates: None, tmp_path: Path) -> None:
-    asked = params(vae={"model": {"name": "vae"}})
-    write_yaml(tmp_path / "params.yaml", asked.model_dump(mode="json"))
+def test_the_command_prints_every_job(known_rates: None, tmp_path: Path) -> None:
+    parsed = params(vae={"model": {"name": "vae"}})
+    write_yaml(tmp_path / "params.yaml", parsed.model_dump(mode="json"))
     result = CliRunner().invoke(
         main, ["plan", "s", "--params", str(tmp_path / "params.yaml"), "--budget", "small"]
     )
@@ -155,7 +170,7 @@ def test_the_command_tells_every_job(known_rates: None, tmp_path: Path) -> None:
     assert rows[4][:3] == ["s:", "6", "jobs;"]
 
 
-def test_a_study_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_an_unknown_study_is_an_error(tmp_path: Path) -> None:
     raw = {"studies": {"s": {"title": "S"}}, "datasets": {"d": GLYPHS}, "experiments": {}}
     write_yaml(tmp_path / "params.yaml", raw)
     result = CliRunner().invoke(main, ["plan", "other", "--params", str(tmp_path / "params.yaml")])

@@ -13,9 +13,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from latentbench.config.models import DCGANModel, VAEModel, WGANGPModel
 from latentbench.models.dcgan import DCGAN
-from latentbench.models.gan_losses import calls_real, discriminator_loss, generator_loss
+from latentbench.models.gan_losses import classified_as_real, discriminator_loss, generator_loss
 from latentbench.models.likelihoods import (
-    SMALLEST_VARIANCE,
+    MIN_VARIANCE,
     ContinuousBernoulli,
     Gaussian,
     bits_per_dimension,
@@ -67,7 +67,7 @@ def test_the_optimal_variance_is_that_of_maximum_likelihood() -> None:
     assert likelihoods[1] < min(likelihoods[0], likelihoods[2])
     assert Gaussian(None)._variance(squared_error, dimensions) == mse
     assert Gaussian(None)._variance(torch.zeros(3), dimensions).item() == pytest.approx(
-        SMALLEST_VARIANCE
+        MIN_VARIANCE
     )
 
 
@@ -153,8 +153,8 @@ def test_smoothing_moves_the_target_of_real_images_alone() -> None:
 
 
 def test_a_score_says_real_on_its_target_s_side() -> None:
-    assert calls_real("non_saturating", REAL).tolist() == [True, False, True]
-    assert calls_real("least_squares", torch.tensor([0.4, 0.6])).tolist() == [False, True]
+    assert classified_as_real("non_saturating", REAL).tolist() == [True, False, True]
+    assert classified_as_real("least_squares", torch.tensor([0.4, 0.6])).tolist() == [False, True]
 
 
 def test_the_kl_s_weight_warms_up() -> None:

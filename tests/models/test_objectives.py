@@ -349,7 +349,7 @@ def test_orthogonal_weights_are() -> None:
         ("cgan", {"condition": None}, ("experiments.e.model.condition",)),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_reason(
+def test_contradicting_settings_are_errors(
     objective: str, settings: dict[str, Any], named: tuple[str, ...]
 ) -> None:
     with pytest.raises(ConfigError, match=r"params\.yaml: experiments\.e\.model") as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -62,17 +63,42 @@ class Workplace:
         return result.stdout + result.stderr
 
     def wanted(self, *arguments: str) -> set[str]:
-        """The jobs that a dry run of Snakemake wants, but for the target itself."""
-        said = self.snakemake("--dry-run", "--quiet", "rules", "host", "reason", *arguments)
-        jobs = set(re.findall(r"^([a-z_]+@\S+) +\d+$", said, flags=re.MULTILINE))
-        assert jobs or "Nothing to be done" in said, said
-        return jobs
+        """The jobs that Snakemake would run."""
+        return {
+            job_name(row["rule"], row["output_file"])
+            for row in self.summary(*arguments)
+            if row["plan"] != "no update"
+        }
+
+    def summary(self, *arguments: str, detailed: bool = False) -> list[dict[str, str]]:
+        """Snakemake's own table: a row per output file."""
+        option = "--detailed-summary" if detailed else "--summary"
+        result = self.run("snakemake", option, *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        rows = result.stdout.splitlines()
+        return list(csv.DictReader(rows, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+    def job_counts(self, *arguments: str) -> dict[str, int]:
+        """The number of jobs per rule in a dry run, without the target's."""
+        output = self.snakemake("--dry-run", "--quiet", "rules", "host", "reason", *arguments)
+        rows = re.findall(r"^([a-z_]+) +(\d+)$", output, flags=re.MULTILINE)
+        return {rule: int(count) for rule, count in rows if rule not in ("all", "total")}
 
     def edit(self, path: str, old: str, new: str) -> None:
         place = self.folder / path
         text = place.read_text()
         assert old in text
         place.write_text(text.replace(old, new))
+
+
+def job_name(rule: str, output: str) -> str:
+    """`train@vae` as DVC names its stages, `configure_stage@vae/train` for a file of settings."""
+    parts = Path(output).parts
+    in_folder = parts[0] == "data" or (parts[0] == "results" and rule != "configure_study")
+    name = parts[2] if in_folder else parts[1]
+    if rule in ("configure_dataset", "configure_stage"):
+        name = f"{name}/{Path(output).stem}"
+    return f"{rule}@{name}"
 
 
 def _copy(source: Path, target: Path) -> None:

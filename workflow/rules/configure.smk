@@ -1,86 +1,65 @@
-# Resolve what Snakemake read, with every --config override, into one file per dataset, experiment and study.
-# update() leaves the file in place until it is replaced: jobs whose settings stay the same may be reading it.
-
-for name, dataset in of_this_job(DATASETS).items():
-
-    rule:
-        name:
-            f"configure_dataset@{name}"
-        input:
-            params=changed_params(f"data/config/{name}.yaml", dataset),
-            sources=sources("configure"),
-        output:
-            update(f"data/config/{name}.yaml"),
-        log:
-            f"logs/data/{name}/configure.log",
-        localrule: True
-        conda:
-            "../envs/latentbench.yaml"
-        params:
-            name=name,
-            sources=digest("configure"),
-            copies=COPIES,
-            params=params_for("dataset", name),
-        message:
-            f"Resolve the settings of dataset {name}."
-        shell:
-            "printf '%s' {params.params:q} | "
-            "latentbench configure --params - --dataset {params.name}"
-            " --output {params.copies}data/config/{params.name}.yaml &> {log}"
+# Write the resolved settings of each stage into a file of its own: the stage reruns if this file changes.
+# The settings are params, with every --config override, so that a rule here reruns if they change.
 
 
-for name, experiment in of_this_job(EXPERIMENTS).items():
-
-    rule:
-        name:
-            f"configure_experiment@{name}"
-        input:
-            params=changed_params(f"{results(name)}/{paths.CONFIG}", experiment),
-            sources=sources("configure"),
-        output:
-            update(f"{results(name)}/{paths.CONFIG}"),
-        log:
-            f"logs/{experiment.study}/{name}/configure.log",
-        localrule: True
-        conda:
-            "../envs/latentbench.yaml"
-        params:
-            name=name,
-            sources=digest("configure"),
-            copies=COPIES,
-            study=experiment.study,
-            params=params_for("experiment", name),
-        message:
-            f"Resolve the settings of {name}."
-        shell:
-            "printf '%s' {params.params:q} | "
-            "latentbench configure --params - --experiment {params.name}"
-            " --output {params.copies}results/{params.study}/{params.name}/config.yaml &> {log}"
+rule configure_dataset:
+    output:
+        "data/config/{dataset}/{stage}.yaml",
+    log:
+        "logs/data/{dataset}/configure_{stage}.log",
+    wildcard_constraints:
+        stage="|".join(dependencies.OF_DATASETS),
+    localrule: True
+    conda:
+        "../envs/latentbench.yaml"
+    params:
+        settings=lambda wildcards: config_files("dataset", wildcards.dataset)[f"{wildcards.stage}.yaml"],
+    shell:
+        "printf %s {params.settings:q} > {output} 2> {log}"
 
 
-for name, study in of_this_job(STUDIES).items():
+rule configure_stage:
+    output:
+        f"results/{{study}}/{{experiment}}/{paths.stage_config('{stage}')}",
+    log:
+        "logs/{study}/{experiment}/configure_{stage}.log",
+    wildcard_constraints:
+        stage="|".join(dependencies.OF_EXPERIMENTS),
+    localrule: True
+    conda:
+        "../envs/latentbench.yaml"
+    params:
+        settings=lambda wildcards: config_files("experiment", wildcards.experiment)[
+            paths.stage_config(wildcards.stage)
+        ],
+    shell:
+        "printf %s {params.settings:q} > {output} 2> {log}"
 
-    rule:
-        name:
-            f"configure_study@{name}"
-        input:
-            params=changed_params(f"results/{name}/{paths.STUDY}", study),
-            sources=sources("configure"),
-        output:
-            update(f"results/{name}/{paths.STUDY}"),
-        log:
-            f"logs/{name}/configure.log",
-        localrule: True
-        conda:
-            "../envs/latentbench.yaml"
-        params:
-            name=name,
-            sources=digest("configure"),
-            copies=COPIES,
-            params=params_for("study", name),
-        message:
-            f"Resolve the settings of study {name}."
-        shell:
-            "printf '%s' {params.params:q} | "
-            "latentbench configure --params - --study {params.name}"
-            " --output {params.copies}results/{params.name}/study.yaml &> {log}"
+
+# The whole experiment, for its report.
+rule configure_experiment:
+    output:
+        f"results/{{study}}/{{experiment}}/{paths.CONFIG}",
+    log:
+        "logs/{study}/{experiment}/configure.log",
+    localrule: True
+    conda:
+        "../envs/latentbench.yaml"
+    params:
+        settings=lambda wildcards: config_files("experiment", wildcards.experiment)[paths.CONFIG],
+    shell:
+        "printf %s {params.settings:q} > {output} 2> {log}"
+
+
+rule configure_study:
+    output:
+        f"results/{{study}}/{paths.STUDY}",
+    log:
+        "logs/{study}/configure.log",
+    localrule: True
+    conda:
+        "../envs/latentbench.yaml"
+    params:
+        settings=lambda wildcards: config_files("study", wildcards.study)[paths.STUDY],
+    shell:
+        "printf %s {params.settings:q} > {output} 2> {log}"

@@ -1,131 +1,105 @@
 # Once per experiment: train, evaluate, explore.
 
-for name, experiment in of_this_job(EXPERIMENTS).items():
-    figure = {"category": experiment.study, "subcategory": name}
 
-    rule:
-        name:
-            f"train@{name}"
-        input:
-            config=changed_config("train", f"{results(name)}/{paths.CONFIG}", experiment),
-            data=prepared_files(experiment.dataset),
-            sources=sources("train"),
-        output:
-            checkpoints=checkpoints(name),
-            samples=report(samples(name), caption="../report/samples.rst", **figure),
-            evolution=report(
-                [f"{results(name)}/{picture}" for picture in paths.EVOLUTION],
-                caption="../report/evolution.rst",
-                **figure,
-            ),
-            reconstructions=report(reconstructions(name), caption="../report/reconstructions.rst", **figure),
-            architecture=f"{results(name)}/{paths.ARCHITECTURE}",
-            history=f"{results(name)}/{paths.HISTORY}",
-            iterations=f"{results(name)}/{paths.ITERATIONS}",
-            provenance=f"{results(name)}/{paths.PROVENANCE}",
-        log:
-            f"logs/{experiment.study}/{name}/train.log",
-        # Training takes longest: it starts before whatever else could.
-        priority: 10
-        conda:
-            "../envs/latentbench.yaml"
-        threads: experiment.compute.threads * experiment.training.processes
-        resources:
-            mem_mb=memory("train", experiment.resources),
-            runtime=minutes("train", experiment.resources),
-            gpu=gpus(experiment.compute, experiment.training.processes),
-        params:
-            name=name,
-            sources=digest("train"),
-            copies=COPIES,
-            study=experiment.study,
-            dataset=experiment.dataset,
-            settings=settings("train", experiment),
-        message:
-            f"Train {name}; follow it in logs/{experiment.study}/{name}/train.log."
-        shell:
-            "latentbench train --config {params.copies}results/{params.study}/{params.name}/config.yaml"
-            " --data {params.copies}data/prepared/{params.dataset}"
-            " --results {params.copies}results/{params.study}/{params.name}"
-            " --logs logs/{params.study}/{params.name}"
-            " --scratch scratch/{params.study}/{params.name} &> {log}"
+rule train:
+    input:
+        config="results/{study}/{experiment}/config/train.yaml",
+        data=prepared_data,
+    output:
+        checkpoints=directory("results/{study}/{experiment}/checkpoints"),
+        samples=report(
+            directory("results/{study}/{experiment}/samples"),
+            patterns=["{name}.png", "{name}.gif"],
+            caption="../report/samples.rst",
+            category="{study}",
+            subcategory="{experiment}",
+        ),
+        architecture=f"results/{{study}}/{{experiment}}/{paths.ARCHITECTURE}",
+        history=f"results/{{study}}/{{experiment}}/{paths.HISTORY}",
+        iterations=f"results/{{study}}/{{experiment}}/{paths.ITERATIONS}",
+        record=f"results/{{study}}/{{experiment}}/{paths.PROVENANCE}",
+    log:
+        "logs/{study}/{experiment}/train.log",
+    # Training takes longest, so it starts before everything else that could.
+    priority: 10
+    conda:
+        "../envs/latentbench.yaml"
+    threads: threads_of_processes
+    resources:
+        mem_mb=mem_mb("train"),
+        runtime=runtime("train"),
+        gpu=gpu_of_processes,
+    params:
+        code=code("train"),
+        results=subpath(output.history, parent=True),
+    shell:
+        "latentbench train --config {input.config} --data {input.data} --results {params.results}"
+        " --logs logs/{wildcards.study}/{wildcards.experiment}"
+        " --scratch scratch/{wildcards.study}/{wildcards.experiment} &> {log}"
 
-    rule:
-        name:
-            f"evaluate@{name}"
-        input:
-            config=changed_config("evaluate", f"{results(name)}/{paths.CONFIG}", experiment),
-            checkpoints=checkpoints(name),
-            data=prepared_files(experiment.dataset),
-            reference=reference_files(experiment.dataset),
-            sources=sources("evaluate"),
-        output:
-            metrics=report(f"{results(name)}/{paths.METRICS}", caption="../report/metrics.rst", **figure),
-            last=f"{results(name)}/{paths.LAST_METRICS}",
-            examination=f"{results(name)}/{paths.EVALUATION_ARRAYS}",
-            provenance=f"{results(name)}/{paths.record_name('evaluate')}",
-        log:
-            f"logs/{experiment.study}/{name}/evaluate.log",
-        conda:
-            "../envs/latentbench.yaml"
-        threads: experiment.compute.threads * experiment.training.processes
-        resources:
-            mem_mb=memory("evaluate", experiment.resources),
-            runtime=minutes("evaluate", experiment.resources),
-            gpu=gpus(experiment.compute, experiment.training.processes),
-        params:
-            name=name,
-            sources=digest("evaluate"),
-            copies=COPIES,
-            study=experiment.study,
-            dataset=experiment.dataset,
-            settings=settings("evaluate", experiment),
-        message:
-            f"Measure the checkpoints of {name}."
-        shell:
-            "latentbench evaluate --config {params.copies}results/{params.study}/{params.name}/config.yaml"
-            " --data {params.copies}data/prepared/{params.dataset}"
-            " --reference {params.copies}data/reference/{params.dataset}"
-            " --results {params.copies}results/{params.study}/{params.name}"
-            " --scratch scratch/{params.study}/{params.name} &> {log}"
 
-    rule:
-        name:
-            f"explore@{name}"
-        input:
-            config=changed_config("explore", f"{results(name)}/{paths.CONFIG}", experiment),
-            checkpoint=checkpoints(name)[-1],
-            data=prepared_files(experiment.dataset),
-            reference=reference_files(experiment.dataset),
-            sources=sources("explore"),
-        output:
-            facts=f"{results(name)}/{paths.LATENT_FACTS}",
-            arrays=f"{results(name)}/{paths.LATENT_ARRAYS}",
-            pictures=[
-                report(f"{results(name)}/latent/{picture}.png", caption=f"../report/{picture}.rst", **figure)
-                for picture in paths.PREVIEWS
-            ],
-            provenance=f"{results(name)}/{paths.record_name('explore')}",
-        log:
-            f"logs/{experiment.study}/{name}/explore.log",
-        conda:
-            "../envs/latentbench.yaml"
-        threads: experiment.compute.threads
-        resources:
-            mem_mb=memory("explore", experiment.resources),
-            runtime=minutes("explore", experiment.resources),
-            gpu=gpus(experiment.compute),
-        params:
-            name=name,
-            sources=digest("explore"),
-            copies=COPIES,
-            study=experiment.study,
-            dataset=experiment.dataset,
-            settings=settings("explore", experiment),
-        message:
-            f"Explore the latent space of {name}."
-        shell:
-            "latentbench explore --config {params.copies}results/{params.study}/{params.name}/config.yaml"
-            " --data {params.copies}data/prepared/{params.dataset}"
-            " --reference {params.copies}data/reference/{params.dataset}"
-            " --results {params.copies}results/{params.study}/{params.name} &> {log}"
+rule evaluate:
+    input:
+        config="results/{study}/{experiment}/config/evaluate.yaml",
+        checkpoints=rules.train.output.checkpoints,
+        data=prepared_data,
+        reference=reference_data,
+    output:
+        metrics=report(
+            f"results/{{study}}/{{experiment}}/{paths.METRICS}",
+            caption="../report/metrics.rst",
+            category="{study}",
+            subcategory="{experiment}",
+        ),
+        last=f"results/{{study}}/{{experiment}}/{paths.LAST_METRICS}",
+        arrays=f"results/{{study}}/{{experiment}}/{paths.EVALUATION_ARRAYS}",
+        record=f"results/{{study}}/{{experiment}}/{paths.record_name('evaluate')}",
+    log:
+        "logs/{study}/{experiment}/evaluate.log",
+    conda:
+        "../envs/latentbench.yaml"
+    threads: threads_of_processes
+    resources:
+        mem_mb=mem_mb("evaluate"),
+        runtime=runtime("evaluate"),
+        gpu=gpu_of_processes,
+    params:
+        code=code("evaluate"),
+        results=subpath(output.metrics, parent=True),
+    shell:
+        "latentbench evaluate --config {input.config} --data {input.data}"
+        " --reference {input.reference} --results {params.results}"
+        " --scratch scratch/{wildcards.study}/{wildcards.experiment} &> {log}"
+
+
+rule explore:
+    input:
+        config="results/{study}/{experiment}/config/explore.yaml",
+        checkpoints=rules.train.output.checkpoints,
+        data=prepared_data,
+        reference=reference_data,
+    output:
+        pictures=report(
+            expand("results/{{study}}/{{experiment}}/latent/{name}.png", name=paths.PREVIEWS),
+            caption="../report/latent.rst",
+            category="{study}",
+            subcategory="{experiment}",
+        ),
+        facts=f"results/{{study}}/{{experiment}}/{paths.LATENT_FACTS}",
+        arrays=f"results/{{study}}/{{experiment}}/{paths.LATENT_ARRAYS}",
+        record=f"results/{{study}}/{{experiment}}/{paths.record_name('explore')}",
+    log:
+        "logs/{study}/{experiment}/explore.log",
+    conda:
+        "../envs/latentbench.yaml"
+    threads: lambda wildcards: compute(wildcards).threads
+    resources:
+        mem_mb=mem_mb("explore"),
+        runtime=runtime("explore"),
+        gpu=gpu,
+    params:
+        code=code("explore"),
+        results=subpath(output.record, ancestor=2),
+    shell:
+        "latentbench explore --config {input.config} --data {input.data}"
+        " --reference {input.reference} --results {params.results} &> {log}"

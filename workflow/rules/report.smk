@@ -1,59 +1,61 @@
-# Once per study: its report, and what is handed in.
+# Once per study: its report, and the zip to hand in.
 
-for name, study in of_this_job(STUDIES).items():
 
-    rule:
-        name:
-            f"report@{name}"
-        input:
-            study=f"results/{name}/{paths.STUDY}",
-            results=[file for experiment in study.experiments for file in result_files(experiment)],
-            parts=report_parts(name),
-            sources=sources("report"),
-        output:
-            files=report_files(name),
-            page=report(report_page(name), caption="../report/comparison.rst", category=name),
-        log:
-            f"logs/{name}/report.log",
-        conda:
-            "../envs/latentbench.yaml"
-        resources:
-            mem_mb=memory("report"),
-            runtime=minutes("report"),
-        params:
-            name=name,
-            sources=digest("report", *report_parts(name)),
-            copies=COPIES,
-        message:
-            f"Render the report of {name}."
-        shell:
-            "latentbench report --results {params.copies}results/{params.name} --sources report"
-            " --output {params.copies}report/{params.name} &> {log}"
+rule report:
+    input:
+        study=f"results/{{study}}/{paths.STUDY}",
+        results=study_results(
+            [
+                paths.CONFIG,
+                "samples",
+                paths.ARCHITECTURE,
+                paths.HISTORY,
+                paths.ITERATIONS,
+                *paths.EVALUATION_FILES,
+                *paths.EXPLORATION_FILES,
+                *map(paths.record_name, dependencies.OF_EXPERIMENTS),
+            ]
+        ),
+        notebooks=notebooks,
+        parts=[local(f"report/{part}") for part in REPORT_PARTS],
+    output:
+        report(
+            directory("report/{study}"),
+            htmlindex=paths.PAGE,
+            caption="../report/comparison.rst",
+            category="{study}",
+        ),
+    log:
+        "logs/{study}/report.log",
+    conda:
+        "../envs/latentbench.yaml"
+    resources:
+        mem_mb=mem_mb("report"),
+        runtime=runtime("report"),
+    params:
+        code=code("report"),
+        results=subpath(input.study, parent=True),
+    shell:
+        "latentbench report --results {params.results} --sources report --output {output} &> {log}"
 
-    rule:
-        name:
-            f"handin@{name}"
-        input:
-            report=[report_page(name), *report_files(name)],
-            results=[file for experiment in study.experiments for file in handed_in(experiment)],
-            lock=here(["requirements/main.lock"]),
-            sources=sources("handin"),
-        output:
-            handin_file(name),
-        log:
-            f"logs/{name}/handin.log",
-        localrule: True
-        conda:
-            "../envs/latentbench.yaml"
-        params:
-            name=name,
-            sources=digest("handin"),
-            copies=COPIES,
-            params=params_for("study", name),
-        message:
-            f"Pack what is handed in of {name}."
-        shell:
-            "printf '%s' {params.params:q} | "
-            "latentbench handin --params - --study {params.name} --results {params.copies}results/{params.name}"
-            " --report {params.copies}report/{params.name} --lock requirements/main.lock"
-            " --output {params.copies}handin/{params.name} &> {log}"
+
+rule handin:
+    input:
+        study=rules.report.input.study,
+        report=rules.report.output,
+        results=study_results(["checkpoints", *paths.SUBMITTED_FILES]),
+        lock=local("requirements/main.lock"),
+    output:
+        directory("handin/{study}"),
+    log:
+        "logs/{study}/handin.log",
+    localrule: True
+    conda:
+        "../envs/latentbench.yaml"
+    params:
+        code=code("handin"),
+        params=lambda wildcards: json.dumps(PARAMS.excerpt("study", wildcards.study)),
+        results=subpath(input.study, parent=True),
+    shell:
+        "printf %s {params.params:q} | latentbench handin --params - --study {wildcards.study}"
+        " --results {params.results} --report {input.report} --lock {input.lock} --output {output} &> {log}"

@@ -1,7 +1,7 @@
-"""Let one engine record what the other has made, or say in a sentence why that would record something untrue.
+"""Record the results of one engine in the other, or say in a sentence why they cannot be recorded.
 
 sync.py dvc STUDY          after Snakemake: DVC records the results
-sync.py snakemake STUDY    after DVC: Snakemake takes them as its own
+sync.py snakemake STUDY    after DVC: Snakemake records the results
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from latentbench.errors import ConfigError
 
 RECORDS = Path(".snakemake/metadata")
 SPLIT = "data/params"
-# What both engines read, whatever profile the environment names.
+# Both engines must read the same params, whatever profile the environment names.
 PARAMS = ("--configfile", "params.yaml", "--")
+# Times of files are compared to this precision, in seconds.
+TOLERANCE = 1e-3
 
 
 def main() -> None:
@@ -37,74 +39,77 @@ def main() -> None:
 
 
 def to_dvc(study: str) -> None:
-    """`dvc commit` records what lies there, so all of it must be what Snakemake's jobs left, and nothing else."""
-    makers = made_by_snakemake(study)
-    if missing := [file for file in makers if not Path(file).exists()]:
-        refuse(f"{listed(missing)} is missing: snakemake {study} --forcerun {makers[missing[0]]}")
+    """Record the results with `dvc commit`, if each file is as Snakemake's job left it."""
+    rules = files_of_snakemake(study)
+    if missing := [file for file in rules if not Path(file).exists()]:
+        refuse(f"{listed(missing)} is missing: snakemake {study} --forcerun {missing[0]}")
     times = recorded_times()
-    if changed := [
-        file for file in makers if abs(Path(file).stat().st_mtime - times.get(file, 0)) > 1e-3
-    ]:
+    if changed := [file for file in rules if is_changed(Path(file), times.get(file, 0))]:
         refuse(
-            f"{listed(changed)} is not as Snakemake left it. If DVC made it: make sync-snakemake STUDY={study}; "
-            f"else make it again: snakemake {study} --forcerun {makers[changed[0]]}"
+            f"{listed(changed)} changed after Snakemake's job. If DVC changed it: "
+            f"make sync-snakemake STUDY={study}; else: snakemake {study} --forcerun {changed[0]}"
         )
-    if strays := strays_among(makers, study):
-        refuse(
-            f"{listed(strays)} comes from no job, and DVC would keep it with what does: move it away"
-        )
-    # The stage that DVC alone has, so that it need not read all of params.yaml for each of the others.
+    if strays := files_without_rule(rules, study):
+        refuse(f"No rule writes {listed(strays)}, but DVC would record it: move it away")
+    # Only DVC has this stage, so that it does not read all of params.yaml for each of the others.
     shutil.rmtree(SPLIT, ignore_errors=True)
     run("latentbench", "split", "--params", "params.yaml", "--output", SPLIT)
     stages = ("--with-deps", f"report@{study}")
-    # Relinking would write files anew that Snakemake knows by their time.
+    # Relinking would rewrite files, and Snakemake compares their times.
     run("dvc", "commit", "--force", "--no-relink", "--quiet", *stages)
     run("dvc", "status", *stages)
 
 
 def to_snakemake(study: str) -> None:
-    """`snakemake --touch` takes what lies there, so all of it must be what dvc.lock says."""
+    """Record the results with `snakemake --touch`, if all of them are as dvc.lock says."""
     changed = json.loads(
         run("dvc", "status", "--json", "--with-deps", f"report@{study}", quiet=True)
     )
     if changed:
         refuse(f"DVC still has to run {listed(changed)}: dvc repro report@{study}")
     run("snakemake", "--touch", "--forceall", "--quiet", "all", *PARAMS, study, quiet=True)
-    made_by_snakemake(study)
-    print("Snakemake takes them as its own.")
+    files_of_snakemake(study)
+    print("Snakemake has recorded the results.")
 
 
-def made_by_snakemake(study: str) -> dict[str, str]:
-    """The study's files with the rules that make them, once no job is left to run."""
-    said = run("snakemake", "--summary", *PARAMS, study, quiet=True)
-    rows = list(csv.DictReader(said.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+def files_of_snakemake(study: str) -> dict[str, str]:
+    """Return the outputs of the study with their rules; refuse while a job has to run."""
+    table = run("snakemake", "--summary", *PARAMS, study, quiet=True)
+    rows = list(csv.DictReader(table.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
     if pending := dict.fromkeys(row["rule"] for row in rows if row["plan"] != "no update"):
         refuse(f"Snakemake still has to run {listed(pending)}: snakemake {study}")
     return {row["output_file"]: row["rule"] for row in rows}
 
 
 def recorded_times() -> dict[str, float]:
-    """When each file was written, as Snakemake noted after its job; its records are named by paths in base64."""
-    records = [path for path in RECORDS.rglob("*") if path.is_file()]
-    names = ("".join(path.relative_to(RECORDS).parts).replace("@", "") for path in records)
-    return {
-        urlsafe_b64decode(name).decode(): json.loads(path.read_text())["endtime"]
-        for name, path in zip(names, records, strict=True)
-    }
+    """Return when each output was written, from Snakemake's records, which are named by paths in base64."""
+    times = {}
+    for record in RECORDS.rglob("*"):
+        if record.is_file():
+            name = "".join(record.relative_to(RECORDS).parts).replace("@", "")
+            times[urlsafe_b64decode(name).decode()] = json.loads(record.read_text())["endtime"]
+    return times
 
 
-def strays_among(makers: dict[str, str], study: str) -> list[str]:
-    """Files beside the results that no job lists; of what was fetched, jobs list only the manifest."""
-    data = {
-        str(Path(file).parent)
-        for file in makers
-        if file.startswith(("data/prepared/", "data/reference/"))
-    }
-    folders = map(Path, sorted({f"results/{study}", f"report/{study}", *data}))
-    found = [
-        str(path) for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()
-    ]
-    strays = [path for path in found if path not in makers]
+def is_changed(output: Path, recorded: float) -> bool:
+    """Return whether a file has another time than recorded, or a folder any change after that."""
+    if not output.is_dir():
+        return abs(output.stat().st_mtime - recorded) > TOLERANCE
+    # Deleting and adding files changes the time of the folder itself.
+    newest = max(path.stat().st_mtime for path in (output, *output.rglob("*")))
+    return newest > recorded + TOLERANCE
+
+
+def files_without_rule(rules: dict[str, str], study: str) -> list[str]:
+    """Return the files among the results and settings that no rule writes."""
+    folders = {Path("results", study)}
+    folders |= {Path(file).parent for file in rules if file.startswith("data/config/")}
+    strays = []
+    for folder in sorted(folders):
+        for path in sorted(folder.rglob("*")):
+            outputs = {str(path), *map(str, path.parents)}
+            if path.is_file() and not outputs & rules.keys():
+                strays.append(str(path))
     if not strays:
         return []
     ignored = subprocess.run(
@@ -119,7 +124,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def run(*command: str, quiet: bool = False) -> str:
-    """Its standard output; a command that fails ends this one with what it said."""
+    """Return the standard output of a command; refuse with its output if it fails."""
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         refuse(f"{' '.join(command[:2])} failed:\n{(result.stdout + result.stderr).strip()}")

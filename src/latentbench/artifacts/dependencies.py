@@ -1,4 +1,7 @@
-"""What each stage runs and reads. Snakemake's rules take it from here, dvc.yaml lists the same."""
+"""What each stage reads: source files and settings.
+
+Snakemake's rules and the stages take both from here; tests/workflow compares dvc.yaml with it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import latentbench
+from latentbench.artifacts.files import yaml_text
+from latentbench.artifacts.paths import CONFIG, STUDY, stage_config
+from latentbench.config.base import Section
+from latentbench.config.datasets import DatasetConfig
+from latentbench.config.experiments import ExperimentConfig
 
 # The sources that each stage runs: the layers that it may import.
 _BASE = ("errors.py", "rng.py", "config", "artifacts")
@@ -24,7 +32,10 @@ SOURCES = {
     "handin": (*_BASE, "results", "report"),
 }
 
-# The sections of its resolved config that each stage reads.
+# The sources that decide the bits of the features of samples.
+FEATURE_SOURCES = ("rng.py", "data", "runtime", "models", "evaluation")
+
+# The sections of a resolved dataset or experiment that each stage reads.
 _TRAINED = ("seed", "dataset", "image_size", "channels", "model", "training", "compute")
 SETTINGS = {
     "fetch": ("dataset",),
@@ -35,17 +46,47 @@ SETTINGS = {
     "explore": (*_TRAINED, "latent"),
 }
 
-# Those of an experiment, in their order.
+# The stages of a dataset and of an experiment, in their order.
+OF_DATASETS = ("fetch", "prepare", "reference")
 OF_EXPERIMENTS = ("train", "evaluate", "explore")
 
 
 def settings_of(stage: str, resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """What a stage reads of a resolved config."""
+    """Return the sections of a resolved config that a stage reads."""
     return {section: resolved[section] for section in SETTINGS[stage]}
 
 
+def config_files(config: Section) -> dict[str, str]:
+    """Return the YAML files of a resolved dataset, experiment or study, as text by file name.
+
+    Each stage has a file with the settings that it reads and the names of what it belongs to, so
+    that another setting leaves the file as it is. A file of part of an experiment reads back as an
+    ExperimentConfig, in which all that the stage does not read has its default.
+    """
+    sections = {
+        key: yaml_text({key: value}) for key, value in config.model_dump(mode="json").items()
+    }
+    if isinstance(config, DatasetConfig):
+        names = {stage: f"{stage}.yaml" for stage in OF_DATASETS}
+        return _stage_files(sections, names, ("name",))
+    if isinstance(config, ExperimentConfig):
+        names = {stage: stage_config(stage) for stage in OF_EXPERIMENTS}
+        whole = {CONFIG: "".join(sections.values())}
+        return whole | _stage_files(sections, names, ("name", "study"))
+    return {STUDY: "".join(sections.values())}
+
+
+def _stage_files(
+    sections: Mapping[str, str], names: Mapping[str, str], identity: tuple[str, ...]
+) -> dict[str, str]:
+    files = {}
+    for stage, name in names.items():
+        files[name] = "".join(sections[key] for key in (*identity, *SETTINGS[stage]))
+    return files
+
+
 def differences(found: Any, expected: Any, key: str = "") -> list[str]:
-    """Of two settings, each that differs, in words."""
+    """Return a phrase for each setting in which two mappings differ."""
     if isinstance(found, Mapping) and isinstance(expected, Mapping):
         return [
             difference
@@ -57,23 +98,19 @@ def differences(found: Any, expected: Any, key: str = "") -> list[str]:
     return [] if found == expected else [f"{key} was {found}, is now {expected}"]
 
 
-def source_files(stage: str, package: Path) -> list[Path]:
-    """The Python files that a stage runs, under the package's folder."""
-    places = [package / part for part in SOURCES[stage]]
-    return [
-        file
-        for place in places
-        for file in (sorted(place.rglob("*.py")) if place.is_dir() else [place])
-    ]
+def code_sha256(stage: str, package: Path | None = None) -> str:
+    """Return the SHA-256 of the Python files that a stage runs, names included."""
+    return sources_sha256(SOURCES[stage], package)
 
 
-def code_sha256(
-    stage: str, package: Path = Path(latentbench.__file__).parent, *, also: Iterable[Path] = ()
-) -> str:
-    """Of the Python files that a stage runs, and of others that are there, with their names."""
-    named = {file.relative_to(package).as_posix(): file for file in source_files(stage, package)}
+def sources_sha256(parts: Iterable[str], package: Path | None = None) -> str:
+    """Return the SHA-256 of the Python files among `parts`, files and folders of the package."""
+    package = package or Path(latentbench.__file__).parent
     digest = hashlib.sha256()
-    for name, file in (named | {file.as_posix(): file for file in also if file.exists()}).items():
-        digest.update(f"{name} {file.stat().st_size}\n".encode())
-        digest.update(file.read_bytes())
+    for part in parts:
+        place = package / part
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode())
+            digest.update(content)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The names of the files that stages hand over. The engines and the stages read them here alone."""
+"""Names of the files that stages exchange, for the stages, Snakemake and DVC."""
 
 from __future__ import annotations
 
@@ -10,78 +10,92 @@ SPLITS = ("train", "test")
 # data/raw/DATASET. The manifest is written last.
 SOURCE_MANIFEST = "source.json"
 
-# data/prepared/DATASET. The manifest is written last: where it stands, all stands.
+# data/prepared/DATASET. The manifest is written last: if it exists, all files are complete.
 DATASET_MANIFEST = "dataset.json"
 
 
 def images_name(split: str) -> str:
+    """Return the name of a split's image array."""
     return f"{split}-images.npy"
 
 
 def labels_name(split: str) -> str:
+    """Return the name of a split's array of class labels."""
     return f"{split}-labels.npy"
 
 
 def attributes_name(split: str) -> str:
+    """Return the name of a split's array of attributes."""
     return f"{split}-attributes.npy"
 
 
 def prepared_files(*, has_attributes: bool) -> list[str]:
-    kinds = [images_name, labels_name, *[attributes_name] * has_attributes]
-    return [*(kind(split) for split in SPLITS for kind in kinds), DATASET_MANIFEST]
+    """Return the names of the files of a prepared dataset."""
+    names = []
+    for split in SPLITS:
+        names += [images_name(split), labels_name(split)]
+        if has_attributes:
+            names.append(attributes_name(split))
+    return [*names, DATASET_MANIFEST]
 
 
 # data/reference/DATASET. The manifest is written last.
 REFERENCE_MANIFEST = "reference.json"
 CLASSIFIER = "classifier.safetensors"
-REFERENCE_ROWS = "rows.npy"  # which training images the features are of
+REFERENCE_ROWS = "rows.npy"  # indices of the training images that have features
 
 
 def features_name(extractor: str) -> str:
+    """Return the name of the array of training images' features."""
     return f"{extractor}-features.npy"
 
 
 def test_features_name(extractor: str) -> str:
+    """Return the name of the array of test images' features."""
     return f"{extractor}-test-features.npy"
 
 
 def statistics_name(extractor: str) -> str:
+    """Return the name of the file with the mean and covariance of the features."""
     return f"{extractor}-statistics.safetensors"
 
 
 def reference_files(extractors: Sequence[str]) -> list[str]:
-    kinds = (features_name, test_features_name, statistics_name)
-    names = [kind(extractor) for extractor in extractors for kind in kinds]
-    return [
-        REFERENCE_ROWS,
-        *names,
-        *[CLASSIFIER] * ("classifier" in extractors),
-        REFERENCE_MANIFEST,
-    ]
+    """Return the names of the files of a dataset's reference."""
+    names = [REFERENCE_ROWS]
+    for extractor in extractors:
+        names += [
+            features_name(extractor),
+            test_features_name(extractor),
+            statistics_name(extractor),
+        ]
+    if "classifier" in extractors:
+        names.append(CLASSIFIER)
+    return [*names, REFERENCE_MANIFEST]
 
 
 # results/STUDY/EXPERIMENT
-CONFIG = "config.yaml"
+CONFIG = "config.yaml"  # the whole experiment, resolved; stages read their part of it
 HISTORY = "history.csv"
 ITERATIONS = "iterations.csv"
-TROUBLE = "trouble"  # the one column of history.csv that holds words
+TROUBLE = "trouble"  # the only column of history.csv that is not numeric
 ARCHITECTURE = "architecture.csv"
 PROVENANCE = "provenance/train.json"
 EVOLUTION = ("samples/evolution.gif", "samples/evolution.webp")
-RECONSTRUCTIONS = "samples/reconstructions.png"  # of models that encode
+RECONSTRUCTIONS = "samples/reconstructions.png"  # of models with an encoder
 METRICS = "metrics.csv"
 LAST_METRICS = "metrics.json"
 EVALUATION_ARRAYS = "evaluation/arrays.npz"
 LATENT_ARRAYS = "latent/arrays.npz"
 LATENT_FACTS = "latent/explore.json"
 
-# What explore leaves for a first look; the report draws its arrays.
+# Pictures that explore writes for a quick look. The report draws from the arrays.
 PREVIEWS = ("samples", "reconstruction", "interpolation")
 
-# What is handed in of an experiment beside its last checkpoint.
+# Files of an experiment in the zip to hand in, in addition to its last checkpoint.
 SUBMITTED_FILES = (CONFIG, HISTORY, METRICS, LAST_METRICS, PROVENANCE)
 
-# scratch/STUDY/EXPERIMENT: features of samples, which evaluate keeps for its next run.
+# scratch/STUDY/EXPERIMENT: features of samples, cached for the next run of evaluate.
 FEATURES = "features"
 
 # results/STUDY
@@ -92,20 +106,27 @@ GRID_GAP = 2  # white pixels between the images of samples/epoch-NNNN.png
 
 
 def checkpoint_path(results: Path, epoch: int) -> Path:
+    """Return the path of the checkpoint of an epoch."""
     return results / "checkpoints" / f"epoch-{epoch:04d}.safetensors"
 
 
 def samples_path(results: Path, epoch: int) -> Path:
+    """Return the path of the sample grid of an epoch."""
     return results / "samples" / f"epoch-{epoch:04d}.png"
 
 
+def stage_config(stage: str) -> str:
+    """Return the name of the file with the settings that a stage of an experiment reads."""
+    return f"config/{stage}.yaml"
+
+
 def record_name(stage: str) -> str:
-    """Which code, data, settings and machine made what a stage of an experiment left."""
+    """Return the name of the provenance record of an experiment's stage."""
     return f"provenance/{stage}.json"
 
 
 def training_files(epochs: Sequence[int], *, has_encoder: bool) -> list[Path]:
-    """What train leaves beside its record, of checkpoints at these epochs."""
+    """Return the files that train writes, apart from its record, with checkpoints at `epochs`."""
     files = [checkpoint_path(Path(), epoch) for epoch in epochs]
     files += [samples_path(Path(), epoch) for epoch in epochs]
     files += map(Path, EVOLUTION)
@@ -114,7 +135,7 @@ def training_files(epochs: Sequence[int], *, has_encoder: bool) -> list[Path]:
     return [*files, Path(ARCHITECTURE), Path(HISTORY), Path(ITERATIONS)]
 
 
-# The same of evaluate and explore.
+# Files that evaluate and explore write, apart from their records.
 EVALUATION_FILES = (METRICS, LAST_METRICS, EVALUATION_ARRAYS)
 EXPLORATION_FILES = (LATENT_FACTS, LATENT_ARRAYS, *(f"latent/{name}.png" for name in PREVIEWS))
 
@@ -125,4 +146,5 @@ PDF = "report.pdf"
 
 
 def notebook_name(chapter: str) -> str:
+    """Return the name of a chapter's notebook."""
     return f"{chapter}.ipynb"

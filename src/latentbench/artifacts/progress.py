@@ -1,4 +1,4 @@
-"""A bar on a terminal, plain lines in a log."""
+"""Progress on standard error: a bar on a terminal, lines in a log file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def log(line: str) -> None:
-    """A line of progress, on standard error: standard output is for results."""
+    """Write a line to standard error; standard output is for results."""
     print(line, file=sys.stderr, flush=True)
 
 
 def track(
     items: Iterable[T], description: str, *, total: int | None = None, unit: str = "it"
 ) -> Iterator[T]:
-    """Iterate over `items`, showing how far it is."""
+    """Iterate over `items` and show the progress."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""Which params, data, code, versions, machine and command made a result, and what it cost."""
+"""Provenance records: settings, data, code, versions and machine of a result, and its cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("latentbench", "torch", "torchvision", "numpy", "pillow", "safetenso
 
 @dataclass(frozen=True)
 class ResourceUsage:
-    """What a job took: seconds on the clock and of processors, and the most memory that it held, in 10^6 bytes."""
+    """Cost of a job: wall and CPU time in seconds, peak memory in MB (10^6 bytes)."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -32,20 +32,25 @@ class ResourceUsage:
 
     @classmethod
     def measure(cls) -> ResourceUsage:
-        """Of this process since it started, its imports included, and of the processes that it waited for."""
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        """Return the usage of this process since its start and of its ended child processes."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
         return cls(
             wall_seconds=time.time() - psutil.Process().create_time(),
-            cpu_seconds=sum(usage.ru_utime + usage.ru_stime for usage in used),
-            peak_memory_mb=max(_in_mb(usage.ru_maxrss) for usage in used),
+            cpu_seconds=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+            peak_memory_mb=_in_mb(max(own.ru_maxrss, children.ru_maxrss)),
         )
 
-    def all_reduce(self, sums: Callable[..., Iterable[float]]) -> ResourceUsage:
-        """With those of all processes, given what sums numbers over them; each has to ask."""
-        return ResourceUsage(self.wall_seconds, *sums(self.cpu_seconds, self.peak_memory_mb))
+    def all_reduce(self, reduce_sum: Callable[..., Iterable[float]]) -> ResourceUsage:
+        """Return the usage of all processes: CPU time and memory are summed.
+
+        Every process has to call this with the all-reduce of its process group.
+        """
+        cpu_seconds, peak_memory_mb = reduce_sum(self.cpu_seconds, self.peak_memory_mb)
+        return ResourceUsage(self.wall_seconds, cpu_seconds, peak_memory_mb)
 
     def combined_with(self, earlier: ResourceUsage) -> ResourceUsage:
-        """Together with what an interrupted try had taken before."""
+        """Return the usage of this run and of an earlier, interrupted one together."""
         return ResourceUsage(
             earlier.wall_seconds + self.wall_seconds,
             earlier.cpu_seconds + self.cpu_seconds,
@@ -63,52 +68,65 @@ def write_record(
     cost: ResourceUsage | None,
     **facts: Any,
 ) -> None:
-    """Write what `latentbench verify` checks results by, last of what a stage writes.
+    """Write the provenance record of a stage, as its last file; `latentbench verify` reads it.
 
-    `settings` are what the stage read of its config. Files are named as seen from the record's folder, so that all may
-    move together, with their SHA-256. None as `cost` leaves it out: the same results then have the same record.
+    Args:
+        path: The JSON file to write.
+        stage: The stage's name.
+        settings: The part of its config that the stage reads.
+        inputs: Files that it has read. The record has their SHA-256.
+        outputs: Files that it has written. The record has their SHA-256.
+        cost: Its cost. None leaves it out, so that equal results have equal records.
+        facts: More entries.
     """
-
-    def hashed(files: Iterable[Path]) -> dict[str, str]:
-        return {
-            Path(os.path.relpath(file, path.parent)).as_posix(): file_sha256(file) for file in files
-        }
-
     record = {
         "stage": stage,
         **describe_environment(),
         "code": code_sha256(stage),
         "settings": settings,
-        "inputs": hashed(inputs),
-        "outputs": hashed(outputs),
+        "inputs": _hash_files(inputs, path.parent),
+        "outputs": _hash_files(outputs, path.parent),
     }
-    write_json(path, record | ({"cost": asdict(cost)} if cost else {}) | facts)
+    if cost is not None:
+        record["cost"] = asdict(cost)
+    write_json(path, record | facts)
 
 
 def describe_environment() -> dict[str, Any]:
-    """The command, the commit and whether it was clean, package versions and the processor."""
+    """Return the command, the commit, package versions and the processor."""
     return {
         "command": " ".join(["latentbench", *sys.argv[1:]]),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
-        "packages": versions(),
+        "packages": package_versions(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
     }
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of the packages that results depend on most."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def peak_memory_mb() -> float:
-    """The largest resident memory of this process so far, in 10^6 bytes."""
+    """Return the peak resident memory of this process so far, in MB (10^6 bytes)."""
     return _in_mb(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
+def _hash_files(files: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of files by path relative to `folder`, so both can be moved."""
+    digests = {}
+    for file in files:
+        relative = Path(os.path.relpath(file, folder)).as_posix()
+        digests[relative] = file_sha256(file)
+    return digests
+
+
 def _in_mb(maxrss: int) -> float:
+    """Return `ru_maxrss`, which is in bytes on macOS and in KiB on Linux, in MB."""
     return maxrss / 1e6 if sys.platform == "darwin" else maxrss * 1024 / 1e6
 
 
@@ -127,5 +145,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

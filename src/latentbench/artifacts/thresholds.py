@@ -1,15 +1,13 @@
-"""From where on a stage says that something is wrong. The report tells them beside what they found."""
+"""Warning thresholds of training and evaluation. The report prints them with the warnings."""
 
 from __future__ import annotations
 
-# Signs of trouble in training.
-LOW_DIVERSITY = 0.3  # the mean distance between two samples, over that between two real images
-SATURATED_ACCURACY = (
-    0.99  # the share of real and of generated images on which a discriminator is right
-)
-MIN_ACTIVE_FRACTION = 0.1  # the share of latent units that are active
+# Training.
+LOW_DIVERSITY = 0.3  # mean distance of two samples, relative to that of two real images
+SATURATED_ACCURACY = 0.99  # a discriminator's accuracy on real and on generated images
+MIN_ACTIVE_FRACTION = 0.1  # active latent units, as a fraction of all
 
-# Samples are copies where a share of COPY_FRACTION is nearer to a training image than all but a share of CLOSE_QUANTILE of the real
-# images that no model saw.
+# Memorization: samples count as copies if at least COPY_FRACTION of them are closer to a training
+# image than the CLOSE_QUANTILE of the test images' distances.
 CLOSE_QUANTILE = 0.05
 COPY_FRACTION = 0.5

@@ -1,4 +1,4 @@
-"""A study's results against the records of what made them."""
+"""Check a study's files against the provenance records of their stages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS, code_sha256, differences, settings_of
 from latentbench.artifacts.files import file_sha256, read_json
-from latentbench.artifacts.paths import CONFIG, REPORT_RECORD, STUDY, record_name
-from latentbench.artifacts.provenance import versions
+from latentbench.artifacts.paths import CONFIG, REPORT_RECORD, STUDY, record_name, stage_config
+from latentbench.artifacts.provenance import package_versions
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError, ConfigError
 
-OF_DATASETS = ("prepare", "reference")
+# The stages of a dataset that leave a record.
+RECORDED_STAGES = ("prepare", "reference")
 
 
 @dataclass(frozen=True)
 class StudyFolders:
-    """The folders that a study's results, reports and data lie in: results, report, data."""
+    """The folders that have results/STUDY, report/STUDY and data/prepared."""
 
     results: Path
     report: Path
@@ -30,7 +31,11 @@ class StudyFolders:
 
 @dataclass
 class Findings:
-    """`mismatches` make results untrue; `notes` say what could not be checked, or was made in another place."""
+    """What verification found.
+
+    Mismatches are files that have changed or are missing, and settings or code that differ. Notes
+    are what could not be checked, and other package versions.
+    """
 
     mismatches: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -38,23 +43,24 @@ class Findings:
     num_stages: int = 0
 
     def require_match(self, study: str) -> None:
+        """Raise ArtifactError if there are mismatches."""
         if self.mismatches:
-            number = len(self.mismatches)
-            things = "1 thing does" if number == 1 else f"{number} things do"
             raise ArtifactError(
-                f"{study}: {things} not match; run the study again, or bring the right files back."
+                f"{study} has {len(self.mismatches)} mismatches; run the study again or restore "
+                "the files."
             )
 
 
 def verify_study(study: str, places: StudyFolders, params: Params | None = None) -> Findings:
-    """Hold every file against the record of the stage that made it; settings against the configs, and `params`.
+    """Check each file and its settings against the record of the stage that wrote it.
 
-    Raises ArtifactError where there is no such study.
+    With `params`, check the configs against these, too.
+    Raises ArtifactError if the study has no results.
     """
     folder = places.results / study
     if not (folder / STUDY).is_file():
         raise ArtifactError(
-            f"{folder / STUDY} is missing: there are no results of {study!r} here; run the study first."
+            f"{folder / STUDY} is missing: {study!r} has no results here; run the study first."
         )
     config = read_config(folder / STUDY, StudyConfig)
     checker = _Checker()
@@ -66,106 +72,105 @@ def verify_study(study: str, places: StudyFolders, params: Params | None = None)
     if record.is_file():
         checker.check_record(record, "report", config.model_dump(mode="json"), where=folder / STUDY)
     else:
-        checker.found.notes.append(f"Not checked: {record} is not here.")
-    for other in sorted(
-        path.parent
-        for path in folder.glob(f"*/{CONFIG}")
-        if path.parent.name not in config.experiments
-    ):
-        checker.found.notes.append(f"Not checked: {other} is no experiment of {study}.")
+        checker.found.notes.append(f"Not checked: {record} does not exist.")
+    for path in sorted(folder.glob(f"*/{CONFIG}")):
+        if path.parent.name not in config.experiments:
+            checker.found.notes.append(
+                f"Not checked: {path.parent} is not an experiment of {study}."
+            )
     return checker.found
 
 
 class _Checker:
-    """Looks at each file once, whatever number of records names it."""
+    """Collects findings. Each file is hashed once, even if several records list it."""
 
     def __init__(self) -> None:
         self.found = Findings()
         self._digests: dict[Path, str | None] = {}
-        self._versions = versions()
-        self._told: set[str] = set()
+        self._versions = package_versions()
+        self._seen_notes: set[str] = set()
 
     def check_dataset(self, name: str, data: Path) -> None:
+        """Check the stages of a dataset, if it is here."""
         if not (data / "prepared" / name).is_dir():
-            self.found.notes.append(f"Not checked: {data / 'prepared' / name} is not here.")
+            self.found.notes.append(f"Not checked: {data / 'prepared' / name} does not exist.")
             return
-        config = data / "config" / f"{name}.yaml"
-        for stage in OF_DATASETS:
+        for stage in RECORDED_STAGES:
             record = data / "provenance" / name / f"{stage}.json"
+            config = data / "config" / name / f"{stage}.yaml"
             self.check_record(record, stage, self._settings(stage, config), where=config)
 
     def check_experiment(self, folder: Path, params: Params | None) -> None:
-        config = folder / CONFIG
+        """Check the stages of an experiment, and its config against the params."""
         for stage in OF_EXPERIMENTS:
-            self.check_record(
-                folder / record_name(stage), stage, self._settings(stage, config), where=config
-            )
+            part, record = folder / stage_config(stage), folder / record_name(stage)
+            self.check_record(record, stage, self._settings(stage, part), where=part)
+        config = folder / CONFIG
         if params is None or not config.is_file():
             return
         try:
-            asked = params.experiment(folder.name).model_dump(mode="json")
+            expected = params.experiment(folder.name).model_dump(mode="json")
         except ConfigError as error:
             self._mismatch(str(error))
             return
-        for difference in differences(read_yaml(config), asked):
+        for difference in differences(read_yaml(config), expected):
             self._mismatch(f"{config}: {difference} in the params.")
 
     def check_record(
         self, path: Path, stage: str, settings: Mapping[str, Any] | None, *, where: Path
     ) -> None:
-        """`settings` are those of the stage now, None where nothing tells; `where` they stand."""
+        """Check a record's files, settings and code.
+
+        `settings` are the stage's present settings, read from `where`; None if that is missing.
+        """
         if not path.is_file():
-            self._mismatch(f"{path} is missing: nothing says what {stage} made here.")
+            self._mismatch(f"{path}, the record of {stage}, is missing.")
             return
         try:
             record = read_json(path)
             outputs, inputs = dict(record["outputs"]), dict(record["inputs"])
         except (ArtifactError, KeyError, TypeError, ValueError):
-            self._mismatch(f"{path} is damaged: nothing says what {stage} made here.")
+            self._mismatch(f"{path}, the record of {stage}, is damaged.")
             return
         self.found.num_stages += 1
         for name, sha256 in outputs.items():
             self.found.num_files += 1
-            self._check_output(_beside(path, name), sha256, stage)
+            self._check_output(_resolve(path, name), sha256, stage)
         for name, sha256 in inputs.items():
-            self._check_input(_beside(path, name), sha256, path)
+            self._check_input(_resolve(path, name), sha256, path)
         if settings is None:
             self.found.notes.append(
-                f"Not checked: the settings of {path}, since {where} is not here."
+                f"Not checked: the settings of {path}, since {where} does not exist."
             )
         else:
             for difference in differences(record.get("settings"), settings):
                 self._mismatch(f"{path}: {difference} in {where}.")
         if record.get("code") != code_sha256(stage):
-            self._mismatch(f"{path}: the code of {stage} is another now.")
-        self._note_place(record)
+            self._mismatch(f"{path}: the code of {stage} has changed since then.")
+        self._note_environment(record)
 
     def _check_output(self, path: Path, sha256: str, stage: str) -> None:
         found = self._digest(path)
         if found is None:
-            self._mismatch(f"{path} is missing; {stage} had made it.")
+            self._mismatch(f"{path}, an output of {stage}, is missing.")
         elif found != sha256:
-            self._mismatch(f"{path} is not as {stage} made it.")
+            self._mismatch(f"{path} has changed since {stage} wrote it.")
 
     def _check_input(self, path: Path, sha256: str, record: Path) -> None:
         found = self._digest(path)
         if found is None:
-            self.found.notes.append(f"Not checked: {path}, of which {record} tells, is not here.")
+            self.found.notes.append(f"Not checked: {path}, an input in {record}, does not exist.")
         elif found != sha256:
-            self._mismatch(f"{record}: what it tells of was made from another {path}.")
+            self._mismatch(f"{record}: the input {path} has changed since then.")
 
-    def _note_place(self, record: Mapping[str, Any]) -> None:
+    def _note_environment(self, record: Mapping[str, Any]) -> None:
         other = differences(record.get("packages"), self._versions)
         if other:
-            self._note_once(f"Made with other packages than are here: {'; '.join(other)}.")
+            self._note_once(f"Package versions differ: {'; '.join(other)}.")
         if record.get("uncommitted_changes"):
-            self._note_once(
-                f"Made from uncommitted changes to {record.get('commit')}: no commit has that code."
-            )
+            self._note_once(f"There were uncommitted changes to commit {record.get('commit')}.")
         if not record.get("commit"):
-            self._note_once(
-                "Made outside of a git repository: no commit is named that has the code."
-            )
+            self._note_once("The commit is unknown: there was no git repository.")
 
     def _settings(self, stage: str, config: Path) -> dict[str, Any] | None:
         return settings_of(stage, read_yaml(config)) if config.is_file() else None
@@ -179,11 +184,11 @@ class _Checker:
         self.found.mismatches.append(sentence)
 
     def _note_once(self, sentence: str) -> None:
-        if sentence not in self._told:
-            self._told.add(sentence)
+        if sentence not in self._seen_notes:
+            self._seen_notes.add(sentence)
             self.found.notes.append(sentence)
 
 
-def _beside(record: Path, name: str) -> Path:
-    """The file that a record names as seen from its folder."""
+def _resolve(record: Path, name: str) -> Path:
+    """Return the path of a file that a record lists relative to its folder."""
     return Path(os.path.normpath(record.parent / name))

@@ -1,11 +1,15 @@
-"""Official files: from a mirror if there is one, else from their hosts; checked, and resumed where cut off."""
+"""Download published files, or copy them from a mirror, and check their MD5.
+
+Unlike torchvision's downloads, an interrupted one is resumed, mirrors are tried first, and a file
+gets its name only when its checksum is right.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
@@ -14,13 +18,17 @@ from latentbench.artifacts.files import atomic_write, convert_disk_errors
 from latentbench.artifacts.progress import log, track
 from latentbench.errors import DownloadError
 
-CHUNK = 1 << 20  # bytes
-TIMEOUT_S = 30
+CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 30
+
+
+class _Failed(Exception):
+    """One mirror or host did not provide the file."""
 
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """A file that its publisher names, with its MD5 and the addresses that it is offered at."""
+    """A published file, its MD5 and its URLs."""
 
     name: str
     md5: str
@@ -28,91 +36,110 @@ class OfficialFile:
 
 
 def download_file(file: OfficialFile, folder: Path, *, mirror: str | None, verify: bool) -> str:
-    """Have the file in `folder`, whole and with the right checksum, its MD5; nothing is fetched that is there.
+    """Copy or download the file into `folder` unless it is there, and return its MD5.
 
-    Unless told to `verify`, the one in the directory `mirror` is right, whatever it is. Raises DownloadError, which
-    tells of each attempt, where neither the mirror nor a host delivers it.
+    Args:
+        file: The file.
+        folder: Where to put it.
+        mirror: A directory or URL, tried before the file's own URLs.
+        verify: Whether to require the published MD5. If not, the file in the mirror directory is
+            taken as it is.
+
+    Raises:
+        DownloadError: Neither the mirror nor a host has the file. It lists every attempt.
     """
-    if not verify and mirror is not None:
-        file = OfficialFile(file.name, _md5_in(Path(mirror).expanduser(), file.name), [])
-    place = folder / file.name
-    if place.is_file() and _md5(place) == file.md5:
+    mirror_url, mirror_folder = None, None
+    if mirror is not None and "://" in mirror:
+        mirror_url = f"{mirror.rstrip('/')}/{file.name}"
+    elif mirror is not None:
+        mirror_folder = Path(mirror).expanduser()
+    if not verify and mirror_folder is not None:
+        file = replace(file, md5=_md5(_find_unverified(file.name, mirror_folder)), urls=[])
+    target = folder / file.name
+    if target.is_file() and _md5(target) == file.md5:
         return file.md5
-    faults = []
-    if mirror is not None and "://" not in mirror:
-        fault = _copy(file, Path(mirror).expanduser(), place)
-        if fault is None:
+    failures: list[str] = []
+    for source in (mirror_folder, mirror_url, *file.urls):
+        if source is None:
+            continue
+        if failures:
+            log(f"{failures[-1]}; trying {source}.")
+        try:
+            if isinstance(source, Path):
+                _copy(file, source, target)
+            else:
+                _download(source, file, target)
             return file.md5
-        faults.append(fault)
-    urls = [f"{mirror.rstrip('/')}/{file.name}"] if mirror is not None and "://" in mirror else []
-    for url in [*urls, *file.urls]:
-        if faults:
-            log(f"{faults[-1]}; trying {url}.")
-        fault = _download(url, file, place)
-        if fault is None:
-            return file.md5
-        faults.append(fault)
+        except _Failed as error:
+            failures.append(str(error))
     raise DownloadError(
-        f"{file.name} could not be fetched ({'; '.join(faults)}); "
-        "check the network, or put the official file into a folder and give it as `mirror`."
+        f"{file.name} could not be downloaded ({'; '.join(failures)}). Check the network, or put "
+        "the official file into a folder and set `mirror` to this folder."
     )
 
 
-def _copy(file: OfficialFile, mirror: Path, place: Path) -> str | None:
-    """Take the file from anywhere below a directory; what went wrong, or None."""
-    found = _find(mirror, file.name)
-    if found is None:
-        return f"mirror {mirror} has no such file"
-    digest = _md5(found)
-    if digest != file.md5:
-        return f"{found} has the MD5 {digest} instead of {file.md5}"
-    with atomic_write(place) as partial:
-        shutil.copyfile(found, partial)
+def _find_unverified(name: str, mirror: Path) -> Path:
+    path = _find(name, mirror)
+    if path is None:
+        raise DownloadError(f"{name} is not in the mirror {mirror}; put it there.")
+    return path
+
+
+def _find(name: str, folder: Path) -> Path | None:
+    """Return the first file of this name in the folder or below it."""
+    for path in sorted(folder.rglob(name)):
+        if path.is_file():
+            return path
     return None
 
 
-def _md5_in(mirror: Path, name: str) -> str:
-    found = _find(mirror, name)
-    if found is None:
-        raise DownloadError(
-            f"{name} is not in {mirror}, from where it should be taken as it is; put it there."
-        )
-    return _md5(found)
+def _copy(file: OfficialFile, mirror: Path, target: Path) -> None:
+    """Copy the file from a directory; raise _Failed if it is not there or has a wrong MD5."""
+    source = _find(file.name, mirror)
+    if source is None:
+        raise _Failed(f"mirror {mirror} has no such file")
+    _check_md5(source, file, str(source))
+    with atomic_write(target) as partial:
+        shutil.copyfile(source, partial)
 
 
-def _find(mirror: Path, name: str) -> Path | None:
-    return next((path for path in sorted(mirror.rglob(name)) if path.is_file()), None)
-
-
-def _download(url: str, file: OfficialFile, place: Path) -> str | None:
-    """Go on with what an interrupted download left; what went wrong, or None."""
-    part = place.with_name(f"{place.name}.part")
-    with convert_disk_errors(place):
+def _download(url: str, file: OfficialFile, target: Path) -> None:
+    """Download the file, resuming an interrupted download; raise _Failed if it cannot be had."""
+    part = target.with_name(f"{target.name}.part")
+    with convert_disk_errors(target):
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             _append(url, part)
         except requests.RequestException as error:
-            return f"{url} did not deliver ({_reason(error)})"
-        digest = _md5(part)
-        if digest != file.md5:
-            part.unlink()  # going on from wrong bytes cannot come right
-            return f"{url} has the MD5 {digest} instead of {file.md5}"
-        part.replace(place)
-    return None
+            raise _Failed(f"{url} did not respond ({_reason(error)})") from None
+        try:
+            _check_md5(part, file, url)
+        except _Failed:
+            part.unlink()  # resuming from wrong bytes would fail again
+            raise
+        part.replace(target)
 
 
 def _append(url: str, part: Path) -> None:
+    """Download what `part` does not have yet."""
     size = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={size}-"} if size else {}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # it is all there
+            return  # `part` is complete
         response.raise_for_status()
-        goes_on = response.status_code == requests.codes.partial_content
-        left = int(response.headers.get("Content-Length", 0)) // CHUNK + 1
-        with part.open("ab" if goes_on else "wb") as output:
-            for block in track(response.iter_content(CHUNK), part.stem, total=left, unit="MiB"):
+        resumed = response.status_code == requests.codes.partial_content
+        chunks = int(response.headers.get("Content-Length", 0)) // CHUNK_BYTES + 1
+        blocks = response.iter_content(CHUNK_BYTES)
+        with part.open("ab" if resumed else "wb") as output:
+            for block in track(blocks, part.stem, total=chunks, unit="MiB"):
                 output.write(block)
+
+
+def _check_md5(path: Path, file: OfficialFile, source: str) -> None:
+    digest = _md5(path)
+    if digest != file.md5:
+        raise _Failed(f"{source} has the MD5 {digest} instead of {file.md5}")
 
 
 def _md5(path: Path) -> str:

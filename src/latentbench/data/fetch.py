@@ -1,4 +1,4 @@
-"""Brings a dataset's raw files to data/raw/DATASET, or notes where the user's own lie."""
+"""The stage `fetch`: download or copy a dataset's raw files to data/raw/DATASET."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from latentbench.data.sources import SOURCES
 
 
 def fetch_dataset(config: DatasetConfig, output: Path) -> None:
-    """Fetch what is not there yet, check it, and write source.json last.
+    """Fetch and check the files that are not there yet, and write source.json last.
 
+    Images of the user stay where they are; source.json has their path and fingerprint.
     Raises DataError (missing or damaged files), DownloadError and StorageError.
     """
     source = config.dataset.source

@@ -1,4 +1,4 @@
-"""Pictures in a directory or a zip, by their names, without unpacking."""
+"""Images in a directory or a zip, which is not unpacked."""
 
 from __future__ import annotations
 
@@ -11,75 +11,79 @@ from typing import Any
 
 from latentbench.errors import DataError
 
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 
 
 class ImageArchive:
-    """The files below a directory or inside a zip, named by POSIX paths relative to it."""
+    """The files of a directory or zip, named by their POSIX paths in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_zip = path.is_file()
         self._zip: zipfile.ZipFile | None = None
-        self._opened_by = 0
+        self._process_id = 0  # of the process that opened the zip
 
-    def names(self) -> list[str]:
-        """All files in the order of their names, hidden ones left out.
+    def file_names(self) -> list[str]:
+        """Return the names of all files but hidden ones, sorted.
 
-        Raises DataError where the zip is damaged or an entry climbs out of it.
+        Raises DataError if the zip is damaged or has an entry outside of its folder.
         """
         names = self._zip_names() if self.is_zip else self._folder_names()
-        return sorted(
-            name for name in names if not any(_is_hidden(part) for part in parts_of(name))
-        )
+        return sorted(name for name in names if not _is_hidden(name))
 
-    def pictures(self) -> list[str]:
-        return [name for name in self.names() if os.path.splitext(name)[1].lower() in PICTURES]  # noqa: PTH122
+    def image_names(self) -> list[str]:
+        """Return the names of all images, sorted."""
+        return [name for name in self.file_names() if name.lower().endswith(IMAGE_SUFFIXES)]
 
-    def bytes(self, name: str) -> bytes:
+    def read_bytes(self, name: str) -> bytes:
+        """Return the content of a file."""
         if self.is_zip:
-            return self._opened().read(name)
+            return self._open_zip().read(name)
         return (self.path / name).read_bytes()
 
     def fingerprint(self) -> str:
-        """Of a zip the names, sizes and checksums in its table; of a directory the names and sizes of its files."""
+        """Return a SHA-256 that changes with the content.
+
+        It covers names, sizes and checksums of a zip's table, and names and sizes of a directory's
+        files.
+        """
         digest = hashlib.sha256()
         if self.is_zip:
-            for entry in self._opened().infolist():
+            for entry in self._open_zip().infolist():
                 digest.update(f"{entry.filename}\0{entry.file_size}\0{entry.CRC}\n".encode())
         else:
-            for name in self.names():
+            for name in self.file_names():
                 digest.update(f"{name}\0{(self.path / name).stat().st_size}\n".encode())
         return digest.hexdigest()
 
     def _folder_names(self) -> list[str]:
-        return [
-            (Path(parent) / name).relative_to(self.path).as_posix()
-            for parent, _, names in os.walk(self.path)
-            for name in names
-        ]
+        names = []
+        for parent, _, files in os.walk(self.path):
+            folder = Path(parent).relative_to(self.path)
+            names += [(folder / file).as_posix() for file in files]
+        return names
 
     def _zip_names(self) -> list[str]:
-        names = [entry.filename for entry in self._opened().infolist() if not entry.is_dir()]
+        names = [entry.filename for entry in self._open_zip().infolist() if not entry.is_dir()]
         for name in names:
-            if _climbs(name):
+            if _is_outside(name):
                 raise DataError(
-                    f"{self.path} has an entry that climbs out of its folder ({name!r}); "
-                    "do not trust this archive, get it from elsewhere."
+                    f"{self.path} has an entry outside of its folder ({name!r}). Do not trust this "
+                    "archive; get it from another place."
                 )
         return names
 
-    def _opened(self) -> zipfile.ZipFile:
+    def _open_zip(self) -> zipfile.ZipFile:
         if self._zip is None:
             try:
-                self._zip, self._opened_by = zipfile.ZipFile(self.path), os.getpid()
+                self._zip, self._process_id = zipfile.ZipFile(self.path), os.getpid()
             except zipfile.BadZipFile as error:
                 raise DataError(
-                    f"{self.path} is not a whole zip ({error}); it may be truncated, copy or download it again."
+                    f"{self.path} is not a complete zip ({error}); copy or download it again."
                 ) from None
-        elif self._opened_by != os.getpid():
-            # A forked process shares its parent's place in the file, so it opens its own; the table is the same.
-            self._zip.fp, self._opened_by = self.path.open("rb"), os.getpid()
+        elif self._process_id != os.getpid():
+            # A forked process shares the file position with its parent, so it opens the file again.
+            self._zip.fp, self._process_id = self.path.open("rb"), os.getpid()
         return self._zip
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,40 +91,38 @@ class ImageArchive:
 
 
 class ArchiveReader:
-    """Reads the pictures of a store by name."""
+    """Reads the images of an archive by name."""
 
-    def __init__(self, store: ImageArchive) -> None:
-        self.store = store
+    def __init__(self, archive: ImageArchive) -> None:
+        self.archive = archive
 
     def read(self, reference: str) -> bytes:
+        """Return the content of an image file; raise OSError if it is damaged."""
         try:
-            return self.store.bytes(reference)
+            return self.archive.read_bytes(reference)
         except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
             raise OSError(f"damaged in its zip: {error}") from None
 
 
 def open_archive(path: Path, *, key: str) -> ImageArchive:
-    """The store at a path that the user gave under `key`; raises DataError where there is none."""
+    """Return the archive at a path that the user set as `key`; raise DataError if it is none."""
     if not path.exists():
-        raise DataError(
-            f"{key} is {str(path)!r}, which does not exist; give a directory or a zip of pictures."
-        )
+        raise DataError(f"{key}: {path} does not exist; set it to a directory or a zip of images.")
     if path.is_file() and path.suffix.lower() != ".zip":
-        raise DataError(
-            f"{key} is {str(path)!r}, which is neither a directory nor a .zip; give one of these."
-        )
+        raise DataError(f"{key}: {path} is neither a directory nor a .zip; set it to one of these.")
     return ImageArchive(path)
 
 
-def parts_of(name: str) -> tuple[str, ...]:
-    """The folders of a name, and its file. As pathlib has it, but for the hundreds of thousands that there may be."""
+def path_parts(name: str) -> tuple[str, ...]:
+    """Return the folders and the file of a POSIX path, much faster than pathlib does."""
     return tuple(part for part in name.split("/") if part not in ("", "."))
 
 
-def _is_hidden(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path_parts(name))
 
 
-def _climbs(name: str) -> bool:
+def _is_outside(name: str) -> bool:
+    """Return whether a zip entry's path is absolute or has a `..`."""
     parts = name.replace("\\", "/").split("/")
     return ".." in parts or parts[0] == "" or parts[0].endswith(":")

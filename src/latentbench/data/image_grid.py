@@ -1,4 +1,4 @@
-"""Many images as one picture."""
+"""Grids of images as one picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Images = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def image_grid(images: Images, *, columns: int, gap: int = GRID_GAP) -> Images:
-    """uint8 (number, height, width, channel) row by row in a grid with white gaps, (height, width, channel)."""
+    """Return images, uint8 (number, height, width, channel), as one picture with white gaps.
+
+    They are arranged row by row. The picture is uint8 (height, width, channel).
+    """
     number, height, width, channels = images.shape
     rows = -(-number // columns)
     grid = np.full(
@@ -28,8 +31,8 @@ def image_grid(images: Images, *, columns: int, gap: int = GRID_GAP) -> Images:
 
 
 def write_png(path: Path, picture: Images) -> None:
-    """Write uint8 (height, width, channel), gray or RGB; whole or absent."""
+    """Write a picture, uint8 (height, width, channel), gray or RGB."""
+    if picture.shape[2] == 1:
+        picture = picture.squeeze(2)
     with atomic_write(path) as partial:
-        Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(
-            partial, format="png"
-        )
+        Image.fromarray(picture).save(partial, format="png")

@@ -1,4 +1,4 @@
-"""The one place where the range, layout and dtype of images change.
+"""Conversions of the range, layout and dtype of images.
 
 On disk images are uint8 NHWC; inside models they are float NCHW in [-1, 1].
 """
@@ -10,14 +10,17 @@ from torch import Tensor
 
 
 def to_model(images: Tensor) -> Tensor:
-    """uint8 (batch, height, width, channel) to float32 (batch, channel, height, width) in [-1, 1].
+    """Return uint8 (batch, height, width, channel) as float32 (batch, channel, height, width).
 
-    The result is channels-last in memory, which is the layout that convolutions are fastest in.
+    The range is [-1, 1]. The memory format is channels-last, the fastest for convolutions.
     """
     return images.permute(0, 3, 1, 2).to(torch.float32).mul_(2 / 255).sub_(1)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Float (batch, channel, height, width) in [-1, 1] to the nearest uint8 (batch, height, width, channel)."""
+    """Return float (batch, channel, height, width) in [-1, 1] as uint8, rounded to the nearest.
+
+    The layout of the result is (batch, height, width, channel).
+    """
     levels = images.to(torch.float32).add(1).mul_(127.5).round_().clamp_(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -1,4 +1,4 @@
-"""What images are asked for by: vectors of classes or attributes, and which of them a dataset has."""
+"""Label vectors that models are conditioned on: classes or attributes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Vectors = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def label_names(dataset: PreparedDataset, condition: Condition) -> list[str]:
-    """What each entry of a label vector stands for; none where nothing is asked for.
+    """Return the class or attribute of each entry of a label vector; none without a condition.
 
-    Raises DataError where the dataset has no classes or not that attribute.
+    Raises DataError if the dataset has no classes or lacks an attribute.
     """
     if condition is None:
         return []
@@ -28,21 +28,26 @@ def label_names(dataset: PreparedDataset, condition: Condition) -> list[str]:
     if condition == "class":
         if len(manifest.class_names) < 2:
             raise DataError(
-                f"model.condition is `class`, but {manifest.name} has {len(manifest.class_names) or 'no'} classes; "
-                "put its pictures into a folder per class, or drop the condition."
+                f"model.condition is `class`, but {manifest.name} has fewer than two classes; put "
+                "its images into a folder per class, or remove the condition."
             )
         return manifest.class_names
-    unknown = [name for name in condition if name not in manifest.attribute_names]
-    if unknown:
-        known = ", ".join(manifest.attribute_names) or "none"
-        raise DataError(
-            f"model.condition has {unknown[0]!r}, but the attributes of {manifest.name} are: {known}."
-        )
+    for name in condition:
+        if name not in manifest.attribute_names:
+            known = ", ".join(manifest.attribute_names) or "none"
+            raise DataError(
+                f"model.condition has {name!r}, but the attributes of {manifest.name} are: "
+                f"{known}. Use only these."
+            )
     return list(condition)
 
 
 def label_vectors(dataset: PreparedDataset, split: str, condition: Condition) -> Vectors:
-    """uint8 (number, num_labels): of a class one 1 among zeros, of attributes a 1 for each that is there."""
+    """Return the label vectors of a split, uint8 (number, num_labels).
+
+    Classes are one-hot; attributes are 1 if the image has them. Without a condition, num_labels is
+    0.
+    """
     names = label_names(dataset, condition)
     if condition is None:
         return np.zeros((getattr(dataset.manifest, split).num_images, 0), np.uint8)
@@ -55,10 +60,10 @@ def label_vectors(dataset: PreparedDataset, split: str, condition: Condition) ->
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The different label vectors of a training split, and how often each is there.
+    """The distinct label vectors of a training split, and the number of images with each.
 
-    A checkpoint carries them, so that samples can be asked for as the data had them. Without a condition there is
-    one kind, of no entries.
+    They are stored in checkpoints, so that labels can be sampled as they are distributed in the
+    data. Without a condition there is one vector, with no entries.
     """
 
     names: list[str]
@@ -67,37 +72,36 @@ class LabelSet:
 
     @classmethod
     def from_dataset(cls, dataset: PreparedDataset, condition: Condition) -> Self:
+        """Return the distinct label vectors of the dataset's training split."""
         vectors = label_vectors(dataset, "train", condition)
         if condition is None:
             return cls([], [[]], [len(vectors)])
-        kinds, counts = np.unique(vectors, axis=0, return_counts=True)
-        # Rows sort by their first entry; reversed, classes come in their order, and no attribute comes last.
-        return cls(label_names(dataset, condition), kinds[::-1].tolist(), counts[::-1].tolist())
+        distinct, counts = np.unique(vectors, axis=0, return_counts=True)
+        # np.unique sorts the rows; in reverse, classes are in their order and "none" is last.
+        names = label_names(dataset, condition)
+        return cls(names, distinct[::-1].tolist(), counts[::-1].tolist())
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def descriptions(self) -> list[str]:
-        """What each kind is called: its class, or the attributes that are there."""
+        """Return the description of each distinct label vector."""
         return [self.describe(vector) for vector in self.vectors]
 
     def describe(self, vector: Sequence[int | bool]) -> str:
-        """The same of one label vector, of the data or not."""
-        return (
-            ", ".join(name for name, is_there in zip(self.names, vector, strict=True) if is_there)
-            or "none"
-        )
+        """Return the class of a label vector, or its attributes, or "none"."""
+        present = [name for name, value in zip(self.names, vector, strict=True) if value]
+        return ", ".join(present) or "none"
 
     def round_robin(self, number: int) -> Tensor:
-        """Float (number, num_labels): all kinds in turn."""
+        """Return `number` label vectors, the distinct ones in turn, float (number, num_labels)."""
         return self._tensor()[torch.arange(number) % len(self)]
 
     def sample(self, number: int, generator: torch.Generator) -> Tensor:
-        """Float (number, num_labels), on the CPU: each kind as often as the data has it."""
+        """Return random label vectors, distributed as in the data: float (number, num_labels)."""
         weights = torch.tensor(self.counts, dtype=torch.float64)
-        return self._tensor()[
-            torch.multinomial(weights, number, replacement=True, generator=generator)
-        ]
+        rows = torch.multinomial(weights, number, replacement=True, generator=generator)
+        return self._tensor()[rows]
 
     def _tensor(self) -> Tensor:
         return torch.tensor(self.vectors, dtype=torch.float32).view(len(self), len(self.names))

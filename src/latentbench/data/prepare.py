@@ -1,4 +1,7 @@
-"""Decodes a dataset's pictures in parallel into uint8 arrays, in memory that does not grow with their number."""
+"""The stage `prepare`: decode images in parallel into uint8 arrays.
+
+Memory use does not grow with the number of images.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.datasets import DatasetConfig
-from latentbench.data.decode import ResizeSpec, to_square
+from latentbench.data.decode import ResizeSpec, resize_to_square
 from latentbench.data.prepared import FORMAT
 from latentbench.data.sources import SOURCES, RawDataset, Reader, Split
 from latentbench.errors import ArtifactError, DataError
@@ -52,8 +55,8 @@ from latentbench.rng import numpy_generator
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
-PICTURES_PER_TASK = 64
-TASKS_AHEAD = 4  # per worker: enough to keep it busy, few enough to keep memory flat
+IMAGES_PER_TASK = 64
+QUEUED_TASKS = 4  # per worker; few, so that memory use stays constant
 
 
 def prepare_dataset(
@@ -64,50 +67,38 @@ def prepare_dataset(
     record: Path | None = None,
     workers: int | None = None,
 ) -> None:
-    """Write the arrays of both splits, then dataset.json, which says that they are whole; to `record`, what made them.
+    """Decode a dataset into arrays and write dataset.json after all of them.
 
-    The arrays do not depend on the number of workers. Raises DataError, ArtifactError and StorageError.
+    The arrays do not depend on the number of workers.
+
+    Args:
+        config: The resolved dataset.
+        raw: data/raw/DATASET.
+        output: data/prepared/DATASET.
+        record: The provenance record to write.
+        workers: Number of decoding processes; None is one per usable core.
+
+    Raises:
+        ArtifactError, DataError, StorageError
     """
-    contents = _open(config, raw)
+    contents = _open_raw(config, raw)
     dataset = config.dataset
-    square = ResizeSpec(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
+    spec = ResizeSpec(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
     manifest = output / DATASET_MANIFEST
-    manifest.unlink(missing_ok=True)  # from here on the folder is not whole
-    parts = {name: getattr(contents, name) for name in SPLITS}
-    for name, split in parts.items():
-        if len(split.references) == 0:
+    manifest.unlink(missing_ok=True)  # from here on the folder is incomplete
+    splits: dict[str, Split] = {}
+    for name in SPLITS:
+        splits[name] = getattr(contents, name)
+        if len(splits[name].references) == 0:
             raise DataError(
-                f"Dataset {config.name!r} has no pictures for its {name} split; add some or raise test_fraction."
+                f"Dataset {config.name!r} has no images for its {name} split; add some or raise "
+                "test_fraction."
             )
-    work = _Work(
-        contents.reader,
-        {name: split.references for name, split in parts.items()},
-        square,
-        skip=contents.skip_undecodable,
-    )
-    files = {name: _SplitFiles(output, name, split, square) for name, split in parts.items()}
-    # Both splits are one stream of tasks, so that no worker waits between them; what is left to do for a split
-    # that has come to its end is done in a thread, while the workers decode the next.
-    with (
-        ExitStack() as open_files,
-        _Workers(work, workers or usable_cores()) as pool,
-        ThreadPoolExecutor(1) as beside,
-    ):
-        tasks = [task for split in files.values() for task in split.begin(open_files)]
-        closing = {}
-        for task, lost in track(pool.run(iter(tasks)), "Preparing", total=len(tasks), unit="tasks"):
-            split = files[task.split]
-            if split.take(lost):
-                closing[task.split] = beside.submit(split.close)
-        splits = {name: closing[name].result() for name in SPLITS}
-    skipped = [
-        str(parts[name].references[index]) for name in SPLITS for index in sorted(files[name].lost)
-    ]
+    references = {name: split.references for name, split in splits.items()}
+    job = _DecodeJob(contents.reader, references, spec, skip=contents.skip_undecodable)
+    written, skipped = _write_splits(job, splits, output, workers or num_usable_cores())
     for reference in skipped:
-        log(f"Left out, cannot be decoded: {reference}")
-    digests = "".join(
-        value for split in splits.values() for key, value in split.items() if key.endswith("sha256")
-    )
+        log(f"Skipped, because it cannot be decoded: {reference}")
     write_json(
         manifest,
         {
@@ -118,10 +109,10 @@ def prepare_dataset(
             "channels": dataset.channels,
             "class_names": contents.class_names,
             "attribute_names": contents.attribute_names,
-            **splits,
+            **written,
             "skipped": skipped,
             "settings": dataset.preparation(),
-            "digest": hashlib.sha256(digests.encode()).hexdigest(),
+            "digest": _digest(written),
         },
     )
     if record is not None:
@@ -136,71 +127,116 @@ def prepare_dataset(
         )
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def num_usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _open(config: DatasetConfig, raw: Path) -> RawDataset:
+def _open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
+    """Return the fetched dataset, with at most `max_train_images` training images."""
     fetched = read_json(raw / SOURCE_MANIFEST)
     dataset = config.dataset
     if fetched.get("source") != dataset.source:
         raise ArtifactError(
-            f"{raw} holds {fetched.get('source')}, but {config.name!r} is now {dataset.source}; fetch it again."
+            f"{raw} has files of {fetched.get('source')}, but {config.name!r} is {dataset.source}; "
+            "fetch it again."
         )
     contents = SOURCES[dataset.source].open(dataset, raw, fetched)
     train = contents.train
-    most = dataset.max_train_images
-    if most is not None and most < len(train.references):
+    max_images = dataset.max_train_images
+    if max_images is not None and max_images < len(train.references):
         order = numpy_generator(dataset.seed, "training share").permutation(len(train.references))
-        contents = replace(contents, train=train.subset(np.sort(order[:most])))
+        contents = replace(contents, train=train.subset(np.sort(order[:max_images])))
     return contents
 
 
-class _SplitFiles:
-    """The arrays of one split, from the space taken for its images to its part of the manifest."""
+def _write_splits(
+    job: _DecodeJob, splits: dict[str, Split], output: Path, num_workers: int
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Decode and write both splits; return their manifests and the images that were skipped.
 
-    def __init__(self, output: Path, name: str, split: Split, square: ResizeSpec) -> None:
+    The tasks of both splits are one stream, so no worker waits between them. A finished split is
+    hashed in a thread, while the workers decode the other.
+    """
+    files = {name: _SplitFiles(output, name, split, job.spec) for name, split in splits.items()}
+    with (
+        ExitStack() as open_files,
+        _WorkerPool(job, num_workers) as pool,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        tasks: list[_Task] = []
+        for split_files in files.values():
+            tasks += split_files.begin(open_files)
+        futures = {}
+        finished = pool.run(iter(tasks))
+        for task, failed in track(finished, "Preparing", total=len(tasks), unit="tasks"):
+            split_files = files[task.split]
+            if split_files.finish_task(failed):
+                futures[task.split] = thread.submit(split_files.close)
+        manifests = {name: futures[name].result() for name in SPLITS}
+    skipped: list[str] = []
+    for name in SPLITS:
+        skipped += [str(splits[name].references[index]) for index in sorted(files[name].failed)]
+    return manifests, skipped
+
+
+def _digest(manifests: dict[str, dict[str, Any]]) -> str:
+    """Return the SHA-256 of the SHA-256 of all arrays."""
+    digest = hashlib.sha256()
+    for manifest in manifests.values():
+        for key, value in manifest.items():
+            if key.endswith("sha256"):
+                digest.update(value.encode())
+    return digest.hexdigest()
+
+
+class _SplitFiles:
+    """Writes the arrays of one split."""
+
+    def __init__(self, output: Path, name: str, split: Split, spec: ResizeSpec) -> None:
         self.output = output
         self.name = name
         self.split = split
-        self.square = square
+        self.spec = spec
         self.number = len(split.references)
-        self.unfinished = -(-self.number // PICTURES_PER_TASK)
-        self.lost: list[int] = []
+        self.failed: list[int] = []  # indices of images that could not be decoded
+        self._num_unfinished = -(-self.number // IMAGES_PER_TASK)  # tasks
         self._images = ExitStack()
         self._partial = Path()
 
     def begin(self, open_files: ExitStack) -> list[_Task]:
-        """Take the images' space, given up again by `open_files` unless `close` is reached; the tasks that fill it."""
-        open_files.push(self._images.__exit__)
-        self._partial = self._images.enter_context(
-            atomic_write(self.output / images_name(self.name))
-        )
-        offset = _allocate(self._partial, self.number, self.square)
-        return [
-            _Task(
-                self.name, start, min(start + PICTURES_PER_TASK, self.number), self._partial, offset
-            )
-            for start in range(0, self.number, PICTURES_PER_TASK)
-        ]
+        """Allocate the image array and return the tasks that fill it.
 
-    def take(self, lost: list[int]) -> bool:
-        """Note which pictures of a finished task could not be decoded; whether that was the last task."""
-        self.lost += lost
-        self.unfinished -= 1
-        return self.unfinished == 0
+        If `open_files` is closed before this split is, the array is deleted.
+        """
+        open_files.push(self._images.__exit__)
+        write = atomic_write(self.output / images_name(self.name))
+        self._partial = self._images.enter_context(write)
+        offset = _allocate(self._partial, self.number, self.spec)
+        tasks = []
+        for start in range(0, self.number, IMAGES_PER_TASK):
+            stop = min(start + IMAGES_PER_TASK, self.number)
+            tasks.append(_Task(self.name, start, stop, self._partial, offset))
+        return tasks
+
+    def finish_task(self, failed: list[int]) -> bool:
+        """Count a finished task and its failed images; return whether it was the last one."""
+        self.failed += failed
+        self._num_unfinished -= 1
+        return self._num_unfinished == 0
 
     def close(self) -> dict[str, Any]:
-        """Put the images in their place and write what goes with them; the split's part of the manifest."""
-        if len(self.lost) == self.number:
+        """Finish the image array, write labels and attributes, and return the split's manifest."""
+        if len(self.failed) == self.number:
             raise DataError(
-                f"No picture of the {self.name} split can be decoded; check the dataset's files."
+                f"No image of the {self.name} split can be decoded; check the dataset's files."
             )
         kept = self.split
-        if self.lost:
-            rows = np.delete(np.arange(self.number), self.lost)
-            _close_gaps(self._partial, rows, self.square)
+        if self.failed:
+            rows = np.delete(np.arange(self.number), self.failed)
+            _keep_rows(self._partial, rows, self.spec)
             kept = kept.subset(rows)
         self._images.close()
         write_array(self.output / labels_name(self.name), kept.labels)
@@ -215,46 +251,47 @@ class _SplitFiles:
         return written
 
 
-def _allocate(path: Path, number: int, square: ResizeSpec) -> int:
-    """Make an .npy file of the right shape, its space taken; where its first image begins."""
-    shape = (number, square.image_size, square.image_size, square.channels)
+def _allocate(path: Path, number: int, spec: ResizeSpec) -> int:
+    """Create an .npy file with its full size, and return the offset of its first image."""
+    shape = (number, spec.image_size, spec.image_size, spec.channels)
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(
             file, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
-        begin = file.tell()
-        if hasattr(os, "posix_fallocate"):  # a full disk is met here, before an hour of decoding
-            os.posix_fallocate(file.fileno(), 0, begin + int(np.prod(shape)))
+        offset = file.tell()
+        size = offset + int(np.prod(shape))
+        if hasattr(os, "posix_fallocate"):  # fails on a full disk, before any decoding
+            os.posix_fallocate(file.fileno(), 0, size)
         else:
-            file.truncate(begin + int(np.prod(shape)))
-    return begin
+            file.truncate(size)
+    return offset
 
 
-def _close_gaps(path: Path, rows: Rows, square: ResizeSpec) -> None:
-    """Rewrite the array with these images alone, block by block; the others were never written."""
+def _keep_rows(path: Path, rows: Rows, spec: ResizeSpec) -> None:
+    """Rewrite the array with these images only, block by block."""
     images = np.load(path, mmap_mode="r", allow_pickle=False)
-    beside = path.with_name(f"{path.name}.closed")
-    offset = _allocate(beside, len(rows), square)
-    with beside.open("r+b") as file:
+    shortened = path.with_name(f"{path.name}.closed")
+    offset = _allocate(shortened, len(rows), spec)
+    with shortened.open("r+b") as file:
         file.seek(offset)
         for block in np.array_split(rows, max(1, len(rows) // 1024)):
             file.write(np.ascontiguousarray(images[block]).tobytes())
-    beside.replace(path)
+    shortened.replace(path)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What a worker knows from its start."""
+class _DecodeJob:
+    """What every worker gets when it starts."""
 
     reader: Reader
     references: dict[str, Sequence[Any]]  # by split
-    square: ResizeSpec
-    skip: bool
+    spec: ResizeSpec
+    skip: bool  # images that cannot be decoded, instead of failing
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A run of a split's pictures, and where in the file they go."""
+    """Consecutive images of a split, and the file that they are written to."""
 
     split: str
     start: int
@@ -263,68 +300,67 @@ class _Task:
     offset: int
 
 
-class _Workers:
-    """Processes that decode, with so few tasks handed out at a time that memory stays flat."""
+class _WorkerPool:
+    """Decoding processes, with a short queue so that memory use stays constant."""
 
-    def __init__(self, work: _Work, number: int) -> None:
-        self.work = work
-        self.tasks_ahead = TASKS_AHEAD * number
-        # fork spares each worker the imports; elsewhere than on Linux it is not safe.
+    def __init__(self, job: _DecodeJob, num_workers: int) -> None:
+        self.max_queued = QUEUED_TASKS * num_workers
+        # A forked worker needs no imports; fork is safe on Linux only.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self._pool = ProcessPoolExecutor(
-            number, mp_context=context, initializer=_begin, initargs=(work,)
+            num_workers, mp_context=context, initializer=_start_worker, initargs=(job,)
         )
 
-    def __enter__(self) -> _Workers:
+    def __enter__(self) -> _WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def run(self, tasks: Iterator[_Task]) -> Iterator[tuple[_Task, list[int]]]:
-        """Each task as it comes to its end, and which of its pictures could not be decoded."""
-        waiting: dict[Future[list[int]], _Task] = {}
+        """Yield each task when it is finished, with the indices of images that failed."""
+        queued: dict[Future[list[int]], _Task] = {}
         try:
             while True:
-                for task in itertools.islice(tasks, self.tasks_ahead - len(waiting)):
-                    waiting[self._pool.submit(_decode, task)] = task
-                if not waiting:
+                for task in itertools.islice(tasks, self.max_queued - len(queued)):
+                    queued[self._pool.submit(_decode, task)] = task
+                if not queued:
                     return
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    yield waiting.pop(future), future.result()
+                for future in wait(queued, return_when=FIRST_COMPLETED).done:
+                    yield queued.pop(future), future.result()
         except BrokenProcessPool:
             raise DataError(
-                "A process that decodes pictures was killed, perhaps for memory; run again with fewer --workers."
+                "A decoding process was killed, perhaps for lack of memory; run again with fewer "
+                "--workers."
             ) from None
 
 
-_work: _Work  # a worker's own, set when it starts
+_job: _DecodeJob  # of this worker process
 
 
-def _begin(work: _Work) -> None:
-    global _work  # noqa: PLW0603
-    _work = work
+def _start_worker(job: _DecodeJob) -> None:
+    global _job  # noqa: PLW0603
+    _job = job
 
 
 def _decode(task: _Task) -> list[int]:
-    """Decode a run of pictures and write them to their place; which of them could not be."""
-    square = _work.square
-    block = np.zeros(
-        (task.stop - task.start, square.image_size, square.image_size, square.channels), np.uint8
-    )
-    lost = []
+    """Decode a task's images into its file, and return the indices of those that failed."""
+    spec = _job.spec
+    shape = (task.stop - task.start, spec.image_size, spec.image_size, spec.channels)
+    block = np.zeros(shape, np.uint8)
+    failed = []
     for index in range(task.start, task.stop):
-        reference = _work.references[task.split][index]
+        reference = _job.references[task.split][index]
         try:
-            block[index - task.start] = to_square(_work.reader.read(reference), square)
+            block[index - task.start] = resize_to_square(_job.reader.read(reference), spec)
         except (OSError, SyntaxError, ValueError, EOFError, OverflowError) as error:
-            if not _work.skip:
+            if not _job.skip:
                 raise DataError(
                     f"{reference} cannot be decoded ({' '.join(str(error).split())}); "
                     "repair or remove it, or set on_error: skip."
                 ) from None
-            lost.append(index)
+            failed.append(index)
     with convert_disk_errors(task.path), task.path.open("r+b") as file:
         file.seek(task.offset + task.start * block[0].nbytes)
         file.write(block.data)
-    return lost
+    return failed

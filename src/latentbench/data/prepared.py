@@ -1,4 +1,4 @@
-"""The prepared dataset as the later stages read it: memory-mapped arrays beside a manifest."""
+"""Prepared datasets: memory-mapped arrays and a manifest."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ FORMAT = 1
 
 
 class SplitManifest(BaseModel):
+    """The files of a split."""
+
     model_config = ConfigDict(extra="forbid")
 
     num_images: int
@@ -25,7 +27,7 @@ class SplitManifest(BaseModel):
 
 
 class DatasetManifest(BaseModel):
-    """dataset.json: written when every array beside it is whole."""
+    """The content of dataset.json, which is written after all arrays."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,9 +46,9 @@ class DatasetManifest(BaseModel):
 
 
 class PreparedDataset:
-    """Images uint8 (number, height, width, channel) and labels int64 (number,), by split.
+    """Images and labels of both splits.
 
-    Where the dataset has no classes, `class_names` is empty and every label is -1.
+    Without classes, `class_names` is empty and all labels are -1.
     """
 
     def __init__(self, folder: Path, manifest: DatasetManifest) -> None:
@@ -55,9 +57,9 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Check that the manifest and the arrays agree; nothing is read into memory yet.
+        """Return the dataset in a folder, after checking its manifest and the arrays' shapes.
 
-        Raises ArtifactError where a file is missing, damaged or of another shape.
+        Raises ArtifactError if a file is missing, damaged or has another shape.
         """
         path = folder / DATASET_MANIFEST
         content = read_json(path)
@@ -66,41 +68,41 @@ class PreparedDataset:
         except ValidationError as error:
             first = error.errors()[0]
             raise ArtifactError(
-                f"{path} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']}); prepare the dataset again."
+                f"{path} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']}); prepare "
+                "the dataset again."
             ) from None
         for split in ("train", "test"):
             dataset._check(split)
         return dataset
 
     def require_shape(self, *, image_size: int, channels: int) -> None:
-        """Raise ArtifactError unless the images are what an experiment was resolved for."""
+        """Raise ArtifactError if the images have another size or number of channels."""
         found = self.manifest
         if (found.image_size, found.channels) != (image_size, channels):
             raise ArtifactError(
-                f"{self.folder} holds images of {found.image_size}×{found.image_size} with {found.channels} channels, "
-                f"but {image_size}×{image_size} with {channels} are asked for; prepare the dataset again."
+                f"{self.folder} has images of {found.image_size}×{found.image_size} pixels and "
+                f"{found.channels} channels, but the experiment needs {image_size}×{image_size} "
+                f"and {channels}; prepare the dataset again."
             )
 
     def images(self, split: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return the images, uint8 (number, height, width, channel), memory-mapped."""
         return read_array(self.folder / images_name(split), mmap=True)
 
     def labels(self, split: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return the class indices, int64 (number,)."""
         return read_array(self.folder / labels_name(split))
 
     def attributes(self, split: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """0 or 1, (number, attributes), in the order of `attribute_names`."""
+        """Return 0 or 1 per attribute, uint8 (number, attributes), as in `attribute_names`."""
         return read_array(self.folder / attributes_name(split))
 
     def _check(self, split: str) -> None:
         manifest = self.manifest
         number = getattr(manifest, split).num_images
-        shapes = {
-            images_name(split): (
-                number,
-                manifest.image_size,
-                manifest.image_size,
-                manifest.channels,
-            ),
+        size = manifest.image_size
+        shapes: dict[str, tuple[int, ...]] = {
+            images_name(split): (number, size, size, manifest.channels),
             labels_name(split): (number,),
         }
         if manifest.attribute_names:
@@ -109,6 +111,6 @@ class PreparedDataset:
             shape = read_array(self.folder / name, mmap=True).shape
             if shape != expected:
                 raise ArtifactError(
-                    f"{self.folder / name} has shape {shape}, but its manifest says {expected}; "
-                    "prepare the dataset again."
+                    f"{self.folder / name} has shape {shape} instead of {expected}; prepare the "
+                    "dataset again."
                 )

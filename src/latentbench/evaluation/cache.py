@@ -15,9 +15,6 @@ from latentbench.errors import ArtifactError
 
 Features = np.ndarray[Any, np.dtype[np.float32]]
 
-# What draws, decodes and measures, under src/latentbench.
-_SOURCES = ("rng.py", "data", "runtime", "models", "evaluation")
-
 
 class FeatureCache:
     """Arrays KEY.npy, each beside its own checksum, KEY.sha256."""
@@ -55,13 +52,3 @@ class FeatureCache:
 
 def key_of(facts: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def sources_sha256() -> str:
-    """Of the Python files that make features."""
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for place in (package / name for name in _SOURCES):
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(f"{path.relative_to(package).as_posix()} {file_sha256(path)}\n".encode())
-    return digest.hexdigest()

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from latentbench.artifacts.dependencies import FEATURE_SOURCES, sources_sha256
 from latentbench.artifacts.files import file_sha256
 from latentbench.artifacts.paths import checkpoint_path
 from latentbench.artifacts.progress import track
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.images import to_uint8
 from latentbench.errors import DivergenceError
-from latentbench.evaluation.cache import FeatureCache, key_of, sources_sha256
+from latentbench.evaluation.cache import FeatureCache, key_of
 from latentbench.evaluation.checkpoints import TrainedModel, load_checkpoint
 from latentbench.evaluation.features import FeatureExtractor, require_finite
 from latentbench.evaluation.manifest import ReferenceManifest
@@ -56,7 +57,7 @@ class Samples:
         self.cache = cache
         self.device = device
         self.processes = processes
-        self.sources = sources_sha256()
+        self.sources = sources_sha256(FEATURE_SOURCES)
 
     def load(self, epoch: int) -> TrainedModel:
         digest = self.reference.data_digest

@@ -1,41 +1,40 @@
-"""What a study will take, before it runs: jobs, time and disk, from what its parts take here."""
+"""Forecast of a study's jobs, time and disk use, from rates measured on this machine."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.params import Params
 from latentbench.evaluation.classifier import FEATURE_DIM
 from latentbench.evaluation.train_classifier import ROTATIONS
 from latentbench.forecast.rates import (
     INCEPTION_DIM,
-    MeasureRates,
+    DatasetRates,
     ModelRates,
-    measure_rates,
-    model_rates,
+    measure_dataset_rates,
+    measure_model_rates,
 )
-from latentbench.forecast.sizes import Sizes, sizes_of
+from latentbench.forecast.sizes import DatasetSizes, dataset_sizes
 from latentbench.training.monitor import MAX_IMAGES
 
-FLOAT = 4  # bytes
-# Seconds that were seen with the demo and do not depend on the model: of an epoch's pictures and files, of what is
-# written at the end of a training per epoch, of a closer look at the last checkpoint, of what else is explored, and of
-# a notebook of the report, which is executed and drawn.
-PER_EPOCH = 0.1
-PER_FRAME = 0.1
-EVALUATION_ARRAYS = 3.0
-LATENT_FACTS = 5.0
-NOTEBOOK = 12.0
+FLOAT_BYTES = 4
+# Seconds that were observed with the demo and that do not depend on the model.
+EPOCH_FILES = 0.1  # per epoch: write samples and history
+EVOLUTION_FRAME = 0.1  # per epoch, at the end of the training
+EVALUATION_ARRAYS = 3.0  # analysis of the last checkpoint
+LATENT_ARRAYS = 5.0  # exploration apart from reconstruction and projection
+NOTEBOOK = 12.0  # per notebook: execute and render
 REPORT_BYTES = 10e6
 
 
 @dataclass(frozen=True)
 class Job:
-    """`subject` is a dataset, an experiment or the study; seconds on the clock with the threads that it asks for."""
+    """A job of a dataset, an experiment or the study (`subject`), and its wall time."""
 
     stage: str
     subject: str
@@ -45,133 +44,152 @@ class Job:
 
 @dataclass(frozen=True)
 class Forecast:
+    """The jobs of a study, and the wall time with as many machines as it can use."""
+
     jobs: tuple[Job, ...]
-    critical_seconds: float  # with as many machines as there are jobs
+    critical_seconds: float
 
     @property
     def seconds(self) -> float:
-        """One job after another."""
+        """Wall time of all jobs, one after another."""
         return sum(job.seconds for job in self.jobs)
 
     @property
     def disk_bytes(self) -> float:
+        """Size of all outputs."""
         return sum(job.disk_bytes for job in self.jobs)
 
 
 def forecast(
-    params: Params, study: str, data: Path, *, seconds_to_start: float, tell: Callable[[str], None]
+    params: Params, study: str, data: Path, *, start_seconds: float, log: Callable[[str], None]
 ) -> Forecast:
-    """Measure for some seconds per experiment, and add up. `tell` is told what is measured.
+    """Measure rates for some seconds per experiment and return the forecast of a study.
 
-    Raises ConfigError where there is no such study, and DataError where its own pictures cannot be read.
+    Args:
+        params: The params.
+        study: The study's name.
+        data: The folder of prepared datasets.
+        start_seconds: Seconds to start a job.
+        log: Receives a line per measurement.
+
+    Raises:
+        ConfigError: There is no such study.
+        DataError: The user's images cannot be read.
     """
     config = params.study(study)
     experiments = [params.experiment(name) for name in config.experiments]
-    sizes: dict[str, Sizes] = {}
-    measures: dict[str, MeasureRates] = {}
-    of_data: dict[str, list[Job]] = {}
+    sizes: dict[str, DatasetSizes] = {}
+    rates: dict[str, DatasetRates] = {}
+    jobs: dict[str, list[Job]] = {}
     for name in config.datasets:
-        tell(f"Measuring {name}.")
+        log(f"Measuring {name}.")
         dataset = params.dataset(name)
-        sizes[name] = sizes_of(dataset, data)
+        sizes[name] = dataset_sizes(dataset, data)
         first = next(experiment for experiment in experiments if experiment.dataset == name)
-        measures[name] = measure_rates(dataset, first, sizes[name])
-        of_data[name] = list(
-            _data_jobs(params, name, sizes[name], measures[name], seconds_to_start)
-        )
-    of_experiments: dict[str, list[Job]] = {}
+        rates[name] = measure_dataset_rates(dataset, first, sizes[name])
+        jobs[name] = [
+            _prepare_job(dataset, sizes[name], start_seconds),
+            _reference_job(dataset, sizes[name], rates[name], start_seconds),
+        ]
+    all_jobs = [job for name in config.datasets for job in jobs[name]]
+    critical_seconds = 0.0
     for experiment in experiments:
-        tell(f"Measuring {experiment.name}.")
-        own, measure = sizes[experiment.dataset], measures[experiment.dataset]
-        rates = model_rates(experiment, own)
-        of_experiments[experiment.name] = list(
-            _experiment_jobs(experiment, own, rates, measure, seconds_to_start)
-        )
-    report = Job(
-        "report", study, seconds_to_start / 2 + NOTEBOOK * len(config.notebooks), REPORT_BYTES
-    )
-    chains = [_critical(of_data[each.dataset], of_experiments[each.name]) for each in experiments]
-    jobs = [
-        job for group in (*of_data.values(), *of_experiments.values(), [report]) for job in group
-    ]
-    return Forecast(tuple(jobs), max(chains, default=0.0) + report.seconds)
+        log(f"Measuring {experiment.name}.")
+        name = experiment.dataset
+        model = measure_model_rates(experiment, sizes[name])
+        own = [
+            _train_job(experiment, sizes[name], model, start_seconds),
+            _evaluate_job(experiment, sizes[name], model, rates[name], start_seconds),
+            _explore_job(experiment, sizes[name], model, rates[name], start_seconds),
+        ]
+        all_jobs += own
+        critical_seconds = max(critical_seconds, _critical_path(jobs[name], own))
+    seconds = start_seconds / 2 + NOTEBOOK * len(config.notebooks)
+    all_jobs.append(Job("report", study, seconds, REPORT_BYTES))
+    return Forecast(tuple(all_jobs), critical_seconds + seconds)
 
 
-def _critical(of_data: list[Job], of_experiment: list[Job]) -> float:
-    """Training needs the pictures alone; the other stages wait for both it and the reference."""
-    prepare, reference = (job.seconds for job in of_data)
-    train, evaluate, explore = (job.seconds for job in of_experiment)
+def _critical_path(dataset_jobs: list[Job], experiment_jobs: list[Job]) -> float:
+    """Return the longest chain of jobs of an experiment.
+
+    Training needs the prepared images only; evaluate and explore need the reference, too.
+    """
+    prepare, reference = (job.seconds for job in dataset_jobs)
+    train, evaluate, explore = (job.seconds for job in experiment_jobs)
     return prepare + max(reference, train) + max(evaluate, explore)
 
 
-def _data_jobs(
-    params: Params, name: str, sizes: Sizes, rates: MeasureRates, seconds_to_start: float
-) -> Iterable[Job]:
-    dataset = params.dataset(name).dataset
-    reference = dataset.reference
-    number = sizes.num_train + sizes.num_test
-    pixels = dataset.image_size**2 * dataset.channels
-    yield Job(
-        "prepare",
-        name,
-        seconds_to_start / 2 + number * sizes.per_picture / (os.cpu_count() or 1),
-        number * pixels,
-    )
-    copies = 1 if sizes.num_classes >= 2 else ROTATIONS
-    learning = reference.epochs * sizes.num_train * copies / reference.batch_size * rates.learn
-    learning = learning if "classifier" in reference.extractors else 0.0
-    described = (
-        sizes.num_train
-        if reference.max_images is None
-        else min(reference.max_images, sizes.num_train)
-    )
-    searching = described * sizes.num_test * rates.search
-    seconds = (
-        seconds_to_start + learning + (described + sizes.num_test) * rates.describe + searching
-    )
-    dim = (FEATURE_DIM if "classifier" in reference.extractors else 0) + (
-        INCEPTION_DIM if "inception" in reference.extractors else 0
-    )
-    yield Job("reference", name, seconds, (described + sizes.num_test) * dim * FLOAT)
+def _prepare_job(config: DatasetConfig, sizes: DatasetSizes, start_seconds: float) -> Job:
+    num_images = sizes.num_train + sizes.num_test
+    decoding = num_images * sizes.decode_seconds / (os.cpu_count() or 1)
+    disk_bytes = num_images * config.dataset.image_size**2 * config.dataset.channels
+    return Job("prepare", config.name, start_seconds / 2 + decoding, disk_bytes)
 
 
-def _experiment_jobs(
-    config: ExperimentConfig,
-    sizes: Sizes,
-    model: ModelRates,
-    measure: MeasureRates,
-    seconds_to_start: float,
-) -> Iterable[Job]:
-    training, evaluation, latent = config.training, config.evaluation, config.latent
-    checkpoints = len(training.checkpoint_epochs)
+def _reference_job(
+    config: DatasetConfig, sizes: DatasetSizes, rates: DatasetRates, start_seconds: float
+) -> Job:
+    reference = config.dataset.reference
+    num_real = sizes.num_train
+    if reference.max_images is not None:
+        num_real = min(num_real, reference.max_images)
+    num_features = num_real + sizes.num_test
+    seconds = start_seconds + num_features * rates.feature + num_real * sizes.num_test * rates.pair
+    dim = 0
+    if "classifier" in reference.extractors:
+        # Without classes, the classifier is trained on each image in four rotations.
+        copies = 1 if sizes.num_classes >= 2 else ROTATIONS
+        steps = reference.epochs * sizes.num_train * copies / reference.batch_size
+        seconds += steps * rates.classifier_step
+        dim += FEATURE_DIM
+    if "inception" in reference.extractors:
+        dim += INCEPTION_DIM
+    return Job("reference", config.name, seconds, num_features * dim * FLOAT_BYTES)
+
+
+def _train_job(
+    config: ExperimentConfig, sizes: DatasetSizes, model: ModelRates, start_seconds: float
+) -> Job:
+    training = config.training
     steps = sizes.num_train // training.batch_size
-    looked_at = min(sizes.num_train, MAX_IMAGES) + min(sizes.num_test, MAX_IMAGES)
-    epoch = (
-        steps * model.step
-        + looked_at * model.look
-        + training.sample_grid**2 * model.sample
-        + PER_EPOCH
-    )
-    seconds = seconds_to_start + training.epochs * (epoch + PER_FRAME)
-    yield Job("train", config.name, seconds, checkpoints * model.weights + model.state)
+    num_monitored = min(sizes.num_train, MAX_IMAGES) + min(sizes.num_test, MAX_IMAGES)
+    epoch = steps * model.step + num_monitored * model.validation
+    epoch += training.sample_grid**2 * model.sample + EPOCH_FILES + EVOLUTION_FRAME
+    disk_bytes = len(training.checkpoint_epochs) * model.weight_bytes + model.state_bytes
+    return Job("train", config.name, start_seconds + training.epochs * epoch, disk_bytes)
 
-    drawn = evaluation.num_samples
-    sampling = drawn * (model.sample + measure.describe)
-    beside = measure.compare + drawn * sizes.num_train * measure.search
-    seconds = (
-        seconds_to_start
-        + EVALUATION_ARRAYS
-        + checkpoints * evaluation.num_seeds * (sampling + beside)
-    )
-    kept = checkpoints * evaluation.num_seeds * drawn * FEATURE_DIM * FLOAT
-    yield Job("evaluate", config.name, seconds, kept)
 
-    number = latent.num_encoded if config.model.has_encoder else latent.num_inverted
-    pairs = 0 if config.model.has_encoder else 2 * latent.num_pairs
-    reconstructing = (2 * number + pairs) * model.reconstruct
-    mapping = (
-        min(latent.num_projected, sizes.num_test) * measure.map if config.model.has_encoder else 0.0
-    )
-    seconds = seconds_to_start + LATENT_FACTS + reconstructing + mapping
-    pixels = config.image_size**2 * config.channels
-    yield Job("explore", config.name, seconds, 2 * number * pixels)
+def _evaluate_job(
+    config: ExperimentConfig,
+    sizes: DatasetSizes,
+    model: ModelRates,
+    rates: DatasetRates,
+    start_seconds: float,
+) -> Job:
+    num_samples = config.evaluation.num_samples
+    num_sets = len(config.training.checkpoint_epochs) * config.evaluation.num_seeds
+    sampling = num_samples * (model.sample + rates.feature)
+    distances = rates.distances + num_samples * sizes.num_train * rates.pair
+    seconds = start_seconds + EVALUATION_ARRAYS + num_sets * (sampling + distances)
+    disk_bytes = num_sets * num_samples * FEATURE_DIM * FLOAT_BYTES
+    return Job("evaluate", config.name, seconds, disk_bytes)
+
+
+def _explore_job(
+    config: ExperimentConfig,
+    sizes: DatasetSizes,
+    model: ModelRates,
+    rates: DatasetRates,
+    start_seconds: float,
+) -> Job:
+    latent = config.latent
+    seconds = start_seconds + LATENT_ARRAYS
+    if config.model.has_encoder:
+        num_images = latent.num_encoded
+        seconds += 2 * num_images * model.reconstruction
+        seconds += min(latent.num_projected, sizes.num_test) * rates.projection
+    else:
+        num_images = latent.num_inverted
+        seconds += (2 * num_images + 2 * latent.num_pairs) * model.reconstruction
+    disk_bytes = 2 * num_images * config.image_size**2 * config.channels
+    return Job("explore", config.name, seconds, disk_bytes)

@@ -1,8 +1,6 @@
-"""A forecast in words."""
+"""A forecast as text."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.forecast.forecast import Forecast
@@ -10,25 +8,28 @@ from latentbench.forecast.forecast import Forecast
 STAGES = ("prepare", "reference", *OF_EXPERIMENTS, "report")
 
 
-def lines(study: str, forecast: Forecast) -> Iterator[str]:
-    """A table of minutes by subject and stage, then what they come to."""
+def format_forecast(study: str, forecast: Forecast) -> str:
+    """Return a table of minutes by subject and stage, and a line with the totals."""
     subjects = list(dict.fromkeys(job.subject for job in forecast.jobs))
     width = max(len("minutes"), *map(len, subjects))
-    yield "  ".join([f"{'minutes':{width}}", *(f"{stage:>9}" for stage in STAGES), f"{'MB':>9}"])
+    header = "".join(f"  {stage:>9}" for stage in (*STAGES, "MB"))
+    lines = [f"{'minutes':{width}}{header}"]
     for subject in subjects:
-        own = {job.stage: job for job in forecast.jobs if job.subject == subject}
-        cells = [
-            f"{own[stage].seconds / 60:9.1f}" if stage in own else f"{'':9}" for stage in STAGES
-        ]
-        megabytes = sum(job.disk_bytes for job in own.values()) / 1e6
-        yield "  ".join([f"{subject:{width}}", *cells, f"{megabytes:9,.0f}"])
-    yield (
-        f"{study}: {len(forecast.jobs)} jobs; {duration(forecast.seconds)} one after another, "
-        f"{duration(forecast.critical_seconds)} with as many machines like this one as it can use; "
-        f"{forecast.disk_bytes / 1e9:,.2f} GB. Downloads do not count."
+        minutes, megabytes = dict.fromkeys(STAGES, ""), 0.0
+        for job in forecast.jobs:
+            if job.subject == subject:
+                minutes[job.stage] = f"{job.seconds / 60:.1f}"
+                megabytes += job.disk_bytes / 1e6
+        row = "".join(f"  {cell:>9}" for cell in (*minutes.values(), f"{megabytes:,.0f}"))
+        lines.append(f"{subject:{width}}{row}")
+    lines.append(
+        f"{study}: {len(forecast.jobs)} jobs; {_duration(forecast.seconds)} one after another, "
+        f"{_duration(forecast.critical_seconds)} with as many machines like this one as needed; "
+        f"{forecast.disk_bytes / 1e9:,.2f} GB. Downloads are not included."
     )
+    return "\n".join(lines)
 
 
-def duration(seconds: float) -> str:
-    """`12 min` or `3.4 h`: a forecast is no more exact."""
+def _duration(seconds: float) -> str:
+    """Return seconds as `12 min` or `3.4 h`, which is as precise as a forecast is."""
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -1,4 +1,4 @@
-"""What the parts of a study's stages take on this machine: each is run for a moment, as the stages run it."""
+"""Rates of this machine: short runs of what the stages do, in seconds and bytes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from latentbench.config.datasets import DatasetConfig
-from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.experiments import Evaluation, ExperimentConfig
 from latentbench.evaluation.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.feature_stats import compute_feature_stats
@@ -21,7 +22,7 @@ from latentbench.evaluation.features import prepare_measurement
 from latentbench.evaluation.kid import MOST_REAL_IMAGES
 from latentbench.evaluation.knn import nearest
 from latentbench.evaluation.train_classifier import ROTATIONS
-from latentbench.forecast.sizes import Sizes
+from latentbench.forecast.sizes import DatasetSizes
 from latentbench.latent.inversion import invert
 from latentbench.latent.projections import tsne
 from latentbench.models.networks import Shape
@@ -31,40 +32,41 @@ from latentbench.rng import torch_generator
 from latentbench.runtime.adam import Adam
 from latentbench.runtime.device import prepare_compute, resolve_precision
 
-BATCH = 250  # of images that are generated, looked at or described
-MOST_SEARCHED = 4_000  # rows on either side of a search for nearest neighbors that is timed
+BATCH_SIZE = 250  # of sampling, validation and feature extraction
+MAX_SEARCH_ROWS = 4_000  # rows on each side of the timed nearest-neighbor search
+INVERSION_STEPS = 3
 INCEPTION_DIM = 2048
 INCEPTION_SIDE = 299  # pixels
-INCEPTION_BATCH = 8
-MOST_TURNS = 3
-LONGEST = 1.0  # seconds after which nothing is timed again
+INCEPTION_BATCH_SIZE = 8
+MAX_REPEATS = 3
+MAX_SECONDS = 1.0  # nothing is repeated after this
 
 
 @dataclass(frozen=True)
 class ModelRates:
-    """Seconds of one experiment's parts, and bytes of its weights and of its resumable state."""
+    """Rates of an experiment's model."""
 
-    step: float
-    look: float  # at an image of either split, after an epoch
-    sample: float  # an image generated
-    reconstruct: float  # an image encoded and decoded, or searched for and inverted
-    weights: int
-    state: int
+    step: float  # seconds per training step
+    validation: float  # seconds per image, to compute the loss terms after an epoch
+    sample: float  # seconds per generated image
+    reconstruction: float  # seconds per image, encoded and decoded or inverted
+    weight_bytes: int
+    state_bytes: int  # of the resumable state
 
 
 @dataclass(frozen=True)
-class MeasureRates:
-    """Seconds of what is done to a dataset's images, whatever model made them."""
+class DatasetRates:
+    """Rates of a dataset's evaluation, which are the same for all models."""
 
-    learn: float  # a batch of the classifier's training
-    describe: float  # an image's features
-    compare: float  # one seed's samples beside the real ones, but for their nearest
-    search: float  # a pair of images in the search for the nearest
-    map: float  # of one code, in two dimensions
+    classifier_step: float  # seconds per training step of the classifier
+    feature: float  # seconds per image, for the features of all extractors
+    distances: float  # seconds per set of samples, without the nearest-neighbor search
+    pair: float  # seconds per pair of images in the nearest-neighbor search
+    projection: float  # seconds per code, to project it to two dimensions
 
 
-def seconds_to_start() -> float:
-    """Of a job: the interpreter, and what a stage imports."""
+def measure_start_seconds() -> float:
+    """Return the seconds to start a job: the interpreter and the imports of a stage."""
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, "-c", "import latentbench.training.train"], check=True, capture_output=True
@@ -72,48 +74,78 @@ def seconds_to_start() -> float:
     return time.perf_counter() - start
 
 
-def model_rates(config: ExperimentConfig, sizes: Sizes) -> ModelRates:
-    """Raises ConfigError where the experiment asks for a GPU that is not here."""
+def measure_model_rates(config: ExperimentConfig, sizes: DatasetSizes) -> ModelRates:
+    """Return the rates of an experiment's model.
+
+    Raises ConfigError if the experiment needs a GPU and there is none.
+    """
     device = prepare_compute(config.compute)
-    objective, num_labels = _objective(config, sizes, device)
+    objective, num_labels = _build_objective(config, sizes, device)
     size = config.training.batch_size // config.training.processes
-    images, labels = _batch(config, size, num_labels, device)
+    images, labels = _random_batch(config, size, num_labels, device)
     generator = torch_generator(0, "forecast", 0, device)
-    # A whole turn of both players, where one of them moves more often.
-    turn = getattr(config.model, "n_critic", 1)
-    step = (
-        _seconds(
-            lambda: [
-                objective.step(images, labels, step=n, generator=generator) for n in range(turn)
-            ]
-        )
-        / turn
-    )
+    # One cycle of a GAN: the generator takes one step in every n_critic.
+    cycle = getattr(config.model, "n_critic", 1)
+
+    def train_cycle() -> None:
+        for step in range(cycle):
+            objective.step(images, labels, step=step, generator=generator)
+
+    step_seconds = _median_seconds(train_cycle) / cycle
     objective.eval()
-    state = sum(
-        tensor.numel() * tensor.element_size() for tensor in objective.training_state().values()
-    )
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in objective.weights().values())
-    images, labels = _batch(config, BATCH, num_labels, device)
+    state_bytes = _num_bytes(objective.training_state().values())
+    weight_bytes = _num_bytes(objective.weights().values())
+    images, labels = _random_batch(config, BATCH_SIZE, num_labels, device)
     with torch.no_grad():
-        look = _seconds(lambda: objective.validate(images, labels, generator=generator)) / BATCH
-    latents = torch.randn(BATCH, objective.latent_dim, device=device)
-    sample = _seconds(lambda: objective.sample(latents, labels)) / BATCH
+        validation = _median_seconds(
+            lambda: objective.validate(images, labels, generator=generator)
+        )
+    latents = torch.randn(BATCH_SIZE, objective.latent_dim, device=device)
     return ModelRates(
-        step, look, sample, _reconstruct(config, objective, num_labels, device), weights, state
+        step=step_seconds,
+        validation=validation / BATCH_SIZE,
+        sample=_median_seconds(lambda: objective.sample(latents, labels)) / BATCH_SIZE,
+        reconstruction=_reconstruction_seconds(config, objective, num_labels, device),
+        weight_bytes=weight_bytes,
+        state_bytes=state_bytes,
     )
 
 
-def measure_rates(config: DatasetConfig, sample: ExperimentConfig, sizes: Sizes) -> MeasureRates:
-    """With the settings that `sample`, an experiment on the dataset, is measured by."""
-    dataset, reference = config.dataset, config.dataset.reference
+def measure_dataset_rates(
+    config: DatasetConfig, experiment: ExperimentConfig, sizes: DatasetSizes
+) -> DatasetRates:
+    """Return the rates of a dataset's evaluation, with the settings of one of its experiments."""
+    reference = config.dataset.reference
     device = prepare_measurement(reference.compute)
-    num_outputs = sizes.num_classes if sizes.num_classes >= 2 else ROTATIONS
+    classifier_step, feature = _classifier_seconds(config, sizes, device)
+    dim = FEATURE_DIM
+    if "classifier" not in reference.extractors:
+        feature = 0.0
+    if "inception" in reference.extractors:
+        feature += _inception_seconds(device)
+        dim = INCEPTION_DIM
+    distances, pair = _distance_seconds(experiment.evaluation, sizes, dim, device)
+    num_codes = min(experiment.latent.num_projected, sizes.num_test)
+    codes = torch.randn(num_codes, experiment.model.latent_dim).double().numpy()
+    return DatasetRates(
+        classifier_step=classifier_step,
+        feature=feature,
+        distances=distances,
+        pair=pair,
+        projection=_median_seconds(lambda: tsne(codes)) / num_codes,
+    )
+
+
+def _classifier_seconds(
+    config: DatasetConfig, sizes: DatasetSizes, device: torch.device
+) -> tuple[float, float]:
+    """Return the seconds of a training step and of an image's features."""
+    dataset, reference = config.dataset, config.dataset.reference
     network = Classifier(
         image_size=dataset.image_size,
         channels=dataset.channels,
         width=reference.width,
-        num_outputs=num_outputs,
+        num_outputs=sizes.num_classes if sizes.num_classes >= 2 else ROTATIONS,
     ).initialize_weights(torch_generator(0, "classifier weights"))
     network.to(device)
     optimizer = Adam(network.parameters(), learning_rate=1e-3)
@@ -121,45 +153,58 @@ def measure_rates(config: DatasetConfig, sample: ExperimentConfig, sizes: Sizes)
     images = torch.rand(reference.batch_size, *shape, device=device)
     targets = torch.zeros(reference.batch_size, dtype=torch.int64, device=device)
 
-    def learn() -> None:
+    def step() -> None:
         functional.cross_entropy(network(images), targets).backward()
         optimizer.step()
 
-    seconds = _seconds(learn)
+    step_seconds = _median_seconds(step)
     extractor = ClassifierExtractor(network, protocol="", device=device)
-    pixels = torch.zeros(BATCH, *shape[1:], shape[0], dtype=torch.uint8)
-    describe = (
-        _seconds(lambda: extractor(pixels)) / BATCH if "classifier" in reference.extractors else 0.0
-    )
-    if "inception" in reference.extractors:
-        describe += _inception(device)
-    dim = INCEPTION_DIM if "inception" in reference.extractors else FEATURE_DIM
-    settings = sample.evaluation
+    pixels = torch.zeros(BATCH_SIZE, *shape[1:], shape[0], dtype=torch.uint8)
+    return step_seconds, _median_seconds(lambda: extractor(pixels)) / BATCH_SIZE
+
+
+def _inception_seconds(device: torch.device) -> float:
+    """Return the seconds per image of Inception's features.
+
+    The network is torchvision's, which has the same layers and is not downloaded.
+    """
+    from torchvision.models import inception_v3
+
+    network = inception_v3(weights=None, init_weights=False).to(device).eval()
+    images = torch.rand(INCEPTION_BATCH_SIZE, 3, INCEPTION_SIDE, INCEPTION_SIDE, device=device)
+    with torch.inference_mode():
+        return _median_seconds(lambda: network(images)) / INCEPTION_BATCH_SIZE
+
+
+def _distance_seconds(
+    settings: Evaluation, sizes: DatasetSizes, dim: int, device: torch.device
+) -> tuple[float, float]:
+    """Return the seconds of a set of samples' metrics, and of a pair in the search."""
     real = torch.randn(min(sizes.num_train, MOST_REAL_IMAGES), dim, device=device)
-    drawn = torch.randn(settings.num_samples, dim, device=device)
+    generated = torch.randn(settings.num_samples, dim, device=device)
     distances = Distances(compute_feature_stats(real), real, settings)
 
-    def compare() -> None:
-        distances.frechet(drawn)
-        distances.kernel_over_subsets(drawn, seed=0)
-        distances.overlap(drawn)
+    def measure() -> None:
+        distances.frechet(generated)
+        distances.kernel_over_subsets(generated, seed=0)
+        distances.overlap(generated)
 
-    few = (drawn[:MOST_SEARCHED], real[:MOST_SEARCHED].cpu().numpy())
-    search = _seconds(lambda: nearest(few[0], few[1], number=1)) / (len(few[0]) * len(few[1]))
-    number = min(sample.latent.num_projected, sizes.num_test)
-    codes = torch.randn(number, sample.model.latent_dim).double().numpy()
-    return MeasureRates(
-        seconds, describe, _seconds(compare), search, _seconds(lambda: tsne(codes)) / number
-    )
+    queries, rows = generated[:MAX_SEARCH_ROWS], real[:MAX_SEARCH_ROWS].cpu().numpy()
+    search = _median_seconds(lambda: nearest(queries, rows, number=1))
+    return _median_seconds(measure), search / (len(queries) * len(rows))
 
 
-def _objective(
-    config: ExperimentConfig, sizes: Sizes, device: torch.device
+def _build_objective(
+    config: ExperimentConfig, sizes: DatasetSizes, device: torch.device
 ) -> tuple[Objective, int]:
+    """Return the objective, ready to train, and the length of its label vectors."""
     condition = config.model.condition
-    num_labels = (
-        0 if condition is None else sizes.num_classes if condition == "class" else len(condition)
-    )
+    if condition is None:
+        num_labels = 0
+    elif condition == "class":
+        num_labels = sizes.num_classes
+    else:
+        num_labels = len(condition)
     shape = Shape(config.image_size, config.channels, num_labels=num_labels)
     objective = build_objective(config.model, shape, seed=config.seed).to(device)
     objective.precision = resolve_precision(config.training.precision, device)
@@ -167,55 +212,53 @@ def _objective(
     return objective.train(), num_labels
 
 
-def _batch(
-    config: ExperimentConfig, number: int, num_labels: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    images = (
-        torch.rand(number, config.channels, config.image_size, config.image_size, device=device) * 2
-        - 1
-    )
-    labels = torch.zeros(number, num_labels, device=device)
+def _random_batch(
+    config: ExperimentConfig, size: int, num_labels: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return uniform noise as images, and the first class or attribute as their label."""
+    shape = (size, config.channels, config.image_size, config.image_size)
+    labels = torch.zeros(size, num_labels, device=device)
     labels[:, :1] = 1
-    return images, labels
+    return torch.rand(shape, device=device) * 2 - 1, labels
 
 
-def _reconstruct(
+def _reconstruction_seconds(
     config: ExperimentConfig, objective: Objective, num_labels: int, device: torch.device
 ) -> float:
-    """Seconds per image."""
-    settings = config.latent
+    """Return the seconds per image to encode and decode it, or to invert it."""
     if isinstance(objective, HasEncoder):
         encoder = objective
-        images, labels = _batch(config, BATCH, num_labels, device)
+        images, labels = _random_batch(config, BATCH_SIZE, num_labels, device)
+
+        def reconstruct() -> None:
+            objective.sample(encoder.encode(images, labels), labels)
+
         with torch.no_grad():
-            return (
-                _seconds(lambda: objective.sample(encoder.encode(images, labels), labels)) / BATCH
-            )
-    images, labels = _batch(config, settings.num_inverted, num_labels, device)
-    tried = settings.model_copy(update={"inversion_steps": 3, "inversion_starts": 1})
+            return _median_seconds(reconstruct) / BATCH_SIZE
+    settings = config.latent.model_copy(
+        update={"inversion_steps": INVERSION_STEPS, "inversion_starts": 1}
+    )
+    images, labels = _random_batch(config, settings.num_inverted, num_labels, device)
     generator = torch_generator(0, "forecast", 1, device)
-    # Three steps and a look at what came of them.
-    seconds = _seconds(lambda: invert(objective, images, labels, tried, generator=generator)) / 4
-    return seconds * settings.inversion_steps / settings.num_inverted
+    seconds = _median_seconds(
+        lambda: invert(objective, images, labels, settings, generator=generator)
+    )
+    # The loss is evaluated once more after the last step.
+    seconds_per_step = seconds / (INVERSION_STEPS + 1)
+    return seconds_per_step * config.latent.inversion_steps / settings.num_inverted
 
 
-def _inception(device: torch.device) -> float:
-    """Seconds per image of clean-fid's network, by torchvision's of the same layers, which needs no download."""
-    from torchvision.models import inception_v3
-
-    network = inception_v3(weights=None, init_weights=False).to(device).eval()
-    images = torch.rand(INCEPTION_BATCH, 3, INCEPTION_SIDE, INCEPTION_SIDE, device=device)
-    with torch.inference_mode():
-        return _seconds(lambda: network(images)) / INCEPTION_BATCH
+def _num_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _seconds(function: Callable[[], object]) -> float:
-    """The median of some turns, after one that does not count."""
-    taken: list[float] = []
-    while len(taken) <= MOST_TURNS and sum(taken) < LONGEST:
+def _median_seconds(function: Callable[[], object]) -> float:
+    """Return the median wall time of some calls, without the first if there are several."""
+    seconds: list[float] = []
+    while len(seconds) <= MAX_REPEATS and sum(seconds) < MAX_SECONDS:
         start = time.perf_counter()
         function()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[1:] or taken)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:] or seconds)

@@ -1,19 +1,19 @@
-"""How many pictures a dataset will have, before it is prepared."""
+"""Sizes of a dataset before it is prepared."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from latentbench.config.datasets import DatasetConfig
-from latentbench.data.decode import ResizeSpec, to_square
+from latentbench.config.datasets import AnyDataset, DatasetConfig
+from latentbench.data.decode import ResizeSpec, resize_to_square
 from latentbench.data.prepared import PreparedDataset
 from latentbench.data.sources import SOURCES, RawDataset
 from latentbench.errors import ArtifactError
 
-# Images of both splits, and classes, as their authors publish them.
+# Training images, test images and classes, as published.
 PUBLISHED = {
     "mnist": (60_000, 10_000, 10),
     "fashion_mnist": (60_000, 10_000, 10),
@@ -23,27 +23,27 @@ PUBLISHED = {
     "cifar10": (50_000, 10_000, 10),
     "celeba": (162_770, 19_962, 0),
 }
-# Seconds of one core for a picture that is not here yet: an array of 28×28, a JPEG of 178×218.
-NOT_HERE = {"celeba": 2e-3}
-NOT_HERE_OTHERWISE = 2e-4
-NUM_TRIED = 24
+# Decoding seconds per image of a published dataset, on one core.
+JPEG_SECONDS = 2e-3  # CelebA: a JPEG of 178×218 pixels
+ARRAY_SECONDS = 2e-4  # the others: an array of 28×28 or 32×32 pixels
+NUM_DECODED = 24  # images whose decoding is timed
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """`per_picture` are seconds of one core; 0 where the dataset is prepared already."""
+class DatasetSizes:
+    """Number of images and classes; seconds to decode an image on one core, 0 if prepared."""
 
     num_train: int
     num_test: int
     num_classes: int
-    per_picture: float
+    decode_seconds: float
 
 
-def sizes_of(config: DatasetConfig, data: Path) -> Sizes:
-    """From the prepared dataset where it is there and of these settings, else from its source; official files that are
-    not here are as large as published.
+def dataset_sizes(config: DatasetConfig, data: Path) -> DatasetSizes:
+    """Return the sizes of a dataset: from its prepared files, or as published, or by opening it.
 
-    Raises DataError where the user's own pictures cannot be read.
+    Prepared files count only if they have the same settings.
+    Raises DataError if the user's images cannot be read.
     """
     dataset = config.dataset
     try:
@@ -51,38 +51,36 @@ def sizes_of(config: DatasetConfig, data: Path) -> Sizes:
     except ArtifactError:
         manifest = None
     if manifest is not None and manifest.settings == dataset.preparation():
-        return Sizes(
-            manifest.train.num_images, manifest.test.num_images, len(manifest.class_names), 0.0
-        )
+        num_train, num_test = manifest.train.num_images, manifest.test.num_images
+        return DatasetSizes(num_train, num_test, len(manifest.class_names), 0.0)
     key = f"emnist/{dataset.split}" if dataset.source == "emnist" else dataset.source
     if key in PUBLISHED:
-        num_train, num_test, num_classes = PUBLISHED[key]
-        sizes = Sizes(num_train, num_test, num_classes, NOT_HERE.get(key, NOT_HERE_OTHERWISE))
+        sizes = DatasetSizes(*PUBLISHED[key], JPEG_SECONDS if key == "celeba" else ARRAY_SECONDS)
     else:
-        sizes = _opened(config)
-    most = dataset.max_train_images
-    num_train = sizes.num_train if most is None else min(most, sizes.num_train)
-    return Sizes(num_train, sizes.num_test, sizes.num_classes, sizes.per_picture)
+        sizes = _open_sizes(dataset)
+    if dataset.max_train_images is None:
+        return sizes
+    return replace(sizes, num_train=min(dataset.max_train_images, sizes.num_train))
 
 
-def _opened(config: DatasetConfig) -> Sizes:
-    """Of pictures that are made here or that are the user's own: some are decoded."""
-    dataset = config.dataset
+def _open_sizes(dataset: AnyDataset) -> DatasetSizes:
+    """Return the sizes of glyphs or of the user's images; some are decoded."""
     source = SOURCES[dataset.source]
     with tempfile.TemporaryDirectory() as folder:
         contents = source.open(dataset, Path(folder), source.fetch(dataset, Path(folder)))
-        square = ResizeSpec(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
-        return Sizes(
+        spec = ResizeSpec(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
+        return DatasetSizes(
             len(contents.train.references),
             len(contents.test.references),
             len(contents.class_names),
-            _seconds_per_picture(contents, square),
+            _time_decoding(contents, spec),
         )
 
 
-def _seconds_per_picture(contents: RawDataset, square: ResizeSpec) -> float:
-    references = contents.train.references[:NUM_TRIED]
+def _time_decoding(contents: RawDataset, spec: ResizeSpec) -> float:
+    """Return the seconds to decode and resize an image."""
+    references = contents.train.references[:NUM_DECODED]
     start = time.perf_counter()
     for reference in references:
-        to_square(contents.reader.read(reference), square)
+        resize_to_square(contents.reader.read(reference), spec)
     return (time.perf_counter() - start) / max(1, len(references))

@@ -1,4 +1,4 @@
-"""Encoders and decoders trained together, and the simplest such objective: the deterministic autoencoder."""
+"""Encoder-decoder objectives and the simplest of them, the deterministic autoencoder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from latentbench.runtime.adam import Adam
 
 
 class EncoderDecoder(Objective):
-    """Two networks with one optimizer. Subclasses say what the encoder gives and what is minimized."""
+    """An encoder and a decoder with one optimizer; subclasses define the loss.
+
+    The encoder returns `code_dim` numbers per image.
+    """
 
     def __init__(
         self,
@@ -23,7 +26,6 @@ class EncoderDecoder(Objective):
         code_dim: int,
         generator: torch.Generator,
     ) -> None:
-        """The encoder gives `code_dim` numbers per image."""
         super().__init__()
         self.base_config = config
         self.latent_dim = config.latent_dim
@@ -35,6 +37,7 @@ class EncoderDecoder(Objective):
             apply_spectral_norm(self.encoder, generator)
 
     def make_optimizers(self) -> None:
+        """Make one Adam for both networks."""
         config = self.base_config
         self.optimizers["autoencoder"] = Adam(
             self.parameters(),
@@ -44,25 +47,30 @@ class EncoderDecoder(Objective):
         )
 
     def networks(self) -> dict[str, nn.Module]:
+        """Return the encoder and the decoder."""
         return {"encoder": self.encoder, "decoder": self.decoder}
 
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The first latent_dim numbers that the encoder gives: codes, or the means of their distributions."""
+        """Return codes (batch, latent_dim), the first outputs of the encoder.
+
+        Of a Gaussian encoder they are the means.
+        """
         codes: Tensor = self.encoder(images, labels)[:, : self.latent_dim]
         return codes
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return images (batch, channel, height, width) in [-1, 1]."""
         images: Tensor = self.decoder(latents, labels).tanh()
         return images
 
     def minimize(self, loss: Tensor) -> Tensor:
-        """Step along the gradient, whose norm is returned."""
+        """Take one optimizer step on the loss and return the norm of the gradient."""
         loss.backward()
         return self.optimizers["autoencoder"].step()
 
 
 class Autoencoder(EncoderDecoder):
-    """Squared error of the reconstruction, nothing else (Hinton & Salakhutdinov, 2006)."""
+    """Minimizes the squared error of the reconstruction (Hinton & Salakhutdinov, 2006)."""
 
     terms = ("loss", "mse", "gradient")
 
@@ -72,11 +80,17 @@ class Autoencoder(EncoderDecoder):
         super().__init__(config, shape, code_dim=config.latent_dim, generator=generator)
 
     def step(
-        self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
-    ) -> Terms:  # noqa: ARG002
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        step: int,  # noqa: ARG002
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> Terms:
+        """Update both networks; see Objective.step."""
         with self.autocast():
             outputs = self.decoder(self.encoder(images, labels), labels).float()
-        # Summed over pixels, as a likelihood is, so that learning rates mean the same as a VAE's.
+        # The sum over pixels, as in a likelihood, so that a VAE's learning rates fit.
         loss = (images - outputs.tanh()).square().sum(dim=(1, 2, 3)).mean()
         gradient = self.minimize(loss)
         return {
@@ -86,4 +100,5 @@ class Autoencoder(EncoderDecoder):
         }
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:  # noqa: ARG002
+        """Return the mean squared error of the reconstructions."""
         return {"mse": (images - self.decode(self.encode(images, labels), labels)).square().mean()}

@@ -1,4 +1,4 @@
-"""What convolutional networks are stacked of, by the name of `network` in params.yaml."""
+"""Building blocks of convolutional networks by the value of `architecture` in params.yaml."""
 
 from __future__ import annotations
 
@@ -14,87 +14,115 @@ from latentbench.models.layers import Resample, ResidualBlock, same_size_convolu
 
 @dataclass(frozen=True)
 class Blocks:
-    """The pieces of a convolutional network; `side` is that of the feature maps that come out."""
+    """The layers of one kind of convolutional network.
+
+    `size` is the side of the feature maps that the layers return.
+    """
 
     config: Model
     activation: Callable[..., nn.Module]
     batch_norm: bool
 
-    def begin(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
-        """Behind the first layer."""
+    def after_first_layer(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
+        """Return the layers after the first one."""
         raise NotImplementedError
 
-    def up(self, below: int, above: int, side: int) -> list[nn.Module]:
+    def upsample(self, in_channels: int, out_channels: int, size: int) -> list[nn.Module]:
+        """Return layers that double the side."""
         raise NotImplementedError
 
-    def down(self, below: int, above: int, side: int) -> list[nn.Module]:
+    def downsample(self, in_channels: int, out_channels: int, size: int) -> list[nn.Module]:
+        """Return layers that halve the side."""
         raise NotImplementedError
 
-    def same(self, width: int, side: int) -> list[nn.Module]:
+    def same_size(self, width: int, size: int) -> list[nn.Module]:
+        """Return layers that keep the side and the channels."""
         raise NotImplementedError
 
-    def end(self, width: int) -> list[nn.Module]:
-        """Before the last layer."""
+    def before_last_layer(self, width: int) -> list[nn.Module]:
+        """Return the layers before the last one."""
         raise NotImplementedError
 
 
 class StridedBlocks(Blocks):
-    """Convolutions that halve or double the side, each with its normalization and activation behind it."""
+    """Strided convolutions, each followed by its normalization and activation."""
 
-    def begin(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
-        return self._activated(width, batch_norm=batch_norm)
+    def after_first_layer(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
+        """Return the activation of the first layer, with batch norm if requested."""
+        return self._activation(width, batch_norm=batch_norm)
 
-    def up(self, below: int, above: int, side: int) -> list[nn.Module]:  # noqa: ARG002
-        convolve = nn.ConvTranspose2d(
-            below, above, 4, stride=2, padding=1, bias=not self.batch_norm
+    def upsample(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,  # noqa: ARG002
+    ) -> list[nn.Module]:
+        """Return a transposed convolution of stride 2 with its activation."""
+        convolution = nn.ConvTranspose2d(
+            in_channels, out_channels, 4, stride=2, padding=1, bias=not self.batch_norm
         )
-        return [convolve, *self._activated(above, batch_norm=self.batch_norm)]
+        return [convolution, *self._activation(out_channels, batch_norm=self.batch_norm)]
 
-    def down(self, below: int, above: int, side: int) -> list[nn.Module]:  # noqa: ARG002
-        convolve = nn.Conv2d(below, above, 4, stride=2, padding=1, bias=not self.batch_norm)
-        return [convolve, *self._activated(above, batch_norm=self.batch_norm)]
+    def downsample(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,  # noqa: ARG002
+    ) -> list[nn.Module]:
+        """Return a convolution of stride 2 with its activation."""
+        convolution = nn.Conv2d(
+            in_channels, out_channels, 4, stride=2, padding=1, bias=not self.batch_norm
+        )
+        return [convolution, *self._activation(out_channels, batch_norm=self.batch_norm)]
 
-    def same(self, width: int, side: int) -> list[nn.Module]:
-        dilation = _dilation(self.config, side)
-        convolve = same_size_convolution(width, width, dilation=dilation, bias=not self.batch_norm)
-        return [convolve, *self._activated(width, batch_norm=self.batch_norm)]
+    def same_size(self, width: int, size: int) -> list[nn.Module]:
+        """Return a 3×3 convolution with its activation."""
+        dilation = _dilation(self.config, size)
+        convolution = same_size_convolution(
+            width, width, dilation=dilation, bias=not self.batch_norm
+        )
+        return [convolution, *self._activation(width, batch_norm=self.batch_norm)]
 
-    def end(self, width: int) -> list[nn.Module]:  # noqa: ARG002
+    def before_last_layer(self, width: int) -> list[nn.Module]:  # noqa: ARG002
+        """Return no layers."""
         return []
 
-    def _activated(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
-        return _activated(width, partial(self.activation, inplace=True), batch_norm=batch_norm)
+    def _activation(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
+        return _activation(width, partial(self.activation, inplace=True), batch_norm=batch_norm)
 
 
 class ResidualBlocks(Blocks):
-    """Blocks that normalize and activate what comes in, so that only the last layer finds it bare."""
+    """Residual blocks, which normalize and activate their inputs; the last layer needs its own."""
 
-    def begin(self, width: int, *, batch_norm: bool) -> list[nn.Module]:  # noqa: ARG002
+    def after_first_layer(self, width: int, *, batch_norm: bool) -> list[nn.Module]:  # noqa: ARG002
+        """Return no layers."""
         return []
 
-    def up(self, below: int, above: int, side: int) -> list[nn.Module]:
-        return [self._block(below, above, side, resample="up")]
+    def upsample(self, in_channels: int, out_channels: int, size: int) -> list[nn.Module]:
+        """Return a residual block that doubles the side."""
+        return [self._block(in_channels, out_channels, size, resample="up")]
 
-    def down(self, below: int, above: int, side: int) -> list[nn.Module]:
-        return [
-            self._block(below, above, 2 * side, resample="down")
-        ]  # its convolutions see the larger side
+    def downsample(self, in_channels: int, out_channels: int, size: int) -> list[nn.Module]:
+        """Return a residual block that halves the side, after its convolutions."""
+        return [self._block(in_channels, out_channels, 2 * size, resample="down")]
 
-    def same(self, width: int, side: int) -> list[nn.Module]:
-        return [self._block(width, width, side)]
+    def same_size(self, width: int, size: int) -> list[nn.Module]:
+        """Return a residual block that keeps the side."""
+        return [self._block(width, width, size)]
 
-    def end(self, width: int) -> list[nn.Module]:
-        return _activated(width, self.activation, batch_norm=self.batch_norm)
+    def before_last_layer(self, width: int) -> list[nn.Module]:
+        """Return the normalization and activation of the last block's outputs."""
+        return _activation(width, self.activation, batch_norm=self.batch_norm)
 
     def _block(
-        self, inputs: int, outputs: int, side: int, *, resample: Resample | None = None
+        self, in_channels: int, out_channels: int, size: int, *, resample: Resample | None = None
     ) -> ResidualBlock:
         return ResidualBlock(
-            inputs,
-            outputs,
+            in_channels,
+            out_channels,
             activation=self.activation,
             batch_norm=self.batch_norm,
-            dilation=_dilation(self.config, side),
+            dilation=_dilation(self.config, size),
             resample=resample,
         )
 
@@ -102,12 +130,12 @@ class ResidualBlocks(Blocks):
 BLOCKS: dict[str, type[Blocks]] = {"convolutional": StridedBlocks, "residual": ResidualBlocks}
 
 
-def _activated(
+def _activation(
     width: int, activation: Callable[[], nn.Module], *, batch_norm: bool
 ) -> list[nn.Module]:
     return [nn.BatchNorm2d(width), activation()] if batch_norm else [activation()]
 
 
-def _dilation(config: Model, side: int) -> int:
-    """Where a feature map is small, dilated taps would fall outside it."""
-    return config.dilation if side >= 4 * config.dilation else 1
+def _dilation(config: Model, size: int) -> int:
+    """Return the dilation; in small feature maps, dilated taps would be outside."""
+    return config.dilation if size >= 4 * config.dilation else 1

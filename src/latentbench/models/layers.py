@@ -1,4 +1,4 @@
-"""Layers that PyTorch does not have: residual blocks, self-attention over places, embedded labels."""
+"""Layers that PyTorch lacks: residual blocks, self-attention, label embeddings."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Resample = Literal["up", "down"]
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions of kernel 3 beside a shortcut, each behind its normalization and activation.
+    """Two 3×3 convolutions with pre-activation (He et al., 2016) and a shortcut.
 
-    Pre-activation (He et al., 2016) with the resampling of Gulrajani et al. (2017), appendix F: nearest neighbors up,
-    the mean of four down. The shortcut is a convolution of kernel 1 where size or channels change.
+    Resampling follows Gulrajani et al. (2017), appendix F: nearest neighbor up, 2×2 means down.
+    The shortcut is a 1×1 convolution where the size or the channels change.
     """
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_channels: int,
+        out_channels: int,
         *,
         activation: Callable[[], nn.Module],
         batch_norm: bool,
@@ -33,57 +34,70 @@ class ResidualBlock(nn.Module):
         self.resample = resample
 
         def convolution(width: int) -> list[nn.Module]:
-            norm = [nn.BatchNorm2d(width)] if batch_norm else []
-            convolve = same_size_convolution(width, outputs, dilation=dilation, bias=not batch_norm)
-            return [*norm, activation(), convolve]
+            layers: list[nn.Module] = [nn.BatchNorm2d(width)] if batch_norm else []
+            layers.append(activation())
+            layers.append(
+                same_size_convolution(width, out_channels, dilation=dilation, bias=not batch_norm)
+            )
+            return layers
 
-        # Not in place: the shortcut needs what comes in.
-        self.first = nn.Sequential(*convolution(inputs))
-        self.second = nn.Sequential(*convolution(outputs))
-        changes = inputs != outputs or resample is not None
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if changes else nn.Identity()
+        # The activation is not in-place: the shortcut needs the input.
+        self.first = nn.Sequential(*convolution(in_channels))
+        self.second = nn.Sequential(*convolution(out_channels))
+        if in_channels != out_channels or resample is not None:
+            self.shortcut: nn.Module = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        else:
+            self.shortcut = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, in_channels, height, width) to (batch, out_channels, height', width').
+
+        height' and width' are doubled, halved or unchanged, by `resample`.
+        """
         if self.resample == "up":
-            *activate, convolve = self.first
-            inner = images
-            for layer in activate:
-                inner = layer(inner)
-            outputs: Tensor = self.second(convolve(_doubled(inner)))
-            # Convolving each place by itself and doubling it commute; doubling last is cheaper.
-            return outputs + _doubled(self.shortcut(images))
-        outputs = self.second(self.first(images))
+            return self._forward_up(images)
+        outputs: Tensor = self.second(self.first(images))
         if self.resample == "down":
-            halved: Tensor = functional.avg_pool2d(outputs, 2) + self.shortcut(
-                functional.avg_pool2d(images, 2)
-            )
-            return halved
-        same: Tensor = outputs + self.shortcut(images)
-        return same
+            images = functional.avg_pool2d(images, 2)
+            outputs = functional.avg_pool2d(outputs, 2)
+        shortcut: Tensor = self.shortcut(images)
+        return outputs + shortcut
+
+    def _forward_up(self, images: Tensor) -> Tensor:
+        *activate, convolve = self.first
+        hidden = images
+        for layer in activate:
+            hidden = layer(hidden)
+        outputs: Tensor = self.second(convolve(_upsample(hidden)))
+        # A 1×1 convolution and upsampling commute; upsampling last is cheaper.
+        return outputs + _upsample(self.shortcut(images))
 
 
 class HalfDilated(nn.Module):
-    """A convolution of kernel 3 whose taps lie apart for half of the outputs, with as many weights as a plain one.
+    """A 3×3 convolution in which half of the output channels are dilated.
 
-    Where all are dilated, neighboring places share no input, and a grid shows in what is generated (Yu et al., 2017,
-    Dilated Residual Networks). The other half keeps them together.
+    It has as many weights as a plain one. If all channels are dilated, neighboring outputs share no
+    input, which produces gridding artifacts (Yu et al., 2017, Dilated Residual Networks).
     """
 
-    def __init__(self, inputs: int, outputs: int, *, dilation: int, bias: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, dilation: int, bias: bool) -> None:
         super().__init__()
-        far = outputs // 2
-        self.near = nn.Conv2d(inputs, outputs - far, 3, padding=1, bias=bias)
-        self.far = nn.Conv2d(inputs, far, 3, padding=dilation, dilation=dilation, bias=bias)
+        num_far = out_channels // 2
+        self.near = nn.Conv2d(in_channels, out_channels - num_far, 3, padding=1, bias=bias)
+        self.far = nn.Conv2d(
+            in_channels, num_far, 3, padding=dilation, dilation=dilation, bias=bias
+        )
 
     def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, in_channels, height, width) to (batch, out_channels, height, width)."""
         return torch.cat([self.near(images), self.far(images)], dim=1)
 
 
 class SelfAttention(nn.Module):
-    """Every place looks at every other (Zhang et al., 2019, section 3): x + γ · V softmax(QᵀK), γ from 0.
+    """Self-attention over positions, x + γ · V softmax(QᵀK) with γ initially 0.
 
-    Written with matrix products rather than PyTorch's fused attention, which a gradient penalty cannot
-    differentiate twice.
+    Zhang et al. (2019), section 3. It uses matrix products instead of PyTorch's fused attention,
+    which has no second derivative for a gradient penalty.
     """
 
     def __init__(self, width: int) -> None:
@@ -95,19 +109,21 @@ class SelfAttention(nn.Module):
         self.gain = nn.Parameter(torch.zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
-        query, key, value = (
-            layer(images).flatten(2) for layer in (self.query, self.key, self.value)
-        )
-        weights = (query.transpose(1, 2) @ key).softmax(dim=2)  # (batch, place, place looked at)
-        seen = (value @ weights.transpose(1, 2)).view_as(images)
-        attended: Tensor = images + self.gain * seen
-        return attended
+        """Map (batch, width, height, width') to the same shape."""
+        query = self.query(images).flatten(2)
+        key = self.key(images).flatten(2)
+        value = self.value(images).flatten(2)
+        # (batch, position, attended position)
+        weights = (query.transpose(1, 2) @ key).softmax(dim=2)
+        attended = (value @ weights.transpose(1, 2)).view_as(images)
+        outputs: Tensor = images + self.gain * attended
+        return outputs
 
 
 class LabelEmbedding(nn.Module):
-    """A row per label: of a class its embedding, of several attributes the sum of theirs.
+    """An embedding per label: of a class its row, of several attributes the sum of their rows.
 
-    `scale` is the standard deviation that its entries begin with.
+    `scale` is the standard deviation of the initial entries.
     """
 
     def __init__(self, num_labels: int, label_dim: int, *, scale: float) -> None:
@@ -116,28 +132,31 @@ class LabelEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_labels, label_dim))
 
     def forward(self, labels: Tensor) -> Tensor:
-        """Float (batch, num_labels) to (batch, label_dim)."""
+        """Map labels, float (batch, num_labels), to (batch, label_dim)."""
         embedded: Tensor = labels @ self.weight
         return embedded
 
 
 class LabelPlane(nn.Linear):
-    """An embedded label as a channel beside those of an image, (batch, 1, side, side)."""
+    """A linear map from an embedded label to one more channel of an image."""
 
     def __init__(self, label_dim: int, side: int) -> None:
         super().__init__(label_dim, side**2)
         self.side = side
 
     def forward(self, embedded: Tensor) -> Tensor:
+        """Map (batch, label_dim) to (batch, 1, side, side)."""
         return super().forward(embedded).view(-1, 1, self.side, self.side)
 
 
-def same_size_convolution(inputs: int, outputs: int, *, dilation: int, bias: bool) -> nn.Module:
-    """Of kernel 3, with as many zeros around as keep the side; half of its outputs look `dilation` places away."""
+def same_size_convolution(
+    in_channels: int, out_channels: int, *, dilation: int, bias: bool
+) -> nn.Module:
+    """Return a 3×3 convolution that keeps the size; with dilation > 1 it is half dilated."""
     if dilation == 1:
-        return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
-    return HalfDilated(inputs, outputs, dilation=dilation, bias=bias)
+        return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)
+    return HalfDilated(in_channels, out_channels, dilation=dilation, bias=bias)
 
 
-def _doubled(images: Tensor) -> Tensor:
+def _upsample(images: Tensor) -> Tensor:
     return functional.interpolate(images, scale_factor=2.0, mode="nearest")

@@ -1,6 +1,6 @@
-"""Likelihoods of images: densities over [-1, 1] per pixel, their constants kept, so that objectives compare.
+"""Likelihoods of images: densities over [-1, 1] per pixel, with their normalizing constants.
 
-Both take what a decoder gives before its last activation, (batch, channel, height, width).
+Outputs are a decoder's values before its last activation, (batch, channel, height, width).
 """
 
 from __future__ import annotations
@@ -14,38 +14,45 @@ from torch.nn import functional
 
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
-# With the optimal standard deviation a perfect reconstruction would have infinite likelihood; an eighth of the
-# step between two of the 256 levels is as fine as 8-bit images can tell.
-SMALLEST_VARIANCE = (2 / 255 / 8) ** 2
+# With the optimal standard deviation, a perfect reconstruction would have an infinite likelihood.
+# An eighth of the step between two of 256 levels is below the resolution of 8-bit images.
+MIN_VARIANCE = (2 / 255 / 8) ** 2
 
-# From here down log(l / tanh(l/2)) is computed by its series, whose next term is under float32's rounding.
+# Below this logit, log(l / tanh(l/2)) is computed from its series with an error below float32's.
 _SMALL_LOGIT = 0.1
 
 
 class Likelihood(Protocol):
+    """A distribution of images given a decoder's outputs."""
+
     def mean(self, outputs: Tensor) -> Tensor:
-        """The images in [-1, 1] that are expected."""
+        """Return the mean images in [-1, 1], in the shape of the outputs."""
         ...
 
     def nll(
         self, outputs: Tensor, images: Tensor, *, processes: ProcessGroup = SINGLE_PROCESS
     ) -> Tensor:
-        """-log p(images) per image, (batch,), in nats; the batch may be shared among processes."""
+        """Return -log p(images) per image in nats, (batch,).
+
+        With several processes, the tensors are this process's shard of a batch.
+        """
         ...
 
 
 class Gaussian:
-    """N(tanh(outputs), std² I); `std` None is its maximum-likelihood value for each batch."""
+    """N(tanh(outputs), std² I); with `std` None, the maximum-likelihood value of each batch."""
 
     def __init__(self, std: float | None) -> None:
         self.std = std
 
     def mean(self, outputs: Tensor) -> Tensor:
+        """Return tanh(outputs)."""
         return outputs.tanh()
 
     def nll(
         self, outputs: Tensor, images: Tensor, *, processes: ProcessGroup = SINGLE_PROCESS
     ) -> Tensor:
+        """Return -log p(images) per image in nats, (batch,)."""
         squared_error = (images - self.mean(outputs)).square().sum(dim=(1, 2, 3))
         dimensions = images[0].numel()
         variance = self._variance(squared_error, dimensions, processes)
@@ -54,44 +61,56 @@ class Gaussian:
     def _variance(
         self, squared_error: Tensor, dimensions: int, processes: ProcessGroup = SINGLE_PROCESS
     ) -> Tensor:
-        """The optimum is the mean squared error (Rybkin et al., 2021, equation 4)."""
+        """Return the variance; its optimum is the MSE (Rybkin et al., 2021, equation 4)."""
         mse = squared_error.detach().mean() / dimensions
         if self.std is not None:
             return torch.full_like(mse, self.std**2)
-        [whole] = processes.all_reduce_mean([mse])
-        return whole.clamp(min=SMALLEST_VARIANCE)
+        [batch_mse] = processes.all_reduce_mean([mse])
+        return batch_mse.clamp(min=MIN_VARIANCE)
 
 
 class ContinuousBernoulli:
-    """The density on [0, 1] that is proportional to λˣ(1 - λ)¹⁻ˣ, at λ = σ(2 · outputs) (Loaiza-Ganem & Cunningham,
-    2019), carried over to [-1, 1]. A Bernoulli's probability of a gray value is no density: its constant is missing.
+    """The continuous Bernoulli of Loaiza-Ganem & Cunningham (2019), rescaled to [-1, 1].
+
+    Its density on [0, 1] is proportional to λˣ(1 - λ)¹⁻ˣ with λ = σ(2 · outputs). The Bernoulli
+    distribution itself, without the normalizing constant, is no density of gray values.
     """
 
     def mean(self, outputs: Tensor) -> Tensor:
-        """2 E[x] - 1 = coth(a) - 1/a (their equation 8, with a = outputs)."""
+        """Return 2 E[x] - 1 = coth(a) - 1/a, with a = outputs (their equation 8)."""
         is_small = outputs.abs() < _SMALL_LOGIT
         safe = torch.where(is_small, 1.0, outputs)
         return torch.where(is_small, outputs / 3 - outputs**3 / 45, 1 / safe.tanh() - 1 / safe)
 
     def nll(
-        self, outputs: Tensor, images: Tensor, *, processes: ProcessGroup = SINGLE_PROCESS
-    ) -> Tensor:  # noqa: ARG002
-        """-log C(λ) - x log λ - (1 - x) log(1 - λ), and log 2 for each dimension, since [-1, 1] is twice as long."""
+        self,
+        outputs: Tensor,
+        images: Tensor,
+        *,
+        processes: ProcessGroup = SINGLE_PROCESS,  # noqa: ARG002
+    ) -> Tensor:
+        """Return -log C(λ) - x log λ - (1 - x) log(1 - λ) per image in nats, (batch,).
+
+        Each dimension adds log 2, because [-1, 1] is twice as long as [0, 1].
+        """
         logits, levels = 2 * outputs, (images + 1) / 2
         cross_entropy = functional.softplus(logits) - levels * logits
         return (cross_entropy - log_bernoulli_constant(logits) + math.log(2)).sum(dim=(1, 2, 3))
 
 
 def gaussian_nll(squared_error: Tensor, variance: Tensor, *, dimensions: int) -> Tensor:
-    """-log N(x; x̂, variance · I) per image, in nats, its constant kept.
+    """Return -log N(x; x̂, variance · I) per image in nats, (batch,), constant included.
 
-    `squared_error` (batch,) is ‖x - x̂‖²; `variance` is a scalar in squared units of [-1, 1].
+    `squared_error` (batch,) is ‖x - x̂‖²; `variance` is a scalar.
     """
     return 0.5 * (dimensions * (math.log(2 * math.pi) + variance.log()) + squared_error / variance)
 
 
 def log_bernoulli_constant(logits: Tensor) -> Tensor:
-    """log C(λ) = log(l / tanh(l/2)) with l = logit λ; log 2 at l = 0 (Loaiza-Ganem & Cunningham, 2019, equation 7)."""
+    """Return log C(λ) = log(l / tanh(l/2)) with l = logit λ, and log 2 at l = 0.
+
+    Loaiza-Ganem & Cunningham (2019), equation 7.
+    """
     is_small = logits.abs() < _SMALL_LOGIT
     safe = torch.where(is_small, 1.0, logits)
     series = math.log(2) + logits.square() / 12 - logits.square().square() * (7 / 1440)
@@ -99,5 +118,8 @@ def log_bernoulli_constant(logits: Tensor) -> Tensor:
 
 
 def bits_per_dimension(nll: Tensor, *, dimensions: int) -> Tensor:
-    """Of 8-bit images, from nats of a density over [-1, 1], in which two levels are 2/255 apart."""
+    """Convert nats of a density over [-1, 1] to bits per dimension of 8-bit images.
+
+    Two levels are 2/255 apart.
+    """
     return nll / (dimensions * math.log(2)) + math.log2(255 / 2)

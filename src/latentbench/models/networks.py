@@ -1,9 +1,10 @@
-"""Architectures: how layers are stacked between latents and images, whatever is minimized.
+"""Encoders and decoders: how layers are stacked, independent of the objective.
 
-Convolutional networks follow DCGAN (Radford et al., 2016): strided convolutions of kernel 4 that halve or double the
-side, from `image_size` to 4, with `width` channels at the largest feature maps and twice as many at each smaller one.
-The settings of `config.models.Model` vary that: residual blocks in place of the strided convolutions between feature
-maps, more layers per stage, dilation, self-attention; or fully connected layers throughout.
+Convolutional networks follow DCGAN (Radford et al., 2016): 4×4 convolutions of stride 2 halve or
+double the side between `image_size` and 4. The largest feature maps have `width` channels, and
+each halving doubles the channels. The settings of `config.models.Model` vary this: residual blocks
+between the feature maps, more layers per stage, dilation, self-attention, or fully connected
+layers instead of convolutions.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from latentbench.models.blocks import BLOCKS, Blocks
 from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unflatten
 from latentbench.models.layers import LabelEmbedding, LabelPlane, SelfAttention
 
-LEAK = 0.2  # slope of the leaky ReLU below zero (Radford et al., 2016, section 3)
+LEAK = 0.2  # negative slope of the leaky ReLU (Radford et al., 2016, section 3)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Of the images, and of the labels that they are asked for by; no labels is a dimension of 0."""
+    """The size of the images and the number of labels, 0 without labels."""
 
     image_size: int
     channels: int
@@ -32,26 +33,34 @@ class Shape:
 
     @property
     def pixels(self) -> int:
+        """The number of values of an image."""
         return self.channels * self.image_size**2
 
 
 class Decoder(nn.Module):
-    """Latents (batch, latent_dim) and labels (batch, num_labels) to images before their last activation.
+    """Maps latents and labels to images.
 
-    A label is embedded by a matrix and stands beside the latent (Mirza & Osindero, 2014, section 3.2).
+    The embedded label is concatenated to the latent (Mirza & Osindero, 2014, section 3.2).
     """
 
     def __init__(self, config: Model, shape: Shape) -> None:
         super().__init__()
-        # Fainter than the latent: beside a label as loud, generators are soon done with one image per label.
+        # Smaller than the latent: with labels of the same scale, generators tend to collapse to
+        # one image per label.
         self.embedding = _embedding(config, shape, scale=0.1)
         inputs = config.latent_dim + (config.label_dim if self.embedding is not None else 0)
-        stack = (
-            _fully_connected_up if config.architecture == "fully_connected" else _convolutional_up
-        )
-        self.layers = stack(inputs, config, shape)
+        if config.architecture == "fully_connected":
+            self.layers = _fully_connected_decoder(inputs, config, shape)
+        else:
+            self.layers = _convolutional_decoder(inputs, config, shape)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return images before the last activation, (batch, channel, height, width).
+
+        Args:
+            latents: (batch, latent_dim).
+            labels: (batch, num_labels).
+        """
         if self.embedding is not None:
             latents = torch.cat([latents, self.embedding(labels)], dim=1)
         images: Tensor = self.layers(latents)
@@ -59,10 +68,10 @@ class Decoder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images (batch, channel, height, width) in [-1, 1] and labels to (batch, outputs).
+    """Maps images and labels to vectors.
 
-    An embedded label stands beside the pixels: of a fully connected network as it is, of a convolutional one as a
-    further channel, which a matrix makes of it.
+    The embedded label is concatenated to the pixels of a fully connected network. For a
+    convolutional network, a linear map makes one more channel of it.
     """
 
     def __init__(self, outputs: int, config: Model, shape: Shape, *, batch_norm: bool) -> None:
@@ -72,88 +81,98 @@ class Encoder(nn.Module):
         self.is_flat = config.architecture == "fully_connected"
         if self.is_flat:
             inputs = shape.pixels + (config.label_dim if self.embedding is not None else 0)
-            self.layers = _fully_connected_down(inputs, outputs, config, batch_norm=batch_norm)
+            self.layers = _fully_connected_encoder(inputs, outputs, config, batch_norm=batch_norm)
             return
         inputs = shape.channels
         if self.embedding is not None:
             self.plane = LabelPlane(config.label_dim, shape.image_size)
             inputs += 1
-        self.layers = _convolutional_down(inputs, outputs, config, shape, batch_norm=batch_norm)
+        self.layers = _convolutional_encoder(inputs, outputs, config, shape, batch_norm=batch_norm)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return vectors (batch, outputs).
+
+        Args:
+            images: (batch, channel, height, width) in [-1, 1].
+            labels: (batch, num_labels).
+        """
         inputs = images.flatten(1) if self.is_flat else images
         if self.embedding is not None:
-            beside = self.embedding(labels)
+            label_inputs = self.embedding(labels)
             if self.plane is not None:
-                beside = self.plane(beside)
-            inputs = torch.cat([inputs, beside], dim=1)
+                label_inputs = self.plane(label_inputs)
+            inputs = torch.cat([inputs, label_inputs], dim=1)
         outputs: Tensor = self.layers(inputs)
         return outputs
 
 
 def count_parameters(network: nn.Module) -> int:
+    """Return the number of trainable and fixed parameters, without buffers."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def stage_widths(image_size: int, width: int) -> list[int]:
-    """Channels of the feature maps from the largest down: 32 pixels have 3 of them, 64 have 4, 128 have 5."""
+    """Return the channels of the feature maps, the largest map first.
+
+    Images of 32 pixels have 3 maps, of 64 pixels 4, of 128 pixels 5.
+    """
     return [width * 2**stage for stage in range(len(feature_map_sizes(image_size)))]
 
 
 def _embedding(config: Model, shape: Shape, *, scale: float) -> LabelEmbedding | None:
-    return (
-        LabelEmbedding(shape.num_labels, config.label_dim, scale=scale)
-        if shape.num_labels
-        else None
-    )
+    if not shape.num_labels:
+        return None
+    return LabelEmbedding(shape.num_labels, config.label_dim, scale=scale)
 
 
-def _convolutional_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
+def _convolutional_decoder(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
     blocks = BLOCKS[config.architecture](config, nn.ReLU, batch_norm=True)
-    sides = feature_map_sizes(shape.image_size)[::-1]
+    sizes = feature_map_sizes(shape.image_size)[::-1]
     widths = stage_widths(shape.image_size, config.width)[::-1]
-    beginning = blocks.begin(widths[0], batch_norm=True)
+    activation = blocks.after_first_layer(widths[0], batch_norm=True)
     layers: list[nn.Module] = [
-        nn.Linear(
-            inputs, widths[0] * SMALLEST**2, bias=not beginning
-        ),  # batch norm would take a bias away
+        # Before batch norm, a bias has no effect.
+        nn.Linear(inputs, widths[0] * SMALLEST**2, bias=not activation),
         Unflatten(widths[0], SMALLEST),
-        *beginning,
-        *_further(blocks, widths[0], sides[0]),
+        *activation,
+        *_same_size_layers(blocks, widths[0], sizes[0]),
     ]
-    for below, above, side in zip(widths, widths[1:], sides[1:], strict=False):
-        layers += [*blocks.up(below, above, side), *_further(blocks, above, side)]
-    layers += blocks.end(widths[-1])
+    for stage, size in enumerate(sizes[1:], start=1):
+        layers += blocks.upsample(widths[stage - 1], widths[stage], size)
+        layers += _same_size_layers(blocks, widths[stage], size)
+    layers += blocks.before_last_layer(widths[-1])
     return nn.Sequential(*layers, ImageConvTranspose2d(widths[-1], shape.channels))
 
 
-def _convolutional_down(
+def _convolutional_encoder(
     inputs: int, outputs: int, config: Model, shape: Shape, *, batch_norm: bool
 ) -> nn.Sequential:
     blocks = BLOCKS[config.architecture](config, partial(nn.LeakyReLU, LEAK), batch_norm=batch_norm)
-    sides = feature_map_sizes(shape.image_size)
+    sizes = feature_map_sizes(shape.image_size)
     widths = stage_widths(shape.image_size, config.width)
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1),
-        *blocks.begin(widths[0], batch_norm=False),
-        *_further(blocks, widths[0], sides[0]),
+        *blocks.after_first_layer(widths[0], batch_norm=False),
+        *_same_size_layers(blocks, widths[0], sizes[0]),
     ]
-    for below, above, side in zip(widths, widths[1:], sides[1:], strict=False):
-        layers += [*blocks.down(below, above, side), *_further(blocks, above, side)]
-    layers += blocks.end(widths[-1])
+    for stage, size in enumerate(sizes[1:], start=1):
+        layers += blocks.downsample(widths[stage - 1], widths[stage], size)
+        layers += _same_size_layers(blocks, widths[stage], size)
+    layers += blocks.before_last_layer(widths[-1])
     return nn.Sequential(*layers, Flatten(), nn.Linear(widths[-1] * SMALLEST**2, outputs))
 
 
-def _further(blocks: Blocks, width: int, side: int) -> list[nn.Module]:
-    """What a stage has beside the layer that made its size: more of the same size, then self-attention."""
-    config = blocks.config
-    layers = [
-        layer for _ in range(config.layers_per_stage - 1) for layer in blocks.same(width, side)
-    ]
-    return [*layers, SelfAttention(width)] if config.attention_resolution == side else layers
+def _same_size_layers(blocks: Blocks, width: int, size: int) -> list[nn.Module]:
+    """Return the further layers of a stage, then self-attention if it is at this size."""
+    layers: list[nn.Module] = []
+    for _ in range(blocks.config.layers_per_stage - 1):
+        layers += blocks.same_size(width, size)
+    if blocks.config.attention_resolution == size:
+        layers.append(SelfAttention(width))
+    return layers
 
 
-def _fully_connected_up(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
+def _fully_connected_decoder(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
     layers: list[nn.Module] = []
     for units in reversed(config.hidden_dims):
         layers += [
@@ -166,13 +185,14 @@ def _fully_connected_up(inputs: int, config: Model, shape: Shape) -> nn.Sequenti
     return nn.Sequential(*layers, nn.Linear(inputs, shape.pixels), nn.Unflatten(1, image))
 
 
-def _fully_connected_down(
+def _fully_connected_encoder(
     inputs: int, outputs: int, config: Model, *, batch_norm: bool
 ) -> nn.Sequential:
     layers: list[nn.Module] = []
     for units in config.hidden_dims:
         layers.append(nn.Linear(inputs, units, bias=not batch_norm))
-        layers += [nn.BatchNorm1d(units)] if batch_norm else []
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(units))
         layers.append(nn.LeakyReLU(LEAK, inplace=True))
         inputs = units
     return nn.Sequential(*layers, nn.Linear(inputs, outputs))

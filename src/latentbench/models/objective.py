@@ -1,4 +1,4 @@
-"""What every objective offers: networks, optimizers, a step on real images, and samples."""
+"""The interface of all objectives: networks, optimizers, a training step, and samples."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from latentbench.models.layers import BATCH_NORMS
 from latentbench.runtime.adam import Adam
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
@@ -17,14 +18,15 @@ Terms = dict[str, Tensor]
 
 
 class Objective(nn.Module, ABC):
-    """What is minimized, with the networks and optimizers that it takes.
+    """A loss to minimize, with its networks and optimizers.
 
-    A new objective is a subclass in a file of its own and an entry in `registry.OBJECTIVES`. Labels are float: of a
-    class one 1 among zeros, of attributes a 1 for each that is there. Without a condition num_labels is 0.
+    A new objective is a subclass in its own file and an entry in `registry.OBJECTIVES`. Labels are
+    float vectors: one-hot for a class, a 1 for each attribute that is present. Without a condition
+    num_labels is 0.
     """
 
     latent_dim: int
-    # The loss terms that `step` may return, in the order in which history.csv lists them.
+    # The loss terms that `step` may return, in the order of the columns of history.csv.
     terms: tuple[str, ...]
 
     def __init__(self) -> None:
@@ -35,10 +37,13 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def make_optimizers(self) -> None:
-        """Fill `optimizers`; to be called once the networks are on their device."""
+        """Fill `optimizers`; call it when the networks are on their device."""
 
     def distribute(self, processes: ProcessGroup) -> None:
-        """Learn together with these, once there are optimizers: `step` is given this process's share of a batch."""
+        """Train with these processes; call it after `make_optimizers`.
+
+        `step` then expects this process's shard of each batch.
+        """
         self.processes = processes
         for optimizer in self.optimizers.values():
             optimizer.processes = processes
@@ -47,93 +52,100 @@ class Objective(nn.Module, ABC):
     def step(
         self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
     ) -> Terms:
-        """Learn from real images (batch, channel, height, width) in [-1, 1] and their labels (batch, num_labels).
+        """Take one training step on real images, without waiting for the device.
 
-        `step` counts from 0; all randomness comes from `generator`, on the images' device: what is drawn is drawn
-        for the batch of all processes, and shared. Returns the loss terms of this step as detached scalars, of
-        this process's share, without waiting for the device.
+        Args:
+            images: This process's images, (batch, channel, height, width) in [-1, 1].
+            labels: Their labels, (batch, num_labels).
+            step: The number of steps before this one.
+            generator: The source of all random numbers, on the images' device. They are drawn for
+                the batch of all processes, of which each process takes its shard.
+
+        Returns:
+            The loss terms of this process's shard as detached scalars.
         """
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:  # noqa: ARG002
-        """Terms of images that are looked at, not learned from; in inference mode, without gradients."""
+        """Return terms of images without training on them; call it in inference mode.
+
+        Shapes are those of `step`. An objective without such terms returns an empty dict.
+        """
         return {}
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
-        """The networks that a checkpoint holds, by name."""
+        """Return the networks of a checkpoint by name."""
 
     @abstractmethod
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images in [-1, 1] of latents (batch, latent_dim) and labels (batch, num_labels); differentiable."""
+        """Return images in [-1, 1] for latents (batch, latent_dim) and labels (batch, num_labels).
+
+        Differentiable.
+        """
 
     @torch.no_grad()
     def sample(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images (batch, channel, height, width) in [-1, 1] of latents drawn from N(0, I), as labels ask."""
+        """Return images (batch, channel, height, width) in [-1, 1], without gradients.
+
+        Args:
+            latents: Draws from N(0, I), (batch, latent_dim).
+            labels: The labels to generate, (batch, num_labels).
+        """
         return self.decode(latents, labels)
 
     def weights(self) -> dict[str, Tensor]:
-        """What a checkpoint holds: the tensors of `networks`."""
-        return {
-            f"{name}.{key}": tensor
-            for name, network in self.networks().items()
-            for key, tensor in network.state_dict().items()
-        }
+        """Return the tensors of a checkpoint, named `network.tensor`."""
+        weights = {}
+        for name, network in self.networks().items():
+            for key, tensor in network.state_dict().items():
+                weights[f"{name}.{key}"] = tensor
+        return weights
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Take a checkpoint's tensors and turn to inference."""
+        """Load the tensors of a checkpoint and switch to inference mode."""
         for name, network in self.networks().items():
-            prefix = f"{name}."
-            network.load_state_dict(
-                {
-                    key.removeprefix(prefix): tensor
-                    for key, tensor in weights.items()
-                    if key.startswith(prefix)
-                }
-            )
+            network.load_state_dict(_with_prefix(weights, f"{name}."))
         self.eval()
 
     def training_state(self) -> dict[str, Tensor]:
-        """What a resumed run needs: every network's tensors and the optimizers' state."""
-        optimizers = {
-            f"optimizers/{name}/{key}": tensor
-            for name, optimizer in self.optimizers.items()
-            for key, tensor in optimizer.state().items()
-        }
-        return self.state_dict() | optimizers
+        """Return all tensors that a resumed run needs: networks and optimizers."""
+        state = dict(self.state_dict())
+        for name, optimizer in self.optimizers.items():
+            for key, tensor in optimizer.state_dict().items():
+                state[f"optimizers/{name}/{key}"] = tensor
+        return state
 
     def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """Load the tensors of `training_state`."""
         for name, optimizer in self.optimizers.items():
-            prefix = f"optimizers/{name}/"
-            optimizer.load_state(
-                {
-                    key.removeprefix(prefix): tensor
-                    for key, tensor in state.items()
-                    if key.startswith(prefix)
-                }
-            )
+            optimizer.load_state_dict(_with_prefix(state, f"optimizers/{name}/"))
         self.load_state_dict({key: state[key] for key in self.state_dict()})
 
     def compile_networks(self) -> None:
-        """Compile what can be compiled; weights keep their names."""
-        torch.use_deterministic_algorithms(True)  # tells the compiler as well
-        for network in self.compilable():
+        """Compile the networks that support it; the names of their tensors do not change."""
+        torch.use_deterministic_algorithms(True)  # the compiler reads this setting
+        for network in self.networks_to_compile():
             network.compile()
 
-    def compilable(self) -> list[nn.Module]:
+    def networks_to_compile(self) -> list[nn.Module]:
+        """Return the networks that torch.compile supports."""
         return list(self.networks().values())
 
     def draw_latents(self, number: int, generator: torch.Generator) -> Tensor:
-        """(number, latent_dim): this process's share of what a step draws for its whole batch."""
-        whole = draw_latents(number * self.processes.world_size, self.latent_dim, generator)
-        return self.processes.local_shard(whole)
+        """Draw latents for all processes and return this process's shard, (number, latent_dim)."""
+        batch = draw_latents(number * self.processes.world_size, self.latent_dim, generator)
+        return self.processes.local_shard(batch)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Networks compute in `precision`; losses are for the caller to compute in float32."""
+        """Return a context in which networks compute in `precision`.
+
+        Losses belong outside of it, in float32.
+        """
         device = next(self.parameters()).device.type
         return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
 
 
-# A dimension of a code is in use where it varies by more over images (Burda et al., 2016, section 5.2).
+# A latent unit is active if its code varies by more over images (Burda et al., 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01
 
 
@@ -142,31 +154,37 @@ class HasEncoder(Protocol):
     """An objective that maps images to codes."""
 
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Codes (batch, latent_dim) of images in [-1, 1] with labels (batch, num_labels)."""
+        """Return codes (batch, latent_dim) of images in [-1, 1] with labels (batch, num_labels)."""
         ...
 
 
 @runtime_checkable
 class HasPosterior(Protocol):
-    """An objective whose codes are Gaussian."""
+    """An objective whose encoder returns a Gaussian distribution over codes."""
 
     def posterior(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log-variances, both (batch, latent_dim), of images in [-1, 1] with labels (batch, num_labels)."""
+        """Return means and log-variances, both (batch, latent_dim).
+
+        The images are in [-1, 1], the labels (batch, num_labels).
+        """
         ...
 
 
 @runtime_checkable
 class HasDiscriminator(Protocol):
-    """An objective that tells real images from generated ones."""
+    """An objective that scores how real images look."""
 
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Scores (batch,) of images in [-1, 1] with labels (batch, num_labels); the higher, the more real."""
+        """Return scores (batch,) of images in [-1, 1]; a higher score means more real.
+
+        The labels are (batch, num_labels).
+        """
         ...
 
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """No gradients for this network's weights, which saves a third of its backward pass."""
+    """Compute no gradients for this network's weights, a third of its backward pass."""
     network.requires_grad_(False)
     try:
         yield
@@ -176,12 +194,8 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def use_batch_stats(network: nn.Module) -> Iterator[None]:
-    """Batch norm takes each batch's own statistics, and remembers none."""
-    norms = [
-        module
-        for module in network.modules()
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
-    ]
+    """Normalize with the statistics of each batch, without updating running statistics."""
+    norms = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
     before = [(norm.training, norm.track_running_stats) for norm in norms]
     for norm in norms:
         norm.training, norm.track_running_stats = True, False
@@ -193,5 +207,14 @@ def use_batch_stats(network: nn.Module) -> Iterator[None]:
 
 
 def draw_latents(number: int, latent_dim: int, generator: torch.Generator) -> Tensor:
-    """(number, latent_dim) from N(0, I), on the generator's device."""
+    """Return draws from N(0, I), (number, latent_dim), on the generator's device."""
     return torch.randn(number, latent_dim, generator=generator, device=generator.device)
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose name starts with a prefix, without it."""
+    found = {}
+    for key, tensor in tensors.items():
+        if key.startswith(prefix):
+            found[key.removeprefix(prefix)] = tensor
+    return found

@@ -1,4 +1,4 @@
-"""From the name in params.yaml to the objective."""
+"""Objectives by their names in params.yaml."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OBJECTIVES: dict[str, Any] = {
 
 
 def build_objective(model: AnyModel, shape: Shape, *, seed: int) -> Objective:
-    """An objective on the CPU with its first weights, which depend on `seed` alone."""
+    """Return an objective on the CPU, with initial weights that depend on `seed` only."""
     generator = torch_generator(seed, "weights")
     objective: Objective = OBJECTIVES[model.name](model, shape, generator=generator)
     return objective.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The variational autoencoder: a Gaussian encoder, a likelihood of images, the evidence lower bound."""
+"""The variational autoencoder: a Gaussian encoder, a likelihood, the evidence lower bound."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) per image, in nats (Kingma & Welling, 2014, appendix B).
+    """Return KL(N(mean, exp(log_variance)) ‖ N(0, I)) per image in nats, (batch,).
 
-    Both (batch, latent_dim); the result (batch,).
+    Both arguments are (batch, latent_dim). Kingma & Welling (2014), appendix B.
     """
     return gaussian_kl_by_dimension(mean, log_variance).sum(dim=1)
 
 
 def gaussian_kl_by_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """What each latent dimension adds to it, (batch, latent_dim)."""
+    """Return the contribution of each latent dimension to `gaussian_kl`, (batch, latent_dim)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
 class VAE(EncoderDecoder):
     """Kingma & Welling (2014), equation 10, with β of Higgins et al. (2017) on the KL term.
 
-    `loss` is what is minimized, with the KL's weight of the step; `bits_per_dimension` is of the bound itself, with
-    weight 1, whatever is minimized.
+    `loss` is minimized and has the KL weight of the step. `bits_per_dimension` is of the evidence
+    lower bound itself, with KL weight 1.
     """
 
     terms = ("loss", "reconstruction", "kl", "mse", "bits_per_dimension", "gradient")
@@ -48,28 +48,29 @@ class VAE(EncoderDecoder):
     def step(
         self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
     ) -> Terms:
-        terms = self._bound(
-            images, labels, self.draw_latents(len(images), generator), self.processes
-        )
+        """Update both networks; see Objective.step."""
+        noise = self.draw_latents(len(images), generator)
+        terms = self._elbo_terms(images, labels, noise, self.processes)
         loss = terms["reconstruction"] + self.kl_weight(step) * terms["kl"]
         gradient = self.minimize(loss)
-        return {"loss": loss.detach(), "gradient": gradient} | {
-            name: term.detach() for name, term in terms.items()
-        }
+        detached = {name: term.detach() for name, term in terms.items()}
+        return {"loss": loss.detach(), "gradient": gradient} | detached
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
-        return self._bound(images, labels, draw_latents(len(images), self.latent_dim, generator))
+        """Return the terms of the evidence lower bound, with one draw per code."""
+        noise = draw_latents(len(images), self.latent_dim, generator)
+        return self._elbo_terms(images, labels, noise)
 
-    def _bound(
+    def _elbo_terms(
         self,
         images: Tensor,
         labels: Tensor,
         noise: Tensor,
         processes: ProcessGroup = SINGLE_PROCESS,
     ) -> Terms:
-        """The two terms of the evidence lower bound, by one draw of each code, and what follows from them.
+        """Return the reconstruction and KL terms of the evidence lower bound, MSE and bits.
 
-        `noise` (batch, latent_dim) is of N(0, I).
+        `noise` (batch, latent_dim), of N(0, I), draws one code per image.
         """
         with self.autocast():
             mean, log_variance = self.posterior(images, labels)
@@ -82,16 +83,19 @@ class VAE(EncoderDecoder):
         return {"reconstruction": reconstruction, "kl": kl, "mse": mse, "bits_per_dimension": bits}
 
     def posterior(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means and log-variances of the codes, both (batch, latent_dim)."""
         mean, log_variance = self.encoder(images, labels).float().chunk(2, dim=1)
         return mean, log_variance
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Return the likelihood's mean, (batch, channel, height, width) in [-1, 1]."""
         return self.likelihood.mean(self.decoder(latents, labels))
 
     def kl_weight(self, step: int) -> float:
-        """β, rising linearly from 0 over the first kl_warmup_steps steps (Bowman et al., 2016, section 3.1)."""
-        share = min(1.0, step / self.config.kl_warmup_steps) if self.config.kl_warmup_steps else 1.0
-        return self.config.kl_weight * share
+        """Return β at a step: linear from 0 over kl_warmup_steps (Bowman et al., 2016, 3.1)."""
+        warmup_steps = self.config.kl_warmup_steps
+        fraction = min(1.0, step / warmup_steps) if warmup_steps else 1.0
+        return self.config.kl_weight * fraction
 
 
 def _likelihood(config: VAEModel) -> Likelihood:

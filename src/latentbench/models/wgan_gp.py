@@ -1,4 +1,4 @@
-"""WGAN-GP: a critic that estimates the Wasserstein distance, kept 1-Lipschitz by a gradient penalty."""
+"""WGAN-GP: a critic, kept 1-Lipschitz by a gradient penalty, for the Wasserstein distance."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ from latentbench.runtime.double_backward import EfficientDoubleBackward
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], *, real: Tensor, fake: Tensor, weights: Tensor
 ) -> Tensor:
-    """E[(‖∇ critic(x̂)‖₂ - 1)²] at x̂ on the lines between fake and real (Gulrajani et al., 2017, equation 3).
+    """Return the mean of (‖∇ critic(x̂)‖₂ - 1)² over interpolated images x̂.
 
-    `weights` (batch, 1, 1, 1), uniform in [0, 1], say where on its line each point lies: 0 is the fake image.
+    Gulrajani et al. (2017), equation 3.
+
+    Args:
+        critic: Maps images to scores (batch,).
+        real: Real images, (batch, channel, height, width).
+        fake: Generated images of the same shape.
+        weights: The weight of each real image in its x̂, (batch, 1, 1, 1), uniform in [0, 1].
     """
     points = torch.lerp(fake, real, weights).requires_grad_()
     with EfficientDoubleBackward():
@@ -40,9 +46,8 @@ class WGANGP(GAN):
         "critic_gradient",
         "generator_gradient",
     )
-    batch_norm = (
-        False  # the penalty is of each image by itself (section 4, "No critic batch normalization")
-    )
+    # The penalty is defined per image (section 4, "No critic batch normalization").
+    batch_norm = False
 
     def __init__(self, config: WGANGPModel, shape: Shape, *, generator: torch.Generator) -> None:
         super().__init__(config, shape, generator=generator)
@@ -51,25 +56,12 @@ class WGANGP(GAN):
     def step(
         self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
     ) -> Terms:
+        """Update the critic, then perhaps the generator; see Objective.step."""
         with torch.no_grad():
             fakes = self.generate(labels, generator)
         real, fake = self.score(torch.cat([images, fakes]), torch.cat([labels, labels])).chunk(2)
         wasserstein = real.mean() - fake.mean()
-        # In float32: the penalty is differentiated twice.
-        whole = torch.rand(
-            len(images) * self.processes.world_size,
-            1,
-            1,
-            1,
-            generator=generator,
-            device=images.device,
-        )
-        penalty = gradient_penalty(
-            lambda points: self.discriminator(points, labels),
-            real=images,
-            fake=fakes,
-            weights=self.processes.local_shard(whole),
-        )
+        penalty = self._gradient_penalty(images, fakes, labels, generator)
         loss = -wasserstein + self.config.gp_weight * penalty
         gradient = self.update_discriminator(loss)
         return {
@@ -80,12 +72,27 @@ class WGANGP(GAN):
         } | self.update_generator(labels, step=step, generator=generator)
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
-        """Falls behind the training images' estimate where the critic knows these by heart."""
+        """Return the critic's estimate of the Wasserstein distance to these images.
+
+        A critic that has memorized the training images gives a smaller value for test images.
+        """
         fakes = self.decode(draw_latents(len(images), self.latent_dim, generator), labels)
-        return {
-            "wasserstein": self.discriminate(images, labels).mean()
-            - self.discriminate(fakes, labels).mean()
-        }
+        real_scores = self.discriminate(images, labels)
+        return {"wasserstein": real_scores.mean() - self.discriminate(fakes, labels).mean()}
 
     def generator_loss(self, fake_scores: Tensor) -> Tensor:
+        """Return the negative mean score, a scalar."""
         return -fake_scores.mean()
+
+    def _gradient_penalty(
+        self, images: Tensor, fakes: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Return the penalty in float32, without autocast: it is differentiated twice."""
+        size = (len(images) * self.processes.world_size, 1, 1, 1)
+        weights = torch.rand(size, generator=generator, device=images.device)
+        return gradient_penalty(
+            lambda points: self.discriminator(points, labels),
+            real=images,
+            fake=fakes,
+            weights=self.processes.local_shard(weights),
+        )

@@ -1,0 +1,1 @@
+"""What executes models: devices, processes, the optimizer, averaged weights, faster operations."""

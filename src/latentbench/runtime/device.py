@@ -1,4 +1,4 @@
-"""Where tensors are computed, and the switches that make the same computation give the same bits."""
+"""Device, threads, determinism and precision of a process."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from latentbench.errors import ConfigError
 
 
 def prepare_compute(compute: Compute) -> torch.device:
-    """Set threads and determinism for this process and return its device.
+    """Set the threads and deterministic mode of this process and return its device.
 
-    Raises ConfigError where CUDA is asked for and there is none.
+    Raises:
+        ConfigError: `compute.device` is cuda and there is no GPU.
     """
     torch.set_num_threads(compute.threads)
-    # Of the two calls that refuse nondeterministic kernels, the one that does not import the compiler (5 s).
+    # use_deterministic_algorithms would do the same, but imports torch._dynamo (5 s).
     torch.set_deterministic_debug_mode("error")
-    # Deterministic mode also fills fresh memory with NaN, to find reads of it; that is for debugging.
+    # Deterministic mode also fills new memory with NaN, which only helps debugging.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if compute.device == "cpu" or (compute.device == "auto" and not torch.cuda.is_available()):
         _keep_freed_memory()
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise ConfigError(
-            "compute.device is 'cuda', but PyTorch finds no GPU here; use 'auto' or 'cpu'."
+            "compute.device is cuda, but PyTorch finds no GPU here. Use auto or cpu instead."
         )
-    # cuBLAS is only deterministic with a workspace of fixed size, read when its first handle is made.
+    # cuBLAS is deterministic only with a workspace of fixed size, read when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_float32_matmul_precision("high")  # TF32 in matrix products
     torch.backends.cudnn.allow_tf32 = True
@@ -36,11 +37,11 @@ def prepare_compute(compute: Compute) -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Let malloc hand the memory of one step's tensors to the next.
+    """Let malloc reuse the memory of one step's tensors in the next step.
 
-    By default glibc gives blocks as large as a feature map back to the kernel when they are freed, which clears and
-    maps fresh pages for the next: tens of thousands of page faults in each step of a DCGAN. Other C libraries have no
-    such switch, and stay as they are.
+    By default, glibc returns blocks as large as a feature map to the kernel when they are freed.
+    The kernel clears and maps new pages for the next step: tens of thousands of page faults per
+    step of a DCGAN. C libraries without mallopt keep their defaults.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -52,8 +53,11 @@ def _keep_freed_memory() -> None:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The dtype that networks compute in; weights and optimizer state stay float32."""
+    """Return the dtype in which networks compute; weights and optimizer state stay float32.
+
+    `auto` is bfloat16 on GPUs that support it, else float32.
+    """
     if precision == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
+        has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if has_bfloat16 else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

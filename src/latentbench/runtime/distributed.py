@@ -1,7 +1,8 @@
 """Data-parallel training: a group of processes, each with a shard of every batch.
 
-All processes start from the same weights and apply the same averaged gradients. Random numbers are drawn for the
-whole batch in every process. Training in one process and in several therefore differ by rounding error only.
+All processes start from the same weights and apply the same averaged gradients. Random numbers are
+drawn for the whole batch in every process. Training in one process and in several therefore differ
+by rounding error only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The process `rank` of `world_size`; `cpu_group` is the group's backend for tensors on the CPU."""
+    """The process `rank` of `world_size` processes.
+
+    `cpu_group` is the backend for tensors on the CPU.
+    """
 
     rank: int = 0
     world_size: int = 1

@@ -1,25 +1,31 @@
-"""An exponential moving average of a network's weights."""
+"""Exponential moving average (EMA) of a network's weights."""
 
 from __future__ import annotations
 
-import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
-@torch.no_grad()
 def update_ema(average: nn.Module, network: nn.Module, *, decay: float, updates: int) -> None:
-    """average ← decay · average + (1 - decay) · network, batch norm's running statistics included.
+    """Set `average` to decay · average + (1 - decay) · network, buffers included.
 
-    While few updates have been made the decay is (1 + updates) / (10 + updates), so that the first weights,
-    which are noise, are soon forgotten.
+    The first updates use the smaller decay (1 + updates) / (10 + updates), so that the random
+    initial weights lose their influence quickly. torch's `AveragedModel` has no such warm-up, and
+    its checkpoints have other tensor names.
+
+    Args:
+        average: The averaged copy of `network`, changed in place.
+        network: The network in training.
+        decay: The decay after the warm-up, in [0, 1].
+        updates: How many updates were made before.
     """
-    decay = min(decay, (1 + updates) / (10 + updates))
-    pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
-    floating = []
-    for mean, current in pairs:
-        if mean.is_floating_point():
-            floating.append((mean, current))
-        else:  # batch norm's counter
-            mean.copy_(current)
-    means, currents = zip(*floating, strict=True)
-    torch._foreach_lerp_(list(means), list(currents), 1 - decay)
+    averages, currents = [], []
+    tensors = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
+    for averaged, current in tensors:
+        if averaged.is_floating_point():
+            averages.append(averaged)
+            currents.append(current)
+        else:  # batch norm's num_batches_tracked
+            averaged.copy_(current)
+    update = get_ema_multi_avg_fn(min(decay, (1 + updates) / (10 + updates)))
+    update(averages, currents, updates)

@@ -1,4 +1,4 @@
-"""Run a command in several processes, started by torchrun's launcher; each runs the same command line."""
+"""Run a command line in several processes with torchrun's launcher."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-# How long a process waits at a barrier: the other processes wait while the first one writes and measures.
+# How long a process waits at a barrier, for instance while the first one writes files.
 TIMEOUT = datetime.timedelta(hours=2)
 
 
@@ -51,8 +51,8 @@ def launch(arguments: Sequence[str], *, num_processes: int, compute: Compute) ->
 
     if _uses_gpus(compute) and torch.cuda.device_count() < num_processes:
         raise ConfigError(
-            f"training.processes is {num_processes}, but PyTorch finds {torch.cuda.device_count()} GPU. "
-            "Lower it, or set compute.device to 'cpu'."
+            f"training.processes is {num_processes}, but PyTorch finds "
+            f"{torch.cuda.device_count()} GPU. Lower it, or set compute.device to cpu."
         )
     _disable_elastic_logging()
     with tempfile.TemporaryDirectory() as folder:
@@ -80,9 +80,9 @@ def launch(arguments: Sequence[str], *, num_processes: int, compute: Compute) ->
 
 @contextmanager
 def join_process_group(num_processes: int, compute: Compute) -> Iterator[ProcessGroup]:
-    """Join the process group of the launcher; without a launcher, yield a group of this process alone.
+    """Join the launcher's process group; without a launcher, yield a group of one process.
 
-    Only the first process writes to stderr. An error is recorded for `launch`, which raises it once.
+    Only the first process writes to stderr. An error is recorded for `launch`, which raises it.
 
     Raises:
         ConfigError: torchrun started another number of processes than `num_processes`.
@@ -104,8 +104,8 @@ def join_process_group(num_processes: int, compute: Compute) -> Iterator[Process
         with _suppress_stderr(not processes.is_first):
             if processes.world_size != num_processes:
                 raise ConfigError(
-                    f"torchrun started {processes.world_size} processes, but training.processes is {num_processes}. "
-                    "Make them equal: checkpoints record the number of processes."
+                    f"torchrun started {processes.world_size} processes, but training.processes "
+                    f"is {num_processes}. Make them equal: checkpoints record this setting."
                 )
             yield processes
     except Exception as error:
@@ -121,7 +121,7 @@ def _uses_gpus(compute: Compute) -> bool:
 
 
 def _root_cause(failures: dict[int, ProcessFailure], num_processes: int) -> Exception:
-    """Return the error that made all processes fail: one that fails makes the others lose their connection."""
+    """Return the error that came first: when one process fails, the others lose the connection."""
     for failure in failures.values():
         name, _, message = _message(failure).partition(": ")
         error_class = getattr(errors, name, None)
@@ -130,8 +130,8 @@ def _root_cause(failures: dict[int, ProcessFailure], num_processes: int) -> Exce
     for rank, failure in failures.items():
         if failure.exitcode < 0:
             return InterruptedRun(
-                f"{signal.Signals(-failure.exitcode).name} ended process {rank + 1} of {num_processes}. "
-                "Run the same command again to resume from the last saved state."
+                f"{signal.Signals(-failure.exitcode).name} ended process {rank + 1} of "
+                f"{num_processes}. Run the same command again to resume from the last saved state."
             )
     first = min(failures.values(), key=lambda failure: failure.timestamp)
     trace = _recorded_error(first).get("extraInfo", {}).get("py_callstack", _message(first))
@@ -139,7 +139,7 @@ def _root_cause(failures: dict[int, ProcessFailure], num_processes: int) -> Exce
 
 
 def _recorded_error(failure: ProcessFailure) -> dict[str, Any]:
-    """Return what `join_process_group` recorded of an error, or an empty dict where it recorded none."""
+    """Return the error that `join_process_group` recorded, or an empty dict."""
     message: Any = failure.message
     return message if isinstance(message, dict) else {}
 

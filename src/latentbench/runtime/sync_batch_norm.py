@@ -1,4 +1,8 @@
-"""Batch norm by the statistics of a whole batch, of which each process holds a share (Ioffe & Szegedy, 2015)."""
+"""Batch norm over the whole batch of several processes (Ioffe & Szegedy, 2015).
+
+torch.nn.SyncBatchNorm refuses tensors on the CPU and replaces the modules of a network. This mode
+works on any device and leaves the network as it is.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,7 @@ from latentbench.runtime.distributed import ProcessGroup
 
 
 class SyncBatchNorm(TorchFunctionMode):
-    """What is computed within normalizes by means and variances over all processes.
-
-    PyTorch's SyncBatchNorm takes GPUs alone, and replaces the modules of a network; here the network stays as it is.
-    """
+    """Within this mode, F.batch_norm uses means and variances over all processes."""
 
     def __init__(self, processes: ProcessGroup) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class SyncBatchNorm(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        """As F.batch_norm; inputs (batch, channel, …)."""
+        """Compute F.batch_norm of inputs (batch, channel, …)."""
         if not training:
             return F.batch_norm(
                 inputs, running_mean, running_var, weight, bias, training, momentum, eps
@@ -56,9 +57,9 @@ class SyncBatchNorm(TorchFunctionMode):
             inputs, weight, bias, eps, self._processes
         )
         if running_mean is not None and running_var is not None:
-            number = self._processes.world_size * inputs.numel() / inputs.shape[1]
+            count = self._processes.world_size * inputs.numel() / inputs.shape[1]
             running_mean.lerp_(mean, momentum)
-            running_var.lerp_(variance * (number / (number - 1)), momentum)
+            running_var.lerp_(variance * (count / (count - 1)), momentum)
         return outputs
 
 
@@ -67,10 +68,10 @@ class _SyncBatchNormFunction(torch.autograd.Function):
     def forward(
         ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, eps: float, processes: ProcessGroup
     ) -> tuple[Tensor, Tensor, Tensor]:
-        own = torch.var_mean(inputs.float(), dim=_but_channels(inputs), correction=0)
-        variances, means = processes.all_gather(torch.stack(own)).unbind(dim=1)
+        local = torch.var_mean(inputs.float(), dim=_dims_except_channels(inputs), correction=0)
+        variances, means = processes.all_gather(torch.stack(local)).unbind(dim=1)
         mean = means.mean(dim=0)
-        # By squares of what is left of each mean, not by E[x²] - E[x]², whose digits cancel.
+        # Not E[x²] - E[x]², which loses digits to cancellation.
         variance = (variances + (means - mean).square()).mean(dim=0)
         ctx.save_for_backward(inputs, weight, mean, variance)
         ctx.eps, ctx.processes = eps, processes
@@ -79,24 +80,26 @@ class _SyncBatchNormFunction(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradients: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_outputs: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight, mean, variance = ctx.saved_tensors
         shape = (1, -1, *[1] * (inputs.dim() - 2))
         scale = (variance + ctx.eps).rsqrt()
         normalized = (inputs.float() - mean.view(shape)) * scale.view(shape)
-        gradients = gradients.float()
-        dims = _but_channels(inputs)
-        of_bias, of_weight = gradients.sum(dim=dims), (gradients * normalized).sum(dim=dims)
-        # Each image's output depends on all images of all processes, by the mean and by the variance.
-        shared = torch.stack([of_bias, of_weight])
-        ctx.processes.all_reduce_sum(shared)
-        by_mean, by_variance = shared / (
-            ctx.processes.world_size * inputs.numel() / inputs.shape[1]
+        grad_outputs = grad_outputs.float()
+        dims = _dims_except_channels(inputs)
+        grad_bias = grad_outputs.sum(dim=dims)
+        grad_weight = (grad_outputs * normalized).sum(dim=dims)
+        # Each output depends on all images of all processes, through the mean and the variance.
+        sums = torch.stack([grad_bias, grad_weight])
+        ctx.processes.all_reduce_sum(sums)
+        count = ctx.processes.world_size * inputs.numel() / inputs.shape[1]
+        through_mean, through_variance = sums / count
+        grad_inputs = (
+            grad_outputs - through_mean.view(shape) - normalized * through_variance.view(shape)
         )
-        of_inputs = gradients - by_mean.view(shape) - normalized * by_variance.view(shape)
-        of_inputs = of_inputs * (weight * scale).view(shape)
-        return of_inputs.to(inputs.dtype), of_weight, of_bias, None, None
+        grad_inputs = grad_inputs * (weight * scale).view(shape)
+        return grad_inputs.to(inputs.dtype), grad_weight, grad_bias, None, None
 
 
-def _but_channels(inputs: Tensor) -> list[int]:
-    return [dim for dim in range(inputs.dim()) if dim != 1]
+def _dims_except_channels(inputs: Tensor) -> list[int]:
+    return [0, *range(2, inputs.dim())]

@@ -1,4 +1,4 @@
-"""From the name of a source in params.yaml to its code."""
+"""Sources of images, by their name in params.yaml."""
 
 from __future__ import annotations
 

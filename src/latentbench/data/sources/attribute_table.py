@@ -1,4 +1,4 @@
-"""Tables of attributes: what each picture has or lacks, such as a smile or glasses."""
+"""Tables of attributes: which images have a smile or glasses, for example."""
 
 from __future__ import annotations
 
@@ -13,115 +13,137 @@ import numpy as np
 
 from latentbench.artifacts.files import file_sha256
 from latentbench.artifacts.progress import log
-from latentbench.data.image_archive import parts_of
+from latentbench.data.image_archive import path_parts
 from latentbench.errors import DataError
 
-_SEPARATORS = ",;\t"  # of cells: spreadsheets write commas or semicolons, by their language
+_SEPARATORS = ",;\t"  # spreadsheets write commas or semicolons, depending on their language
 
-Columns = np.ndarray[Any, np.dtype[np.uint8]]
+Attributes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
-class Table:
-    """Whole numbers by the picture that they are said of, and what each of a row stands for."""
+class AttributeTable:
+    """Whole numbers by image name, a column per attribute."""
 
     names: list[str]
     rows: dict[str, list[int]]
 
     @classmethod
-    def parse(cls, text: str, *, where: str) -> Table:
-        """Of a .csv with a header whose first column names the pictures, or of a list as CelebA has them: separated
-        by spaces, after a line with the number of pictures and one with the names; a list without these two has none.
+    def parse(cls, text: str, *, where: str) -> AttributeTable:
+        """Return a table from the text of a CSV file or of a list in CelebA's format.
 
-        Raises DataError, which begins with `where`.
+        A CSV file has a header, and image names in the first column. CelebA's lists are separated
+        by spaces. Their first two lines are the number of images and the attributes' names, or are
+        missing.
+        Raises DataError, whose message starts with `where`.
         """
-        names, rows = _cells([line for line in text.splitlines() if line.strip()])
+        names, rows = _parse_cells([line for line in text.splitlines() if line.strip()])
         table: dict[str, list[int]] = {}
-        for picture, *values in rows:
-            if picture in table:
-                raise DataError(f"{where} has {picture} twice; keep one of them.")
+        for image, *values in rows:
+            if image in table:
+                raise DataError(f"{where} has two rows for {image}; remove one.")
             if names and len(values) != len(names):
                 raise DataError(
-                    f"{where} has {len(values)} values of {picture} for {len(names)} columns; correct it."
+                    f"{where} has {len(values)} values for {image}, but {len(names)} columns; "
+                    "correct the row."
                 )
             try:
-                table[picture] = [int(value) for value in values]
+                table[image] = [int(value) for value in values]
             except ValueError as error:
                 raise DataError(
-                    f"{where} has no whole numbers of {picture} ({error}); correct it."
+                    f"{where} has a value for {image} that is not a whole number ({error}); "
+                    "correct it."
                 ) from None
         return cls(names, table)
 
-    def columns(self, pictures: Sequence[str], *, where: str) -> Columns:
-        """uint8 (pictures, names) of pictures by their path, 1 where a positive number stands.
+    def attributes(self, images: Sequence[str], *, where: str) -> Attributes:
+        """Return the attributes of images, given by their path: uint8 (images, attributes).
 
-        A row speaks of the one picture whose path ends as the row's first cell has it; others are left out.
-        Raises DataError where a picture has no row, a row more than one picture, or a value is none of -1, 0 and 1.
+        A row belongs to the image whose path ends with the row's name. Positive values are 1.
+        Raises DataError if an image has no row, if a row belongs to several images, or if a value
+        is not -1, 0 or 1.
         """
-        found = [self._row_of(picture) for picture in pictures]
-        without = [picture for picture, row in zip(pictures, found, strict=True) if row is None]
-        if without:
-            raise DataError(
-                f"{where} says nothing of {len(without)} of {len(pictures)} pictures ({without[0]}); add rows for "
-                "them, or take these pictures away."
-            )
-        rows = [row for row in found if row is not None]
-        [(most, times)] = Counter(rows).most_common(1) or [("", 0)]
-        if times > 1:
-            first, second, *_ = (
-                picture for picture, row in zip(pictures, rows, strict=True) if row == most
-            )
-            raise DataError(
-                f"{where} has {most}, which could be {first} or {second}; write more of its path."
-            )
+        rows = self._match_rows(images, where=where)
         values = np.array([self.rows[row] for row in rows])
-        wrong = np.argwhere(abs(values) > 1)
-        if len(wrong):
-            place, column = wrong[0]
+        invalid = np.argwhere(abs(values) > 1)
+        if len(invalid):
+            index, column = invalid[0]
             raise DataError(
-                f"{where} has {values[place, column]} as {self.names[column]} of {rows[place]}; "
-                "write 1 where it is there, else 0 or -1."
+                f"{where} has {values[index, column]} for {self.names[column]} of {rows[index]}; "
+                "write 1 if the image has the attribute, else 0 or -1."
             )
-        if len(rows) < len(self.rows):
-            log(
-                f"{where} has {len(self.rows) - len(rows)} rows of no picture here; they are left out."
-            )
+        num_unused = len(self.rows) - len(rows)
+        if num_unused:
+            log(f"{where} has {num_unused} rows without an image; they are ignored.")
         return (values > 0).astype(np.uint8)
 
-    def _row_of(self, picture: str) -> str | None:
-        parts = parts_of(picture)
-        paths = ("/".join(parts[start:]) for start in range(len(parts)))
-        return next((path for path in paths if path in self.rows), None)
+    def _match_rows(self, images: Sequence[str], *, where: str) -> list[str]:
+        """Return the name of each image's row; raise DataError if the match is not one to one."""
+        rows: list[str] = []
+        unmatched: list[str] = []
+        image_of_row: dict[str, str] = {}
+        for image in images:
+            row = self._find_row(image)
+            if row is None:
+                unmatched.append(image)
+                continue
+            if row in image_of_row:
+                raise DataError(
+                    f"{where} has a row {row}, which matches {image_of_row[row]} and {image}; "
+                    "write more of its path."
+                )
+            image_of_row[row] = image
+            rows.append(row)
+        if unmatched:
+            raise DataError(
+                f"{where} has no row for {len(unmatched)} of {len(images)} images "
+                f"({unmatched[0]}); add rows or remove these images."
+            )
+        return rows
+
+    def _find_row(self, image: str) -> str | None:
+        """Return the longest end of the image's path that has a row."""
+        parts = path_parts(image)
+        for start in range(len(parts)):
+            name = "/".join(parts[start:])
+            if name in self.rows:
+                return name
+        return None
 
 
-def _cells(lines: list[str]) -> tuple[list[str], list[list[str]]]:
-    """The names of the columns, and the rows with what each is of in front."""
+def _parse_cells(lines: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the attributes, and the rows, with the image's name first."""
     if not lines:
         return [], []
-    separator = next((sign for sign in _SEPARATORS if sign in lines[0]), None)
-    if separator is not None:
-        header, *rows = (
-            [cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)
-        )
-        return header[1:], [
-            ["/".join(parts_of(picture.replace("\\", "/"))), *values] for picture, *values in rows
-        ]
-    if lines[0].strip().isdecimal():
-        return " ".join(lines[1:2]).split(), [line.split() for line in lines[2:]]
-    return [], [line.split() for line in lines]
+    for separator in _SEPARATORS:
+        if separator in lines[0]:
+            return _parse_csv(lines, separator)
+    if not lines[0].strip().isdecimal():
+        return [], [line.split() for line in lines]
+    names = lines[1].split() if len(lines) > 1 else []
+    return names, [line.split() for line in lines[2:]]
+
+
+def _parse_csv(lines: list[str], separator: str) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for row in csv.reader(lines, delimiter=separator):
+        name, *values = [cell.strip() for cell in row]
+        rows.append(["/".join(path_parts(name.replace("\\", "/"))), *values])
+    header, *rows = rows
+    return header[1:], rows
 
 
 def fingerprint(path: Path) -> dict[str, str]:
-    """Of a table that the user gave as `attributes`; raises DataError where there is no such file."""
+    """Return path and SHA-256 of the user's table; raise DataError if there is no such file."""
     if not path.is_file():
         raise DataError(
-            f"attributes is {str(path)!r}, which is no file; give a .csv or a list as CelebA has them."
+            f"attributes: {path} is not a file; set it to a CSV file or a list in CelebA's format."
         )
     return {"path": str(path), "sha256": file_sha256(path)}
 
 
-def read_table(fetched: dict[str, str]) -> Table:
-    """The table that was fetched; raises DataError where it is no longer what it was, or no table of attributes."""
+def read_table(fetched: dict[str, str]) -> AttributeTable:
+    """Return the table that was fetched; raise DataError if it has changed or is invalid."""
     path = Path(fetched["path"])
     if fingerprint(path) != fetched:
         raise DataError(f"{path} has changed since it was fetched; fetch the dataset again.")
@@ -129,14 +151,12 @@ def read_table(fetched: dict[str, str]) -> Table:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8.") from None
-    table = Table.parse(text, where=str(path))
+    table = AttributeTable.parse(text, where=str(path))
     if not table.names:
         raise DataError(
-            f"{path} names no attributes; give it a first line such as picture,Smiling,Eyeglasses."
+            f"{path} has no attributes; add a first line such as image,Smiling,Eyeglasses."
         )
-    repeated = [name for name, times in Counter(table.names).items() if times > 1 or not name]
-    if repeated:
-        raise DataError(
-            f"{path} has a column called {repeated[0]!r} that is empty or there twice; rename it."
-        )
+    for name, count in Counter(table.names).items():
+        if count > 1 or not name:
+            raise DataError(f"{path} has a column {name!r} that is unnamed or repeated; rename it.")
     return table

@@ -1,4 +1,4 @@
-"""What a source of pictures offers to fetching and preparing."""
+"""The interface of sources of images."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from PIL import Image
 
 
 class Reader(Protocol):
-    """Reads one picture at a time, in a worker process: it must pickle, and open files only when first asked."""
+    """Reads images one by one in worker processes.
+
+    It is sent to these, so it must be picklable and open files in `read` only.
+    """
 
     def read(self, reference: Any) -> Image.Image | bytes:
-        """The picture that a reference of this source stands for, or the bytes of its file."""
+        """Return the image with this reference, or the bytes of its file."""
         ...
 
 
 @dataclass(frozen=True)
 class Split:
-    """References to pictures, their labels (-1 where there are no classes), and 0/1 attributes by column."""
+    """The images of a split: references for the reader, labels and attributes.
+
+    Labels are -1 without classes. Attributes are 0 or 1, (number, attributes).
+    """
 
     references: Sequence[Any]
     labels: np.ndarray[Any, np.dtype[np.int64]]
     attributes: np.ndarray[Any, np.dtype[np.uint8]] | None = None
 
-    def subset(self, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> Split:
-        return Split(
-            [self.references[index] for index in chosen],
-            self.labels[chosen],
-            None if self.attributes is None else self.attributes[chosen],
-        )
+    def subset(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Split:
+        """Return the split with these images only."""
+        references = [self.references[row] for row in rows]
+        attributes = None if self.attributes is None else self.attributes[rows]
+        return Split(references, self.labels[rows], attributes)
 
 
 @dataclass(frozen=True)
@@ -48,37 +53,39 @@ class RawDataset:
 
 
 class Source(Protocol):
-    """One way to get pictures, for the kind of dataset that its functions take."""
+    """Where images come from. The settings are those of its class in `config.datasets`."""
 
     def fetch(self, dataset: Any, folder: Path) -> dict[str, Any]:
-        """Bring the raw files to `folder`, or note where the user's lie; what is returned goes into source.json."""
+        """Download or copy the raw files to `folder`, and return the content of source.json."""
         ...
 
     def open(self, dataset: Any, folder: Path, fetched: dict[str, Any]) -> RawDataset:
-        """The contents of what was fetched."""
+        """Return the dataset that was fetched."""
         ...
 
 
 class ArrayReader:
-    """Pictures that are arrays already: uint8 (number, height, width) or (number, height, width, 3)."""
+    """Reads images from an array: uint8 (number, height, width) or (number, height, width, 3)."""
 
     def __init__(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
         self.images = images
 
     def read(self, reference: int) -> Image.Image:
+        """Return the image at an index."""
         return Image.fromarray(self.images[reference])
 
 
-def unlabeled(number: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def missing_labels(number: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the labels of images without classes: -1."""
     return np.full(number, -1, dtype=np.int64)
 
 
-def held_out(
-    labels: np.ndarray[Any, np.dtype[np.int64]], *, share: float, rng: np.random.Generator
+def choose_test_images(
+    labels: np.ndarray[Any, np.dtype[np.int64]], *, fraction: float, rng: np.random.Generator
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """A mask of the pictures held out for testing: of each class its share, and at least one."""
+    """Return a random mask of test images: a fraction of each class, and at least one image."""
     mask = np.zeros(len(labels), dtype=np.bool_)
     for label in sorted(set(labels.tolist())):  # np.unique would import numpy.ma, 40 ms
         members = rng.permutation(np.flatnonzero(labels == label))
-        mask[members[: max(1, round(share * len(members)))]] = True
+        mask[members[: max(1, round(fraction * len(members)))]] = True
     return mask
