@@ -13,8 +13,7 @@ from tests.report.synthetic_results import CLASSES
 
 def test_the_protocol_has_the_numbers_of_images_and_the_extractor(make_study):
     text = captions.protocol(open_study(make_study()))
-    assert "5,000 generated images" in text
-    assert "3 sampling seeds" in text
+    assert "3 × 5,000 generated images" in text
     assert "10,000 real images" in text
     assert "FD (classifier) and KD (classifier): features" in text
 

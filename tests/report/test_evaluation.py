@@ -112,7 +112,7 @@ def test_the_first_row_has_the_closest_samples(make_study):
 def class_rows(folder):
     """Return the study and the rows of its only dataset."""
     study = open_study(folder)
-    [(where, rows)] = classes.rows_by_dataset(study, classes.class_rows)
+    [(where, rows)] = classes.class_rows(study)
     assert where == ""
     return study, rows
 
@@ -172,8 +172,8 @@ def test_the_accuracy_of_the_classifier_limits_that_of_samples(make_study):
 
 def test_a_study_without_classes_has_no_class_rows(make_study):
     study = open_study(make_study(classes=[]))
-    assert classes.rows_by_dataset(study, classes.class_rows) == []
-    assert classes.rows_by_dataset(study, classes.attribute_rows) == []
+    assert classes.class_rows(study) == []
+    assert classes.attribute_rows(study) == []
 
 
 def request_attributes(folder, name: str, *, smiling, hat) -> None:
@@ -190,7 +190,7 @@ def test_attributes_have_the_accuracies_of_the_file(make_study):
     folder = make_study(classes=[])
     request_attributes(folder, "vae", smiling=(0.75, 0.5), hat=(None, 1.0))
     request_attributes(folder, "dcgan", smiling=(0.8, 0.5), hat=(0.1, 0.98))
-    [(_, rows)] = classes.rows_by_dataset(open_study(folder), classes.attribute_rows)
+    [(_, rows)] = classes.attribute_rows(open_study(folder))
     assert table_cells(classes.accuracy("Requested", rows).markdown) == [
         ["Requested", "vae", "dcgan", "*real images*"],
         ["Smiling", "75.0 ± 1.0", "**80.0** ± 1.0", "90.0"],
@@ -229,7 +229,7 @@ def change_classes(folder, name: str, *changes: dict[str, object]) -> None:
     path = folder / name / LAST_METRICS
     facts = read_json(path)["discriminator"]
     for row, values in zip(facts["classes"], changes, strict=False):
-        row |= values
+        row.update(values)
     change(path, discriminator=facts)
 
 
@@ -267,7 +267,6 @@ def test_one_discriminator_has_one_table_by_class(make_study):
 def test_each_kind_of_discriminator_has_its_rule(make_study):
     text = discriminator_findings.verdicts(open_study(make_study()))
     assert "by dcgan if its score is above 0, halfway" in text
-    assert "1,000 training images" in text
     assert "0.0 for wgan-gp" in text
     study = open_study(make_study({"dcgan": (20.0, 0.3)}))
     assert "by dcgan" not in discriminator_findings.verdicts(study)

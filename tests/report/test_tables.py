@@ -38,7 +38,7 @@ def summary(folder, title: str) -> dict[str, str]:
 @pytest.mark.parametrize("best", ["vae", "dcgan", "wgan-gp"])
 def test_the_lowest_distance_is_bold(make_study, best):
     scores = {name: (12.3 if name == best else 20.5, 0.2) for name in ("vae", "dcgan", "wgan-gp")}
-    expected = {name: "20.5 ± 0.2" for name in scores} | {best: "**12.3** ± 0.2"}
+    expected = dict.fromkeys(scores, "20.5 ± 0.2") | {best: "**12.3** ± 0.2"}
     assert summary(make_study(scores), "FD") == expected | {"*real images*": "1.5"}
 
 

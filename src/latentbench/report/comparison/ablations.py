@@ -112,8 +112,9 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
             keys = [_MODEL] if other_kind[name] else list(settings.columns[differs.loc[name]])
             if keys:
                 first = known[settings.index.get_loc(name)]
-                pair = [ranked.get(name), ranked.get(run.name)]
-                ranks = None if None in pair else tuple(pair)
+                ranks = None
+                if name in ranked and run.name in ranked:
+                    ranks = (ranked[name], ranked[run.name])
                 changes.append(Change(first, run, earlier.loc[name], after, keys, ranks))
     return changes
 

@@ -12,6 +12,10 @@ from latentbench.results.ranking import scores_of
 from latentbench.results.study import Study
 from latentbench.results.tables import best_in_bold, prdc_quantities
 
+_SIZES = (
+    "{num_seeds} × {num_samples:,} generated images (sampling seeds × images), against "
+    "{num_reference:,} real images"
+)
 _SPREAD_OF_REPEATS = (
     "Trainings that differ only in their seed are ranked as one, by their mean; their ± is the "
     "standard deviation over trainings. Otherwise ± is the standard deviation over sampling seeds. "
@@ -26,24 +30,17 @@ _SPREAD_OF_SAMPLES = (
 def protocol(study: Study) -> str:
     """Return how the numbers of the summary were measured; empty where none were."""
     protocols: dict[str, set[str]] = {}
-    sizes = {}
+    sizes: dict[str, None] = {}
     for experiment in study:
         found = experiment.evaluation
         if found:
-            names = ("num_samples", "num_seeds", "num_reference")
-            sizes[tuple(int(found.get(name) or 0) for name in names)] = None
+            sizes[_SIZES.format_map(found)] = None
         for extractor, text in (found.get("protocols") or {}).items():
             clean = space_percent(str(text).strip().rstrip("."))
             protocols.setdefault(extractor, set()).add(clean)
     if not sizes:
         return ""
-    parts = []
-    for samples, seeds, reference in sizes:
-        plural = "" if seeds == 1 else "s"
-        parts.append(
-            f"Measured on {samples:,} generated images for each of {seeds} sampling seed{plural}, "
-            f"against {reference:,} real images."
-        )
+    parts = [f"Measured on {'; '.join(sizes)}."]
     for extractor, texts in sorted(protocols.items()):
         parts.append(_extractor_protocol(study, extractor, sorted(texts)))
     parts.append(_SPREAD_OF_REPEATS if study.has_repeats else _SPREAD_OF_SAMPLES)

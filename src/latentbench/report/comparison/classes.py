@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
-from latentbench.report.presentation.image_grids import Panel, panels_figures
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import INK, color_of, house_style
-from latentbench.results.formatting import (
+from latentbench.report.presentation.formatting import (
     decimals,
     escape_markdown,
     names_of,
     percent,
 )
-from latentbench.results.quantities import format_number
-from latentbench.results.study import Experiment, Study
-from latentbench.results.tables import ABSENT, REAL, Table, percent_cell, pipe_table
+from latentbench.report.presentation.image_grids import Panel, panels_figures
+from latentbench.report.presentation.page import Drawing, Table
+from latentbench.report.presentation.style import INK, color_of, house_style
+from latentbench.report.results.quantities import format_number
+from latentbench.report.results.tables import ABSENT, REAL, percent_cell, pipe_table
+from latentbench.results.experiment import Experiment
+from latentbench.results.study import Study
 
 FEWEST = 20  # images that a share or a distance is computed from
 _MOST_CLASSES = 20  # shown as images
@@ -45,56 +47,58 @@ def samples_by_class(study: Study) -> Drawing:
     return Drawing(figure, description, notes, others)
 
 
-def class_rows(experiments: Sequence[Experiment]) -> pd.DataFrame:
-    """Return a row per experiment and class of metrics.json.
+def class_rows(study: Study) -> list[tuple[str, pd.DataFrame]]:
+    """Return the rows of metrics.json by experiment and class, as `rows_by_dataset` does.
 
     `requested` is true where samples were generated for the class, false where the classifier
     assigned them to it.
     """
-    rows = stack_rows(experiments, lambda each: each.evaluation.get("classes"))
-    names = [each.name for each in experiments if each.evaluation.get("classes_by") == "requested"]
-    return rows.assign(requested=rows["experiment"].isin(names))
+    found = []
+    for where, rows in rows_by_dataset(study, lambda each: each.evaluation.get("classes")):
+        by = {each.name: each.evaluation.get("classes_by") for each in study}
+        found.append((where, rows.assign(requested=rows["experiment"].map(by).eq("requested"))))
+    return found
 
 
-def attribute_rows(experiments: Sequence[Experiment]) -> pd.DataFrame:
-    """Return a row per experiment and attribute, requested or requested to be absent."""
-    rows = stack_rows(experiments, lambda each: each.evaluation.get("attributes"))
-    if rows.empty:
-        return rows
-    names = rows["name"].str.replace("_", " ").map(escape_markdown)
-    return rows.assign(name=names.where(rows["requested"].astype(bool), "*not* " + names))
+def attribute_rows(study: Study) -> list[tuple[str, pd.DataFrame]]:
+    """Return the rows of metrics.json by experiment and attribute, requested or not."""
+    found = []
+    for where, rows in rows_by_dataset(study, lambda each: each.evaluation.get("attributes")):
+        names = rows["name"].str.replace("_", " ").map(escape_markdown)
+        names = names.where(rows["requested"].astype(bool), "*not* " + names)
+        found.append((where, rows.assign(name=names)))
+    return found
 
 
 def rows_by_dataset(
-    study: Study, rows: Callable[[Sequence[Experiment]], pd.DataFrame]
+    study: Study, records: Callable[[Experiment], Any]
 ) -> list[tuple[str, pd.DataFrame]]:
-    """Return the rows of each dataset with a suffix for captions, such as ` on mnist`."""
+    """Return the stacked records of each dataset with a suffix for captions: ` on mnist`."""
     found = []
     for dataset, experiments in study.by_dataset().items():
-        own = rows(experiments)
-        if len(own):
-            found.append((f" on {dataset}" if study.has_several_datasets else "", own))
+        rows = stack_rows(experiments, records)
+        if len(rows):
+            found.append((f" on {dataset}" if study.has_several_datasets else "", rows))
     return found
 
 
 def stack_rows(
-    experiments: Sequence[Experiment], records: Callable[[Experiment], object]
+    experiments: Sequence[Experiment], records: Callable[[Experiment], Any]
 ) -> pd.DataFrame:
     """Return the records of all experiments as rows, with `experiment` as the first column."""
-    parts = [pd.DataFrame(columns=["experiment"])]
+    parts = [pd.DataFrame()]
     for experiment in experiments:
         part = pd.DataFrame(records(experiment) or [])
+        part.insert(0, "experiment", experiment.name)
         if len(part):
-            part.insert(0, "experiment", experiment.name)
             parts.append(part)
-    return pd.concat(parts[1:], ignore_index=True) if len(parts) > 1 else parts[0]
+    return pd.concat(parts, ignore_index=True)
 
 
 def pivot(rows: pd.DataFrame, values: str) -> pd.DataFrame:
     """Return a row per class and a column per experiment, both in the order of the rows."""
     table = rows.pivot(index="name", columns="experiment", values=values)
-    table = table.reindex(index=rows["name"].unique(), columns=rows["experiment"].unique())
-    return table.astype(float)
+    return table.reindex(index=rows["name"].unique(), columns=rows["experiment"].unique())
 
 
 def cells_table(title: str, cells: pd.DataFrame) -> Table:
@@ -143,7 +147,7 @@ def diversity(rows: pd.DataFrame) -> Table:
         return Table(None)
     cells[REAL] = rows.groupby("name")["real_diversity"].last()
     places = decimals(rows["diversity"].dropna())
-    texts = cells.map(lambda value: ABSENT if np.isnan(value) else format_number(value, places))
+    texts = cells.map(lambda value: ABSENT if pd.isna(value) else format_number(value, places))
     return cells_table("Class", texts)
 
 
@@ -158,7 +162,7 @@ def classifier_accuracy(experiments: Sequence[Experiment]) -> float | None:
 def limit(study: Study, rows: pd.DataFrame) -> str:
     """Return a clause on the classifier's accuracy, which limits what samples can reach."""
     found = classifier_accuracy([study[name] for name in rows["experiment"].unique()])
-    return "" if found is None else f" (of real test images: {percent(found)})"
+    return "" if found is None else f" (it is right on {percent(found)} of real images)"
 
 
 def bold_by_row(rows: pd.DataFrame) -> str:
@@ -177,7 +181,7 @@ def _panel(experiment: Experiment, number: int) -> Panel:
     """Return the samples of a model, with empty places where a class has fewer."""
     images = experiment.evaluation_arrays["class_samples"][:_MOST_CLASSES, :number]
     counts = experiment.evaluation_arrays["class_counts"][:_MOST_CLASSES]
-    titles = list(class_rows([experiment])["name"][:_MOST_CLASSES])
+    titles = [str(row["name"]) for row in experiment.evaluation["classes"][:_MOST_CLASSES]]
     shown = np.arange(images.shape[1]) < counts[:, None]
     return Panel(experiment.name, color_of(experiment.index), images, titles, shown=shown)
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from latentbench.report.comparison.ablations import (
-    Change,
-    distances,
-    find_changes,
-    reconstructions,
-)
-from latentbench.report.comparison.classes import class_rows, classifier_accuracy
+from latentbench.report.comparison import ablations
+from latentbench.report.comparison.ablations import Change
+from latentbench.report.comparison.classes import classifier_accuracy
 from latentbench.report.latent.attributes import walk_quantities
 from latentbench.report.latent.interpolation import PATH_DISTANCES
 from latentbench.report.latent.projections import ACTIVE_FRACTION
-from latentbench.results.formatting import escape_markdown, join_words, percent
-from latentbench.results.quantities import MSE, Quantity, format_fraction, format_number
-from latentbench.results.ranking import Ranked, gap, leaders, primary, rank, tied
+from latentbench.report.presentation.formatting import escape_markdown, join_words, percent
+from latentbench.report.results import ranking
+from latentbench.report.results.quantities import MSE, Quantity, format_fraction, format_number
+from latentbench.report.results.ranking import Ranked, rank
+from latentbench.report.results.tables import AS_REQUESTED
 from latentbench.results.study import RunGroup, Study
-from latentbench.results.tables import AS_REQUESTED
 
 _MOST_WALKS = 3  # attributes
 _EFFECTS = {
@@ -44,94 +41,67 @@ def summarize(study: Study) -> str:
 
 
 def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
-    changes = find_changes(study, runs)
-    points = [
-        _distance(study, runs),
-        _reconstruction(study, runs),
-        _as_requested(study, runs),
-        _discriminators(runs),
-        _paths(study, runs),
-        _active_dimensions(study, runs),
-        _walks(study, runs),
-        *_seeds(changes),
-        *_effects(study, changes),
-    ]
-    return [point for point in points if point]
+    points = []
+    metric, order = ranking.primary(study, runs)
+    if metric and len(order) == 1:
+        points.append(f"{metric.name} of the only measured model: {order[0].quoted}.")
+    elif metric and order:
+        ends = f"{_first(order)}; farthest: {_first(order[::-1])}"
+        points.append(f"Closest to the real images, by {metric.name}: {ends}.")
+    order = rank(study, MSE, runs)
+    if len(order) > 1:
+        points.append(f"Best reconstruction of test images, by squared error: {_first(order)}.")
+    points += [*_as_requested(study, runs), *_discriminators(runs)]
+    ranges = _ranges(study, PATH_DISTANCES.values(), runs)
+    if ranges:
+        points.append(
+            "Largest distance to the training images on paths between two real images (1 is the "
+            f"distance of unseen images; mean over pairs): {ranges}."
+        )
+    ranges = _ranges(study, [ACTIVE_FRACTION], runs)
+    if ranges:
+        points.append(f"In the latent space: {ranges}.")
+    ranges = _ranges(study, walk_quantities(study, runs)[:_MOST_WALKS], runs)
+    if ranges:
+        points.append(
+            "Change of the share of images with an attribute along its direction, in percentage "
+            f"points: {ranges}."
+        )
+    changes = ablations.find_changes(study, runs)
+    return [*points, *_seeds(changes), *_effects(study, changes)]
 
 
-def _distance(study: Study, runs: Sequence[RunGroup]) -> str:
-    metric, ranking = primary(study, runs)
-    if metric is None or not ranking:
-        return ""
-    if len(ranking) == 1:
-        return f"{metric.name} to the real images: {ranking[0].quoted}, the only measured model."
-    return (
-        f"Closest to the real images, by {metric.name}: {_first(ranking)}; "
-        f"farthest: {_first(ranking[::-1])}."
-    )
-
-
-def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> str:
-    ranking = rank(study, MSE, runs)
-    if len(ranking) < 2:
-        return ""
-    return f"Best reconstruction of test images, by squared error: {_first(ranking)}."
-
-
-def _as_requested(study: Study, runs: Sequence[RunGroup]) -> str:
+def _as_requested(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     """Return the best share of samples as requested, with that of real images and chance."""
-    ranking = rank(study, AS_REQUESTED, runs)
-    if not ranking:
-        return ""
-    member = ranking[0].run.members[0]
-    parts = [f"Largest share of samples as requested: {_first(ranking)}"]
+    order = rank(study, AS_REQUESTED, runs)
+    if not order:
+        return []
+    member = order[0].run.members[0]
+    parts = [f"Largest share of samples as requested: {_first(order)}"]
     accuracy = classifier_accuracy([member])
     if accuracy is not None:
         parts.append(f"real test images: {format_fraction(accuracy, 3)}")
-    number = 2 if member.evaluation.get("attributes") else len(class_rows([member]))
+    number = (
+        2 if member.evaluation.get("attributes") else len(member.evaluation.get("classes") or [])
+    )
     if number:
         parts.append(f"chance: {format_fraction(1 / number, 3)}")
-    return "; ".join(parts) + "."
+    return ["; ".join(parts) + "."]
 
 
-def _discriminators(runs: Sequence[RunGroup]) -> str:
+def _discriminators(runs: Sequence[RunGroup]) -> list[str]:
     accuracies = []
     for run in runs:
         for member in run.members:
             if member.evaluation.get("discriminator"):
                 accuracies.append(float(member.evaluation["discriminator"]["all"]["accuracy"]))
     if not accuracies:
-        return ""
+        return []
     ends = dict.fromkeys((percent(min(accuracies)), percent(max(accuracies))))
-    return (
+    return [
         f"In the end discriminators are right on {' to '.join(ends)} of real and generated "
         "images; guessing is right on half."
-    )
-
-
-def _paths(study: Study, runs: Sequence[RunGroup]) -> str:
-    ranges = _ranges(study, PATH_DISTANCES.values(), runs)
-    if not ranges:
-        return ""
-    return (
-        "Largest distance to the training images on paths between two real images (1 is the "
-        f"distance of unseen images; mean over pairs): {ranges}."
-    )
-
-
-def _active_dimensions(study: Study, runs: Sequence[RunGroup]) -> str:
-    ranking = rank(study, ACTIVE_FRACTION, runs)
-    return f"Active latent dimensions: {_range(ranking[::-1])}." if ranking else ""
-
-
-def _walks(study: Study, runs: Sequence[RunGroup]) -> str:
-    ranges = _ranges(study, walk_quantities(study, runs)[:_MOST_WALKS], runs)
-    if not ranges:
-        return ""
-    return (
-        "Change of the share of images with an attribute along its direction, in percentage "
-        f"points: {ranges}."
-    )
+    ]
 
 
 def _seeds(changes: Sequence[Change]) -> list[str]:
@@ -143,8 +113,8 @@ def _seeds(changes: Sequence[Change]) -> list[str]:
     points = []
     for name, own in sorted(pairs.items()):
         before = own[0][0]
-        beyond = [pair for pair in own if not tied(*pair)]
-        largest = format_number(max(gap(*pair) for pair in own), before.places)
+        beyond = [pair for pair in own if not ranking.tied(*pair)]
+        largest = format_number(max(ranking.gap(*pair) for pair in own), before.places)
         points.append(
             f"Spread over seeds: {name} has {before.quantity.name} {before.text}. Of {len(own)} "
             f"models with other settings, {len(beyond) or 'none'} differ by more than the margin; "
@@ -154,39 +124,42 @@ def _seeds(changes: Sequence[Change]) -> list[str]:
 
 
 def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
+    """Return which changes had which effect, then what those did that samples do not judge."""
+    found: dict[int, list[str]] = {effect: [] for effect in _EFFECTS}
+    others = []
+    name = ""
+    for change in changes:
+        if change.judged:
+            before, after = change.judged
+            name = after.quantity.name
+            numbers = f"{change.second.name}: {after.mean_text} against {before.mean_text}"
+            found[change.effect].append(f"{change.settings} ({numbers})")
+            continue
+        sentences = ablations.reconstructions(study, change)
+        if change.second.name not in change.without_prior:
+            sentences = ablations.distances(change) + sentences
+        if sentences:
+            others.append(f"{change.second.name}, with {change.settings}: {' '.join(sentences)}")
     points = []
     for effect, title in _EFFECTS.items():
-        found = []
-        name = ""
-        for change in changes:
-            if change.judged and change.effect == effect:
-                before, after = change.judged
-                name = after.quantity.name
-                numbers = f"{after.mean_text} against {before.mean_text}"
-                found.append(f"{change.settings} ({change.second.name}: {numbers})")
-        if found:
-            points.append(f"{title.format(name)}: {'; '.join(found)}.")
-    for change in changes:
-        sentences = reconstructions(study, change)
-        if change.second.name not in change.without_prior:
-            sentences = distances(change) + sentences
-        if sentences and not change.judged:
-            points.append(f"{change.second.name}, with {change.settings}: {' '.join(sentences)}")
-    return points
+        if found[effect]:
+            points.append(f"{title.format(name)}: {'; '.join(found[effect])}.")
+    return points + others
 
 
 def _first(order: Sequence[Ranked]) -> str:
     """Return the first of an order, and what is tied with it."""
-    others = [ranked.name for ranked in leaders(order)[1:]]
+    others = [ranked.name for ranked in ranking.leaders(order)[1:]]
     return order[0].quoted + (f", tied with {join_words(others)}" if others else "")
 
 
 def _ranges(study: Study, quantities: Iterable[Quantity], runs: Sequence[RunGroup]) -> str:
+    """Return the lowest and the highest score by quantity: `Linear paths 1.28 (vae) to …`."""
     ranges = []
     for quantity in quantities:
-        ranking = rank(study, quantity, runs)
-        if ranking:
-            ranges.append(f"{quantity.name} {_range(ranking)}")
+        order = sorted(rank(study, quantity, runs), key=lambda ranked: ranked.mean)
+        if order:
+            ranges.append(f"{quantity.name} {_range(order)}")
     return "; ".join(ranges)
 
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentbench.results.formatting import join_words, names_of, percent
-from latentbench.results.quantities import format_number
-from latentbench.results.study import Experiment, Study
+from latentbench.report.presentation.formatting import join_words, names_of, percent
+from latentbench.report.results.quantities import format_number
+from latentbench.results.experiment import Experiment
+from latentbench.results.study import Study
 
 _NEARLY_ALL, _MOST = 0.9, 0.65  # shares of a balanced set of images
 _MANY_TIMES = 3  # by so much one rate of errors exceeds the other
@@ -59,15 +60,11 @@ def _halfway(judged: Sequence[Experiment]) -> str:
 
 
 def _critics_rule(critics: Sequence[Experiment]) -> str:
-    thresholds, numbers = [], set()
-    for critic in critics:
-        thresholds.append(f"{format_number(_threshold(critic), 1)} for {critic.name}")
-        numbers.add(len(critic.evaluation_arrays.get("scores_train", ())))
-    images = f"{max(numbers):,} training images" if len(numbers - {0}) == 1 else "training images"
+    thresholds = [f"{format_number(_threshold(each), 1)} for {each.name}" for each in critics]
     return (
         "A critic's scores have no fixed threshold, because a constant added to them changes "
         "nothing. An image is called real if its score is above the value that best separates "
-        f"{images} from as many generated ones: {join_words(thresholds)}."
+        f"training images from as many generated ones: {join_words(thresholds)}."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,21 +22,22 @@ from latentbench.report.comparison.classes import (
     stack_rows,
 )
 from latentbench.report.presentation import style
+from latentbench.report.presentation.formatting import NBSP, names_of
 from latentbench.report.presentation.line_plots import ROW_HEIGHT
-from latentbench.report.presentation.page import Drawing
-from latentbench.results.formatting import NBSP, names_of
-from latentbench.results.quantities import format_integer
-from latentbench.results.study import Experiment, Study
-from latentbench.results.tables import ABSENT, Table, percent_cell
+from latentbench.report.presentation.page import Drawing, Table
+from latentbench.report.results.tables import ABSENT, percent_cell
+from latentbench.results.experiment import Experiment
+from latentbench.results.files import Array
+from latentbench.results.study import Study
 
 _COUNTS = {"num_real": "Real images", "num_generated": "Generated"}
 _SHARES = {
-    "accuracy": "Right",
-    "predicted_fake": "Called fake",
-    "false_positives": "Generated called real",
-    "false_negatives": "Real called fake",
+    "accuracy": "Right, %",
+    "predicted_fake": "Called fake, %",
+    "false_positives": "Generated called real, %",
+    "false_negatives": "Real called fake, %",
 }
-_KIND_COUNTED = {"false_positives": "num_generated", "false_negatives": "num_real"}
+_COUNTED = {"false_positives": ["num_generated"], "false_negatives": ["num_real"]}
 _BY_CLASS = {
     "accuracy": ("accuracy", "images on which each discriminator is right", "enough images"),
     "false_positives": ("false positives", "generated images called real", "any"),
@@ -50,8 +52,8 @@ _TAIL = 0.002  # share of the scores left out at either end of the axis
 
 def judgments(study: Study) -> Table:
     """Return a row per GAN: its discriminator on real test images and on generated ones."""
-    rows = stack_rows(study.members, lambda each: _facts(each, "all"))
-    return Table(None) if rows.empty else _all_shares("Model", rows.set_index("experiment"))
+    rows = stack_rows(study.members, lambda each: [_facts(each)["all"]] if _facts(each) else [])
+    return Table(None) if rows.empty else _all_shares("Model", "experiment", _cells(rows))
 
 
 def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
@@ -60,12 +62,13 @@ def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
     One model of a dataset has a table of all shares. Of several there is a table per share.
     """
     tables = []
-    for where, rows in rows_by_dataset(study, _class_rows):
+    for where, rows in rows_by_dataset(study, lambda each: _facts(each).get("classes")):
+        cells = _cells(rows)
         models = list(rows["experiment"].unique())
         if len(models) > 1:
-            tables += _tables_by_class(rows, where)
+            tables += _tables_by_class(cells, where)
         else:
-            table = _all_shares("Class", rows.set_index("name"))
+            table = _all_shares("Class", "name", cells)
             caption = f"The same of **{models[0]}**{where}, by class.{absence(table, 'a kind')}"
             tables.append((f"discriminator by class{where}", table, caption))
     return tables
@@ -97,50 +100,43 @@ def scores_scope(study: Study) -> str:
     return f"Each axis leaves out {100 * _TAIL:g}{NBSP}% of the scores at either end."
 
 
-def _class_rows(experiments: Sequence[Experiment]) -> pd.DataFrame:
-    return stack_rows(experiments, lambda each: _facts(each, "classes"))
+def _facts(experiment: Experiment) -> Mapping[str, Any]:
+    return experiment.evaluation.get("discriminator") or {}
 
 
-def _facts(experiment: Experiment, key: str) -> list[Mapping[str, object]]:
-    """Return what metrics.json has on all images or on classes; empty without a discriminator."""
-    facts = experiment.evaluation.get("discriminator") or {}
-    found = facts.get(key) or []
-    return [found] if isinstance(found, dict) else found
+def _cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with numbers as text; shares of fewer than FEWEST images are absent."""
+    cells = rows[["experiment", "name"]].copy()
+    for key in _COUNTS:
+        cells[key] = rows[key].map("{:,}".format)
+    for key in _SHARES:
+        few = rows[_COUNTED.get(key, list(_COUNTS))].lt(FEWEST).any(axis="columns")
+        cells[key] = rows[key].mask(few).map(percent_cell)
+    return cells
 
 
-def _known(rows: pd.DataFrame, share: str) -> pd.Series:
-    """Return a share of each row, NaN where it is over fewer than FEWEST images of a kind."""
-    counts = [_KIND_COUNTED[share]] if share in _KIND_COUNTED else list(_COUNTS)
-    few = rows[counts].lt(FEWEST).any(axis="columns")
-    return rows[share].astype(float).mask(few)
+def _all_shares(title: str, index: str, cells: pd.DataFrame) -> Table:
+    named = cells.set_index(index)[[*_COUNTS, *_SHARES]].rename(columns=_COUNTS | _SHARES)
+    return cells_table(title, named)
 
 
-def _all_shares(title: str, rows: pd.DataFrame) -> Table:
-    cells = pd.DataFrame(index=rows.index)
-    for key, name in _COUNTS.items():
-        cells[name] = rows[key].map(lambda number: format_integer(number, 0))
-    for key, name in _SHARES.items():
-        cells[f"{name}, %"] = _known(rows, key).map(percent_cell)
-    return cells_table(title, cells)
-
-
-def _tables_by_class(rows: pd.DataFrame, where: str) -> list[tuple[str, Table, str]]:
+def _tables_by_class(cells: pd.DataFrame, where: str) -> list[tuple[str, Table, str]]:
     tables = []
     for key, (title, what, without) in _BY_CLASS.items():
-        cells = pivot(rows.assign(share=_known(rows, key)), "share").map(percent_cell)
-        shown = cells[~cells.isin([ABSENT, percent_cell(0)]).all(axis="columns")]
+        by_class = pivot(cells, key).fillna(ABSENT)
+        shown = by_class[~by_class.isin([ABSENT, percent_cell(0)]).all(axis="columns")]
         if shown.empty:
             continue
         table = cells_table("Class", shown)
         caption = f"Share (%) of {what}, by class{where}."
-        if len(shown) < len(cells):
+        if len(shown) < len(by_class):
             caption += f" Classes without {without} are left out."
         caption += absence(table, "a kind")
         tables.append((f"discriminator {title} by class{where}", table, caption))
     return tables
 
 
-def _scores(experiment: Experiment) -> dict[str, np.ndarray]:
+def _scores(experiment: Experiment) -> dict[str, Array]:
     """Return the finite scores by kind of image; a model that diverged has none."""
     scores = {}
     for kind, split in _SPLITS.items():
@@ -197,8 +193,8 @@ def _draw_histogram(axes: Axes, experiment: Experiment, *, inches: float) -> Non
     )
     for kind, (middle, level) in places.items():
         y = (1.04 + _TEXT_LEVEL * level) / headroom
-        where = {"transform": axes.transAxes, "ha": "center", "fontsize": style.SMALL_SIZE}
-        axes.text(middle, y, kind, color=colors[kind], **where)
+        where: dict[str, Any] = {"transform": axes.transAxes, "ha": "center"}
+        axes.text(middle, y, kind, color=colors[kind], fontsize=style.SMALL_SIZE, **where)
 
 
 def _name_places(along: Mapping[str, float], *, inches: float) -> dict[str, tuple[float, int]]:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import pandas as pd
 
 from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
-from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import color_of, house_style
-from latentbench.results.formatting import (
+from latentbench.report.presentation.formatting import (
     join_words,
     names_of,
     percent,
     space_percent,
 )
-from latentbench.results.quantities import Quantity
-from latentbench.results.study import Experiment, Study
-from latentbench.results.tables import Table, models_table, percent_cell
+from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
+from latentbench.report.presentation.page import Drawing, Table
+from latentbench.report.presentation.style import color_of, house_style
+from latentbench.report.results.quantities import Quantity
+from latentbench.report.results.tables import models_table, percent_cell
+from latentbench.results.experiment import Experiment
+from latentbench.results.study import Study
 
 _EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
 _GROUPS = 3  # samples in a row, each with its closest training images
@@ -60,23 +58,20 @@ def closest_pairs(study: Study) -> Drawing:
 
 def verdicts(study: Study) -> str:
     """Return when samples count as copies, and for which models they do."""
-    facts = {each.name: _facts(each) for each in study if _facts(each)}
-    if not facts:
+    facts = _facts(study)
+    if facts.empty:
         return ""
-    sentences = []
-    for name, own in facts.items():
-        if own.get("warning"):
-            sentences.append(f"**{name}**: {space_percent(own['warning'])}")
-    copied = pd.Series({name: own.get("copied") for name, own in facts.items()}, dtype=float)
-    if not sentences:
-        largest = f"{percent(copied.max())}, of {copied.idxmax()}"
-        sentences.append(f"No model's samples do; the largest share is {largest}.")
-    sentences.insert(
-        0,
+    sentences = [
         f"Samples count as copies if at least {percent(COPY_FRACTION, 0)} of them are closer to a "
-        f"training image than the closest {percent(CLOSE_QUANTILE, 0)} of the test images are.",
-    )
-    typical = _typical(study)
+        f"training image than {percent(1 - CLOSE_QUANTILE, 0)} of the test images are."
+    ]
+    for name, warning in facts["warning"].items():
+        if warning:
+            sentences.append(f"**{name}**: {space_percent(warning)}")
+    if len(sentences) == 1:
+        largest = f"{percent(facts['copied'].max())}, of {facts['copied'].idxmax()}"
+        sentences.append(f"No model's samples do; the largest share so close is {largest}.")
+    typical = _typical(study, facts)
     if typical:
         sentences.append(
             f"The samples of {join_words(typical)} are closer to training images than test images "
@@ -87,32 +82,32 @@ def verdicts(study: Study) -> str:
 
 def scope(study: Study) -> str:
     """Return how many samples were compared with how many training images."""
-    sentences: dict[str, None] = {}
-    for experiment in study:
-        facts = _facts(experiment)
-        if facts:
-            sentences[
-                f"{facts['num_samples']:,} samples of each sampling seed were compared with "
-                f"{facts['num_training']:,} training images."
-            ] = None
-    return " ".join(sentences)
+    facts = _facts(study)
+    if facts.empty:
+        return ""
+    sizes = facts[["num_samples", "num_training"]].drop_duplicates()
+    return " ".join(
+        f"{samples:,} samples of each sampling seed were compared with {images:,} training images."
+        for samples, images in sizes.itertuples(index=False)
+    )
 
 
-def _facts(experiment: Experiment) -> Mapping[str, Any]:
-    return experiment.evaluation.get("memorization") or {}
+def _facts(study: Study) -> pd.DataFrame:
+    """Return a row per experiment that metrics.json has facts on memorization of."""
+    facts = {each.name: each.evaluation.get("memorization") for each in study}
+    return pd.DataFrame({name: own for name, own in facts.items() if own}).T.infer_objects()
 
 
-def _typical(study: Study) -> Sequence[str]:
+def _typical(study: Study, facts: pd.DataFrame) -> list[str]:
     """Return the models whose samples are closer than test images by more than their spread."""
-    scores = study.scores.set_index(["experiment", "quantity"])
+    scores = study.scores.set_index(["experiment", "quantity"]).fillna(0)
     found = []
-    for experiment in study:
-        facts = _facts(experiment)
-        key = feature_column(CLOSER_TO_TRAIN, str(facts.get("extractor")))
-        if facts and not facts.get("warning") and (experiment.name, key) in scores.index:
-            score = scores.loc[(experiment.name, key)].fillna(0)
-            if score["mean"] - 2 * score["std"] > experiment.floor.get(key, 0.5):
-                found.append(experiment.name)
+    for name, extractor in facts.loc[facts["warning"].eq(""), "extractor"].items():
+        key = feature_column(CLOSER_TO_TRAIN, extractor)
+        if (name, key) in scores.index:
+            mean, std = scores.loc[(name, key)]
+            if mean - 2 * std > study[name].floor.get(key, 0.5):
+                found.append(name)
     return found
 
 
