@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
-from latentbench.report.presentation.formatting import (
+from latentbench.report.presentation.image_grids import Panel, panels_figures
+from latentbench.report.presentation.page import Drawing
+from latentbench.report.presentation.style import INK, color_of, house_style
+from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import (
     decimals,
     escape_markdown,
     names_of,
     percent,
 )
-from latentbench.report.presentation.image_grids import Panel, panels_figures
-from latentbench.report.presentation.page import Drawing, Table
-from latentbench.report.presentation.style import INK, color_of, house_style
-from latentbench.report.results.quantities import format_number
-from latentbench.report.results.tables import ABSENT, REAL, percent_cell, pipe_table
-from latentbench.results.experiment import Experiment
+from latentbench.results.quantities import format_number
 from latentbench.results.study import Study
+from latentbench.results.tables import ABSENT, REAL, Table, percent_cell, pipe_table
 
 FEWEST = 20  # images that a share or a distance is computed from
 _MOST_CLASSES = 20  # shown as images

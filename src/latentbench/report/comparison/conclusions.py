@@ -10,12 +10,12 @@ from latentbench.report.comparison.classes import classifier_accuracy
 from latentbench.report.latent.attributes import walk_quantities
 from latentbench.report.latent.interpolation import PATH_DISTANCES
 from latentbench.report.latent.projections import ACTIVE_FRACTION
-from latentbench.report.presentation.formatting import escape_markdown, join_words, percent
-from latentbench.report.results import ranking
-from latentbench.report.results.quantities import MSE, Quantity, format_fraction, format_number
-from latentbench.report.results.ranking import Ranked, rank
-from latentbench.report.results.tables import AS_REQUESTED
+from latentbench.results import ranking
+from latentbench.results.formatting import escape_markdown, join_words, percent
+from latentbench.results.quantities import MSE, Quantity, format_fraction, format_number
+from latentbench.results.ranking import Ranked, rank
 from latentbench.results.study import RunGroup, Study
+from latentbench.results.tables import AS_REQUESTED
 
 _MOST_WALKS = 3  # attributes
 _EFFECTS = {

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentbench.report.presentation.formatting import join_words, names_of, percent
-from latentbench.report.results.quantities import format_number
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import join_words, names_of, percent
+from latentbench.results.quantities import format_number
 from latentbench.results.study import Study
 
 _NEARLY_ALL, _MOST = 0.9, 0.65  # shares of a balanced set of images

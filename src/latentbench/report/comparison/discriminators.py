@@ -22,13 +22,13 @@ from latentbench.report.comparison.classes import (
     stack_rows,
 )
 from latentbench.report.presentation import style
-from latentbench.report.presentation.formatting import NBSP, names_of
 from latentbench.report.presentation.line_plots import ROW_HEIGHT
-from latentbench.report.presentation.page import Drawing, Table
-from latentbench.report.results.tables import ABSENT, percent_cell
+from latentbench.report.presentation.page import Drawing
 from latentbench.results.experiment import Experiment
 from latentbench.results.files import Array
+from latentbench.results.formatting import NBSP, names_of
 from latentbench.results.study import Study
+from latentbench.results.tables import ABSENT, Table, percent_cell
 
 _COUNTS = {"num_real": "Real images", "num_generated": "Generated"}
 _SHARES = {

@@ -6,19 +6,19 @@ import pandas as pd
 
 from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
-from latentbench.report.presentation.formatting import (
+from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
+from latentbench.report.presentation.page import Drawing
+from latentbench.report.presentation.style import color_of, house_style
+from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import (
     join_words,
     names_of,
     percent,
     space_percent,
 )
-from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
-from latentbench.report.presentation.page import Drawing, Table
-from latentbench.report.presentation.style import color_of, house_style
-from latentbench.report.results.quantities import Quantity
-from latentbench.report.results.tables import models_table, percent_cell
-from latentbench.results.experiment import Experiment
+from latentbench.results.quantities import Quantity
 from latentbench.results.study import Study
+from latentbench.results.tables import Table, models_table, percent_cell
 
 _EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
 _GROUPS = 3  # samples in a row, each with its closest training images
