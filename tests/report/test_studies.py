@@ -125,7 +125,7 @@ CHECKLIST = {
         ),
     ],
     "initialization": [
-        item("initializations", "background: First weights", "@glorot2010"),
+        item("initializations", "background: Initialization", "@glorot2010"),
         item("loss explained", "background: Variational autoencoders", "@kingma2014vae"),
         *(
             CLASSES,

@@ -1,268 +1,203 @@
-"""The data that the models learned from: images of each class, their mean, how many there are."""
+"""The data that models learned from: their origin, numbers of images, examples and means."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from latentbench.artifacts.paths import LATENT_ARRAYS, LATENT_FACTS, SPLITS
-from latentbench.report.comparison.classes import share_in_percent
-from latentbench.report.presentation.image_grids import Images, Panel, panels_figures
+from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import INK, house_style
+from latentbench.results.experiment import Experiment
 from latentbench.results.formatting import NBSP, escape_markdown, join_words
-from latentbench.results.study import Experiment, Study
-from latentbench.results.tables import ABSENT, Table, pipe_table
+from latentbench.results.study import Study
+from latentbench.results.tables import ABSENT, Table, percent_cell, pipe_table
 
-_MOST_CLASSES, _FIRST_CLASSES = 26, 20  # all are shown up to so many; of more the first
-_MOST_ROWS = 8  # classes that have a row each; more have a column each
-_ACROSS = 16  # images in a row where there are no classes
-_LONGEST_NAME = 24  # letters
-_MOST_COUNTED = 20  # classes in a table
-_INDENT = "\N{EM SPACE}"
-_TITLES = {"train": "Training", "test": "Test"}
+_MAX_CLASSES, _FIRST_CLASSES = 26, 20  # in figures: all up to so many; of more, the first
+_MAX_ROWS = 8  # classes with a row each; more have a column each
+_MAX_COUNTED = 20  # classes in the table of counts
+_IMAGES_PER_ROW = 16  # of images without classes
+_MAX_NAME = 24  # letters of a class in a figure
+_SPLITS = {"train": "Training images", "test": "Test images"}
 
-# By the source in params.yaml. Files can be other pictures in the same format (verify: false).
+# By the source in params.yaml. Files may hold other images in the same format (verify: false).
 _ORIGINS = {
-    "glyphs": "digits typeset from the fonts that come with matplotlib, each in a random font, size, stroke, place, "
-    "turn and slant, with some noise",
-    "folder": "a folder or zip of pictures",
+    "glyphs": "digits rendered in the fonts that ship with matplotlib, with a random font, size, "
+    "stroke width, position, rotation and slant, and some noise",
+    "folder": "a folder or zip of images",
     "mnist": "files in MNIST's format: handwritten digits [@lecun1998]",
-    "fashion_mnist": "files in Fashion-MNIST's format: clothes, shoes and bags, harder than digits [@xiao2017]",
+    "fashion_mnist": "files in Fashion-MNIST's format: clothes, shoes and bags, harder than "
+    "digits [@xiao2017]",
     "emnist": "files in EMNIST's format: handwritten letters and digits [@cohen2017]",
-    "cifar10": "files in CIFAR-10's format: photographs of ten kinds of things and animals [@krizhevsky2009]",
+    "cifar10": "files in CIFAR-10's format: photographs of ten kinds of vehicles and animals "
+    "[@krizhevsky2009]",
     "celeba": "files in CelebA's format: faces, each with forty attributes [@liu2015]",
 }
 
 
 def origins(study: Study) -> str:
-    """Where the pictures of each dataset come from, with the paper that introduced them."""
-    described, _ = _described(study)
-    told = {
-        dataset: origin
-        for dataset, facts in described.items()
-        if (origin := _ORIGINS.get(facts.get("source", "")))
-    }
-    return "\n\n".join(
-        f"**{escape_markdown(dataset)}** is {origin}." for dataset, origin in told.items()
-    )
+    """Return where the images of each dataset come from, with the paper that introduced them."""
+    paragraphs = []
+    for dataset, experiment in _described(study)[0].items():
+        origin = _ORIGINS.get(experiment.latent["data"].get("source", ""))
+        if origin:
+            paragraphs.append(f"{_bold(dataset)} is {origin}.")
+    return "\n\n".join(paragraphs)
 
 
 def preparation(study: Study) -> str:
-    """What was made of the pictures, by dataset, and which datasets turned out to have the same."""
-    described, _ = _described(study)
-    owners: dict[str, list[str]] = {}
-    for dataset, facts in described.items():
-        if facts.get("settings"):  # results of before have none
-            owners.setdefault(_prepared(facts["settings"]), []).append(
-                f"**{escape_markdown(dataset)}**"
-            )
-    told = [
-        f"Pictures of {join_words(datasets)} were {words}" for words, datasets in owners.items()
-    ]
-    return "\n\n".join([*told, *_identical(study)])
-
-
-def _prepared(settings: Mapping[str, Any]) -> str:
-    crop, pad, side = settings["crop"], settings["pad"], settings["image_size"]
-    steps = [
-        f"cut to the central square of {crop} pixels"
-        if crop
-        else "cut to their largest central square"
-    ]
-    steps += [f"given {pad} black pixels on each side"] * bool(pad)
-    steps.append(
-        f"brought to {_square(side)} pixels in {'color' if settings['channels'] == 3 else 'gray'}"
-    )
-    sentences = [f"{join_words(steps)}."]
-    if settings["max_train_images"]:
-        sentences.append(
-            f"Of those for training {settings['max_train_images']:,} at most are used, chosen by the seed."
-        )
-    if settings.get("test_fraction"):
-        sentences.append(
-            f"Without a test folder {100 * settings['test_fraction']:g}{NBSP}% are held out for testing."
-        )
-    return " ".join(sentences)
-
-
-def _identical(study: Study) -> list[str]:
-    """Sentences on datasets whose prepared pictures and labels are the same, bit by bit."""
-    same: dict[str, list[str]] = {}
-    for dataset, experiments in study.by_dataset().items():
-        for digest in {(e.provenance or {}).get("data_digest", "") for e in experiments} - {""}:
-            same.setdefault(digest, []).append(f"**{escape_markdown(dataset)}**")
-    return [
-        f"{join_words(names)} hold the same pictures and labels."
-        for names in same.values()
-        if len(names) > 1
-    ]
-
-
-def samples(study: Study) -> Drawing:
-    """Training images of each class, a panel per dataset; some of all where there are no classes."""
-    return _drawn(study, _samples_panel, "Training images by class")
-
-
-def means(study: Study) -> Drawing:
-    """The mean training image of each class, a panel per dataset; that of all where there are no classes."""
-    return _drawn(study, _means_panel, "The mean training image of each class")
+    """Return how the images of each dataset were prepared, and which datasets are identical."""
+    prepared: dict[str, list[str]] = {}
+    for dataset, experiment in _described(study)[0].items():
+        settings = experiment.latent["data"].get("settings")
+        if settings:
+            prepared.setdefault(_preparation(settings), []).append(_bold(dataset))
+    paragraphs = [f"Images of {join_words(names)} were {text}" for text, names in prepared.items()]
+    digests = [(each.provenance.get("data_digest"), _bold(each.dataset)) for each in study]
+    table = pd.DataFrame(digests, columns=["digest", "dataset"]).drop_duplicates()
+    for _, names in table.groupby("digest", sort=False)["dataset"]:
+        if len(names) > 1:
+            paragraphs.append(f"{join_words(list(names))} hold the same images and labels.")
+    return "\n\n".join(paragraphs)
 
 
 def counts(study: Study) -> Table:
-    """A row per dataset: its images, their size, channels and classes; under it a row per class, if they are few."""
+    """Return a row per dataset, and one per class if these are few: numbers and size of images."""
     described, notes = _described(study)
-    if not described:
-        return Table(None, notes)
-    rows = [row for facts in described.values() for row in _counted(facts)]
-    header = [
-        "Dataset",
-        "Size",
-        "Channels",
-        "Classes",
-        *(f"{_TITLES[split]} images" for split in SPLITS),
-    ]
-    return Table(pipe_table(header, rows, texts=1), notes)
+    tables = [_counts(experiment.latent["data"]) for experiment in described.values()]
+    return Table(pipe_table(pd.concat(tables), num_text=1) if tables else None, notes)
 
 
 def attributes(study: Study) -> Table:
-    """The share of images that have each attribute, a row per attribute; nothing where there are none."""
+    """Return the share of images that have each attribute, a row per attribute."""
     described, notes = _described(study)
-    several = len(described) > 1
-    rows = [
-        [
-            *[_plain(dataset)] * several,
-            _plain(each["name"].replace("_", " ")),
-            *(share_in_percent(each[s]) for s in SPLITS),
-        ]
-        for dataset, facts in described.items()
-        for each in facts["attributes"]
-    ]
+    rows = []
+    for dataset, experiment in described.items():
+        for attribute in experiment.latent["data"]["attributes"]:
+            names = _escape(dataset), _escape(attribute["name"].replace("_", " "))
+            rows.append([*names, *(percent_cell(attribute[split]) for split in _SPLITS)])
     if not rows:
         return Table(None, notes)
-    header = [
-        *["Dataset"] * several,
-        "Attribute",
-        *(f"{_TITLES[split]} images, %" for split in SPLITS),
-    ]
-    return Table(pipe_table(header, rows, texts=1 + several), notes)
+    columns = ["Dataset", "Attribute", *(f"{title}, %" for title in _SPLITS.values())]
+    table = pd.DataFrame(rows, columns=columns)
+    if len(described) > 1:
+        return Table(pipe_table(table, num_text=2), notes)
+    return Table(pipe_table(table.drop(columns="Dataset"), num_text=1), notes)
 
 
-def _drawn(study: Study, panel: Callable[[Experiment, bool], Panel], what: str) -> Drawing:
-    chosen, notes = {}, []
-    for dataset, experiments in study.by_dataset().items():
-        found = [
-            e
-            for e in experiments
-            if _facts(e) and {"data_samples", "data_means"} <= e.explored.keys()
-        ]
-        if found:
-            chosen[dataset] = found[0]
-        else:
-            notes.append(_missing(f"images of {dataset}", LATENT_ARRAYS))
-    if not chosen:
-        return Drawing(None, notes=notes)
-    panels = [panel(experiment, len(study.by_dataset()) > 1) for experiment in chosen.values()]
-    with house_style():
-        figure, *others = panels_figures([panels], across=1)
-    return Drawing(figure, f"{what}, of {', '.join(chosen)}.", notes, others)
+def samples(study: Study) -> Drawing:
+    """Return training images of each class, a panel per dataset."""
+    return _draw(study, _samples_panel, "Training images by class")
 
 
-def _described(study: Study) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
-    """What exploration says of each dataset, the same whichever model was explored; and on which it says nothing."""
-    described, notes = {}, []
-    for dataset, experiments in study.by_dataset().items():
-        facts = next((found for e in experiments if (found := _facts(e))), None)
-        if facts is None:
-            notes.append(_missing(f"counts of the images of {dataset}", LATENT_FACTS))
-        else:
-            described[dataset] = facts
-    return described, notes
+def means(study: Study) -> Drawing:
+    """Return the mean training image of each class, a panel per dataset."""
+    return _draw(study, _means_panel, "Mean training image of each class")
 
 
-def _missing(what: str, file: str) -> str:
-    return f"There are no {what} in {file} yet; `latentbench explore` writes them."
+def _described(study: Study) -> tuple[dict[str, Experiment], list[str]]:
+    """Return for each dataset an experiment whose exploration describes it, and notes."""
+    explored, _ = study.with_latent("data_samples", "data_means", facts=["data"])
+    described = {dataset: each[0] for dataset, each in study.by_dataset(explored).items()}
+    missing = [dataset for dataset in study.config.datasets if dataset not in described]
+    if missing:
+        return described, [f"{join_words(missing)}: no images yet. Run `latentbench explore`."]
+    return described, []
 
 
-def _facts(experiment: Experiment) -> Mapping[str, Any] | None:
-    return (experiment.exploration or {}).get("data")
+def _preparation(settings: Mapping[str, Any]) -> str:
+    crop, pad, color = settings["crop"], settings["pad"], settings["channels"] == 3
+    square = f"the central {_square(crop)} pixels" if crop else "their largest central square"
+    steps = [f"cropped to {square}"]
+    if pad:
+        steps.append(f"padded with {pad} black pixels on each side")
+    size = _square(settings["image_size"])
+    steps.append(f"resized to {size} pixels in {'color' if color else 'gray'}")
+    text = f"{join_words(steps)}."
+    if settings["max_train_images"]:
+        text += f" At most {settings['max_train_images']:,} images, chosen by the seed, train."
+    if settings.get("test_fraction"):
+        held_out = f"{100 * settings['test_fraction']:g}{NBSP}%"
+        text += f" Without a test folder, {held_out} of the images are held out for testing."
+    return text
 
 
-def _samples_panel(experiment: Experiment, several: bool) -> Panel:
-    images = experiment.explored["data_samples"]
-    names, title = _shown_classes(experiment, several)
-    numbers = _numbers(experiment)
-    if not names:
-        images, shown = _in_rows(images[0][: numbers[0]])
-        return Panel(title, INK, images, shown=shown)
-    images = images[: len(names)]
-    shown = np.arange(images.shape[1]) < np.array(numbers)[: len(names), None]
-    if len(names) <= _MOST_ROWS:
-        return Panel(title, INK, images, rows=names, shown=shown)
-    return Panel(title, INK, images.swapaxes(0, 1), columns=names, shown=shown.T)
+def _bold(dataset: str) -> str:
+    return f"**{escape_markdown(dataset)}**"
 
 
-def _means_panel(experiment: Experiment, several: bool) -> Panel:
-    names, title = _shown_classes(experiment, several)
-    names = names or ["all images"]
-    images = experiment.explored["data_means"][None, : len(names)]
-    shown = np.array(_numbers(experiment))[None, : len(names)] > 0
-    return Panel(title, INK, images, columns=names, shown=shown)
-
-
-def _shown_classes(experiment: Experiment, several: bool) -> tuple[list[str], str]:
-    """Their names, and a title over them: which dataset it is, where there are others, and whether these are all."""
-    facts = _facts(experiment) or {}
-    names = [_shortened(each["name"]) for each in facts["classes"]]
-    all_shown = len(names) <= _MOST_CLASSES
-    shown = names if all_shown else names[:_FIRST_CLASSES]
-    part = "" if all_shown else f"the first {len(shown)} of {len(names)} classes"
-    return shown, ", ".join(filter(None, [experiment.dataset * several, part]))
-
-
-def _numbers(experiment: Experiment) -> list[int]:
-    """Training images of each class, or of all together."""
-    facts = _facts(experiment) or {}
-    return [each["train"] for each in facts["classes"]] or [facts["images"]["train"]]
-
-
-def _in_rows(images: Images) -> tuple[Images, Images]:
-    """Images (number, …) as (rows, _ACROSS, …), and which of these places are taken."""
-    across = min(_ACROSS, len(images))
-    rows = -(-len(images) // across)
-    places = np.zeros((rows * across, *images.shape[1:]), images.dtype)
-    places[: len(images)] = images
-    taken = np.arange(rows * across) < len(images)
-    return places.reshape(rows, across, *images.shape[1:]), taken.reshape(rows, across)
-
-
-def _counted(facts: Mapping[str, Any]) -> list[list[str]]:
-    classes: Sequence[Mapping[str, Any]] = facts["classes"]
-    whole = [
-        _square(facts["image_size"]),
-        str(facts["channels"]),
-        str(len(classes) or ABSENT),
-        *(f"{facts['images'][s]:,}" for s in SPLITS),
-    ]
-    rows = [[_plain(facts["name"]), *whole]]
-    if len(classes) <= _MOST_COUNTED:
-        rows += [
-            [f"{_INDENT}*{_plain(c['name'])}*", "", "", "", *(f"{c[s]:,}" for s in SPLITS)]
-            for c in classes
-        ]
-    return rows
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|")
 
 
 def _square(side: int) -> str:
     return f"{side}{NBSP}×{NBSP}{side}"
 
 
-def _plain(name: str) -> str:
-    """As it stands in a cell of a table."""
-    return name.replace("|", "\\|")
+def _counts(facts: Mapping[str, Any]) -> pd.DataFrame:
+    classes = pd.DataFrame(facts["classes"], columns=["name", *_SPLITS])
+    whole = pd.DataFrame([{"name": facts["name"]} | facts["images"]])
+    whole["Size"], whole["Channels"] = _square(facts["image_size"]), str(facts["channels"])
+    whole["Classes"] = str(len(classes) or ABSENT)
+    if len(classes) <= _MAX_COUNTED:
+        whole = pd.concat([whole, classes.assign(name="\N{EM SPACE}*" + classes["name"] + "*")])
+    whole["name"] = whole["name"].map(_escape)
+    whole[list(_SPLITS)] = whole[list(_SPLITS)].map("{:,}".format)
+    rows = whole[["name", "Size", "Channels", "Classes", *_SPLITS]].fillna("")
+    return rows.rename(columns=_SPLITS | {"name": "Dataset"})
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _draw(study: Study, panel: Callable[[Experiment, str], Panel], what: str) -> Drawing:
+    described, notes = _described(study)
+    if not described:
+        return Drawing(None, notes=notes)
+    panels = []
+    for dataset, experiment in described.items():
+        title = dataset if study.has_several_datasets else ""
+        panels.append(panel(experiment, title))
+    with house_style():
+        figure, *others = panels_figures([panels], across=1)
+    return Drawing(figure, f"{what}, of {', '.join(described)}.", notes, others)
+
+
+def _samples_panel(experiment: Experiment, dataset: str) -> Panel:
+    """Return a row or a column per class; places of a class with fewer images stay empty."""
+    images = experiment.latent_arrays["data_samples"]
+    names, numbers, title = _shown_classes(experiment, dataset)
+    if not experiment.latent["data"]["classes"]:
+        images = images[0, : numbers[0]]
+        across = min(_IMAGES_PER_ROW, len(images))
+        padding = -len(images) % across
+        shown = np.pad(np.ones(len(images), bool), (0, padding)).reshape(-1, across)
+        images = np.pad(images, ((0, padding), (0, 0), (0, 0), (0, 0)))
+        return Panel(title, INK, images.reshape(-1, across, *images.shape[1:]), shown=shown)
+    images = images[: len(names)]
+    shown = np.arange(images.shape[1]) < numbers[:, None]
+    if len(names) <= _MAX_ROWS:
+        return Panel(title, INK, images, rows=names, shown=shown)
+    return Panel(title, INK, images.swapaxes(0, 1), columns=names, shown=shown.T)
+
+
+def _means_panel(experiment: Experiment, dataset: str) -> Panel:
+    names, numbers, title = _shown_classes(experiment, dataset)
+    images = experiment.latent_arrays["data_means"][None, : len(names)]
+    return Panel(title, INK, images, columns=names, shown=numbers[None] > 0)
+
+
+def _shown_classes(experiment: Experiment, title: str) -> tuple[list[str], Any, str]:
+    """Return names and numbers of training images of the classes to show, and the title.
+
+    Without classes, all images are one.
+    """
+    facts = experiment.latent["data"]
+    classes = pd.DataFrame(facts["classes"] or [{"name": "all images"} | facts["images"]])
+    shown = classes if len(classes) <= _MAX_CLASSES else classes[:_FIRST_CLASSES]
+    if len(shown) < len(classes):
+        part = f"the first {len(shown)} of {len(classes)} classes"
+        title = f"{title}, {part}" if title else part
+    cut = shown["name"].str[: _MAX_NAME - 1] + "…"
+    names = shown["name"].where(shown["name"].str.len() <= _MAX_NAME, cut)
+    return names.tolist(), shown["train"].to_numpy(), title
