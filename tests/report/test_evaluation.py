@@ -143,8 +143,6 @@ def test_a_row_of_equal_accuracies_has_no_best(make_study):
         make_study({"conditional-vae": (25.0, 0.2), "conditional-dcgan": (18.0, 0.2)})
     )
     assert "**" not in classes.accuracy("Class", rows).markdown
-    assert "bold" in classes.bold_by_row(rows)
-    assert classes.bold_by_row(rows[rows["experiment"] == "conditional-vae"]) == ""
 
 
 def test_diversity_of_few_samples_is_left_out(make_study):
@@ -155,11 +153,9 @@ def test_diversity_of_few_samples_is_left_out(make_study):
     diversity = classes.diversity(class_rows(folder)[1])
     assert cells(diversity.markdown, "airplane") == ["airplane", "–", "10.00", "12.00"]
     assert cells(diversity.markdown, "automobile") == ["automobile", "9.70", "9.70", "12.00"]
-    assert "20" in classes.absence(diversity, "a class")
     change(folder / "dcgan" / LAST_METRICS, classes=None)
     diversity = classes.diversity(class_rows(folder)[1])
     assert "airplane" not in diversity.markdown
-    assert classes.absence(diversity, "a class") == ""
 
 
 def test_the_accuracy_of_the_classifier_limits_that_of_samples(make_study):
@@ -241,17 +237,15 @@ def test_classes_without_errors_or_images_are_left_out(make_study):
         change_classes(folder, name, {"false_negatives": 0.0}, {"num_generated": 19})
     found = {each[0]: each[1:] for each in discriminators.judgments_by_class(open_study(folder))}
     accuracy, caption = found["discriminator accuracy by class"]
+    assert "left out" in caption
     assert "discriminator false positives by class" not in found
     assert "automobile" not in accuracy.markdown
-    assert "left out" in caption
-    negatives, caption = found["discriminator false negatives by class"]
+    negatives, _ = found["discriminator false negatives by class"]
     assert "airplane" not in negatives.markdown
     assert "automobile" in negatives.markdown
-    assert "left out" in caption
     change_classes(folder, "dcgan", {}, {"num_real": 19})
-    *_, (_, negatives, caption) = discriminators.judgments_by_class(open_study(folder))
+    *_, (_, negatives, _) = discriminators.judgments_by_class(open_study(folder))
     assert cells(negatives.markdown, "automobile") == ["automobile", "–", "31.0"]
-    assert "fewer than 20" in caption
 
 
 def test_one_discriminator_has_one_table_by_class(make_study):

@@ -95,9 +95,8 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
     the first of another kind that agrees with it in all settings that both have.
     """
     metric, _ = ranking.primary(study, runs)
-    ranked = (
-        {each.name: each for each in rank(study, tables.distance(metric), runs)} if metric else {}
-    )
+    order = rank(study, tables.distance(metric), runs) if metric else []
+    ranked = {ranked.name: ranked for ranked in order}
     known = [run for run in runs if run.members[0].settings]
     settings = _compared_settings(study, known)
     changes = []
@@ -147,16 +146,13 @@ def distances(change: Change) -> list[str]:
             f"{join_words(change.without_prior)}, which is not trained to generate samples."
         ]
     direction = "above" if after.mean > before.mean else "below"
-    sentence = (
-        f"{name} is {after.text}, {ranking.gap_text(before, after)} {direction} {before.quoted}"
-    )
+    gap = ranking.gap_text(before, after)
+    sentence = f"{name} is {after.text}, {gap} {direction} {before.quoted}"
     if math.isnan(ranking.margin(before, after)):
         return [f"{sentence}; the margin is unknown."]
     limit = "within" if ranking.tied(before, after) else "more than"
-    spread = (
-        f"{ranking.margin_text(before, after)} over {ranking.sources_of_spread([(before, after)])}"
-    )
-    return [f"{sentence}, {limit} the margin of {spread}."]
+    margin, sources = ranking.margin_text(before, after), ranking.sources_of_spread([change.ranks])
+    return [f"{sentence}, {limit} the margin of {margin} over {sources}."]
 
 
 def reconstructions(study: Study, change: Change) -> list[str]:
@@ -174,11 +170,10 @@ def reconstructions(study: Study, change: Change) -> list[str]:
 
 def _compared_settings(study: Study, runs: Sequence[RunGroup]) -> pd.DataFrame:
     """Return the settings of model and training by run; empty text where a model has none."""
-    settings = study.settings.loc[[run.members[0].name for run in runs]].dropna(
-        axis="columns", how="all"
-    )
-    compared = settings.filter(regex=r"^(model|training)\.").drop(columns="training.checkpoints")
-    return compared.fillna("").set_index(pd.Index([run.name for run in runs]))
+    names = {run.members[0].name: run.name for run in runs}
+    settings = study.settings.loc[list(names)].rename(index=names).dropna(axis=1, how="all")
+    compared = settings.filter(regex=r"^(model|training)\.(?!checkpoints)")
+    return compared.fillna("")
 
 
 def _setting(change: Change, key: str) -> str:
@@ -258,8 +253,8 @@ def _pace(study: Study, change: Change) -> list[str]:
                 f"It reached the final {goal.quantity.name} of {change.first.name} by epoch "
                 f"{reached.iloc[0]} of {last}."
             )
-    ranking = rank(study, quantities.IMAGES_PER_SECOND, [change.first, change.second])
-    rates = {each.name: each.mean for each in ranking}
+    order = rank(study, quantities.IMAGES_PER_SECOND, [change.first, change.second])
+    rates = {each.name: each.mean for each in order}
     if len(rates) == 2:
         ratio = rates[change.first.name] / rates[change.second.name]
         if abs(ratio - 1) > TIMING_NOISE:

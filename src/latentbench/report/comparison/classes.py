@@ -165,18 +165,6 @@ def limit(study: Study, rows: pd.DataFrame) -> str:
     return "" if found is None else f" (it is right on {percent(found)} of real images)"
 
 
-def bold_by_row(rows: pd.DataFrame) -> str:
-    """Return what bold marks, if there are several models."""
-    return " The best of each row is in bold." if rows["experiment"].nunique() > 1 else ""
-
-
-def absence(table: Table, kind: str) -> str:
-    """Return why cells have no number; empty where all have one."""
-    if f" {ABSENT} |" not in (table.markdown or ""):
-        return ""
-    return f" {ABSENT}: fewer than {FEWEST} images of {kind}."
-
-
 def _panel(experiment: Experiment, number: int) -> Panel:
     """Return the samples of a model, with empty places where a class has fewer."""
     images = experiment.evaluation_arrays["class_samples"][:_MOST_CLASSES, :number]

@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.comparison.classes import (
     FEWEST,
-    absence,
     cells_table,
     pivot,
     rows_by_dataset,
@@ -39,10 +38,11 @@ _SHARES = {
 }
 _COUNTED = {"false_positives": ["num_generated"], "false_negatives": ["num_real"]}
 _BY_CLASS = {
-    "accuracy": ("accuracy", "images on which each discriminator is right", "enough images"),
-    "false_positives": ("false positives", "generated images called real", "any"),
-    "false_negatives": ("false negatives", "real test images called fake", "any"),
+    "accuracy": ("accuracy", "images on which each discriminator is right"),
+    "false_positives": ("false positives", "generated images called real"),
+    "false_negatives": ("false negatives", "real test images called fake"),
 }
+_LEFT_OUT = f"Classes without errors or with fewer than {FEWEST} images are left out."
 _SPLITS = {"training": "train", "test": "test", "generated": "generated"}
 _TEXT_LEVEL = 0.17  # of the highest peak: the height of a line of text above it
 _NUM_BINS = 40
@@ -65,12 +65,18 @@ def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
     for where, rows in rows_by_dataset(study, lambda each: _facts(each).get("classes")):
         cells = _cells(rows)
         models = list(rows["experiment"].unique())
-        if len(models) > 1:
-            tables += _tables_by_class(cells, where)
-        else:
+        if len(models) == 1:
+            caption = f"The same of **{models[0]}**{where}, by class."
             table = _all_shares("Class", "name", cells)
-            caption = f"The same of **{models[0]}**{where}, by class.{absence(table, 'a kind')}"
             tables.append((f"discriminator by class{where}", table, caption))
+            continue
+        for key, (title, what) in _BY_CLASS.items():
+            by_class = pivot(cells, key).fillna(ABSENT)
+            shown = by_class[~by_class.isin([ABSENT, percent_cell(0)]).all(axis="columns")]
+            if len(shown):
+                caption = f"Share (%) of {what}, by class{where}. {_LEFT_OUT}"
+                table = cells_table("Class", shown)
+                tables.append((f"discriminator {title} by class{where}", table, caption))
     return tables
 
 
@@ -118,22 +124,6 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
 def _all_shares(title: str, index: str, cells: pd.DataFrame) -> Table:
     named = cells.set_index(index)[[*_COUNTS, *_SHARES]].rename(columns=_COUNTS | _SHARES)
     return cells_table(title, named)
-
-
-def _tables_by_class(cells: pd.DataFrame, where: str) -> list[tuple[str, Table, str]]:
-    tables = []
-    for key, (title, what, without) in _BY_CLASS.items():
-        by_class = pivot(cells, key).fillna(ABSENT)
-        shown = by_class[~by_class.isin([ABSENT, percent_cell(0)]).all(axis="columns")]
-        if shown.empty:
-            continue
-        table = cells_table("Class", shown)
-        caption = f"Share (%) of {what}, by class{where}."
-        if len(shown) < len(by_class):
-            caption += f" Classes without {without} are left out."
-        caption += absence(table, "a kind")
-        tables.append((f"discriminator {title} by class{where}", table, caption))
-    return tables
 
 
 def _scores(experiment: Experiment) -> dict[str, Array]:

@@ -37,7 +37,9 @@ def head(study: Study) -> dict[str, Any]:
         # Pandoc reads metadata that ends with a line break as paragraphs.
         "abstract": "\n\n".join(answers) + "\n",
     }
-    return content | {"budget": f"{_FIRST_LOOK}\n"} if _is_small(study) else content
+    if config.budget == "small":
+        content["budget"] = f"{_FIRST_LOOK}\n"
+    return content
 
 
 def describe(study: Study) -> str:
@@ -57,13 +59,9 @@ def describe(study: Study) -> str:
     return "\n\n".join([*paragraphs, *_warnings(study)])
 
 
-def _is_small(study: Study) -> bool:
-    return study.config.budget == "small"
-
-
 def _bold(study: Study, name: str) -> str:
     """Return a name in bold, unless the budget is too small to find the best model."""
-    return name if _is_small(study) else f"**{name}**"
+    return name if study.config.budget == "small" else f"**{name}**"
 
 
 def _answer(study: Study, dataset: str, runs: Sequence[RunGroup]) -> str:
@@ -86,7 +84,7 @@ def _best(study: Study, runs: Sequence[RunGroup]) -> str:
     fraction = ""
     if second.mean > 0:
         fraction = f" ({100 * ranking.gap(best, second) / second.mean:.0f}{NBSP}%)"
-    verdict = "best in this run" if _is_small(study) else "best"
+    verdict = "best in this run" if study.config.budget == "small" else "best"
     lead = (
         f"By {metric.name}, {_bold(study, best.name)} is {verdict}: {best.text}, "
         f"{ranking.gap_text(best, second)}{fraction} below {second.name} ({second.text})."
