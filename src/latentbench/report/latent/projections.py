@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -43,16 +44,18 @@ def maps(study: Study) -> Drawing:
     across = min(2, len(present))
     rows = math.ceil(len(present) / across)
     classes = next(filter(None, map(_class_names, present)), [])
-    height = (0.35 + WIDTH / (2 * across)) * rows
-    legend = _LEGEND_HEIGHT if classes else 0.0
-    total = height + legend
-    layout = ConstrainedLayoutEngine(w_pad=0.1, rect=(0, legend / total, 1, height / total))
-    figure = Figure(figsize=(WIDTH, total), layout=layout)
+    height = (0.35 + WIDTH / (2 * across)) * rows + (_LEGEND_HEIGHT if classes else 0)
+    figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
     grid = figure.subplots(rows, 2 * across, squeeze=False).reshape(-1, 2)
     for experiment, (pca, tsne) in zip(present, grid, strict=False):
+        size = style.fitting_size(experiment.name, 0.8 * WIDTH / (2 * across))
+        pca.set_title(experiment.name, color=color_of(experiment.index), fontsize=size)
+        first, second = (percent(share, 0) for share in experiment.latent["pca_variance"])
         _scatter(pca, experiment, "projection_pca", across)
+        pca.set_xlabel(f"1st component ({first})", fontsize=SMALL_SIZE)
+        pca.set_ylabel(f"2nd component ({second})", fontsize=SMALL_SIZE)
         _scatter(tsne, experiment, "projection_tsne", across)
-        _label_maps(pca, tsne, experiment, 0.8 * WIDTH / (2 * across))
+        tsne.set_xlabel("t-SNE", fontsize=SMALL_SIZE)
     for axes in grid[len(present) :].ravel():
         axes.set_axis_off()
     if classes:
@@ -83,26 +86,15 @@ def _scatter(axes: Axes, experiment: Experiment, array: str, across: int) -> Non
     axes.spines[:].set_visible(False)
 
 
-def _label_maps(pca: Axes, tsne: Axes, experiment: Experiment, width: float) -> None:
-    """Write the model's name and, on the axes, the explained variance of the components."""
-    size = style.fitting_size(experiment.name, width)
-    pca.set_title(experiment.name, color=color_of(experiment.index), fontsize=size)
-    first, second = experiment.latent["pca_variance"]
-    pca.set_xlabel(f"1st component ({percent(first, 0)})", fontsize=SMALL_SIZE)
-    pca.set_ylabel(f"2nd component ({percent(second, 0)})", fontsize=SMALL_SIZE)
-    tsne.set_xlabel("t-SNE", fontsize=SMALL_SIZE)
-
-
 def _legend(figure: Figure, classes: Sequence[str]) -> None:
     """Write the colors of the classes below all maps."""
-    marks = []
-    for label in range(len(classes)):
-        color = CLASS_COLORS[label % len(CLASS_COLORS)]
-        marks.append(Line2D([], [], marker="o", linestyle="none", markersize=5, color=color))
+    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 5}
+    colors = itertools.cycle(CLASS_COLORS)
+    marks = [Line2D([], [], color=color, **look) for _, color in zip(classes, colors, strict=False)]
     columns = math.ceil(len(classes) / math.ceil(len(classes) / _LEGEND_COLUMNS))
-    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.0), "borderpad": 0}
-    look: dict[str, Any] = {"frameon": False, "fontsize": SMALL_SIZE, "handletextpad": 0.1}
-    figure.legend(marks, classes, ncols=columns, columnspacing=1.2, **place, **look)
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    gaps: dict[str, Any] = {"handletextpad": 0.1, "columnspacing": 1.2, "borderpad": 0}
+    figure.legend(marks, classes, fontsize=SMALL_SIZE, **place, **gaps)
 
 
 @style.house_style()

@@ -170,10 +170,9 @@ def _rows_figure(
     top = total - margin
     for group in groups:
         for row in group:
-            height = row.height(left)
-            axes = draw(figure, row.strip, (left, top - height, WIDTH - left, height))
-            _label_row(axes, row, size=fitting_size(row.label, left - LABEL_GAP - 0.02))
-            top -= height + gap
+            top -= row.height(left)
+            draw_row(figure, row, left, top)
+            top -= gap
         top -= _GROUPS_APART
     small: dict[str, Any] = {"ha": "center", "color": MUTED, "fontsize": SMALL_SIZE}
     for text, pixel in header:
@@ -182,9 +181,12 @@ def _rows_figure(
     return figure
 
 
-def _label_row(axes: Axes, row: Row, *, size: float) -> None:
+def draw_row(figure: Figure, row: Row, left: float, bottom: float) -> None:
+    """Draw a strip at a place in inches, up to the right edge of the page, and its label."""
+    axes = draw(figure, row.strip, (left, bottom, WIDTH - left, row.height(left)))
     place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right"}
-    name: dict[str, Any] = {"color": row.color, "fontweight": "bold", "fontsize": size}
+    name: dict[str, Any] = {"color": row.color, "fontweight": "bold"}
+    name["fontsize"] = fitting_size(row.label, left - LABEL_GAP - 0.02)
     axes.text(-0.012, 0.5, row.label, va="bottom" if row.remark else "center", **name, **place)
     axes.text(-0.012, 0.46, row.remark, va="top", color=MUTED, fontsize=SMALL_SIZE, **place)
 
