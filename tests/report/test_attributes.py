@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from latentbench.report.results.ranking import rank
 
 from latentbench import open_study
 from latentbench.artifacts.paths import LATENT_FACTS
 from latentbench.report.latent import attributes, captions
+from latentbench.results.ranking import rank
 from tests.report.conftest import change
 from tests.report.test_tables import column, table_cells
 
