@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from latentbench import open_study
 from latentbench.artifacts.paths import LATENT_FACTS
-from latentbench.report.latent import attributes, captions
+from latentbench.report.latent import attributes
 from latentbench.results.ranking import rank
 from tests.report.conftest import change
 from tests.report.test_tables import column, table_cells
@@ -76,14 +74,3 @@ def test_walk_quantities(make_study):
     ]
     [hat] = rankings["Wearing Hat"]
     assert hat.mean == -0.25
-
-
-@pytest.mark.parametrize(
-    ("sources", "start"),
-    [([], "Test images"), (["vae"], "Test images, or samples"), (list(TWO), "Samples")],
-)
-def test_walk_sources(make_study, sources, start):
-    folder = make_study(TWO)
-    for name in sources:
-        change(folder / name / LATENT_FACTS, directions_source="samples")
-    assert captions.walk_sources(open_study(folder)).startswith(start)

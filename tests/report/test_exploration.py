@@ -11,7 +11,6 @@ from latentbench.artifacts.paths import LATENT_ARRAYS, LATENT_FACTS
 from latentbench.errors import ArtifactError
 from latentbench.report.latent import (
     attributes,
-    captions,
     interpolation,
     perturbation,
     projections,
@@ -196,7 +195,7 @@ def test_reconstruction_errors_are_over_images_of_all_models(make_study):
     ssim = {"vae": "**0.900**", "dcgan": "0.780", "wgan-gp": "0.780"}
     assert column(table, "SSIM, test") == ssim
     assert column(summary(study).markdown, "MSE")["dcgan"] == "0.0120"
-    assert " 64 images" in captions.reconstruction_scope(study)
+    assert " 64 images" in reconstruction.scope(study)
 
 
 def test_reconstruction_errors_of_encoders_are_over_all_images(make_study):
@@ -215,12 +214,12 @@ def test_study_without_reconstruction_errors(make_study):
         write_arrays(path, {name: arrays[name] for name in names})
     study = open_study(folder)
     assert reconstruction.reconstruction_errors(study).markdown is None
-    assert captions.reconstruction_scope(study) == ""
+    assert reconstruction.scope(study) == ""
     assert sample_grids.reconstructions(study).figure is not None
 
 
 def test_reconstruction_methods(make_study):
-    sentence = captions.reconstruction_methods(open_study(make_study()))
+    sentence = reconstruction.methods(open_study(make_study()))
     encoding, inversion = sentence.split("By inversion")
     assert "vae" in encoding
     assert "dcgan and wgan-gp" in inversion
@@ -280,7 +279,6 @@ def test_usage_of_dimensions(make_study):
     assert ranked.mean == 0.25
     change_arrays(folder / "vae", kl_per_dimension=None)
     study = open_study(folder)
-    assert not projections.has_kl(study)
     assert len(projections.usage(study).figure.axes) == 1
 
 

@@ -72,7 +72,7 @@ def walk_quantities(study: Study, runs: Sequence[RunGroup]) -> list[Quantity]:
 
 
 def _walk_quantity(attribute: str, changes: pd.DataFrame) -> Quantity:
-    values = changes.set_index("experiment")["change"].to_dict()
+    values: dict[str, float] = changes.set_index("experiment")["change"].to_dict()
 
     def compute(experiment: Experiment) -> float | None:
         return values.get(experiment.name)

@@ -134,11 +134,6 @@ def _usage_panel(axes: Axes, name: str, experiments: Sequence[Experiment]) -> No
     label_ends(axes, ends, size=SMALL_SIZE)
 
 
-def has_kl(study: Study) -> bool:
-    """Return whether some model has a KL divergence per dimension."""
-    return any("kl_per_dimension" in each.latent_arrays for each in study)
-
-
 def active_units(study: Study) -> str:
     """Return how many dimensions each model uses, as a sentence."""
     present, _ = study.with_latent(

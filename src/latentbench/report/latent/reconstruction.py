@@ -20,7 +20,7 @@ from latentbench.report.presentation.line_plots import (
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import color_of, dashes_of, house_style
 from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import decimals, names_of
+from latentbench.results.formatting import decimals, join_words, names_of
 from latentbench.results.quantities import MSE, PSNR, SSIM, Quantity, format_integer
 from latentbench.results.study import Study
 from latentbench.results.tables import Table, models_table
@@ -28,6 +28,32 @@ from latentbench.results.tables import Table, models_table
 _NUM_EXTREMES = {1: 6, 2: 4}  # best images of a panel, by the panels next to one another
 _EXTREMES = ("best", "worst")
 _SPLITS = {"train": "training", "test": "test"}
+
+
+def methods(study: Study) -> str:
+    """Return how each model reconstructs images, by encoding or by inversion, as sentences."""
+    sentences = []
+    for method in ("encoding", "inversion"):
+        models = [each for each in study if each.latent.get("method") == method]
+        if models:
+            sentences.append(f"By {method}: {names_of(models)}.")
+    for each in study:
+        if each.latent.get("method") == "inversion":
+            steps, starts = max(each.latent["inversion_steps"]), each.latent["inversion_starts"]
+            sentences.append(
+                f"Inversion takes {steps} steps of Adam on the latent, from the nearest of "
+                f"{starts} random ones."
+            )
+    return " ".join(dict.fromkeys(sentences))
+
+
+def scope(study: Study) -> str:
+    """Return over how many images errors are means, as a sentence."""
+    numbers = sorted(study.reconstruction.query("split == 'test'")["num_images"].unique())
+    if not numbers:
+        return ""
+    images = join_words([f"{number:,}" for number in numbers])
+    return f"Errors are means over the first {images} images, the same for all models."
 
 
 def reconstruction_errors(study: Study) -> Table:
