@@ -1,4 +1,4 @@
-"""Tables of models: the best is in bold, numbers have the decimals that tell models apart."""
+"""Tables of models: the best is in bold, numbers have as many decimals as needed."""
 
 from __future__ import annotations
 

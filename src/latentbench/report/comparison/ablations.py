@@ -17,9 +17,9 @@ from latentbench.results.study import RunGroup, Study
 _MODEL = "model.name"
 _NONE = "none"
 _MARGIN = (
-    "A margin is twice the standard deviation of the difference. Over trainings, the spread of the "
-    "repeated model counts for both. Over sampling seeds only, another training could differ by "
-    "more."
+    "A margin is twice the standard deviation of the difference. Where one of two models was "
+    "trained repeatedly, its spread counts for both. A margin over sampling seeds leaves out "
+    "differences between trainings."
 )
 
 # The paper that introduced a setting, or one of its values.

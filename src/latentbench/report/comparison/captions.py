@@ -55,10 +55,12 @@ def _extractor_protocol(study: Study, extractor: str, texts: Sequence[str]) -> s
     if len(texts) == 1:
         return f"{names}: {texts[0]}."
     clauses = [text.split("; ") for text in texts]
-    common = [clause for clause in clauses[0] if all(clause in other for other in clauses)]
+    shared = set(clauses[0]).intersection(*clauses[1:])
+    common = [clause for clause in clauses[0] if clause in shared]
     paragraphs = [f"{names}, by dataset:\n"]
     for own in clauses:
-        paragraphs.append(f"- {'; '.join(clause for clause in own if clause not in common)}")
+        differing = [clause for clause in own if clause not in shared]
+        paragraphs.append(f"- {'; '.join(differing)}")
     if common:
         sentence = "; ".join(common)
         paragraphs.append(f"\n{sentence[:1].upper()}{sentence[1:]}.")
@@ -100,13 +102,12 @@ def reference_lines(study: Study) -> str:
             halves.add(int(experiment.halves["num_images"]))
     sentences = []
     for number, samples in sorted(tested):
-        meaning = ", about the distance of a perfect model"
-        if number != samples:
-            comparison = "lower" if number < samples else "higher"
-            meaning = f". {samples:,} samples of a perfect model would have a {comparison} distance"
+        comparison = "a lower" if number < samples else "a higher"
+        if number == samples:
+            comparison = "about the same"
         sentences.append(
             f"The dashed line is the distance of {number:,} real test images, which no model was "
-            f"trained on{meaning}."
+            f"trained on; {samples:,} samples of a perfect model would have {comparison} distance."
         )
     for images in sorted(halves):
         sentences.append(

@@ -116,9 +116,9 @@ def _seeds(changes: Sequence[Change]) -> list[str]:
         beyond = [pair for pair in own if not ranking.tied(*pair)]
         largest = format_number(max(ranking.gap(*pair) for pair in own), before.places)
         points.append(
-            f"Spread over seeds: {name} has {before.quantity.name} {before.text}. Of {len(own)} "
-            f"models with other settings, {len(beyond) or 'none'} differ by more than the margin; "
-            f"the largest difference is {largest}."
+            f"Spread over seeds: {name} has {before.quantity.name} {before.text}. {len(beyond)} of "
+            f"{len(own)} models with other settings differ from it by more than the margin; the "
+            f"largest difference is {largest}."
         )
     return points
 

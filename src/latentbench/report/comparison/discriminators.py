@@ -42,7 +42,7 @@ _BY_CLASS = {
     "false_positives": ("false positives", "generated images called real"),
     "false_negatives": ("false negatives", "real test images called fake"),
 }
-_LEFT_OUT = f"Classes without errors or with fewer than {FEWEST} images are left out."
+_LEFT_OUT = f"Rows of zeros and classes with fewer than {FEWEST} images are left out."
 _SPLITS = {"training": "train", "test": "test", "generated": "generated"}
 _TEXT_LEVEL = 0.17  # of the highest peak: the height of a line of text above it
 _NUM_BINS = 40
@@ -85,7 +85,7 @@ def score_histograms(study: Study) -> Drawing:
     """Return a panel per GAN: the scores of training, test and generated images."""
     arrays = [f"scores_{split}" for split in _SPLITS.values()]
     found, notes = study.with_evaluation(*arrays, facts=["discriminator"])
-    present = [each for each in found if all(len(scores) for scores in _scores(each).values())]
+    present = [each for each in found if all(map(len, _scores(each).values()))]
     if not present:
         return Drawing(None, notes=notes)
     columns = 2 if len(present) == 4 else min(3, len(present))

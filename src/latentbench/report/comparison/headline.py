@@ -144,18 +144,18 @@ def _weaknesses(study: Study, best: Ranked, second: Ranked) -> list[str]:
 
 def _equal_time(study: Study, metric: Metric, order: Sequence[Ranked]) -> list[str]:
     """Return the best model at the checkpoints within the training time of the fastest."""
-    found = {each.name: study.checkpoints(each.run, metric.key) for each in order}
-    checkpoints = pd.concat(found, names=["run"]).reset_index("run")
-    totals = checkpoints.groupby("run")["seconds"].max()
+    ranked = {each.name: each for each in order}
     works = {ranking.work(study, each.run) for each in order}
+    found = [study.checkpoints(each.run, metric.key) for each in order]
+    checkpoints = pd.concat(found, keys=list(ranked), names=["run"]).reset_index("run")
+    totals = checkpoints.groupby("run")["seconds"].max()
     in_time = checkpoints["seconds"] <= (1 + _CLOCK_TOLERANCE) * totals.min()
-    last = checkpoints[in_time].groupby("run").last()
+    last = checkpoints[in_time].groupby("run").tail(1).set_index("run")
     # Equal work takes equal time but for chance.
     if len(works) == 1 or totals.isna().any() or len(last) < 2:
         return []
     name = last["mean"].idxmin()
-    ranked = next(each for each in order if each.name == name)
-    best = replace(ranked, mean=last.loc[name, "mean"], std=last.loc[name, "std"])
+    best = replace(ranked[name], mean=last.loc[name, "mean"], std=last.loc[name, "std"])
     time = f"{totals.idxmin()}, {formatting.duration(totals.min())}"
     return [
         f"Within the training time of the fastest model ({time}), {name} reaches the lowest "
