@@ -45,10 +45,11 @@ DRAWINGS = (*OF_ALL, *OF_ENCODERS, *OF_CONDITIONAL, *OF_GANS)
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
-def test_every_picture_is_drawn_of_many_color_models(make_study, draw):
+def test_every_picture_is_drawn_of_many_color_models_and_words_stay_on_the_page(make_study, draw):
     drawing = draw(open_study(make_study(SIX, channels=3)))
     assert to_svg(drawing.figure).startswith("<svg")
     assert drawing.notes == []
+    assert_on_the_page(drawing.figure)
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
@@ -91,11 +92,6 @@ def test_damaged_arrays_are_named(make_study, draw):
     (folder / "vae" / LATENT_ARRAYS).write_bytes(b"damaged")
     with pytest.raises(ArtifactError, match=r"vae/latent/arrays\.npz is damaged"):
         draw(open_study(folder))
-
-
-@pytest.mark.parametrize("draw", DRAWINGS)
-def test_words_stay_on_the_page(make_study, draw):
-    assert_on_the_page(draw(open_study(make_study(SIX, channels=3))).figure)
 
 
 def test_rows_and_columns_say_what_was_changed(make_study):

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import matplotlib
@@ -91,6 +92,7 @@ def dashes_of(index: int) -> Any:
     return DASHES[index // len(COLORS) % len(DASHES)]
 
 
+@lru_cache(maxsize=4096)
 def text_width(text: str, *, size: float = NAME_SIZE, bold: bool = True) -> float:
     """Inches that it takes in one line."""
     font = FontProperties(family=_FONT, weight="bold" if bold else "normal")
