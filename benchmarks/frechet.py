@@ -1,9 +1,8 @@
-"""Fréchet distance: clean-fid's against ours where the reference statistics are at hand.
+"""Fréchet distance: latentbench against clean-fid, with the reference statistics given.
 
-That is how checkpoints are measured one after another. Same features, same threads, turn by turn in one run.
-
-Both begin with the means and covariances. Ours has read the reference's root with them, which the reference
-stage computes once per dataset; its time is printed apart.
+Same features, same threads, in turns. Both start from means and covariances. latentbench also has
+the square root of the reference's covariance, which the reference stage computes once per dataset;
+its time is printed separately.
 """
 
 from __future__ import annotations
@@ -29,24 +28,23 @@ def compare(arguments: argparse.Namespace) -> None:
     reference = compute_feature_stats(make_features(arguments, seed=0))
     rooted, root_s = timed(reference.with_root)
     samples = compute_feature_stats(make_features(arguments, seed=1))
-    moments = [
-        part.numpy() for side in (samples, reference) for part in (side.mean, side.covariance)
-    ]
+    moments = [samples.mean, samples.covariance, reference.mean, reference.covariance]
+    arrays = [moment.numpy() for moment in moments]
     turns = take_turns(
         lambda: frechet_distance(rooted, samples),
-        lambda: cleanfid_distance(*moments),
+        lambda: cleanfid_distance(*arrays),
         arguments.turns,
     )
     print(
-        f"Fréchet distance of {arguments.dim:,} features, {arguments.samples:,} images on either side, "
-        f"{arguments.threads} thread(s):\n"
-        f"  clean-fid {turns.theirs_s:.2f} s, ours {turns.ours_s:.2f} s (the reference's root, once: {root_s:.2f} s)\n"
-        f"  {turns} in {arguments.turns} turns, results apart by {abs(turns.ours / turns.theirs - 1):.1e}"
+        f"frechet   {arguments.samples:,} images of {arguments.dim:,} features on each side, "
+        f"{arguments.threads} threads: clean-fid {turns.theirs_s:.2f} s, "
+        f"latentbench {turns.ours_s:.2f} s (root of the reference, once: {root_s:.2f} s), {turns}, "
+        f"relative difference {abs(turns.ours / turns.theirs - 1):.1e}"
     )
 
 
 def make_features(arguments: argparse.Namespace, *, seed: int) -> Any:
-    """Correlated, non-negative and of falling variance, as Inception's are."""
+    """Return correlated, non-negative features with decreasing variance, like Inception's."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)

@@ -1,7 +1,7 @@
-"""Precision, recall, density and coverage: the prdc package of Naeem et al. (2020) against ours.
+"""Precision, recall, density and coverage: latentbench against prdc (Naeem et al., 2020).
 
-Same features of real and generated images, same threads, turn by turn in one run. Ours has the neighborhoods of the
-real images at hand, which serve every checkpoint and every set of samples; finding them is timed apart.
+Same features, same threads, in turns. latentbench computes the real images' neighborhoods once for
+all sets of samples; that time is printed separately.
 """
 
 from __future__ import annotations
@@ -29,25 +29,23 @@ def compare(arguments: argparse.Namespace) -> None:
 
     torch.set_num_threads(arguments.threads)
     size = (arguments.samples, arguments.dim)
-    # A narrower distribution: precise, but far from all of the real ones.
-    # Both in float64: at the rim of a neighborhood float32 counts a pair more or less.
-    real, samples = (
-        torch.randn(size, generator=torch_generator(0, side), dtype=torch.float64)
-        for side in ("real", "samples")
-    )
-    samples *= 0.97
+    # float64, since rounding in float32 changes the count at the edge of a neighborhood.
+    real = torch.randn(size, generator=torch_generator(0, "real"), dtype=torch.float64)
+    samples = torch.randn(size, generator=torch_generator(0, "samples"), dtype=torch.float64)
+    samples *= 0.97  # a narrower distribution: high precision, lower recall
     neighborhoods, once_s = timed(lambda: PrecisionRecall(real, num_neighbors=NEIGHBORS))
 
     def theirs() -> Any:
-        with contextlib.redirect_stdout(None):  # prdc prints how many there are
+        with contextlib.redirect_stdout(None):  # prdc prints the number of images
             return prdc.compute_prdc(real.numpy(), samples.numpy(), NEIGHBORS)
 
     turns = take_turns(lambda: neighborhoods(samples), theirs, arguments.turns)
-    apart = max(abs(turns.ours[name] / turns.theirs[name] - 1) for name in turns.ours)
+    difference = max(abs(turns.ours[name] / turns.theirs[name] - 1) for name in turns.ours)
     print(
-        f"overlap   {arguments.samples:,} images of {arguments.dim:,} features on either side, {arguments.threads} "
-        f"threads: prdc {turns.theirs_s:.2f} s, ours {turns.ours_s:.2f} s (once for the real images {once_s:.2f} s), "
-        f"{turns}, results apart by {apart:.1e}"
+        f"overlap   {arguments.samples:,} images of {arguments.dim:,} features on each side, "
+        f"{arguments.threads} threads: prdc {turns.theirs_s:.2f} s, "
+        f"latentbench {turns.ours_s:.2f} s (real images, once: {once_s:.2f} s), {turns}, "
+        f"relative difference {difference:.1e}"
     )
 
 

@@ -1,7 +1,7 @@
-"""The loops of the other side: how a user would train the very same networks without latentbench.
+"""Training the same networks without latentbench.
 
-Each is given a class folder of pictures and an experiment's config, and yields the steps per second of one epoch
-after another. A step is one of the discriminator, where there is one.
+Each function takes a class folder of images and an experiment's config, and yields the steps per
+second of each epoch. In a GAN, discriminator steps are counted.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ from latentbench.models.initialization import initialize_weights
 from latentbench.models.networks import Decoder, Encoder, Shape
 from latentbench.rng import torch_generator
 
-WORKERS = 2  # of the DataLoaders that decode pictures for the GANs
+WORKERS = 2  # of the GANs' DataLoaders
 
 
 def pytorch_example(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
-    """After the loop of PyTorch's DCGAN example.
+    """Train as PyTorch's DCGAN example does.
 
-    Binary cross-entropy, torch.optim.Adam, real and fake passed through the discriminator one after the other, the
-    generator's step through a discriminator that collects gradients too.
+    It has binary cross-entropy, torch.optim.Adam, separate discriminator passes for real and fake
+    images, and computes the discriminator's gradients in the generator's step, too.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    generator, discriminator = (network.to(device) for network in game(config, batch_norm=True))
+    generator, discriminator = (
+        network.to(device) for network in gan_networks(config, batch_norm=True)
+    )
     optimizers = [adam(network, config) for network in (generator, discriminator)]
     loss = nn.BCELoss()
     loader = picture_loader(pictures, config)
@@ -42,7 +44,7 @@ def pytorch_example(pictures: Path, config: ExperimentConfig) -> Iterator[float]
     while True:
         start, count = None, 0
         for images, _ in loader:
-            if start is None:  # as on our side, starting the epoch's workers is not a step
+            if start is None:  # starting the workers is not timed on either side
                 start = time.perf_counter()
             real, fake = torch.ones(batch, device=device), torch.zeros(batch, device=device)
             discriminator.zero_grad()
@@ -56,19 +58,17 @@ def pytorch_example(pictures: Path, config: ExperimentConfig) -> Iterator[float]
             generator_loss = loss(discriminator(fakes).sigmoid(), real)
             generator_loss.backward()
             optimizers[0].step()
-            _ = (
-                (real_loss + fake_loss).item(),
-                generator_loss.item(),
-            )  # the example prints both at each step
+            # The example prints both losses at each step.
+            _ = (real_loss + fake_loss).item(), generator_loss.item()
             count += 1
         assert start is not None
         yield count / (time.perf_counter() - start)
 
 
 def pythae_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
-    """pythae's BaseTrainer on its VAE, over an ImageFolder that gives what its trainer takes.
+    """Train pythae's VAE with its BaseTrainer, from an ImageFolder.
 
-    Without workers, its default: on two cores they made it slower.
+    It has no workers, which is the default: on two cores they made it slower.
     """
     from pythae.data.datasets import DatasetOutput
 
@@ -85,7 +85,7 @@ def pythae_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
 
 
 def pythae_trainer_on_arrays(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
-    """The same, over an array of floats in memory, for data that fit there decoded."""
+    """Train pythae's VAE from an array of floats in memory."""
     from pythae.data.datasets import BaseDataset
 
     images = torch.stack([image for image, _ in picture_folder(pictures, config)])
@@ -101,7 +101,7 @@ def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
 
     shape, latent_dim = shape_of(config), config.model.latent_dim
     encoder = Encoder(2 * latent_dim, config.model, shape, batch_norm=True)
-    down, up = of_pytorch(encoder.layers), of_pytorch(Decoder(config.model, shape).layers)
+    down, up = pytorch_layers(encoder.layers), pytorch_layers(Decoder(config.model, shape).layers)
     for network in (down, up):
         initialize_weights(network, config.model.initialization, torch_generator(0, "weights"))
 
@@ -128,7 +128,7 @@ def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
 
     class Clock(TrainingCallback):
         def on_train_step_begin(self, training_config: Any, **_: Any) -> None:  # noqa: ARG002
-            """Called before the first step of each epoch."""
+            """Start the clock: pythae calls this before the first step of each epoch."""
             self.start, self.count = time.perf_counter(), 0
 
         def on_train_step_end(self, training_config: Any, **_: Any) -> None:  # noqa: ARG002
@@ -151,10 +151,10 @@ def pythae_rates(dataset: Any, config: ExperimentConfig) -> list[float]:
 
 
 def mimicry_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]:
-    """mimicry's Trainer with its own steps of WGAN-GP.
+    """Train mimicry's WGAN-GP with its Trainer.
 
-    Its packages of datasets and metrics no longer import (they want torch._six and TensorFlow); the training needs
-    neither, so empty modules stand for them.
+    Its datasets and metrics cannot be imported (they need torch._six and TensorFlow) and are not
+    needed, so they are replaced by empty modules.
     """
     for name in ("torch_mimicry.datasets", "torch_mimicry.metrics"):
         sys.modules[name] = ModuleType(name)
@@ -163,7 +163,7 @@ def mimicry_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]
 
     model = config.model
     assert model.name == "wgan_gp"
-    generator_layers, discriminator_layers = game(config, batch_norm=False)
+    generator_layers, discriminator_layers = gan_networks(config, batch_norm=False)
     times: list[float] = []
 
     class TheGenerator(WGANGPBaseGenerator):
@@ -176,7 +176,7 @@ def mimicry_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]
             return images
 
         def train_step(self, *words: Any, **named: Any) -> Any:
-            """The generator's turn ends what n_dis steps of the discriminator began."""
+            """Record the time: a generator step follows n_dis steps of the discriminator."""
             log = super().train_step(*words, **named)
             times.append(time.perf_counter())
             return log
@@ -191,7 +191,7 @@ def mimicry_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]
             return scores
 
     loader = picture_loader(pictures, config)
-    turns = len(loader) // model.n_critic
+    cycles = len(loader) // model.n_critic
     generator, discriminator = TheGenerator(), TheDiscriminator()
     with tempfile.TemporaryDirectory() as folder:
         Trainer(
@@ -200,33 +200,33 @@ def mimicry_trainer(pictures: Path, config: ExperimentConfig) -> Iterator[float]
             optD=adam(discriminator, config),
             optG=adam(generator, config),
             dataloader=loader,
-            num_steps=2 * turns,
+            num_steps=2 * cycles,
             n_dis=model.n_critic,
             lr_decay="linear",
             log_dir=f"{folder}/log",
         ).train()
-    # From one turn of the generator to another: what came before the first is not timed.
-    yield (turns - 1) * model.n_critic / (times[turns - 1] - times[0])
-    yield turns * model.n_critic / (times[-1] - times[turns - 1])
+    # Times are those of generator steps, so the first cycle is not timed.
+    yield (cycles - 1) * model.n_critic / (times[cycles - 1] - times[0])
+    yield cycles * model.n_critic / (times[-1] - times[cycles - 1])
 
 
 def shape_of(config: ExperimentConfig) -> Shape:
     return Shape(config.image_size, config.channels)
 
 
-def game(config: ExperimentConfig, *, batch_norm: bool) -> tuple[nn.Module, nn.Module]:
-    """A generator up to its tanh and a discriminator that gives one score per image."""
+def gan_networks(config: ExperimentConfig, *, batch_norm: bool) -> tuple[nn.Module, nn.Module]:
+    """Return a generator with its tanh and a discriminator with one score per image."""
     shape = shape_of(config)
-    generator = nn.Sequential(*of_pytorch(Decoder(config.model, shape).layers), nn.Tanh())
+    generator = nn.Sequential(*pytorch_layers(Decoder(config.model, shape).layers), nn.Tanh())
     encoder = Encoder(1, config.model, shape, batch_norm=batch_norm)
-    discriminator = nn.Sequential(*of_pytorch(encoder.layers), nn.Flatten(0))
+    discriminator = nn.Sequential(*pytorch_layers(encoder.layers), nn.Flatten(0))
     for network in (generator, discriminator):
         initialize_weights(network, config.model.initialization, torch_generator(0, "weights"))
     return generator, discriminator
 
 
-def of_pytorch(layers: nn.Sequential) -> nn.Sequential:
-    """The same network of PyTorch's layers alone, as its users would write it; weights are not carried over."""
+def pytorch_layers(layers: nn.Sequential) -> nn.Sequential:
+    """Return the network made of PyTorch's own layers; weights are not copied."""
 
     def plain(layer: nn.Module) -> nn.Module:
         match layer:
@@ -251,7 +251,7 @@ def adam(network: nn.Module, config: ExperimentConfig) -> torch.optim.Adam:
 
 
 def picture_folder(pictures: Path, config: ExperimentConfig) -> Any:
-    """torchvision's ImageFolder: decoded, resized, cropped and moved to [-1, 1] each time that they are asked for."""
+    """Return torchvision's ImageFolder, which decodes and resizes an image whenever it is read."""
     from torchvision import datasets, transforms
 
     steps: list[Any] = [

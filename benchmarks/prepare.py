@@ -1,8 +1,8 @@
-"""Preparing pictures: against torchvision's ImageFolder, PIL resize and a DataLoader with as many workers.
+"""Preparing images: latentbench against ImageFolder and a DataLoader with as many workers.
 
-Both sides read the same JPEGs, crop the center, resize with the antialiased bicubic filter and end with one uint8 array
-in a file; the other side reads them unpacked, which is not counted. Imports are not counted on either side
-(torchvision's take longer). Turn by turn in one run.
+Both read the same JPEGs, crop the center, resize with the antialiased bicubic filter and write one
+uint8 array. ImageFolder reads unpacked files; unpacking is not timed. Imports are not timed on
+either side. Both sides run in turns.
 """
 
 from __future__ import annotations
@@ -54,10 +54,8 @@ print(time.perf_counter() - start)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--path", type=Path, help="a zip or folder of pictures; default: made here")
-    parser.add_argument(
-        "--number", type=int, default=6000, help="pictures to make where no path is given"
-    )
+    parser.add_argument("--path", type=Path, help="a zip or folder of images; default: synthetic")
+    parser.add_argument("--number", type=int, default=6000, help="number of synthetic images")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--crop", type=int, default=148)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -74,31 +72,30 @@ def compare(root: Path, arguments: argparse.Namespace) -> None:
     for _ in range(arguments.turns):
         rates["ours"].append(number / our_seconds(root, path.resolve(), arguments))
         rates["theirs"].append(number / their_seconds(root, arguments))
-    ours, theirs = (statistics.median(rates[side]) for side in ("ours", "theirs"))
+    ours, theirs = statistics.median(rates["ours"]), statistics.median(rates["theirs"])
     ratios = [mine / other for mine, other in zip(rates["ours"], rates["theirs"], strict=True)]
+    size = arguments.image_size
     print(
-        f"prepare   {number:,} JPEGs to {arguments.image_size}×{arguments.image_size}, {arguments.workers} workers, "
+        f"prepare   {number:,} JPEGs to {size}×{size}, {arguments.workers} workers, "
         f"latentbench {ours:,.0f} images/s, ImageFolder {theirs:,.0f} images/s, "
         f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     )
 
 
 def make_pictures(path: Path, number: int) -> Path:
-    """JPEGs of 250×250 and 9 kB, as those of Labeled Faces in the Wild are: shapes at several scales, and grain."""
+    """Write JPEGs of 250×250 pixels and 9 kB, like those of Labeled Faces in the Wild.
+
+    They have shapes at several scales and noise.
+    """
     rng = numpy_generator(0, "photographs")
     grain = rng.normal(0, 3, (250, 250, 1))
     with zipfile.ZipFile(path, "w") as archive:
         for index in range(number):
-            layers = [
-                np.asarray(
-                    Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).resize(
-                        (250, 250)
-                    ),
-                    dtype=np.float64,
-                )
-                for side in (4, 16, 60)
-            ]
-            levels = 0.6 * layers[0] + 0.3 * layers[1] + 0.1 * layers[2] + grain
+            levels = grain
+            for side, weight in ((4, 0.6), (16, 0.3), (60, 0.1)):
+                coarse = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+                layer = Image.fromarray(coarse).resize((250, 250))
+                levels = levels + weight * np.asarray(layer, dtype=np.float64)
             place = path.with_name("picture.jpg")
             Image.fromarray(levels.clip(0, 255).astype(np.uint8)).save(place)
             archive.write(place, f"{index:05d}.jpg")
@@ -106,7 +103,7 @@ def make_pictures(path: Path, number: int) -> Path:
 
 
 def unpack(path: Path, folder: Path) -> int:
-    """The pictures in one class folder, as ImageFolder wants them."""
+    """Unpack the images into one class folder, as ImageFolder requires, and return their number."""
     archive = ImageArchive(path)
     folder.mkdir(parents=True)
     names = archive.image_names()
@@ -116,7 +113,7 @@ def unpack(path: Path, folder: Path) -> int:
 
 
 def our_seconds(root: Path, path: Path, arguments: argparse.Namespace) -> float:
-    """Of preparing what was fetched: decoding, writing and checksums."""
+    """Return the seconds to prepare the fetched images: decoding, writing and checksums."""
     dataset = {
         "source": "folder",
         "path": str(path),
@@ -141,7 +138,7 @@ def their_seconds(root: Path, arguments: argparse.Namespace) -> float:
 
 
 def seconds(command: list[object]) -> float:
-    """What a script measured and printed."""
+    """Run a script and return the seconds that it prints."""
     words = [str(word) for word in command]
     return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 

@@ -1,4 +1,4 @@
-"""Runs every benchmark, or one by name; each file takes words of its own when run by itself."""
+"""Run all benchmarks or some by name. Each file has more options when run by itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def main() -> None:
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all"
     )
     parser.add_argument(
-        "--pictures", help="a zip or folder of JPEGs for `prepare`; default: made here"
+        "--pictures", help="a zip or folder of JPEGs for `prepare`; default: synthetic"
     )
     arguments = parser.parse_args()
     for name in arguments.names or BENCHMARKS:
         words = ["--path", arguments.pictures] if name == "prepare" and arguments.pictures else []
         script = Path(__file__).with_name(f"{name}.py")
-        # The rows are on standard output; standard error has progress, of interest where something failed.
+        # Results are on standard output; standard error is shown if the benchmark fails.
         result = subprocess.run(
             [sys.executable, str(script), *words], check=False, stderr=subprocess.PIPE, text=True
         )

@@ -1,12 +1,11 @@
-"""Many experiments: what Snakemake takes to say what it would run, against what it takes for the same DAG alone.
+"""Many experiments: `snakemake -n` and `dvc repro --dry` against the same jobs without parameters.
 
-The params are VAEs that differ in their learning rate, on one dataset, in ten studies. Ours is this checkout; the other
-side is a Snakefile that has the same rules with the same files as inputs and outputs, read from what Snakemake made of
-ours, and nothing else: no params, no resources, no Python package. Nothing has been run on either side.
-
-A second line is of Snakemake within a job, which a cluster's node starts twice for each: to list the rules of one. A
-third is DVC's dry run, against a dvc.yaml that has the same stages written out one by one. It ends at the first input
-that is not there, so params.yaml is split first, and DVC comes to say that it would configure each experiment.
+The experiments are VAEs with different learning rates, on one dataset, in ten studies. The baseline
+for Snakemake is a Snakefile with a rule per job, which has the job's input and output files and
+nothing else. Nothing has been run on either side. A second line is the start of Snakemake within a
+job of a cluster: it lists the rules. The baseline for DVC is a dvc.yaml with the same stages,
+written out without templates. DVC's dry run ends at the first missing input, so `params.yaml` is
+split first, and DVC plans to configure every experiment.
 """
 
 from __future__ import annotations
@@ -27,22 +26,21 @@ from turns import Turns, take_turns
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 STUDIES = 10
-DUMP = """
-import json
-KINDS = ("input", "output", "log")
-RULES = {rule.name: {kind: [*map(str, getattr(rule, kind))] for kind in KINDS} for rule in workflow.rules}
-Path("rules.json").write_text(json.dumps(RULES))
-"""
 PLAIN = """
 import json
 from pathlib import Path
 
-for name, files in json.loads(Path("rules.json").read_text()).items():
+JOBS = json.loads(Path("rules.json").read_text())
+INPUTS = {file for job in JOBS.values() for file in job["input"]}
+
+rule all:
+    input: [file for job in JOBS.values() for file in job["output"] if file not in INPUTS]
+
+for name, files in JOBS.items():
     rule:
         name: name
         input: files["input"]
         output: files["output"]
-        log: files["log"]
         message: name
         shell: "touch {output}"
 """
@@ -63,7 +61,7 @@ def main() -> None:
 
 
 def params(number: int) -> dict[str, Any]:
-    """Tiny VAEs."""
+    """Return params with this number of tiny VAEs."""
     experiments = {
         f"vae-{index:04}": {
             "study": f"rates-{index % STUDIES}",
@@ -89,7 +87,7 @@ def params(number: int) -> dict[str, Any]:
 
 
 def copy_checkout(folder: Path) -> None:
-    """Its files as they are, committed or not."""
+    """Copy the repository's files, including uncommitted changes."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
     )
@@ -101,7 +99,7 @@ def copy_checkout(folder: Path) -> None:
 
 
 def called(folder: Path, *command: str) -> str:
-    # Where Slurm's plugin is installed, Snakemake asks the cluster at each start: this one is none.
+    # If Slurm's plugin is installed, Snakemake queries the cluster at each start. There is none.
     environment = os.environ | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "SLURM_CONF": os.devnull,
@@ -115,27 +113,33 @@ def called(folder: Path, *command: str) -> str:
 
 
 def compare(ours: Path, plain: Path, number_of_turns: int) -> None:
-    rules = rules_of(ours)
     (plain / "Snakefile").write_text(PLAIN)
-    (plain / "rules.json").write_text(json.dumps(rules))
+    (plain / "rules.json").write_text(json.dumps(jobs_of(ours)))
     dry = ("snakemake", "--dry-run")
     turns = take_turns(lambda: called(ours, *dry), lambda: called(plain, *dry), number_of_turns)
-    wanted, also_wanted = (
-        said.rpartition("\ntotal")[2].split()[0] for said in (turns.ours, turns.theirs)
-    )
-    assert wanted == also_wanted
-    show(f"snakemake -n of {int(wanted):,} jobs", turns)
-
-    within_job = (
-        "snakemake",
-        "--list-rules",
-        "--allowed-rules",
-        next(name for name in rules if name[:5] == "train"),
-    )
-    turns = take_turns(
-        lambda: called(ours, *within_job), lambda: called(plain, *within_job), number_of_turns
-    )
+    jobs, plain_jobs = number_of_jobs(turns.ours), number_of_jobs(turns.theirs)
+    assert jobs == plain_jobs, (jobs, plain_jobs)
+    show(f"snakemake -n of {jobs:,} jobs", turns)
+    start = ("snakemake", "--list-rules")
+    turns = take_turns(lambda: called(ours, *start), lambda: called(plain, *start), number_of_turns)
     show("snakemake within one job", turns)
+
+
+def number_of_jobs(output: str) -> int:
+    """Return the total of the table that a dry run prints."""
+    return int(output.rpartition("\ntotal")[2].split()[0])
+
+
+def jobs_of(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """Return the input and output files of each job, as a dry run prints them."""
+    jobs: list[dict[str, list[str]]] = []
+    for line in called(folder, "snakemake", "--dry-run").splitlines():
+        key, _, files = line.strip().partition(": ")
+        if line.startswith(("rule ", "localrule ")):
+            jobs.append({"input": [], "output": []})
+        elif jobs and key in jobs[-1]:
+            jobs[-1][key] = files.split(", ")
+    return {f"job_{index}": job for index, job in enumerate(jobs) if job["output"]}
 
 
 def compare_dvc(ours: Path, plain: Path, number_of_turns: int) -> None:
@@ -149,7 +153,7 @@ def compare_dvc(ours: Path, plain: Path, number_of_turns: int) -> None:
 
 
 def dry_run(folder: Path) -> list[str]:
-    """The stages that it would run."""
+    """Return the stages that DVC would run."""
     command = [str(BIN / "dvc"), "repro", "--dry"]
     said = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True).stdout
     return [
@@ -160,7 +164,7 @@ def dry_run(folder: Path) -> list[str]:
 
 
 def written_out(folder: Path) -> dict[str, Any]:
-    """Every stage of dvc.yaml with its template filled in, under a name that a stage outside of `foreach` may have."""
+    """Return the stages of dvc.yaml without templates, under names that need no `foreach`."""
     entries = yaml.safe_load((folder / "params.yaml").read_text())
     stages: dict[str, Any] = {}
     for name, template in yaml.safe_load((folder / "dvc.yaml").read_text())["stages"].items():
@@ -185,21 +189,10 @@ def filled(part: Any, words: dict[str, str]) -> Any:
     return part
 
 
-def rules_of(folder: Path) -> dict[str, dict[str, list[str]]]:
-    """Inputs, outputs and log of each rule, as Snakemake has them; it does not say them of jobs with a message."""
-    snakefile = folder / "Snakefile"
-    own = snakefile.read_text()
-    snakefile.write_text(own + DUMP)
-    called(folder, "snakemake", "--list-rules")
-    snakefile.write_text(own)
-    rules: dict[str, dict[str, list[str]]] = json.loads((folder / "rules.json").read_text())
-    return rules
-
-
 def show(what: str, turns: Turns) -> None:
     ratios = [1 / ratio for ratio in turns.ratios]
     print(
-        f"scale     {what}, latentbench {turns.ours_s:.1f} s, the same DAG alone {turns.theirs_s:.1f} s, "
+        f"scale     {what}, latentbench {turns.ours_s:.1f} s, plain {turns.theirs_s:.1f} s, "
         f"ratio {sorted(ratios)[len(ratios) // 2]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     )
 

@@ -1,9 +1,9 @@
-"""Short jobs on Slurm: by Snakemake with profiles/slurm, against `sbatch` of the same commands.
+"""Short jobs on Slurm: Snakemake with profiles/slurm against `sbatch` of the same commands.
 
-Slurm is the one of two nodes that `make test-cluster` sets up in a temporary folder of this machine. The jobs are the
-trainings of as many experiments, of which a stand-in writes the files at once: what is timed is from the first
-submission to the last job's end. On Snakemake's side a job starts two Snakemakes before its command; its own start and
-its DAG count too.
+Slurm has two nodes on this machine, in a temporary folder, as for `make test-cluster`. The jobs are
+trainings whose command is replaced by one that writes the files at once. The time is from the first
+submission to the end of the last job. With Snakemake, a job starts Snakemake twice before its
+command, and Snakemake's own start and DAG are included.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -29,7 +30,7 @@ from tests.cluster import slurm
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=20)
-    parser.add_argument("--group", type=int, default=5, help="stages to a job, in the second line")
+    parser.add_argument("--group", type=int, default=5, help="stages per job, in the second line")
     parser.add_argument("--turns", type=int, default=1)
     arguments = parser.parse_args()
     if slurm.missing():
@@ -49,7 +50,8 @@ def main() -> None:
 def show(turns: Turns, arguments: argparse.Namespace, *, size: int) -> None:
     ours, theirs = (60 * arguments.jobs / seconds for seconds in (turns.ours_s, turns.theirs_s))
     print(
-        f"slurm     {arguments.jobs} short stages, {size} to a job of Snakemake's, two nodes of two cores, "
+        f"slurm     {arguments.jobs} short stages, {size} per Snakemake job, "
+        "two nodes of two cores, "
         f"latentbench {ours:.1f} stages/min, sbatch {theirs:.1f} stages/min, "
         f"ratio {statistics.median(turns.ratios):.2f}"
     )
@@ -61,58 +63,51 @@ def make_workplace(folder: Path, jobs: int) -> Path:
     command = folder / "bin" / "latentbench"
     command.parent.mkdir()
     command.write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/workflow/stand_in.py" "$@"\n'
+        f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/workflow/fake_stages.py" "$@"\n'
     )
     command.chmod(0o755)
     return folder
 
 
+def call(folder: Path, environment: dict[str, str], *command: str) -> str:
+    """Run a command and return its output."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment, check=False, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command[:3])} … failed.\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
 def compare(
     folder: Path, environment: dict[str, str], arguments: argparse.Namespace, *, size: int
 ) -> Turns:
-    def called(*command: str) -> str:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, check=False, capture_output=True, text=True
-        )
-        if done.returncode != 0:
-            sys.exit(
-                f"{' '.join(command[:3])} … failed.\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-            )
-        return done.stdout
-
+    called = partial(call, folder, environment)
     experiments = params(arguments.jobs)["experiments"]
     places = {name: f"{experiment['study']}/{name}" for name, experiment in experiments.items()}
-    # What trainings read is there before either side begins.
-    called(
-        "snakemake",
-        "--quiet",
-        "all",
-        "--",
-        "prepare@digits",
-        *(f"configure_experiment@{name}" for name in places),
-    )
+    # The inputs of the trainings are made before either side starts.
+    configs = [f"results/{place}/config/train.yaml" for place in places.values()]
+    called("snakemake", "--quiet", "all", "--", "data/prepared/digits", *configs)
 
-    def forget() -> None:
+    def delete_checkpoints() -> None:
         for place in places.values():
             shutil.rmtree(folder / "results" / place / "checkpoints", ignore_errors=True)
 
     def ours() -> None:
-        forget()
-        trainings = [f"train@{name}" for name in places]
-        grouped = (
-            "--groups",
-            *(f"{name}=small" for name in trainings),
-            "--group-components",
-            f"small={size}",
-        )
-        called("snakemake", *slurm.PROFILE, *(grouped if size > 1 else ()), "--", *trainings)
+        delete_checkpoints()
+        trainings = [f"results/{place}/checkpoints" for place in places.values()]
+        groups: list[str] = []
+        if size > 1:
+            groups = ["--groups", "train=small", "--group-components", f"small={size}"]
+        called("snakemake", *slurm.PROFILE, *groups, "--", *trainings)
 
     def theirs() -> None:
-        forget()
+        delete_checkpoints()
         for place in places.values():
             command = (
-                f"latentbench train --config results/{place}/config.yaml --data data/prepared/digits "
-                f"--results results/{place} --logs logs/{place} --scratch scratch/{place}"
+                f"latentbench train --config results/{place}/config/train.yaml "
+                f"--data data/prepared/digits --results results/{place} --logs logs/{place} "
+                f"--scratch scratch/{place}"
             )
             called(
                 "sbatch",
@@ -125,9 +120,8 @@ def compare(
             )
         while called("squeue", "--noheader"):
             time.sleep(0.2)
-        assert all(
-            (folder / "results" / place / "checkpoints").exists() for place in places.values()
-        )
+        for place in places.values():
+            assert (folder / "results" / place / "checkpoints").exists()
 
     return take_turns(ours, theirs, arguments.turns)
 

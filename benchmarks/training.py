@@ -1,8 +1,8 @@
-"""Training: steps per second and peak memory on the very same networks, and the time before a job's first step.
+"""Training: steps per second and peak memory with the same networks, and time to the first step.
 
-Each row sets a whole training run of latentbench beside what a user would pick instead (`peers.py`): the same networks,
-pictures, batch size, optimizer settings and threads, turn by turn, each turn in a process of its own. Of each turn the
-second epoch counts; the first warms up.
+Each row compares a training run of latentbench with an alternative (`peers.py`): the same networks,
+images, batch size, optimizer settings and threads. Both run in turns, each turn in a new process.
+The second epoch is measured; the first is a warm-up.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Row:
     model: dict[str, Any]
     image_size: int
     channels: int
-    steps: int  # in an epoch
+    steps: int  # per epoch
     peer: str
     loop: Callable[[Path, ExperimentConfig], Iterator[float]]
-    precision: str = "auto"  # of latentbench alone: peers compute in float32 on a CPU
+    precision: str = "auto"  # of latentbench; the others compute in float32 on a CPU
 
     def __str__(self) -> str:
         color = "color" if self.channels == 3 else "gray"
@@ -105,7 +105,8 @@ def compare(name: str, root: Path, turns: int, threads: int) -> None:
     ratios = [mine / other for mine, other in zip(*rates.values(), strict=True)]
     place = "GPU" if torch.cuda.is_available() else f"{threads} threads"
     print(
-        f"training  {name} {row}, {place}: latentbench {ours:.2f} steps/s, {row.peer} {theirs:.2f} steps/s, "
+        f"training  {name} {row}, {place}: "
+        f"latentbench {ours:.2f} steps/s, {row.peer} {theirs:.2f} steps/s, "
         f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); "
         f"peak memory {our_peak:.0f} MB, {row.peer} {their_peak:.0f} MB"
     )
@@ -117,13 +118,13 @@ def compare_starts(root: Path, row: Row, turns: int) -> None:
     waits = {side: [first_step(root, side) for _ in range(turns)] for side in SIDES}
     ours, theirs = (statistics.median(waits[side]) for side in SIDES)
     print(
-        f"start     seconds before the first step: latentbench {ours:.1f} s, {row.peer} {theirs:.1f} s, "
+        f"start     time to the first step: latentbench {ours:.1f} s, {row.peer} {theirs:.1f} s, "
         f"ratio {theirs / ours:.2f}"
     )
 
 
 def make_pictures(root: Path, row: Row) -> None:
-    """The same smooth random pictures twice: a class folder of PNGs, and a prepared dataset."""
+    """Write the same smooth random images as a class folder of PNGs and as a prepared dataset."""
     rng = numpy_generator(0, "pictures")
     size, number = row.image_size, BATCH * row.steps
     coarse = rng.integers(0, 256, (number, 8, 8, row.channels), dtype=np.uint8)
@@ -163,7 +164,7 @@ def make_pictures(root: Path, row: Row) -> None:
 
 
 def write_config(root: Path, row: Row, threads: int) -> None:
-    """The resolved config of the row's experiment, config.yaml."""
+    """Write the resolved config of the row's experiment."""
     training = {"epochs": 2, "checkpoints": [2], "batch_size": BATCH, "precision": row.precision}
     experiment = {"study": "bench", "dataset": "pictures", "model": row.model, "training": training}
     experiment["compute"] = {"threads": threads}
@@ -185,7 +186,7 @@ def write_config(root: Path, row: Row, threads: int) -> None:
 
 
 def one_turn(row: Row, root: Path, side: str, threads: int) -> dict[str, float]:
-    """Steps per second in the second epoch, and the peak memory of the process (on a GPU, of the GPU) in MB."""
+    """Return steps per second in the second epoch and the peak memory in MB (of a GPU if used)."""
     config = read_config(root / "config.yaml", ExperimentConfig)
     if side == "ours":
         rate = our_rate(config, root)
@@ -229,7 +230,7 @@ next(peers.pytorch_example(Path(sys.argv[2]), read_config(Path(sys.argv[3]), Exp
 
 
 def first_step(root: Path, side: str) -> float:
-    """Seconds from the start of a process to its first step of training."""
+    """Return the seconds from the start of a process to its first training step."""
     config = root / "config.yaml"
     if side == "ours":
         words = [

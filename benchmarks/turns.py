@@ -1,4 +1,4 @@
-"""What benchmarks share: arguments, threads, and one side's turn after the other's, here or in a process of its own."""
+"""Helpers of the benchmarks: arguments, threads, and timing both sides in turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Turns:
-    """Median seconds of both sides, the ratios (theirs over ours) of each turn, and the last results."""
+    """Median seconds of both sides, the ratios (theirs to ours), and the last results."""
 
     ours_s: float
     theirs_s: float
@@ -27,11 +27,15 @@ class Turns:
     theirs: Any
 
     def __str__(self) -> str:
-        return f"ratio {statistics.median(self.ratios):.1f} ({min(self.ratios):.1f} to {max(self.ratios):.1f})"
+        median, low, high = statistics.median(self.ratios), min(self.ratios), max(self.ratios)
+        return f"ratio {median:.1f} ({low:.1f} to {high:.1f})"
 
 
 def read_arguments(about: str | None, *, threads: int) -> argparse.Namespace:
-    """Of a benchmark on features; linear algebra is imported after this, because it reads its threads only then."""
+    """Return the arguments of a benchmark on features, and set the number of threads.
+
+    Call it before importing NumPy or PyTorch, which read that number when they are imported.
+    """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--dim", type=int, default=2048, help="features: Inception has 2,048")
     parser.add_argument("--samples", type=int, default=5000, help="images on either side")
@@ -46,7 +50,7 @@ def read_arguments(about: str | None, *, threads: int) -> argparse.Namespace:
 def add_turn_arguments(
     parser: argparse.ArgumentParser, sides: Iterable[str], *, turns: int
 ) -> None:
-    """Of a benchmark whose turns are processes of their own: it calls itself with those that are not told of."""
+    """Add the arguments of a benchmark that runs itself in a new process for each turn."""
     parser.add_argument("--turns", type=int, default=turns)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--turn-of", choices=[*sides], help=argparse.SUPPRESS)
@@ -54,7 +58,7 @@ def add_turn_arguments(
 
 
 def run_turn(script: str, *words: object, **environment: str) -> dict[str, Any]:
-    """What the script, called with these words, prints as JSON in its last line."""
+    """Run a script and return the JSON in the last line that it prints."""
     command = [sys.executable, script, *map(str, words)]
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment
@@ -64,15 +68,19 @@ def run_turn(script: str, *words: object, **environment: str) -> dict[str, Any]:
 
 
 def peak_mb() -> float:
-    """Memory that this process had at most."""
+    """Return the peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def take_turns(ours: Callable[[], Any], theirs: Callable[[], Any], turns: int) -> Turns:
-    pairs = [(timed(ours), timed(theirs)) for _ in range(turns)]
-    our_times, their_times = ([side[1] for side in sides] for sides in zip(*pairs, strict=True))
-    ratios = [theirs_s / ours_s for ours_s, theirs_s in zip(our_times, their_times, strict=True)]
-    (our_result, _), (their_result, _) = pairs[-1]
+    """Time both functions in turns."""
+    our_times, their_times, ratios = [], [], []
+    for _ in range(turns):
+        our_result, our_seconds = timed(ours)
+        their_result, their_seconds = timed(theirs)
+        our_times.append(our_seconds)
+        their_times.append(their_seconds)
+        ratios.append(their_seconds / our_seconds)
     return Turns(
         statistics.median(our_times),
         statistics.median(their_times),
@@ -83,6 +91,7 @@ def take_turns(ours: Callable[[], Any], theirs: Callable[[], Any], turns: int) -
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result of a call and its seconds."""
     start = time.perf_counter()
     result = call()
     return result, time.perf_counter() - start

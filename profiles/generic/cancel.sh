@@ -1,5 +1,5 @@
 #!/bin/sh
-# cancel.sh JOB...: asks all that these jobs started to end.
+# cancel.sh JOB...: send SIGTERM to all processes of these jobs.
 for job in "$@"; do
     pkill -TERM -s "$(cat "$job/session")" || true # it may just have ended
 done

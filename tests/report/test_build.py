@@ -37,6 +37,11 @@ ASKED = {
 }  # fmt: skip
 OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "index.html", "latent.ipynb"]
 OUTPUTS += ["provenance.json", "report.pdf"]
+WITHOUT_TORCH = """
+import sys
+
+assert "torch" not in {name.partition(".")[0] for name in sys.modules}
+"""
 
 
 @pytest.fixture
@@ -54,19 +59,28 @@ def only(results: Path, *notebooks: str) -> Path:
     return results
 
 
-def test_report_is_complete_offline_and_the_same_again(make_study, tmp_path):
+def add_cell(template: Path, cell: nbformat.NotebookNode) -> None:
+    notebook = nbformat.read(template, as_version=4)
+    notebook.cells.append(cell)
+    nbformat.write(notebook, template)
+
+
+@pytest.mark.slow
+def test_report_is_complete_offline_and_the_same_again(make_study, tmp_path, sources):
     output = tmp_path / "report" / "demo"
     results = make_study()
     for name in ("vae", "dcgan", "wgan-gp"):
         write_pictures(results / name, [1, 2, 4])
-    build_report(results, SOURCES, output)
+    for chapter in NOTEBOOKS:
+        add_cell(sources / f"{chapter}.ipynb", nbformat.v4.new_code_cell(WITHOUT_TORCH))
+    build_report(results, sources, output)
     first = {path.name: path.read_bytes() for path in output.iterdir()}
     assert sorted(first) == sorted([*OUTPUTS, "training.ipynb"])
     for chapter, name in enumerate(NOTEBOOKS, start=1):
         check_notebook(first[f"{name}.ipynb"].decode(), chapter)
     check_page(first["index.html"].decode())
     assert first["report.pdf"].startswith(b"%PDF")
-    build_report(results, SOURCES, output)
+    build_report(results, sources, output)
     assert {path.name: path.read_bytes() for path in output.iterdir()} == first
 
 
@@ -159,53 +173,39 @@ def test_every_section_says_what_is_missing(make_study, tmp_path):
     assert "<svg" not in page
 
 
-def test_a_small_budget_is_said_first(make_study, tmp_path):
-    results = only(make_study(), "comparison")
-    write_yaml(results / "study.yaml", read_yaml(results / "study.yaml") | {"budget": "small"})
-    build_report(results, SOURCES, tmp_path / "report")
-    head = (
-        (tmp_path / "report" / "index.html")
-        .read_text()
-        .partition("<header>")[2]
-        .partition("</header>")[0]
-    )
-    assert "<p>This is a <strong>first look</strong>" in head
-    # Without a chapter on latent space the samples stand here.
-    assert "<h2>Samples</h2>" in (tmp_path / "report" / "index.html").read_text().replace("\n", " ")
-    # A single notebook has no chapter number.
-    assert "<h1>Comparison</h1>" in (tmp_path / "report" / "index.html").read_text().replace(
-        "\n", " "
-    )
+def test_a_single_chapter_of_a_small_budget(make_study, tmp_path):
+    """Where an earlier report had another chapter, and a title means something to HTML and LaTeX.
 
-
-def test_what_users_write_is_shown_as_it_is(make_study, tmp_path):
-    results = only(make_study(), "comparison")
+    Neither the kernels, in the test of the whole report, nor who starts them imports torch.
+    """
+    results, output = only(make_study(), "comparison"), tmp_path / "report"
     title, author = "A & B <c> #1 $x$ @nobody1999 50% *q*", 'Ann "X" O\'Neil \\b _y_'
-    study = read_yaml(results / "study.yaml") | {
-        "title": title,
-        "question": title,
-        "authors": [author],
-    }
-    write_yaml(results / "study.yaml", study)
-    build_report(results, SOURCES, tmp_path / "report")
-    page = html.unescape((tmp_path / "report" / "index.html").read_text())
-    head = re.sub(r"\s+", " ", page.partition("<header>")[2].partition("</header>")[0])
-    assert head.count(title) == 2
-    assert author in head.replace("“", '"').replace("”", '"').replace("’", "'")
+    study = {"title": title, "question": title, "authors": [author], "budget": "small"}
+    write_yaml(results / "study.yaml", read_yaml(results / "study.yaml") | study)
+    output.mkdir()
+    (output / "training.ipynb").write_text("of an earlier report")
+    script = "import sys\nfrom pathlib import Path\n"
+    script += "from latentbench.report.build import build_report\n"
+    script += f"build_report(*map(Path, sys.argv[1:]))\n{WITHOUT_TORCH}"
+    paths = map(str, (results, SOURCES, output))
+    subprocess.run([sys.executable, "-c", script, *paths], check=True)
 
-
-def test_a_chapter_that_is_no_longer_asked_for_is_gone(make_study, tmp_path):
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "training.ipynb").write_text("of an earlier report")
-    build_report(only(make_study(), "comparison"), SOURCES, tmp_path / "report")
-    assert [path.name for path in (tmp_path / "report").glob("*.ipynb")] == ["comparison.ipynb"]
+    assert [path.name for path in output.glob("*.ipynb")] == ["comparison.ipynb"]
+    page = (output / "index.html").read_text()
+    head = page.partition("<header>")[2].partition("</header>")[0]
+    assert "<strong>first look</strong>" in head
+    # Without a chapter on latent space the samples stand here.
+    assert "<h2>Samples</h2>" in page.replace("\n", " ")
+    # A single notebook has no chapter number.
+    assert "<h1>Comparison</h1>" in page.replace("\n", " ")
+    words = re.sub(r"\s+", " ", html.unescape(head))
+    assert words.count(title) == 2
+    assert author in words.replace("“", '"').replace("”", '"').replace("’", "'")
 
 
 def test_a_work_that_is_not_in_the_bibliography_is_named(make_study, tmp_path, sources):
-    notebook = nbformat.read(sources / "comparison.ipynb", as_version=4)
-    notebook.cells.append(nbformat.v4.new_markdown_cell("As shown [@nobody1999]."))
-    nbformat.write(notebook, sources / "comparison.ipynb")
-    with pytest.raises(ArtifactError, match="citation nobody1999 not found"):
+    add_cell(sources / "comparison.ipynb", nbformat.v4.new_markdown_cell("As shown [@nobody1999]."))
+    with pytest.raises(ArtifactError, match="nobody1999"):
         build_report(only(make_study(), "comparison"), sources, tmp_path / "report")
     assert not list((tmp_path / "report").iterdir())
 
@@ -229,29 +229,10 @@ def test_failing_cell_is_one_sentence_and_leaves_the_earlier_report(make_study, 
     command = [sys.executable, "-m", "latentbench", "report", *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
-    assert re.search(
-        r"comparison\.ipynb, cell \d, failed with ValueError: no such metric; correct", ran.stderr
-    )
+    assert re.search(r"comparison\.ipynb, cell \d.*ValueError: no such metric", ran.stderr)
     assert "Traceback" not in ran.stderr
     assert [path.name for path in output.iterdir()] == ["index.html"]
     assert (output / "index.html").read_text() == "earlier"
-
-
-def test_report_needs_no_torch(make_study, tmp_path, sources):
-    refuse = (
-        "import sys\nassert not {name for name in sys.modules if name.partition('.')[0] == 'torch'}"
-    )
-    for name in ("background", "comparison"):
-        notebook = nbformat.read(sources / f"{name}.ipynb", as_version=4)
-        notebook.cells.append(nbformat.v4.new_code_cell(refuse))
-        nbformat.write(notebook, sources / f"{name}.ipynb")
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom latentbench.report.build import build_report\n"
-        f"build_report(*map(Path, sys.argv[1:]))\n{refuse}"
-    )
-    paths = map(str, (only(make_study(), "background", "comparison"), sources, tmp_path / "report"))
-    subprocess.run([sys.executable, "-c", script, *paths], check=True)
-    assert (tmp_path / "report" / "index.html").is_file()
 
 
 @pytest.mark.parametrize("part", ["data.ipynb", *PARTS])

@@ -187,6 +187,7 @@ def many(make_study):
     return open_study(folder)
 
 
+@pytest.mark.slow
 def test_of_many_models_no_figure_is_shrunk_to_fit_a_page(many):
     """Figures are set 166 mm wide on paper, which leaves 6.1 of 5.5 points."""
     for draw in (*OF_MANY, dataset.samples):

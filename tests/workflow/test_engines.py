@@ -17,6 +17,9 @@ from latentbench.artifacts.dependencies import SOURCES
 from latentbench.cli import main
 from tests.workflow.conftest import ROOT, Workplace, job_name
 
+# All on one worker, which makes the workplace once.
+pytestmark = pytest.mark.slow
+
 PACKAGE = "src/latentbench/"
 
 

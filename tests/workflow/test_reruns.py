@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 
+import pytest
 import yaml
 
 from tests.workflow.conftest import Workplace
+
+# All on one worker, which makes the workplace once.
+pytestmark = pytest.mark.slow
 
 NAMES = ("vae", "dcgan", "wgan-gp")
 REPORTED = {"report@tiny", "handin@tiny"}

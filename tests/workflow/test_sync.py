@@ -22,6 +22,9 @@ from latentbench.cli import main
 from tests.workflow import fake_stages
 from tests.workflow.conftest import TINY, Workplace
 
+# All on one worker, which makes the workplace once.
+pytestmark = pytest.mark.slow
+
 STUDY = "tiny"
 SEQUENCES, RUNS = (int(number) for number in os.environ.get("SYNC_SEQUENCES", "1x2").split("x"))
 SETTINGS = {

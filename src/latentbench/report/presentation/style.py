@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import matplotlib
@@ -93,6 +94,7 @@ def dashes_of(index: int) -> Any:
     return DASHES[index // len(COLORS) % len(DASHES)]
 
 
+@lru_cache(maxsize=4096)
 def text_width(text: str, *, size: float = NAME_SIZE, bold: bool = True) -> float:
     """Return the width in inches of a line of text."""
     if not text:
