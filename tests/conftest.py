@@ -19,7 +19,6 @@ from latentbench.cli import main
 from latentbench.config.load import parse_params
 from latentbench.rng import numpy_generator
 
-MODELS = ("autoencoder", "vae", "dcgan", "cgan", "wgan_gp")
 # Many tests start Python, which without bytecode compiles all of torch each time (2 to 4 s).
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

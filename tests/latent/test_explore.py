@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import file_sha256, read_json, write_json
+from latentbench.config.models import MODELS
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.image_quality import (
@@ -21,20 +22,18 @@ from latentbench.evaluation.image_quality import (
 )
 from latentbench.models.autoencoder import Autoencoder, EncoderDecoder
 from latentbench.models.gan import GAN
-from tests.conftest import MODELS
 from tests.evaluation.conftest import forget_classes, run
 from tests.latent.conftest import give_attributes
 
 Make = Callable[..., Path]
 Explore = Callable[..., Any]
 IMAGE = (32, 32, 1)
-ENCODERS = ("autoencoder", "vae")
 
 
 @pytest.mark.parametrize("objective", MODELS)
 def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explore) -> None:
     arrays, facts, _ = explore(objective)
-    encodes, conditional = objective in ENCODERS, objective == "cgan"
+    encodes, conditional = MODELS[objective].has_encoder, objective == "cgan"
     shapes = {name: array.shape for name, array in arrays.items()}
     means = 4 if conditional else 5 if encodes else 1
     expected = {

@@ -27,12 +27,12 @@ from latentbench.artifacts.tensors import read_tensors
 from latentbench.cli import main
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
+from latentbench.config.models import MODELS
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.models.objective import HasEncoder
 from latentbench.training.batches import Batches
-from tests.conftest import MODELS
 
 Make = Callable[..., Path]
 CPU = torch.device("cpu")
