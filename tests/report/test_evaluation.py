@@ -17,7 +17,7 @@ from latentbench.report.comparison import (
 )
 from latentbench.report.presentation.style import to_svg
 from latentbench.results.formatting import NBSP
-from tests.report.conftest import SIX, change, keep_arrays, words_of
+from tests.report.conftest import SIX, change, keep_arrays, put_on_two_datasets, words_of
 from tests.report.test_tables import cells, column, table_cells
 
 DRAWINGS = (
@@ -110,11 +110,9 @@ def test_the_first_row_has_the_closest_samples(make_study):
 
 
 def class_rows(folder):
-    """Return the study and the rows of its only dataset."""
+    """Return the study and its rows by class."""
     study = open_study(folder)
-    [(where, rows)] = classes.class_rows(study)
-    assert where == ""
-    return study, rows
+    return study, classes.class_rows(study)
 
 
 def test_class_tables_have_the_numbers_of_the_file(make_study):
@@ -158,18 +156,10 @@ def test_diversity_of_few_samples_is_left_out(make_study):
     assert "airplane" not in diversity.markdown
 
 
-def test_the_accuracy_of_the_classifier_limits_that_of_samples(make_study):
-    folder = make_study({"conditional-dcgan": (18.0, 0.2)})
-    assert f"95.0{NBSP}%" in classes.limit(*class_rows(folder))
-    for path in folder.glob(f"*/{LAST_METRICS}"):
-        change(path, test_scores={})
-    assert classes.limit(*class_rows(folder)) == ""
-
-
 def test_a_study_without_classes_has_no_class_rows(make_study):
     study = open_study(make_study(classes=[]))
-    assert classes.class_rows(study) == []
-    assert classes.attribute_rows(study) == []
+    assert classes.class_rows(study).empty
+    assert classes.attribute_rows(study).empty
 
 
 def request_attributes(folder, name: str, *, smiling, hat) -> None:
@@ -186,7 +176,7 @@ def test_attributes_have_the_accuracies_of_the_file(make_study):
     folder = make_study(classes=[])
     request_attributes(folder, "vae", smiling=(0.75, 0.5), hat=(None, 1.0))
     request_attributes(folder, "dcgan", smiling=(0.8, 0.5), hat=(0.1, 0.98))
-    [(_, rows)] = classes.attribute_rows(open_study(folder))
+    rows = classes.attribute_rows(open_study(folder))
     assert table_cells(classes.accuracy("Requested", rows).markdown) == [
         ["Requested", "vae", "dcgan", "*real images*"],
         ["Smiling", "75.0 ± 1.0", "**80.0** ± 1.0", "90.0"],
@@ -194,6 +184,14 @@ def test_attributes_have_the_accuracies_of_the_file(make_study):
         ["Wearing Hat", "–", "10.0 ± 1.0", "90.0"],
         ["*not* Wearing Hat", "**100.0** ± 1.0", "98.0 ± 1.0", "95.0"],
     ]
+
+
+def test_rows_of_several_datasets_name_theirs(make_study):
+    folder = make_study()
+    assert set(classes.class_rows(open_study(folder))["where"]) == {""}
+    put_on_two_datasets(folder)
+    rows = classes.class_rows(open_study(folder))
+    assert set(rows.loc[rows["experiment"] == "vae", "where"]) == {" on faces"}
 
 
 def test_a_class_with_few_samples_has_empty_places(make_study):
@@ -210,7 +208,7 @@ def test_a_class_with_few_samples_has_empty_places(make_study):
 def test_judgments_have_the_numbers_of_the_file(make_study):
     study = open_study(make_study())
     table = discriminators.judgments(study).markdown
-    assert cells(table, "dcgan") == ["dcgan", "500", "500", "80.0", "55.0", "15.0", "25.0"]
+    assert cells(table, "dcgan") == ["dcgan", "500", "500", "80.0", "55.0", "15.0", "25.0", "0.0"]
     assert "vae" not in table
     found = {name: table.markdown for name, table, _ in discriminators.judgments_by_class(study)}
     for share, percent in (
@@ -256,25 +254,6 @@ def test_one_discriminator_has_one_table_by_class(make_study):
     row = cells(table.markdown, "airplane")
     assert row == ["airplane", "500", "0", "–", "–", "–", "28.0"]
     assert "**dcgan**" in caption
-
-
-def test_each_kind_of_discriminator_has_its_rule(make_study):
-    text = discriminator_findings.verdicts(open_study(make_study()))
-    assert "by dcgan if its score is above 0, halfway" in text
-    assert "0.0 for wgan-gp" in text
-    study = open_study(make_study({"dcgan": (20.0, 0.3)}))
-    assert "by dcgan" not in discriminator_findings.verdicts(study)
-
-
-def test_smoothed_labels_have_another_middle(make_study):
-    folder = make_study({"dcgan": (20.0, 0.3), "conditional-dcgan": (18.0, 0.2)})
-    for name, expected in (("dcgan", True), ("conditional-dcgan", False)):
-        path = folder / name / "config.yaml"
-        text = path.read_text().replace("label_smoothing: 0.0", "label_smoothing: 0.1")
-        path.write_text(text)
-        verdicts = discriminator_findings.verdicts(open_study(folder))
-        assert ("smoothed labels of dcgan" in verdicts) is expected
-        assert ("halfway" in verdicts) is expected
 
 
 def test_discriminators_with_the_same_verdict_share_a_line(make_study):

@@ -1,95 +1,100 @@
-"""Networks are told layer by layer, with what is computed between the layers."""
+"""Tables of layers, with the operations between layers."""
 
 from __future__ import annotations
 
+from latentbench import open_study
 from latentbench.artifacts.files import write_csv, write_yaml
 from latentbench.artifacts.paths import ARCHITECTURE
 from latentbench.config.load import read_yaml
 from latentbench.report.training import layers
-from latentbench.results.study import open_study
 
-COLUMNS = (
-    "network layer kind kernel stride padding dilation output parameters multiply_adds".split()
-)  # noqa: SIM905
+GEOMETRY = ("kernel", "stride", "padding", "dilation")
+COLUMNS = ("network", "layer", "kind", *GEOMETRY, "output", "parameters", "multiply_adds")
 
 
-def rows(markdown):
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
+def cells(markdown):
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in markdown.splitlines()]
 
 
-def write_layers(folder, *told):
-    """Each is (path, kind, dilation, output)."""
+def write_layers(folder, *rows):
+    """Write layers given as (path, kind, dilation, output)."""
     empty = dict.fromkeys(COLUMNS, "") | {"network": "decoder", "parameters": 1, "multiply_adds": 1}
     keys = ("layer", "kind", "dilation", "output")
-    write_csv(
-        folder / ARCHITECTURE,
-        [empty | dict(zip(keys, each, strict=True)) for each in told],
-        columns=COLUMNS,
-    )
+    layers = [empty | dict(zip(keys, row, strict=True)) for row in rows]
+    write_csv(folder / ARCHITECTURE, layers, columns=COLUMNS)
 
 
-def told(folder, name):
-    tables = layers.architectures(open_study(folder))
-    return rows(next(table.markdown for names, table in tables if f"**{name}**" in names))
+def table_of(folder, name):
+    for names, table in layers.architectures(open_study(folder)):
+        if f"**{name}**" in names:
+            return cells(table.markdown)
+    raise AssertionError(name)
 
 
-def test_layers_are_listed_and_added_up(make_study):
-    (name, table), *_ = layers.architectures(open_study(make_study()))
-    assert name == "**vae**, **dcgan** and **wgan-gp**"
-    lines = rows(table.markdown)
-    assert lines[2] == ["encoder", "Conv2d", "4×4", "2×2", "1×1", "8×16×16", "1,360", "34,816"]
-    assert lines[3][:2] == ["", "ReLU"]
-    assert lines[3][-2:] == ["", ""]
-    assert lines[4][0] == "decoder"
-    assert lines[-1][-2:] == ["2,000", "35,456"]
+def test_layers_and_totals(make_study):
+    [(names, table)] = layers.architectures(open_study(make_study()))
+    assert names == "**vae**, **dcgan** and **wgan-gp**"
+    rows = cells(table.markdown)
+    assert rows[2] == ["encoder", "Conv2d", "4×4", "2×2", "1×1", "8×16×16", "1,360", "34,816"]
+    assert (rows[3][:2], rows[3][-2:]) == (["", "ReLU"], ["", ""])
+    assert rows[4][0] == "decoder"
+    assert rows[-1][-2:] == ["2,000", "35,456"]
 
 
-def test_an_image_ends_in_the_activation_that_its_objective_gives_it(make_study):
+def test_last_activation_of_each_model(make_study):
     folder = make_study()
     for name in ("vae", "dcgan"):
         write_layers(folder / name, ("0", "ConvTranspose2d", "1×1", "1×32×32"))
     config = folder / "vae" / "config.yaml"
     settings = read_yaml(config)
     write_yaml(config, settings | {"model": settings["model"] | {"likelihood": "bernoulli"}})
-    assert told(folder, "dcgan")[3][1:6] == ["Tanh", "", "", "", "1×32×32"]
-    assert told(folder, "vae")[3][1] == "Mean of the continuous Bernoulli"
-    assert "Tanh" not in [row[1] for row in told(folder, "wgan-gp")]  # which ends in a vector
+    assert table_of(folder, "dcgan")[3][1:6] == ["Tanh", "", "", "", "1×32×32"]
+    assert "Bernoulli" in table_of(folder, "vae")[3][1]
+    assert "Tanh" not in [row[1] for row in table_of(folder, "wgan-gp")]  # its output is a vector
 
 
-def test_half_of_the_channels_that_is_dilated_is_marked(make_study):
+def test_dilation_is_a_column_where_it_is_used(make_study):
     folder = make_study()
-    write_layers(
-        folder / "vae",
-        ("2.near", "Conv2d", "1×1", "8×32×32"),
-        ("2.far", "Conv2d", "2×2", "8×32×32"),
-    )
-    header, _, near, far, *_ = told(folder, "vae")
+    convolutions = [("2.near", "Conv2d", "1×1", "8×32×32"), ("2.far", "Conv2d", "2×2", "8×32×32")]
+    write_layers(folder / "vae", *convolutions)
+    header, _, near, far, *_ = table_of(folder, "vae")
     place = header.index("Dilation")
     assert (near[1], near[place]) == ("Conv2d, half of the channels", "1×1")
     assert (far[1], far[place]) == ("Conv2d, the other half", "2×2")
-    assert "Dilation" not in told(folder, "dcgan")[0]
+    assert "Dilation" not in table_of(folder, "dcgan")[0]
 
 
-def test_a_residual_block_tells_where_it_doubles_or_halves(make_study):
+def test_resampling_in_residual_blocks(make_study):
     folder = make_study()
-    up = [("a.first.0", "ReLU", "", "8×4×4"), ("a.first.1", "Conv2d", "1×1", "4×8×8"),
-          ("a.second.1", "Conv2d", "1×1", "4×8×8"), ("a.shortcut", "Conv2d", "1×1", "4×4×4")]  # fmt: skip
-    down = [("b.first.0", "ReLU", "", "4×8×8"), ("b.second.1", "Conv2d", "1×1", "8×8×8"),
-            ("b.shortcut", "Conv2d", "1×1", "8×4×4")]  # fmt: skip
-    same = [("c.first.0", "ReLU", "", "8×4×4"), ("c.second.1", "Conv2d", "1×1", "8×4×4"),
-            ("c.shortcut", "Identity", "", "8×4×4"), ("d", "Flatten", "", "128")]  # fmt: skip
+    up = [
+        ("a.first.0", "ReLU", "", "8×4×4"),
+        ("a.first.1", "Conv2d", "1×1", "4×8×8"),
+        ("a.second.1", "Conv2d", "1×1", "4×8×8"),
+        ("a.shortcut", "Conv2d", "1×1", "4×4×4"),
+    ]
+    down = [
+        ("b.first.0", "ReLU", "", "4×8×8"),
+        ("b.second.1", "Conv2d", "1×1", "8×8×8"),
+        ("b.shortcut", "Conv2d", "1×1", "8×4×4"),
+    ]
+    same = [
+        ("c.first.0", "ReLU", "", "8×4×4"),
+        ("c.second.1", "Conv2d", "1×1", "8×4×4"),
+        ("c.shortcut", "Identity", "", "8×4×4"),
+        ("d", "Flatten", "", "128"),
+    ]
     write_layers(folder / "vae", *up, *down, *same)
-    assert [(row[1], row[5]) for row in told(folder, "vae")[2:-1]] == [
+    assert [(row[1], row[5]) for row in table_of(folder, "vae")[2:-1]] == [
         ("ReLU", "8×4×4"),
-        ("Doubling, nearest neighbors", "8×8×8"),
+        ("Upsampling, nearest neighbor", "8×8×8"),
         ("Conv2d", "4×8×8"),
         ("Conv2d", "4×8×8"),
-        ("Conv2d, shortcut, doubled behind it", "4×4×4"),
+        ("Conv2d, shortcut, then upsampled", "4×4×4"),
         ("Sum with the shortcut", "4×8×8"),
         ("ReLU", "4×8×8"),
         ("Conv2d", "8×8×8"),
-        ("Halving, mean of four", "8×4×4"),
-        ("Conv2d, shortcut, halved before it", "8×4×4"),
+        ("Average pooling, 2×2", "8×4×4"),
+        ("Conv2d, shortcut, after average pooling", "8×4×4"),
         ("Sum with the shortcut", "8×4×4"),
         ("ReLU", "8×4×4"),
         ("Conv2d", "8×4×4"),
@@ -97,3 +102,11 @@ def test_a_residual_block_tells_where_it_doubles_or_halves(make_study):
         ("Sum with the shortcut", "8×4×4"),
         ("Flatten", "128"),
     ]
+
+
+def test_models_without_layers_are_named(make_study):
+    folder = make_study()
+    (folder / "dcgan" / ARCHITECTURE).unlink()
+    *_, (_, last) = layers.architectures(open_study(folder))
+    assert last.markdown is None
+    assert all(word in last.notes[0] for word in ("dcgan", ARCHITECTURE))

@@ -1,24 +1,22 @@
-"""Settings and provenance that differ stand apart from those that are shared, in few words however many models."""
+"""Tables of settings and provenance: what differs and what is shared."""
 
 from __future__ import annotations
 
-import pytest
-
+from latentbench import open_study
 from latentbench.artifacts.files import read_json, write_json, write_yaml
 from latentbench.artifacts.paths import PROVENANCE
 from latentbench.config.load import read_yaml
 from latentbench.report.training import settings
-from latentbench.results.study import open_study
-from latentbench.results.tables import flatten
 from tests.report.conftest import SIX, make_repeats
 
 
 def cells(markdown: str, first: str) -> list[str]:
-    """Of the row that begins so, or of its half that does."""
-    lines = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()
-    ]
-    return next(line[line.index(first) :] for line in lines if first in line[::2])
+    """Return the cells from the one with this text on; it starts a row or half a row."""
+    for row in markdown.splitlines():
+        line = [cell.strip() for cell in row.strip("|").split("|")]
+        if first in line[::2]:
+            return line[line.index(first) :]
+    raise AssertionError(first)
 
 
 def change(folder, **model):
@@ -27,7 +25,7 @@ def change(folder, **model):
     write_yaml(path, values | {"model": values["model"] | model})
 
 
-def test_settings_that_differ_stand_apart(make_study):
+def test_settings_that_differ(make_study):
     differing, shared = settings.settings(open_study(make_study()))
     assert cells(differing.markdown, "Setting") == ["Setting", "vae", "dcgan", "wgan-gp"]
     assert cells(differing.markdown, "`name`")[1:] == ["vae", "dcgan", "wgan_gp"]
@@ -36,7 +34,7 @@ def test_settings_that_differ_stand_apart(make_study):
     assert "`training.epochs`" not in differing.markdown
 
 
-def test_a_setting_that_an_objective_lacks_is_no_difference(make_study):
+def test_settings_of_one_model_only_are_shared(make_study):
     differing, shared = settings.settings(open_study(make_study()))
     assert "`gp_weight`" not in differing.markdown
     assert cells(shared.markdown, "`gp_weight`")[1] == "10.0"
@@ -58,22 +56,7 @@ def test_settings_without_effect_are_left_out(make_study):
     assert "`label_dim`" in settings.settings(open_study(folder))[1].markdown
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (None, "none"),
-        (True, "yes"),
-        (False, "no"),
-        (5e-05, "0.00005"),
-        (1.0, "1.0"),
-        ([1, 2], "1, 2"),
-    ],
-)
-def test_values_are_written_for_readers(value, words):
-    assert flatten({"model": {"key": value}}) == {"model.key": words}
-
-
-def test_of_many_models_each_tells_only_what_most_have_not(make_study):
+def test_many_models_list_what_differs_from_most(make_study):
     folder = make_study(SIX)
     make_repeats(folder, "dcgan", "conditional-dcgan", "wgan-gp", "conditional-wgan-gp")
     change(folder / "wgan-gp", width=16)
@@ -85,7 +68,18 @@ def test_of_many_models_each_tells_only_what_most_have_not(make_study):
     assert cells(differing.markdown, "vae")[1].startswith("`seed` 0; `name` vae; ")
 
 
-def test_provenance_is_shared_unless_it_differs(make_study):
+def test_missing_and_single_settings(make_study):
+    folder = make_study()
+    for name in ("vae", "dcgan"):
+        (folder / name / "config.yaml").unlink()
+    differing, shared = settings.settings(open_study(folder))
+    assert differing.markdown is None
+    assert len(differing.notes) == 2
+    assert "vae, dcgan" in differing.notes[0]
+    assert "`width`" in shared.markdown
+
+
+def test_provenance_that_differs(make_study):
     folder = make_study()
     record = read_json(folder / "vae" / PROVENANCE)
     write_json(folder / "vae" / PROVENANCE, record | {"processor": "Another | processor"})
@@ -95,16 +89,13 @@ def test_provenance_is_shared_unless_it_differs(make_study):
     assert cells(shared.markdown, "Data digest of glyphs")[1] == "`feedfacecafebeef`"
 
 
-def test_commands_that_differ_in_the_name_are_one(make_study):
+def test_names_in_commands_are_no_difference(make_study):
     folder = make_study()
     _, shared = settings.provenance(open_study(folder))
-    assert (
-        cells(shared.markdown, "Command")[1]
-        == "`latentbench train --config results/demo/MODEL/config.yaml`"
-    )
-    record = read_json(folder / "vae" / PROVENANCE)
-    write_json(
-        folder / "vae" / PROVENANCE, record | {"command": f"{record['command']} --threads 4"}
-    )
+    command = cells(shared.markdown, "Command")[1]
+    assert command == "`latentbench train --config results/demo/MODEL/config.yaml`"
+    path = folder / "vae" / PROVENANCE
+    record = read_json(path)
+    write_json(path, record | {"command": f"{record['command']} --threads 4"})
     differing, _ = settings.provenance(open_study(folder))
     assert cells(differing.markdown, "Command")[1].endswith("MODEL/config.yaml --threads 4`")

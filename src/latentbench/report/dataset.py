@@ -143,7 +143,7 @@ def _counts(facts: Mapping[str, Any]) -> pd.DataFrame:
     whole["Size"], whole["Channels"] = _square(facts["image_size"]), str(facts["channels"])
     whole["Classes"] = str(len(classes) or ABSENT)
     if len(classes) <= _MAX_COUNTED:
-        whole = pd.concat([whole, classes.assign(name="\N{EM SPACE}*" + classes["name"] + "*")])
+        whole = pd.concat([whole, classes.assign(name="&emsp;*" + classes["name"] + "*")])
     whole["name"] = whole["name"].map(_escape)
     whole[list(_SPLITS)] = whole[list(_SPLITS)].map("{:,}".format)
     rows = whole[["name", "Size", "Channels", "Classes", *_SPLITS]].fillna("")

@@ -13,12 +13,7 @@ from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import INK, color_of, house_style
 from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import (
-    decimals,
-    escape_markdown,
-    names_of,
-    percent,
-)
+from latentbench.results.formatting import decimals, escape_markdown, names_of
 from latentbench.results.quantities import format_number
 from latentbench.results.study import Study
 from latentbench.results.tables import ABSENT, REAL, Table, percent_cell, pipe_table
@@ -47,52 +42,33 @@ def samples_by_class(study: Study) -> Drawing:
     return Drawing(figure, description, notes, others)
 
 
-def class_rows(study: Study) -> list[tuple[str, pd.DataFrame]]:
-    """Return the rows of metrics.json by experiment and class, as `rows_by_dataset` does.
+def class_rows(study: Study) -> pd.DataFrame:
+    """Return a row per experiment and class of metrics.json.
 
     `requested` is true where samples were generated for the class, false where the classifier
     assigned them to it.
     """
+    rows = stack_rows(study, lambda each: each.evaluation.get("classes"))
+    by = {each.name: each.evaluation.get("classes_by") for each in study}
+    return rows.assign(requested=rows["experiment"].map(by).eq("requested"))
+
+
+def attribute_rows(study: Study) -> pd.DataFrame:
+    """Return a row per experiment and attribute of metrics.json, requested or not."""
+    rows = stack_rows(study, lambda each: each.evaluation.get("attributes"))
+    if rows.empty:
+        return rows
+    names = rows["name"].str.replace("_", " ").map(escape_markdown)
+    return rows.assign(name=names.where(rows["requested"].astype(bool), "*not* " + names))
+
+
+def stack_rows(study: Study, records: Callable[[Experiment], Any]) -> pd.DataFrame:
+    """Return the records of all experiments, with `experiment` and `where`: ` on mnist`."""
     found = []
-    for where, rows in rows_by_dataset(study, lambda each: each.evaluation.get("classes")):
-        by = {each.name: each.evaluation.get("classes_by") for each in study}
-        found.append((where, rows.assign(requested=rows["experiment"].map(by).eq("requested"))))
-    return found
-
-
-def attribute_rows(study: Study) -> list[tuple[str, pd.DataFrame]]:
-    """Return the rows of metrics.json by experiment and attribute, requested or not."""
-    found = []
-    for where, rows in rows_by_dataset(study, lambda each: each.evaluation.get("attributes")):
-        names = rows["name"].str.replace("_", " ").map(escape_markdown)
-        names = names.where(rows["requested"].astype(bool), "*not* " + names)
-        found.append((where, rows.assign(name=names)))
-    return found
-
-
-def rows_by_dataset(
-    study: Study, records: Callable[[Experiment], Any]
-) -> list[tuple[str, pd.DataFrame]]:
-    """Return the stacked records of each dataset with a suffix for captions: ` on mnist`."""
-    found = []
-    for dataset, experiments in study.by_dataset().items():
-        rows = stack_rows(experiments, records)
-        if len(rows):
-            found.append((f" on {dataset}" if study.has_several_datasets else "", rows))
-    return found
-
-
-def stack_rows(
-    experiments: Sequence[Experiment], records: Callable[[Experiment], Any]
-) -> pd.DataFrame:
-    """Return the records of all experiments as rows, with `experiment` as the first column."""
-    parts = [pd.DataFrame()]
-    for experiment in experiments:
-        part = pd.DataFrame(records(experiment) or [])
-        part.insert(0, "experiment", experiment.name)
-        if len(part):
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    for each in study:
+        where = f" on {each.dataset}" if study.has_several_datasets else ""
+        found.append({"experiment": each.name, "where": where, "rows": records(each) or []})
+    return pd.json_normalize(found, "rows", ["experiment", "where"])
 
 
 def pivot(rows: pd.DataFrame, values: str) -> pd.DataFrame:
@@ -149,20 +125,6 @@ def diversity(rows: pd.DataFrame) -> Table:
     places = decimals(rows["diversity"].dropna())
     texts = cells.map(lambda value: ABSENT if pd.isna(value) else format_number(value, places))
     return cells_table("Class", texts)
-
-
-def classifier_accuracy(experiments: Sequence[Experiment]) -> float | None:
-    """Return the classifier's accuracy on the real test images of these experiments."""
-    for experiment in experiments:
-        if LABEL_ACCURACY in experiment.floor:
-            return experiment.floor[LABEL_ACCURACY]
-    return None
-
-
-def limit(study: Study, rows: pd.DataFrame) -> str:
-    """Return a clause on the classifier's accuracy, which limits what samples can reach."""
-    found = classifier_accuracy([study[name] for name in rows["experiment"].unique()])
-    return "" if found is None else f" (it is right on {percent(found)} of real images)"
 
 
 def _panel(experiment: Experiment, number: int) -> Panel:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.report.comparison import ablations
 from latentbench.report.comparison.ablations import Change
-from latentbench.report.comparison.classes import classifier_accuracy
 from latentbench.report.latent.attributes import walk_quantities
 from latentbench.report.latent.interpolation import PATH_DISTANCES
 from latentbench.report.latent.projections import ACTIVE_FRACTION
@@ -78,9 +78,8 @@ def _as_requested(study: Study, runs: Sequence[RunGroup]) -> list[str]:
         return []
     member = order[0].run.members[0]
     parts = [f"Largest share of samples as requested: {_first(order)}"]
-    accuracy = classifier_accuracy([member])
-    if accuracy is not None:
-        parts.append(f"real test images: {format_fraction(accuracy, 3)}")
+    if LABEL_ACCURACY in member.floor:
+        parts.append(f"real test images: {format_fraction(member.floor[LABEL_ACCURACY], 3)}")
     number = (
         2 if member.evaluation.get("attributes") else len(member.evaluation.get("classes") or [])
     )

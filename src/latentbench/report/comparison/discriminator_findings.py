@@ -1,14 +1,12 @@
-"""Sentences on discriminators: their decision rule, and how well they separate images."""
+"""Sentences on how well discriminators separate real from generated images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import join_words, names_of, percent
-from latentbench.results.quantities import format_number
+from latentbench.results.formatting import join_words, percent
 from latentbench.results.study import Study
 
 _NEARLY_ALL, _MOST = 0.9, 0.65  # shares of a balanced set of images
@@ -18,54 +16,14 @@ Row = Mapping[str, Any]
 
 
 def verdicts(study: Study) -> str:
-    """Return the decision rules, then a list: what discriminators achieve, alike ones together."""
-    judged = [each for each in study if each.evaluation.get("discriminator")]
+    """Return a list of what discriminators achieve, alike ones together."""
     found: dict[str, list[str]] = {}
-    for experiment in judged:
-        verdict, share = _verdict(experiment.evaluation["discriminator"]["all"])
-        found.setdefault(verdict, []).append(f"**{experiment.name}** ({percent(share)})")
-    items = [f"- {verdict}: {join_words(names)}." for verdict, names in found.items()]
-    return "\n\n".join([*_rules(judged), "\n".join(items)]) if judged else ""
-
-
-def _rules(judged: Sequence[Experiment]) -> list[str]:
-    """Return a paragraph per threshold that follows from a loss, and one for critics."""
-    by_threshold: dict[float, list[Experiment]] = {}
-    critics = []
-    for experiment in judged:
-        if "loss" in experiment.model:
-            by_threshold.setdefault(_threshold(experiment), []).append(experiment)
-        else:
-            critics.append(experiment)
-    rules = []
-    for threshold, own in by_threshold.items():
-        by_whom = f" by {names_of(own)}" if len(own) < len(judged) else ""
-        rule = f"An image is called real{by_whom} if its score is above {threshold:g}"
-        rules.append(f"{rule}{_halfway(own)}.")
-    return [*rules, _critics_rule(critics)] if critics else rules
-
-
-def _threshold(experiment: Experiment) -> float:
-    return float(experiment.evaluation["discriminator"]["threshold"])
-
-
-def _halfway(judged: Sequence[Experiment]) -> str:
-    smoothed = [each for each in judged if each.model.get("label_smoothing")]
-    if len(smoothed) == len(judged):
-        return ""
-    reason = ", halfway between the loss's targets for real and for generated images"
-    if smoothed:
-        reason += f" (with the smoothed labels of {names_of(smoothed)}, halfway is slightly lower)"
-    return reason
-
-
-def _critics_rule(critics: Sequence[Experiment]) -> str:
-    thresholds = [f"{format_number(_threshold(each), 1)} for {each.name}" for each in critics]
-    return (
-        "A critic's scores have no fixed threshold, because a constant added to them changes "
-        "nothing. An image is called real if its score is above the value that best separates "
-        f"training images from as many generated ones: {join_words(thresholds)}."
-    )
+    for experiment in study:
+        facts = experiment.evaluation.get("discriminator")
+        if facts:
+            verdict, share = _verdict(facts["all"])
+            found.setdefault(verdict, []).append(f"**{experiment.name}** ({percent(share)})")
+    return "\n".join(f"- {verdict}: {join_words(names)}." for verdict, names in found.items())
 
 
 def _verdict(row: Row) -> tuple[str, float]:

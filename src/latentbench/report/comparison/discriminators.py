@@ -17,7 +17,6 @@ from latentbench.report.comparison.classes import (
     FEWEST,
     cells_table,
     pivot,
-    rows_by_dataset,
     stack_rows,
 )
 from latentbench.report.presentation import style
@@ -26,6 +25,7 @@ from latentbench.report.presentation.page import Drawing
 from latentbench.results.experiment import Experiment
 from latentbench.results.files import Array
 from latentbench.results.formatting import NBSP, names_of
+from latentbench.results.quantities import format_number
 from latentbench.results.study import Study
 from latentbench.results.tables import ABSENT, Table, percent_cell
 
@@ -36,6 +36,7 @@ _SHARES = {
     "false_positives": "Generated called real, %",
     "false_negatives": "Real called fake, %",
 }
+_COLUMNS = _COUNTS | _SHARES | {"threshold": "Threshold"}
 _COUNTED = {"false_positives": ["num_generated"], "false_negatives": ["num_real"]}
 _BY_CLASS = {
     "accuracy": ("accuracy", "images on which each discriminator is right"),
@@ -52,8 +53,14 @@ _TAIL = 0.002  # share of the scores left out at either end of the axis
 
 def judgments(study: Study) -> Table:
     """Return a row per GAN: its discriminator on real test images and on generated ones."""
-    rows = stack_rows(study.members, lambda each: [_facts(each)["all"]] if _facts(each) else [])
-    return Table(None) if rows.empty else _all_shares("Model", "experiment", _cells(rows))
+    rows = stack_rows(study, lambda each: [_facts(each)["all"]] if _facts(each) else [])
+    if rows.empty:
+        return Table(None)
+    cells = _cells(rows)
+    cells["threshold"] = [
+        format_number(_facts(study[name])["threshold"], 1) for name in rows["experiment"]
+    ]
+    return _all_shares("Model", cells.set_index("experiment"))
 
 
 def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
@@ -62,12 +69,13 @@ def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
     One model of a dataset has a table of all shares. Of several there is a table per share.
     """
     tables = []
-    for where, rows in rows_by_dataset(study, lambda each: _facts(each).get("classes")):
+    all_rows = stack_rows(study, lambda each: _facts(each).get("classes"))
+    for where, rows in all_rows.groupby("where", sort=False):
         cells = _cells(rows)
         models = list(rows["experiment"].unique())
         if len(models) == 1:
             caption = f"The same of **{models[0]}**{where}, by class."
-            table = _all_shares("Class", "name", cells)
+            table = _all_shares("Class", cells.set_index("name"))
             tables.append((f"discriminator by class{where}", table, caption))
             continue
         for key, (title, what) in _BY_CLASS.items():
@@ -121,9 +129,9 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
     return cells
 
 
-def _all_shares(title: str, index: str, cells: pd.DataFrame) -> Table:
-    named = cells.set_index(index)[[*_COUNTS, *_SHARES]].rename(columns=_COUNTS | _SHARES)
-    return cells_table(title, named)
+def _all_shares(title: str, cells: pd.DataFrame) -> Table:
+    shown = cells[cells.columns.intersection(list(_COLUMNS))]
+    return cells_table(title, shown.rename(columns=_COLUMNS))
 
 
 def _scores(experiment: Experiment) -> dict[str, Array]:

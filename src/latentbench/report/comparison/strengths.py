@@ -15,6 +15,14 @@ from latentbench.results.study import RunGroup, Study
 _TRAINING_TIME = "training time"
 _PLACES = ("best in", "among the best in", "last in", "among the last in")
 _MOST_LAST = 2  # a last place that more models share is left out
+_RULE = (
+    "Compared are the distance to the real images, precision, recall, reconstruction error, "
+    "samples as requested and training time, as far as they were measured. Models share a place "
+    "if they differ by less than twice the standard deviation of the difference, or print alike "
+    "where no spread is known. Training times are alike if models do the same work or differ by "
+    f"less than {percent(TIMING_NOISE, 0)}. Last places that more than two models share are left "
+    "out."
+)
 
 Alike = Callable[[Ranked, Ranked], bool]
 
@@ -22,7 +30,6 @@ Alike = Callable[[Ranked, Ranked], bool]
 def strengths(study: Study) -> str:
     """Return what each model is best and last in; empty where there is nothing to compare."""
     paragraphs: list[str] = []
-    compared: dict[str, None] = {}
     for dataset, runs in study.runs_by_dataset().items():
         metric, _ = ranking.primary(study, runs)
         if metric is None or len(runs) < 2:
@@ -31,14 +38,13 @@ def strengths(study: Study) -> str:
         for name, quantity in _criteria(study, metric).items():
             order = ranking.rank(study, quantity, runs)
             if len(order) > 1:
-                compared[name] = None
                 alike = partial(_as_fast, study) if name == _TRAINING_TIME else ranking.tied
                 _add_places(places, name, order, alike)
         if study.has_several_datasets:
             paragraphs.append(f"On **{dataset}**:")
         for run in runs:
             paragraphs.append(_portrait(study, run, places[run.name]))
-    return "\n\n".join([_rule(list(compared)), *paragraphs]) if paragraphs else ""
+    return "\n\n".join([_RULE, *paragraphs]) if paragraphs else ""
 
 
 def _criteria(study: Study, metric: Metric) -> dict[str, quantities.Quantity]:
@@ -50,19 +56,6 @@ def _criteria(study: Study, metric: Metric) -> dict[str, quantities.Quantity]:
         "samples as requested": tables.AS_REQUESTED,
         _TRAINING_TIME: quantities.SECONDS,
     }
-
-
-def _rule(names: Sequence[str]) -> str:
-    rule = (
-        f"Compared: {join_words(names)}. Models share a place if they differ by less than twice "
-        "the standard deviation of the difference, or print alike where no spread is known."
-    )
-    if _TRAINING_TIME in names:
-        rule += (
-            " Training times are alike if models do the same work or differ by less than "
-            f"{percent(TIMING_NOISE, 0)}."
-        )
-    return f"{rule} Last places that more than two models share are left out."
 
 
 def _as_fast(study: Study, one: Ranked, other: Ranked) -> bool:
@@ -97,7 +90,7 @@ def _first(order: Sequence[Ranked], alike: Alike) -> list[Ranked]:
 
 def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) -> str:
     parts = [f"{place} {join_words(places[place])}" for place in _PLACES if place in places]
-    found = "; ".join(parts) or "neither best nor last in any of these"
+    found = "; ".join(parts) or "neither best nor last in any of them"
     return f"**{run.name}** is {found}.{_trouble(study, run)}"
 
 
