@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.results.formatting import join_words, space_percent
 from latentbench.results.kinds import has_conditional
-from latentbench.results.ranking import scores_of
 from latentbench.results.study import Study
-from latentbench.results.tables import best_in_bold, prdc_quantities
+from latentbench.results.tables import best_in_bold
 
 _SIZES = (
     "{num_seeds} × {num_samples:,} generated images (sampling seeds × images), against "
@@ -73,20 +71,11 @@ def summary_caption(study: Study) -> str:
     names = [f"{metric.name} is the {metric.long_name}" for metric in study.measured_metrics]
     if names:
         sentences.append(f"{join_words(names)}, to real images.")
-    scores = study.scores
-    requested = set(scores.loc[scores["quantity"] == LABEL_ACCURACY, "experiment"])
-    by_attributes = {name for name in requested if study[name].evaluation.get("attributes")}
-    if requested - by_attributes:
+    if LABEL_ACCURACY in set(study.scores["quantity"]):
         sentences.append(
             "As requested is the share of samples that the classifier assigns to the requested "
-            "class."
-        )
-    if by_attributes:
-        sentences.append(
-            "For models conditioned on attributes, As requested is the balanced accuracy of the "
-            "requested attributes, averaged over them: the mean of the share of samples requested "
-            "with an attribute in which the classifier sees it, and the share of samples requested "
-            "without it in which the classifier does not."
+            "class. For models conditioned on attributes it is the balanced accuracy of the "
+            "requested attributes, averaged over them."
         )
     return " ".join(sentences) + best_in_bold(study)
 
@@ -125,20 +114,4 @@ def samples_caption(study: Study) -> str:
     return (
         "Images generated after the last epoch, not selected. The same place in each grid is "
         f"generated from the same latent vector.{labels}"
-    )
-
-
-def above_real(study: Study) -> str:
-    """Return how to read fidelity above that of real images, if some model reaches it."""
-    above = []
-    for name, quantity in prdc_quantities(study).items():
-        means = scores_of(study, quantity)["mean"]
-        real = {each.name: each.floor.get(quantity.key, math.inf) for each in study}
-        if name in ("precision", "density") and (means > means.index.map(real)).any():
-            above.append(name)
-    if not above:
-        return ""
-    return (
-        f" Where {' or '.join(above)} is above that of real images, samples are more typical, "
-        "not better."
     )
