@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import latentbench
 from latentbench.artifacts.files import yaml_text
 from latentbench.artifacts.paths import CONFIG, STUDY, stage_config
 from latentbench.config.base import Section
@@ -105,7 +104,7 @@ def code_sha256(stage: str, package: Path | None = None) -> str:
 
 def sources_sha256(parts: Iterable[str], package: Path | None = None) -> str:
     """Return the SHA-256 of the Python files among `parts`, files and folders of the package."""
-    package = package or Path(latentbench.__file__).parent
+    package = package or Path(__file__).parents[1]
     digest = hashlib.sha256()
     for part in parts:
         place = package / part
