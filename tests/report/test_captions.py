@@ -15,7 +15,7 @@ def test_the_protocol_has_the_numbers_of_images_and_the_extractor(make_study):
     text = captions.protocol(open_study(make_study()))
     assert "3 × 5,000 generated images" in text
     assert "10,000 real images" in text
-    assert "FD (classifier) and KD (classifier): features" in text
+    assert "FD (classifier) and KD (classifier):" in text
 
 
 def test_the_protocol_explains_the_spread_over_trainings(make_study):
@@ -55,7 +55,7 @@ def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_stud
 def test_the_summary_explains_its_columns(make_study):
     folder = make_study()
     caption = captions.summary_caption(open_study(folder))
-    assert "FD (classifier) is the Fréchet classifier distance" in caption
+    assert "the Fréchet classifier distance" in caption
     assert "in bold" in caption
     assert "As requested" not in caption
     assert "bold" not in captions.summary_caption(open_study(make_study({"vae": (30.0, 0.4)})))
