@@ -58,59 +58,64 @@ def plain(texts) -> set[str]:
     return {text.replace(NBSP, " ") for text in texts}
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-def test_figure_of_six_color_models(make_study, draw):
-    drawing = draw(open_study(make_study(SIX, channels=3)))
-    assert to_svg(drawing.figure).startswith("<svg")
-    assert list(drawing.notes) == []
-    assert_on_the_page(drawing.figure)
+def test_figures_of_six_color_models(make_study):
+    study = open_study(make_study(SIX, channels=3))
+    for draw in FIGURES:
+        drawing = draw(study)
+        assert to_svg(drawing.figure).startswith("<svg"), draw.__name__
+        assert list(drawing.notes) == []
+        assert_on_the_page(drawing.figure)
 
 
-@pytest.mark.parametrize("draw", FIGURES)
 @pytest.mark.parametrize(
     ("name", "own"),
     [("conditional-vae", ENCODER_FIGURES), ("conditional-dcgan", GAN_FIGURES)],
 )
-def test_single_model_has_the_figures_of_its_kind(make_study, draw, name, own):
-    drawing = draw(open_study(make_study({name: (12.0, None)})))
-    expected = draw in MODEL_FIGURES + CONDITIONAL_FIGURES + own
-    assert (drawing.figure is not None) == expected
-    assert list(drawing.notes) == []
+def test_single_model_has_the_figures_of_its_kind(make_study, name, own):
+    study = open_study(make_study({name: (12.0, None)}))
+    for draw in FIGURES:
+        drawing = draw(study)
+        expected = draw in MODEL_FIGURES + CONDITIONAL_FIGURES + own
+        assert (drawing.figure is not None) == expected, draw.__name__
+        assert list(drawing.notes) == []
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-def test_data_without_classes(make_study, draw):
-    drawing = draw(open_study(make_study(classes=[])))
-    assert (drawing.figure is not None) == (draw not in CONDITIONAL_FIGURES)
-    if drawing.figure is not None:
-        assert not words_of(drawing) & set(CLASSES)
+def test_data_without_classes(make_study):
+    study = open_study(make_study(classes=[]))
+    for draw in FIGURES:
+        drawing = draw(study)
+        assert (drawing.figure is not None) == (draw not in CONDITIONAL_FIGURES), draw.__name__
+        if drawing.figure is not None:
+            assert not words_of(drawing) & set(CLASSES)
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-def test_note_names_models_that_were_not_explored(make_study, draw):
+def test_note_names_models_that_were_not_explored(make_study):
     folder = make_study(SIX)
     for name in ("conditional-vae", "conditional-dcgan"):
         (folder / name / LATENT_ARRAYS).unlink()
-    [note] = draw(open_study(folder)).notes
-    assert "conditional-vae, conditional-dcgan" in note
-    assert LATENT_ARRAYS in note
-    assert "wgan-gp" not in note
+    study = open_study(folder)
+    for draw in FIGURES:
+        [note] = draw(study).notes
+        assert "conditional-vae, conditional-dcgan" in note, draw.__name__
+        assert LATENT_ARRAYS in note
+        assert "wgan-gp" not in note
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-def test_no_figure_without_its_arrays(make_study, draw):
+def test_no_figure_without_its_arrays(make_study):
     folder = make_study()
     for path in folder.glob(f"*/{LATENT_ARRAYS}"):
         write_arrays(path, {"another": np.zeros(1)})
-    assert draw(open_study(folder)).figure is None
+    study = open_study(folder)
+    for draw in FIGURES:
+        assert draw(study).figure is None, draw.__name__
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-def test_damaged_arrays(make_study, draw):
+def test_damaged_arrays(make_study):
     folder = make_study({"vae": (12.0, None)})
     (folder / "vae" / LATENT_ARRAYS).write_bytes(b"damaged")
-    with pytest.raises(ArtifactError, match=r"vae/latent/arrays\.npz"):
-        draw(open_study(folder))
+    for draw in FIGURES:
+        with pytest.raises(ArtifactError, match=r"vae/latent/arrays\.npz"):
+            draw(open_study(folder))
 
 
 def test_labels_of_rows_and_columns(make_study):
