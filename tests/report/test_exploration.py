@@ -17,7 +17,6 @@ from latentbench.report.latent import (
     reconstruction,
     sample_grids,
 )
-from latentbench.report.presentation.style import to_svg
 from latentbench.results.formatting import NBSP
 from latentbench.results.ranking import rank
 from latentbench.results.tables import summary
@@ -62,8 +61,7 @@ def test_figures_of_six_color_models(make_study):
     study = open_study(make_study(SIX, channels=3))
     for draw in FIGURES:
         drawing = draw(study)
-        assert to_svg(drawing.figure).startswith("<svg"), draw.__name__
-        assert list(drawing.notes) == []
+        assert list(drawing.notes) == [], draw.__name__
         assert_on_the_page(drawing.figure)
 
 

@@ -120,8 +120,9 @@ def means(study: Study) -> Drawing:
     for experiment in present:
         titles = experiment.latent["means"][:_MOST_MEANS]
         if len(titles) > 1:
+            titles = ["zero" if title == "zero vector" else title for title in titles]
             images = experiment.latent_arrays["means"][None, :_MOST_MEANS]
-            columns = [each.replace("zero vector", "zero") for each in titles if titles != above]
+            columns = titles if titles != above else []  # once above the rows that share them
             color = color_of(experiment.index)
             panels.append(Panel("", color, images, [experiment.name], columns, row_color=color))
             above = titles
