@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from latentbench import open_study
 from latentbench.artifacts.paths import EVOLUTION, RECONSTRUCTIONS, samples_path
+from latentbench.errors import ArtifactError
 from latentbench.report.presentation.style import to_svg
 from latentbench.report.training import evolution
 from latentbench.results.files import read_picture
@@ -97,24 +100,21 @@ def test_missing_files_are_named(make_study):
     assert EVOLUTION[1] in found.notes[0]
 
 
-def test_damaged_files_are_named_and_the_others_drawn(make_pictured):
+def test_damaged_files_are_named(make_pictured):
     folder = make_pictured()
-    whole = (folder / "vae" / RECONSTRUCTIONS).read_bytes()
-    (folder / "vae" / RECONSTRUCTIONS).write_bytes(whole[: len(whole) // 2])
-    samples_path(folder / "dcgan", 2).write_bytes(b"damaged")
-    (folder / "vae" / EVOLUTION[1]).write_bytes(b"")
+    samples = samples_path(folder / "dcgan", 2)
+    reconstructions = folder / "vae" / RECONSTRUCTIONS
+    webp = folder / "vae" / EVOLUTION[1]
     study = open_study(folder)
-    for draw, path in zip(
-        FIGURES, ("dcgan/samples/epoch-0002.png", "vae/samples/rec"), strict=True
+    assert evolution.animation(study["vae"]).webp.startswith(b"RIFF")
+    for draw, path in (
+        (lambda: evolution.samples_by_epoch(study), samples),
+        (lambda: evolution.reconstructions_by_epoch(study), reconstructions),
+        (lambda: evolution.animation(study["vae"]), webp),
     ):
-        drawing = draw(study)
-        [note] = drawing.notes
-        assert path in note
-        assert drawing.figure is not None
-    damaged, intact = evolution.animation(study["vae"]), evolution.animation(study["dcgan"])
-    assert damaged.webp is None
-    assert EVOLUTION[1] in damaged.notes[0]
-    assert intact.webp.startswith(b"RIFF")
+        path.write_bytes(b"damaged")
+        with pytest.raises(ArtifactError, match=re.escape(str(path))):
+            draw()
 
 
 @pytest.mark.parametrize("draw", FIGURES)
@@ -122,8 +122,12 @@ def test_pictures_of_another_size_are_named(make_pictured, draw):
     folder = make_pictured({"vae": (1.0, None)})
     for path in (samples_path(folder / "vae", 1), folder / "vae" / RECONSTRUCTIONS):
         write_picture(path, np.zeros((33, 40, 1), np.uint8))
-    drawing = draw(open_study(folder))
-    assert drawing.figure is None
-    assert "32×32" in drawing.notes[0]
+    with pytest.raises(ArtifactError, match="32×32"):
+        draw(open_study(folder))
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_models_without_settings_are_not_drawn(make_pictured, draw):
+    folder = make_pictured({"vae": (1.0, None)})
     (folder / "vae" / "config.yaml").unlink()
-    assert len(draw(open_study(folder)).notes) == (draw is evolution.samples_by_epoch)
+    assert draw(open_study(folder)).figure is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from latentbench.report.presentation.page import Animation, Drawing
 from latentbench.report.presentation.style import WIDTH
 from latentbench.results.experiment import Experiment
 from latentbench.results.files import read_picture
-from latentbench.results.formatting import join_words
+from latentbench.results.formatting import names_of
 from latentbench.results.study import Study
 
 _MAX_CHECKPOINTS = 5
@@ -33,31 +33,32 @@ T = TypeVar("T")
 
 def samples_by_epoch(study: Study) -> Drawing:
     """Return samples of the same latents at the checkpoints, a row of grids per model."""
+    present, notes = study.with_files("samples/epoch-*.png", "train", _sample_paths)
+    if not present:
+        return Drawing(None, notes=notes)
     num_models = len(study.members)
     num_rows = 8 if num_models <= 3 else 4 if num_models <= 8 else 2
-    found, notes = _read_all(
-        list(study), "samples/epoch-*.png", lambda experiment: _read_samples(experiment, num_rows)
-    )
-    if not found:
-        return Drawing(None, notes=notes)
     with style.house_style():
-        figure, *others = _grid_figures(found)
-    names = ", ".join(experiment.name for experiment, _ in found)
+        figure, *others = _grid_figures([(each, _read_grids(each, num_rows)) for each in present])
+    names = names_of(present)
     description = f"Samples of the same latents at checkpoints, from first to last, of {names}."
     return Drawing(figure, description, notes, others)
 
 
 def reconstructions_by_epoch(study: Study) -> Drawing:
     """Return test images and their reconstructions after each epoch, a panel per model."""
-    encoders = [each for each in study if has_encoder(str(each.model.get("name")))]
-    found, notes = _read_all(encoders, RECONSTRUCTIONS, _read_reconstructions)
-    if not found:
+    complete, notes = study.with_files(
+        RECONSTRUCTIONS,
+        "train",
+        lambda each: (each.folder / RECONSTRUCTIONS).is_file() or not _has_encoder(each),
+    )
+    encoders = list(filter(_has_encoder, complete))
+    if not encoders:
         return Drawing(None, notes=notes)
-    panels = [panel for _, panel in found]
+    panels = [_reconstructions_panel(each) for each in encoders]
     with style.house_style():
         figure, *others = image_grids.panels_figures([panels], across=min(2, len(panels)))
-    names = ", ".join(panel.title for panel in panels)
-    description = f"Test images, and below them their reconstructions by epoch, by {names}."
+    description = f"Test images and their reconstructions by epoch, by {names_of(encoders)}."
     return Drawing(figure, description, notes, others)
 
 
@@ -66,11 +67,12 @@ def animation(experiment: Experiment) -> Animation:
     name = EVOLUTION[1]  # the WebP has all colors in a sixth of the bytes of the GIF
     path = experiment.folder / name
     if not path.is_file():
-        return Animation(None, notes=[_missing(name, [experiment.name])])
+        return Animation(
+            None, notes=[f"{experiment.name}: no {name} yet. Run `latentbench train`."]
+        )
     webp = path.read_bytes()
     if not webp.startswith(b"RIFF"):
-        note = f"{experiment.name}: {name} is damaged. Run `latentbench train` again."
-        return Animation(None, notes=[note])
+        raise ArtifactError(f"{path} is damaged; delete it and run its stage again.")
     return Animation(webp, f"Samples of {experiment.name} from epoch to epoch.")
 
 
@@ -80,54 +82,33 @@ def evenly_spaced(items: Sequence[T], most: int) -> list[T]:
     return [items[place] for place in places]
 
 
-def _read_all(
-    experiments: Sequence[Experiment], what: str, read: Callable[[Experiment], T | None]
-) -> tuple[list[tuple[Experiment, T]], list[str]]:
-    """Return what `read` finds for each experiment, and notes on missing or damaged files."""
-    found, missing, damaged = [], [], []
-    for experiment in experiments:
-        try:
-            content = read(experiment)
-        except ArtifactError as error:
-            damaged.append(str(error))
-            continue
-        if content is None:
-            missing.append(experiment.name)
-        else:
-            found.append((experiment, content))
-    notes = [_missing(what, missing)] if missing else []
-    return found, notes + damaged
+def _has_encoder(experiment: Experiment) -> bool:
+    return has_encoder(str(experiment.model.get("name")))
 
 
-def _missing(what: str, names: Sequence[str]) -> str:
-    return f"{join_words(names)}: no {what} yet. Run `latentbench train`."
-
-
-def _read_samples(experiment: Experiment, num_rows: int) -> Grids | None:
-    """Return grids of so many rows at some of the checkpoints that the settings list."""
+def _sample_paths(experiment: Experiment) -> dict[int, Path]:
+    """Return the pictures of samples that exist, by the epochs that the settings list."""
     epochs = (experiment.settings.get("training") or {}).get("checkpoints") or []
-    present = [
-        epoch for epoch in sorted(epochs) if samples_path(experiment.folder, epoch).is_file()
-    ]
+    paths = {epoch: samples_path(experiment.folder, epoch) for epoch in sorted(epochs)}
+    return {epoch: path for epoch, path in paths.items() if path.is_file()}
+
+
+def _read_grids(experiment: Experiment, num_rows: int) -> Grids:
+    """Return grids of samples with so many rows at some checkpoints."""
     columns = _MAX_CLASSES if experiment.model.get("condition") else _MAX_SAMPLES
     grids = {}
-    for epoch in evenly_spaced(present, _MAX_CHECKPOINTS):
-        path = samples_path(experiment.folder, epoch)
+    for epoch, path in evenly_spaced(list(_sample_paths(experiment).items()), _MAX_CHECKPOINTS):
         images = _split_grid(path, experiment, gap=GRID_GAP)[:num_rows, :columns]
         grids[epoch] = image_grids.tile(images.reshape(-1, *images.shape[2:]), images.shape[1])
-    return grids or None
+    return grids
 
 
-def _read_reconstructions(experiment: Experiment) -> Panel | None:
-    path = experiment.folder / RECONSTRUCTIONS
-    if not path.is_file():
-        return None
-    images = _split_grid(path, experiment, gap=0)
+def _reconstructions_panel(experiment: Experiment) -> Panel:
+    images = _split_grid(experiment.folder / RECONSTRUCTIONS, experiment, gap=0)
     epochs = evenly_spaced(range(1, len(images)), _MAX_EPOCHS)
     labels = ["input", *(f"epoch {epoch}" for epoch in epochs)]
-    return Panel(
-        experiment.name, style.color_of(experiment.index), images[[0, *epochs]], rows=labels
-    )
+    color = style.color_of(experiment.index)
+    return Panel(experiment.name, color, images[[0, *epochs]], rows=labels)
 
 
 def _split_grid(path: Path, experiment: Experiment, *, gap: int) -> Images:
@@ -136,9 +117,7 @@ def _split_grid(path: Path, experiment: Experiment, *, gap: int) -> Images:
     Raises:
         ArtifactError: The file is damaged, or no grid of images of the size in the settings.
     """
-    side = experiment.settings.get("image_size")
-    if not side:
-        raise ArtifactError(f"{experiment.name}: config.yaml does not state the image size.")
+    side = experiment.settings["image_size"]
     # A gap after the last image as well makes all cells alike.
     picture = np.pad(read_picture(path), ((0, gap), (0, gap), (0, 0)))
     rows, columns = picture.shape[0] // (side + gap), picture.shape[1] // (side + gap)
