@@ -33,10 +33,9 @@ def encoders() -> Drawing:
         _autoencoder(axes, 3.0)
         _vae(axes, 1.0)
     description = (
-        "Two block diagrams. An autoencoder: image, encoder, code, decoder, reconstruction. A VAE: "
-        "the encoder outputs a mean and a standard deviation, the code is the mean plus the "
-        "standard deviation times external noise; the gradient flows back through mean and "
-        "standard deviation and not through the noise."
+        "Block diagrams of an autoencoder (image, encoder, code, decoder, reconstruction) and of a "
+        "VAE. Its code is the mean plus the standard deviation times external noise; the gradient "
+        "flows back through mean and standard deviation, not through the noise."
     )
     return Drawing(figure, description)
 
@@ -60,10 +59,9 @@ def gan() -> Drawing:
         _labels(axes)
         _losses(axes)
     description = (
-        "A block diagram: noise z passes through the generator; its images and real ones pass "
-        "through the discriminator, which outputs a logit. The discriminator's loss updates the "
-        "discriminator; the generator's loss flows back through the fixed discriminator and "
-        "updates the generator. A label, if there is one, enters both."
+        "A block diagram: generated and real images pass through the discriminator, which outputs "
+        "a logit. The generator's loss flows back through the fixed discriminator and updates the "
+        "generator only. A label, if there is one, enters both."
     )
     return Drawing(figure, description)
 
@@ -77,9 +75,8 @@ def codes() -> Drawing:
         _draw_codes(left, "Autoencoder", autoencoder_codes(), draws, limit=8.5)
         _draw_codes(right, "VAE", vae_codes(), draws, limit=3.9)
     description = (
-        "Two clouds of codes in five colors. Those of an autoencoder lie in islands away from the "
-        "origin, those of a VAE fill a disc around it. Crosses are draws from N(0, I); dashed "
-        "circles hold half and 95 % of it."
+        "Codes of an autoencoder in islands away from the origin, and codes of a VAE that fill a "
+        "disc around it, with draws from N(0, I). Dashed circles hold half and 95 % of N(0, I)."
     )
     return Drawing(figure, description)
 

@@ -67,10 +67,9 @@ def losses() -> Drawing:
         ends = zip(curves[1].items(), COLORS, strict=False)
         label_ends(right, [(name, color, 4.0, float(values[-1])) for (name, values), color in ends])
     description = (
-        "Curves of four generator losses against the discriminator's logit, and of their "
-        "gradients. At very negative logits the minimax gradient is nearly 0, the non-saturating "
-        "and the hinge gradient are near -1, and the least-squares gradient grows with the "
-        "distance from 1."
+        "Four generator losses and their gradients against the discriminator's logit. At very "
+        "negative logits the minimax gradient is nearly 0, the non-saturating and the hinge "
+        "gradient are near -1, and the least-squares gradient grows with the distance from 1."
     )
     return Drawing(figure, description)
 
@@ -149,9 +148,8 @@ def frechet_examples() -> Drawing:
             axes.grid(visible=False)
         panels[0].set(xlabel="first feature", ylabel="second feature")
     description = (
-        "Three clouds of points, each with the ellipses of the Gaussian fitted to it. The second "
-        "consists of three clusters but has the ellipses of the first, and distance 0 to it; the "
-        "third is shifted and wider."
+        "Three clouds with the ellipses of fitted Gaussians. The second consists of three clusters "
+        "but has the ellipses of the first and distance 0 to it; the third is shifted and wider."
     )
     return Drawing(figure, description)
 
@@ -199,9 +197,8 @@ def diffusion() -> Drawing:
         axes.set(xticks=shown, yticks=[-2, 0, 2])
         axes.grid(visible=False)
     description = (
-        "Paths of numbers from left to right: noise moves two groups of data until, at step 1,000, "
-        "they are distributed as N(0, 1). An arrow to the right: forward, fixed. An arrow to the "
-        "left: reverse, learned."
+        "Paths from left to right: noise moves two groups of data until, at step 1,000, they are "
+        "distributed as N(0, 1). One arrow forward, fixed; one arrow in reverse, learned."
     )
     return Drawing(figure, description)
 
