@@ -22,7 +22,7 @@ from latentbench.results.quantities import Quantity
 from latentbench.results.study import RunGroup, Study
 from latentbench.results.tables import ABSENT, Table, pipe_table
 
-_MOST_DIRECTIONS = 6
+_MAX_DIRECTIONS = 6
 
 
 @house_style()
@@ -98,7 +98,7 @@ def walk_changes(study: Study) -> pd.DataFrame:
 def _classified(experiment: Experiment) -> Sequence[Mapping[str, Any]]:
     """Return the directions whose images the classifier has seen."""
     directions = experiment.latent["directions"]
-    return [direction for direction in directions if direction.get("predicted")][:_MOST_DIRECTIONS]
+    return [direction for direction in directions if direction.get("predicted")][:_MAX_DIRECTIONS]
 
 
 def _walk_panel(axes: Axes, experiment: Experiment) -> None:

@@ -29,9 +29,9 @@ _DISTANCES = ("interpolation_linear_distance", "interpolation_spherical_distance
 
 # In inches: above the images of a pair, a plot with its margin, below the pair, plot titles.
 _TITLE, _PLOT, _MARGIN, _AFTER, _TITLES_WIDTH = 0.4, 0.86, 0.14, 0.2, 0.7
-_BETWEEN, _ROW_GAP = 0.4, 0.02  # between paths in sides of an image; between rows in inches
+_PATH_GAP, _ROW_GAP = 0.4, 0.02  # in sides of an image; in inches
 _PLOTS = {"distance": "distance to\nnearest real", "classes": "probability\nof the class"}
-_MOST_TOGETHER = 12  # models below the same pair
+_MAX_TOGETHER = 12  # models below the same pair
 
 
 def _path_distance(kind: str) -> Quantity:
@@ -68,12 +68,12 @@ def interpolations(study: Study) -> Drawing:
     if not present:
         return Drawing(None, notes=notes)
     names = max(style.text_width(each.name) for each in present)
-    left = max(_TITLES_WIDTH, min(names, image_grids.MOST_LABEL_WIDTH)) + 0.12
+    left = max(_TITLES_WIDTH, min(names, image_grids.MAX_LABEL_WIDTH)) + 0.12
     blocks = []
     for dataset, experiments in study.by_dataset(present).items():
         where = f", {dataset}" if study.has_several_datasets else ""
         for pair in _shown_pairs(experiments)[0]:
-            for run in style.pages([1.0] * len(experiments), tallest=_MOST_TOGETHER):
+            for run in style.pages([1.0] * len(experiments), tallest=_MAX_TOGETHER):
                 blocks.append(_Block(pair, experiments[run], where, left))
     figures = []
     for run in style.pages([block.height for block in blocks]):
@@ -132,7 +132,7 @@ class _Block:
         for each in self.experiments:
             real, *paths = (each.latent_arrays[name][self.pair] for name in _ARRAYS)
             strips = map(image_grids.strip, (real[:1], *paths, real[1:]))
-            joined = image_grids.join(list(strips), gap=_BETWEEN * real.shape[2])
+            joined = image_grids.join(list(strips), gap=_PATH_GAP * real.shape[2])
             rows.append(Row(each.name, color_of(each.index), joined))
         return rows
 
@@ -153,7 +153,7 @@ class _Block:
         side = self.experiments[0].latent_arrays["interpolation_real"].shape[3]
         total = self.rows[0].strip.shape[1]
         scale = (WIDTH - self.left) / total
-        gap = round(_BETWEEN * side)
+        gap = round(_PATH_GAP * side)
         width = (total - 2 * side - 3 * gap) / 2
         starts = (side + gap, side + width + 2 * gap)
         return {
@@ -165,11 +165,14 @@ class _Block:
 def _draw_block(figure: Figure, block: _Block, top: float) -> None:
     first, last = block.ends
     title = f"{first} to {last}" if first or last else f"pair {block.pair + 1}"
-    title += block.where
-    _write(figure, 0, top - 0.05, title, va="top", fontsize=9, fontweight="bold")
+    small: dict[str, Any] = {"color": MUTED, "fontsize": SMALL_SIZE, "linespacing": 1.1}
+    inches = figure.dpi_scale_trans
+    heading = figure.text(0, top - 0.05, title + block.where, transform=inches, fontsize=9)
+    heading.set(va="top", fontweight="bold")
     bottom = top - _TITLE
     for kind, (left, width) in block.places().items():
-        _write(figure, left + width / 2, bottom + 0.07, f"{kind} path", ha="center", color=MUTED)
+        label = figure.text(left + width / 2, bottom + 0.07, f"{kind} path", transform=inches)
+        label.set(ha="center", color=MUTED)
     for row in block.rows:
         bottom -= row.height(block.left) + _ROW_GAP
         image_grids.draw_row(figure, row, block.left, bottom)
@@ -183,13 +186,7 @@ def _draw_block(figure: Figure, block: _Block, top: float) -> None:
             shared = shared or axes
             _plot(axes, block, kind, what)
         x, y = block.places()[KINDS[0]][0] - 0.34, bottom + (_PLOT - _MARGIN) / 2
-        look: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": SMALL_SIZE}
-        _write(figure, x, y, _PLOTS[what], color=MUTED, linespacing=1.1, **look)
-
-
-def _write(figure: Figure, x: float, y: float, text: str, **look: Any) -> None:
-    """Write text at a place in inches."""
-    figure.text(x / WIDTH, y / figure.get_size_inches()[1], text, **look)
+        figure.text(x, y, _PLOTS[what], transform=inches, ha="right", va="center", **small)
 
 
 def _plot(axes: Axes, block: _Block, kind: str, what: str) -> None:

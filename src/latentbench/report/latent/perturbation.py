@@ -18,10 +18,10 @@ from latentbench.results.study import Study
 # Images in a row of a panel, by how many panels stand next to one another.
 _IMAGES = {1: 12, 2: 8, 3: 5}
 _LABELS = {1: 13, 2: 10}
-_MOST_EMBEDDINGS = {1: 6, 2: 4}
-_MOST_MEANS = 13
-_MOST_DIRECTIONS = 4
-_MOST_LARGE_WALKS = 8  # rows of all models; with more, two models stand next to one another
+_MAX_EMBEDDINGS = {1: 6, 2: 4}
+_MAX_MEANS = 13
+_MAX_DIRECTIONS = 4
+_MAX_LARGE_WALKS = 8  # rows of all models; with more, two models stand next to one another
 
 
 def truncated(study: Study) -> Drawing:
@@ -62,7 +62,7 @@ def random_embeddings(study: Study) -> Drawing:
     """Return images under random label embeddings, a row per embedding."""
 
     def panel(experiment: Experiment, across: int) -> Panel:
-        facts = experiment.latent["random_embeddings"][: _MOST_EMBEDDINGS[across]]
+        facts = experiment.latent["random_embeddings"][: _MAX_EMBEDDINGS[across]]
         rows = list(map(_embedding_label, facts))
         return _panel(experiment, "random_embedding", _IMAGES[across + 1], rows)
 
@@ -112,16 +112,16 @@ def means(study: Study) -> Drawing:
     single = [each for each in present if len(each.latent["means"]) == 1]
     panels = []
     for group in study.by_dataset(single).values():
-        for start in range(0, len(group), _MOST_MEANS):
-            line = group[start : start + _MOST_MEANS]
+        for start in range(0, len(group), _MAX_MEANS):
+            line = group[start : start + _MAX_MEANS]
             images = np.stack([each.latent_arrays["means"][0] for each in line])[None]
             panels.append(Panel("", INK, images, ["zero"], [each.name for each in line]))
     above: list[str] = []
     for experiment in present:
-        titles = experiment.latent["means"][:_MOST_MEANS]
+        titles = experiment.latent["means"][:_MAX_MEANS]
         if len(titles) > 1:
             titles = ["zero" if title == "zero vector" else title for title in titles]
-            images = experiment.latent_arrays["means"][None, :_MOST_MEANS]
+            images = experiment.latent_arrays["means"][None, :_MAX_MEANS]
             columns = titles if titles != above else []  # once above the rows that share them
             color = color_of(experiment.index)
             panels.append(Panel("", color, images, [experiment.name], columns, row_color=color))
@@ -152,7 +152,7 @@ def walks(study: Study) -> Drawing:
     number = 2 if len(found[0]) == 1 else 1  # images per attribute
 
     def panel(experiment: Experiment, _: int) -> Panel:
-        directions = experiment.latent["directions"][:_MOST_DIRECTIONS]
+        directions = experiment.latent["directions"][:_MAX_DIRECTIONS]
         images = experiment.latent_arrays["directions"][: len(directions), :number]
         images = images.reshape(-1, *images.shape[2:])
         rows = []
@@ -166,6 +166,6 @@ def walks(study: Study) -> Drawing:
             columns.append(text.replace("-", "\N{MINUS SIGN}"))
         return Panel(experiment.name, color_of(experiment.index), images, rows, columns)
 
-    num_rows = sum(min(len(each.latent["directions"]), _MOST_DIRECTIONS) for each in found[0])
-    across = 1 if num_rows <= _MOST_LARGE_WALKS else 2
+    num_rows = sum(min(len(each.latent["directions"]), _MAX_DIRECTIONS) for each in found[0])
+    across = 1 if num_rows <= _MAX_LARGE_WALKS else 2
     return draw_panels(study, found, panel, "Images moved along attributes, by", across)

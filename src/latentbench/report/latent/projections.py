@@ -25,7 +25,7 @@ from latentbench.results.study import Study
 
 _POINT = 5.0  # area of a marker in square points, for a single model
 # Markers are larger, up to so many times, where there are fewer codes.
-_MANY_CODES, _MOST_ENLARGED = 1_000, 4.0
+_MANY_CODES, _MAX_ENLARGED = 1_000, 4.0
 _LEGEND_HEIGHT, _LEGEND_COLUMNS = 0.35, 7
 _USAGE = {
     "variance_per_dimension": "variance of the code",
@@ -78,7 +78,7 @@ def _scatter(axes: Axes, experiment: Experiment, array: str, across: int) -> Non
         labels = experiment.latent_arrays["projection_labels"]
         palette = np.array([*CLASS_COLORS, MUTED])
         colors = palette[np.where(labels >= 0, labels % len(CLASS_COLORS), -1)]
-    size = _POINT * min(max(1.0, _MANY_CODES / len(x)), _MOST_ENLARGED) / across
+    size = _POINT * min(max(1.0, _MANY_CODES / len(x)), _MAX_ENLARGED) / across
     # As vectors, thousands of points would be most of the page.
     axes.scatter(x, y, c=colors, s=size, linewidths=0, alpha=0.75, rasterized=True)
     axes.set(xticks=[], yticks=[], box_aspect=1)

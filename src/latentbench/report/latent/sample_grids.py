@@ -19,10 +19,10 @@ from latentbench.results.experiment import Experiment
 from latentbench.results.formatting import decimals, names_of
 from latentbench.results.study import Study
 
-_MOST_SAMPLES = 36
+_MAX_SAMPLES = 36
 _ACROSS = (3, 4, 5)  # squares of samples in a line: the fewest that fit on a page
-_MOST_RECONSTRUCTIONS = 12
-_MOST_TOGETHER = 12  # models below the same real images
+_MAX_RECONSTRUCTIONS = 12
+_MAX_TOGETHER = 12  # models below the same real images
 
 Found = tuple[list[Experiment], list[str]]  # experiments and notes on those that lack something
 
@@ -33,7 +33,7 @@ def draw_panels(
     found: Found,
     make_panel: Callable[[Experiment, int], Panel],
     description: str,
-    most_across: int = 3,
+    max_across: int = 3,
 ) -> Drawing:
     """Return a panel per experiment, with models of one dataset next to one another.
 
@@ -46,7 +46,7 @@ def draw_panels(
     groups = list(study.by_dataset(present).values())
     if max(map(len, groups)) == 1:
         groups = [present]
-    across = min(most_across, max(map(len, groups)))
+    across = min(max_across, max(map(len, groups)))
     panels = []
     for group in groups:
         panels.append([make_panel(experiment, across) for experiment in group])
@@ -59,7 +59,7 @@ def samples(study: Study) -> Drawing:
 
     def panel(experiment: Experiment, _: int) -> Panel:
         images = experiment.latent_arrays["samples"]
-        side = max(1, math.isqrt(min(len(images), _MOST_SAMPLES)))
+        side = max(1, math.isqrt(min(len(images), _MAX_SAMPLES)))
         square = images[: side**2].reshape(side, side, *images.shape[1:])
         return Panel(experiment.name, color_of(experiment.index), square)
 
@@ -81,12 +81,12 @@ def reconstructions(study: Study) -> Drawing:
     mse = study.reconstruction.query("split == 'test'").set_index("experiment")["mse"]
     groups = []
     for experiments in study.by_dataset(present).values():
-        for start in range(0, len(experiments), _MOST_TOGETHER):
-            shown = experiments[start : start + _MOST_TOGETHER]
-            real = shown[0].latent_arrays["reconstruction_real"][:_MOST_RECONSTRUCTIONS]
+        for start in range(0, len(experiments), _MAX_TOGETHER):
+            shown = experiments[start : start + _MAX_TOGETHER]
+            real = shown[0].latent_arrays["reconstruction_real"][:_MAX_RECONSTRUCTIONS]
             rows = [Row("real", MUTED, strip(real))]
             for each in shown:
-                images = each.latent_arrays["reconstruction_decoded"][:_MOST_RECONSTRUCTIONS]
+                images = each.latent_arrays["reconstruction_decoded"][:_MAX_RECONSTRUCTIONS]
                 error = mse.get(each.name)
                 remark = "" if error is None else f"MSE {error:.{decimals([error])}f}"
                 rows.append(Row(each.name, color_of(each.index), strip(images), remark))

@@ -26,14 +26,14 @@ from latentbench.report.presentation.style import (
 Images = np.ndarray[Any, Any]
 
 # In inches.
-MOST_LABEL_WIDTH = 1.7  # left of images; longer labels get a smaller font
+MAX_LABEL_WIDTH = 1.7  # left of images; longer labels get a smaller font
 LABEL_GAP = 0.1
 TITLE_HEIGHT = 0.3
-APART = 0.16  # between panels
-_LARGEST_SIDE = 0.56  # of an image in a panel
-_TALLEST = 4.6  # of a panel's images
-_LINES_APART = 0.12
-_GROUPS_APART, _HEADER_HEIGHT = 0.16, 0.2  # of rows
+PANEL_GAP = 0.16  # between panels
+_MAX_SIDE = 0.56  # of an image in a panel
+_MAX_HEIGHT = 4.6  # of a panel's images
+_LINE_GAP = 0.12
+_GROUP_GAP, _HEADER_HEIGHT = 0.16, 0.2  # of rows
 # As a fraction of the height or width of an image.
 _GAP, _SPLIT = 0.08, 0.4
 _SLANT = 40  # degrees, of column labels wider than an image
@@ -151,11 +151,11 @@ def rows_figures(
     `header` holds words, each with the pixel of the first strip that it is centered above.
     """
     rows = [row for group in groups for row in group]
-    label_width = min(max(text_width(row.label) for row in rows), MOST_LABEL_WIDTH)
+    label_width = min(max(text_width(row.label) for row in rows), MAX_LABEL_WIDTH)
     label_width = max(label_width, _widest([row.remark for row in rows]))
     left = label_width + LABEL_GAP + 0.02
     gap = 0.07 * min(1.0, min(row.height(left) for row in rows) / 0.5)
-    heights = [sum(row.height(left) + gap for row in group) + _GROUPS_APART for group in groups]
+    heights = [sum(row.height(left) + gap for row in group) + _GROUP_GAP for group in groups]
     runs = pages(heights, tallest=TALLEST - _HEADER_HEIGHT)
     return [_rows_figure(groups[run], header, left, gap) for run in runs]
 
@@ -165,7 +165,7 @@ def _rows_figure(
 ) -> Figure:
     margin = _HEADER_HEIGHT if header else 0.02
     heights = [row.height(left) + gap for group in groups for row in group]
-    total = sum(heights) - gap + _GROUPS_APART * (len(groups) - 1) + margin + 0.02
+    total = sum(heights) - gap + _GROUP_GAP * (len(groups) - 1) + margin + 0.02
     figure = Figure(figsize=(WIDTH, total))
     top = total - margin
     for group in groups:
@@ -173,7 +173,7 @@ def _rows_figure(
             top -= row.height(left)
             draw_row(figure, row, left, top)
             top -= gap
-        top -= _GROUPS_APART
+        top -= _GROUP_GAP
     small: dict[str, Any] = {"ha": "center", "color": MUTED, "fontsize": SMALL_SIZE}
     for text, pixel in header:
         x = left + (WIDTH - left) * pixel / groups[0][0].strip.shape[1]
@@ -201,7 +201,7 @@ def panels_figures(groups: Sequence[Sequence[Panel]], *, across: int) -> list[Fi
     for group in groups:
         lines += [group[start : start + across] for start in range(0, len(group), across)]
     layout = _layout([panel for line in lines for panel in line], across)
-    runs = pages([sum(_heights(line, layout.side)) + _LINES_APART for line in lines])
+    runs = pages([sum(_heights(line, layout.side)) + _LINE_GAP for line in lines])
     return [_panels_figure(lines[run], layout) for run in runs]
 
 
@@ -209,29 +209,29 @@ def panels_figures(groups: Sequence[Sequence[Panel]], *, across: int) -> list[Fi
 class _Layout:
     """The side of an image, the width of row labels and of a panel's images, all in inches.
 
-    `once` is whether row labels stand once in a line.
+    `shared` is whether row labels stand once in a line.
     """
 
     side: float
     labels: float
     room: float
-    once: bool
+    shared: bool
 
 
 def _layout(panels: Sequence[Panel], across: int) -> _Layout:
     """Return the layout with the largest images."""
     labels = max(_widest(panel.rows) for panel in panels)
-    labels = min(labels, MOST_LABEL_WIDTH) + LABEL_GAP if labels else 0.0
-    once = all(panel.rows == panels[0].rows for panel in panels)
-    taken = (labels if once else across * labels) + (across - 1) * APART
+    labels = min(labels, MAX_LABEL_WIDTH) + LABEL_GAP if labels else 0.0
+    shared = all(panel.rows == panels[0].rows for panel in panels)
+    taken = (labels if shared else across * labels) + (across - 1) * PANEL_GAP
     room = (WIDTH - taken) / across
     width = max(panel.size(1.0)[0] for panel in panels)
     height = max(panel.size(1.0)[1] for panel in panels)
-    side = min(_LARGEST_SIDE, room / width, _TALLEST / height)
+    side = min(_MAX_SIDE, room / width, _MAX_HEIGHT / height)
     # The last slanted label of a panel ends right of its column.
     last = [_widest(each.columns[-1:]) for each in panels if _widest(each.columns) > side]
     room -= max(0.0, max(last, default=0.0) * math.cos(math.radians(_SLANT)) - side / 2) / across
-    return _Layout(min(side, room / width), labels, room, once)
+    return _Layout(min(side, room / width), labels, room, shared)
 
 
 def _heights(line: Sequence[Panel], side: float) -> tuple[float, float]:
@@ -241,21 +241,21 @@ def _heights(line: Sequence[Panel], side: float) -> tuple[float, float]:
 
 def _panels_figure(lines: Sequence[Sequence[Panel]], layout: _Layout) -> Figure:
     heights = [_heights(line, layout.side) for line in lines]
-    figure = Figure(figsize=(WIDTH, np.sum(heights) + _LINES_APART * (len(lines) - 1) + 0.03))
+    figure = Figure(figsize=(WIDTH, np.sum(heights) + _LINE_GAP * (len(lines) - 1) + 0.03))
     top = float(figure.get_size_inches()[1])
-    between = APART if layout.once else APART + layout.labels
+    between = PANEL_GAP if layout.shared else PANEL_GAP + layout.labels
     for line, (head, body) in zip(lines, heights, strict=True):
         for place, panel in enumerate(line):
             width, height = panel.size(layout.side)
             left = layout.labels + place * (layout.room + between)
             axes = draw(figure, panel.mosaic, (left, top - head - height, width, height))
             _label_columns(axes, panel, layout.side)
-            if place == 0 or not layout.once:
+            if place == 0 or not layout.shared:
                 _label_rows(axes, panel)
             style = _BOLD | {"color": panel.color or INK, "transform": axes.transAxes}
             size = fitting_size(panel.title, 0.97 * layout.room)
             axes.text(0, 1 + (head - 0.16) / height, panel.title, fontsize=size, **style)
-        top -= head + body + _LINES_APART
+        top -= head + body + _LINE_GAP
     return figure
 
 
@@ -276,7 +276,7 @@ def _label_rows(axes: Axes, panel: Panel) -> None:
     style = _SMALL | {"va": "center", "ha": "right", "color": panel.row_color}
     for place, text in zip(range(rows), panel.rows, strict=False):
         y = place * (height + _gap(height)) + height / 2
-        style["fontsize"] = SMALL_SIZE * min(1.0, MOST_LABEL_WIDTH / max(_widest([text]), 1e-9))
+        style["fontsize"] = SMALL_SIZE * min(1.0, MAX_LABEL_WIDTH / max(_widest([text]), 1e-9))
         axes.annotate(text, (-0.5, y), (-5, 0), linespacing=1.15, **style)
 
 

@@ -132,7 +132,7 @@ def _split_grid(path: Path, experiment: Experiment, *, gap: int) -> Images:
 def _grid_figures(found: Sequence[tuple[Experiment, Grids]]) -> list[Figure]:
     """Return figures with a row of grids per model; epochs stand once if all models share them."""
     columns = max(_MIN_COLUMNS, *(len(grids) for _, grids in found))
-    width = (WIDTH - (columns - 1) * image_grids.APART) / columns
+    width = (WIDTH - (columns - 1) * image_grids.PANEL_GAP) / columns
     shared = all(grids.keys() == found[0][1].keys() for _, grids in found)
     heights = []
     for _, grids in found:
@@ -157,7 +157,7 @@ def _grid_figure(
         name.set(color=style.color_of(experiment.index), fontweight="bold")
         label_y = top + 0.05 if header else top - image_grids.TITLE_HEIGHT - _LABEL_HEIGHT + 0.05
         for column, (epoch, grid) in enumerate(grids.items()):
-            left = column * (width + image_grids.APART)
+            left = column * (width + image_grids.PANEL_GAP)
             inches = (left, top - height, width, width * grid.shape[0] / grid.shape[1])
             image_grids.draw(figure, grid, inches)
             if row == 0 or not header:
