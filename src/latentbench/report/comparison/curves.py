@@ -33,6 +33,7 @@ class _Row:
     title: str
     metric: Metric
     curves: list[tuple[RunGroup, pd.DataFrame]]
+    floors: list[tuple[str, Any, float]]
 
 
 def metric_curves(study: Study) -> Drawing:
@@ -65,10 +66,11 @@ def sample_size_curves(study: Study) -> Drawing:
     measured, notes = study.with_files("metrics.json", "evaluate", lambda each: each.evaluation)
     panels = []
     for dataset, experiments in study.by_dataset(measured).items():
+        suffix = f", {dataset}" if study.has_several_datasets else ""
         for metric in study.measured_metrics:
             shown = [each for each in experiments if each.sample_sizes(metric.key)]
             if shown:
-                panels.append((_title(study, metric, dataset), metric, shown))
+                panels.append((metric.name + suffix, metric, shown))
     if not panels:
         return Drawing(None, notes=notes)
     height = max(1.3 * line_plots.row_height(len(shown)) for _, _, shown in panels)
@@ -88,17 +90,17 @@ def sample_size_curves(study: Study) -> Drawing:
 def _metric_rows(study: Study) -> list[_Row]:
     rows = []
     for dataset, runs in study.runs_by_dataset().items():
+        suffix = f", {dataset}" if study.has_several_datasets else ""
         for metric in study.measured_metrics:
             scores = scores_of(study, distance(metric))
-            measured = [run for run in runs if score(scores, run)]
-            curves = [(run, study.checkpoints(run, metric.key)) for run in measured]
+            curves = []
+            for run in runs:
+                if score(scores, run):
+                    curves.append((run, study.checkpoints(run, metric.key)))
             if curves:
-                rows.append(_Row(_title(study, metric, dataset), metric, curves))
+                floors = _floors(metric, study.by_dataset()[dataset])
+                rows.append(_Row(metric.name + suffix, metric, curves, floors))
     return rows
-
-
-def _title(study: Study, metric: Metric, dataset: str) -> str:
-    return f"{metric.name}, {dataset}" if study.has_several_datasets else metric.name
 
 
 def _time_unit(rows: Sequence[_Row]) -> tuple[float, str]:
@@ -115,7 +117,8 @@ def _draw_metric(by_epoch: Axes, by_time: Axes, row: _Row, *, seconds_per_unit: 
     by_epoch.set_title(row.title)
     ends = []
     for run, table in row.curves:
-        looks = _looks(run) | {"linestyle": style.dashes_of(run.index), "elinewidth": 1}
+        looks: dict[str, Any] = {"color": style.color_of(run.index), "elinewidth": 1}
+        looks |= {"marker": style.marker_of(run.index), "linestyle": style.dashes_of(run.index)}
         means, stds = table["mean"], table["std"].fillna(0)
         by_epoch.errorbar(table["epoch"], means, yerr=stds, **looks)
         by_time.errorbar(table["seconds"] / seconds_per_unit, means, yerr=stds, **looks)
@@ -124,7 +127,7 @@ def _draw_metric(by_epoch: Axes, by_time: Axes, row: _Row, *, seconds_per_unit: 
     by_time.set_xlim(left=0)
     by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
     drawn = pd.concat([table["mean"] for _, table in row.curves]).tolist()
-    floors = _floors(row)
+    floors = row.floors
     if not _leave_room(drawn, [floor for _, _, floor in floors]):
         _write_floors(by_epoch, floors)
         floors = []
@@ -136,14 +139,15 @@ def _draw_metric(by_epoch: Axes, by_time: Axes, row: _Row, *, seconds_per_unit: 
     _label_ends(by_epoch, ends)
 
 
-def _floors(row: _Row) -> list[tuple[str, Any, float]]:
+def _floors(metric: Metric, experiments: Sequence[Experiment]) -> list[tuple[str, Any, float]]:
     """Return name, dashes and distance of test images, and of two halves of training images."""
-    members = [member for run, _ in row.curves for member in run.members]
-    floors = []
-    for name, dashes, facts in (("real images", (4, 3), "floor"), ("two halves", (1, 2), "halves")):
-        found = pd.Series([getattr(member, facts).get(row.metric.key) for member in members])
-        floors += [(name, (0, dashes), floor) for floor in found.dropna()[:1]]
-    return floors
+    floors: dict[str, tuple[str, Any, float]] = {}
+    for each in experiments:
+        if metric.key in each.floor:
+            floors.setdefault("test", ("real images", (0, (4, 3)), each.floor[metric.key]))
+        if metric.key in each.halves:
+            floors.setdefault("train", ("two halves", (0, (1, 2)), each.halves[metric.key]))
+    return sorted(floors.values())
 
 
 def _leave_room(values: Sequence[float], floors: Sequence[float]) -> bool:
@@ -172,14 +176,14 @@ def _draw_sample_sizes(axes: Axes, metric: Metric, experiments: Sequence[Experim
     for experiment in experiments:
         found = experiment.sample_sizes(metric.key)
         sizes, distances, limit = found["num_samples"], found["distances"], found["infinite"]
-        looks, inverse = _looks(experiment), 1 / np.asarray(sizes)
-        axes.plot(inverse, distances, linestyle="none", **looks)
+        inverse, color = 1 / np.asarray(sizes), style.color_of(experiment.index)
+        axes.plot(inverse, distances, style.marker_of(experiment.index), color=color)
         # A least-squares line runs through the mean of its points.
         slope = (np.mean(distances) - limit) / np.mean(inverse)
         reach = np.linspace(0, inverse.max(), 50)
-        line = axes.plot(reach, limit + slope * reach, color=looks["color"], linewidth=1)
-        line[0].set_linestyle(style.dashes_of(experiment.index))
-        ends.append((experiment.name, looks["color"], inverse[0], distances[0]))
+        dashes = style.dashes_of(experiment.index)
+        axes.plot(reach, limit + slope * reach, color=color, linewidth=1, linestyle=dashes)
+        ends.append((experiment.name, color, inverse[0], distances[0]))
         values += [*distances, limit]
     halved = max(sizes) // 2 ** np.arange(3)
     halved = halved[halved >= min(sizes)]
@@ -187,10 +191,6 @@ def _draw_sample_sizes(axes: Axes, metric: Metric, experiments: Sequence[Experim
     axes.set_xticks([0, *(1 / halved)], ["∞", *map("{:,}".format, halved)])
     line_plots.scale_y(axes, values)
     _label_ends(axes, ends)
-
-
-def _looks(drawn: RunGroup | Experiment) -> dict[str, Any]:
-    return {"color": style.color_of(drawn.index), "marker": style.marker_of(drawn.index)}
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:

@@ -89,8 +89,12 @@ def _has_encoder(experiment: Experiment) -> bool:
 def _sample_paths(experiment: Experiment) -> dict[int, Path]:
     """Return the pictures of samples that exist, by the epochs that the settings list."""
     epochs = (experiment.settings.get("training") or {}).get("checkpoints") or []
-    paths = {epoch: samples_path(experiment.folder, epoch) for epoch in sorted(epochs)}
-    return {epoch: path for epoch, path in paths.items() if path.is_file()}
+    paths = {}
+    for epoch in sorted(epochs):
+        path = samples_path(experiment.folder, epoch)
+        if path.is_file():
+            paths[epoch] = path
+    return paths
 
 
 def _read_grids(experiment: Experiment, num_rows: int) -> Grids:

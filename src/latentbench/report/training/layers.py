@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -45,29 +46,28 @@ def architectures(study: Study) -> list[tuple[str, Table]]:
 def _table(layers: pd.DataFrame, experiment: Experiment) -> str:
     rows: list[Layer] = []
     for _, network in layers.groupby("network", sort=False):
-        rows += _with_operations(network.to_dict("records"), experiment)
-    table = pd.DataFrame(rows)
+        rows += _with_operations(network, experiment)
+    table = pd.DataFrame(rows)[["network", "kind", *_GEOMETRY, "output", *_COUNTS]]
     table["network"] = table["network"].mask(table["network"].duplicated(), "")
     total = {"network": "*all*"} | layers[_COUNTS].sum().to_dict()
     table = pd.concat([table, pd.DataFrame([total])]).fillna("")
     table[_COUNTS] = table[_COUNTS].map(lambda count: f"{count:,}" if count else "")
     if table["dilation"].isin(["", "1×1"]).all():
         table = table.drop(columns="dilation")
-    geometry = [column for column in _GEOMETRY if column in table]
-    table = table[["network", "kind", *geometry, "output", *_COUNTS]]
     table = table.rename(columns={"kind": "layer", "multiply_adds": "multiply-adds"})
-    return pipe_table(table.rename(columns=str.capitalize), num_text=3 + len(geometry))
+    num_text = table.shape[1] - len(_COUNTS)
+    return pipe_table(table.rename(columns=str.capitalize), num_text=num_text)
 
 
-def _with_operations(layers: list[Layer], experiment: Experiment) -> Iterator[Layer]:
+def _with_operations(network: pd.DataFrame, experiment: Experiment) -> Iterator[Layer]:
     """Return the layers of a network, and the operations between them that are no layers."""
-    paths = [layer["layer"] for layer in layers]
-    blocks = [path.removesuffix("shortcut") for path in paths if path.endswith(".shortcut")]
-
-    def block_of(layer: Layer) -> str:
-        return next((block for block in blocks if layer["layer"].startswith(block)), "")
-
-    for block, inside in groupby(layers, block_of):
+    paths = network["layer"].str
+    network = network.assign(block="")
+    for shortcut in network["layer"][paths.endswith(".shortcut")]:
+        block = shortcut.removesuffix("shortcut")
+        network.loc[paths.startswith(block), "block"] = block
+    layers = network.to_dict("records")
+    for block, inside in groupby(layers, itemgetter("block")):
         members = list(inside)
         yield from _residual_block(members) if block else map(_with_purpose, members)
     settings = experiment.settings

@@ -29,7 +29,7 @@ def settings(study: Study) -> tuple[Table, Table]:
     present, notes = study.with_files("config.yaml", "configure", lambda each: each.settings)
     if not present:
         return Table(None, notes), Table(None)
-    values = study.settings.loc[[each.name for each in present]]
+    values = study.settings.dropna(how="all")
     values = values.rename(columns=lambda key: key.removeprefix("model."))
     is_flat = values["architecture"] == "fully_connected"
     values.loc[is_flat, _OF_CONVOLUTIONS] = np.nan
@@ -45,7 +45,7 @@ def provenance(study: Study) -> tuple[Table, Table]:
     """Return what differs in how the experiments were made, and what they share."""
     present, notes = study.with_files("provenance", "train", lambda each: each.provenance)
     origins = pd.DataFrame(map(_origin, present), index=[each.name for each in present])
-    differing, shared = _compare(origins, "What")
+    differing, shared = _compare(origins.replace(r"\|", r"\\|", regex=True), "What")
     return replace(differing, notes=notes), shared
 
 
@@ -64,7 +64,7 @@ def _origin(experiment: Experiment) -> dict[str, str]:
             origin[key.capitalize()] = str(record[key])
     for package, version in (record.get("packages") or {}).items():
         origin[package] = str(version)
-    return {title: value.replace("|", "\\|") for title, value in origin.items()}
+    return origin
 
 
 def _without_names(command: str, experiment: Experiment) -> str:
@@ -80,7 +80,7 @@ def _compare(values: pd.DataFrame, what: str) -> tuple[Table, Table]:
 
     Columns of one section, such as `training.`, stand together.
     """
-    sections = pd.Series([key.rpartition(".")[0] for key in values])
+    sections = values.columns.str.replace(r"[^.]*$", "", regex=True)
     values = values.iloc[:, pd.factorize(sections)[0].argsort(kind="stable")]
     is_shared = values.nunique() == 1
     differing = values.loc[:, values.nunique() > 1]

@@ -28,7 +28,7 @@ def table(study: Study) -> Table:
         return Table(None)
     epochs = found.groupby(["experiment", "sign"])["epoch"].agg(list_epochs).unstack()
     epochs = epochs.reindex(index=found["experiment"].unique())
-    epochs = epochs[[sign for sign in _CRITERIA if sign in epochs]]
+    epochs = epochs.reindex(columns=list(_CRITERIA)).dropna(axis="columns", how="all")
     epochs.insert(0, "Epochs", study.history["experiment"].value_counts())
     epochs = epochs.fillna(ABSENT).rename(columns=str.capitalize).rename_axis("Model")
     return Table(pipe_table(epochs.reset_index(), num_text=1 + epochs.shape[1]))
