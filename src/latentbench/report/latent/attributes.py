@@ -8,12 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from latentbench.report.presentation.line_plots import (
-    NAMES_SIZE,
-    label_ends,
-    name_panel,
-    panels_of_curves,
-)
+from latentbench.report.presentation import line_plots
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import DASHES, MUTED, color_of, house_style
 from latentbench.results.experiment import Experiment
@@ -32,7 +27,7 @@ def walk_curves(study: Study) -> Drawing:
     present = [experiment for experiment in found if _classified(experiment)]
     if not present:
         return Drawing(None, notes=notes)
-    figures, panels = panels_of_curves(len(present))
+    figures, panels = line_plots.panels_of_curves(len(present))
     for experiment, axes in zip(present, panels, strict=True):
         _walk_panel(axes, experiment)
     description = (
@@ -110,13 +105,13 @@ def _walk_panel(axes: Axes, experiment: Experiment) -> None:
         shares = direction["predicted"][attribute]
         axes.plot(steps, shares, color=color, linestyle=dashes, clip_on=False)
         ends.append((attribute.replace("_", " "), MUTED, steps[-1], shares[-1]))
-    name_panel(axes, experiment.name, color, against="steps (σ)")
+    line_plots.name_panel(axes, experiment.name, color, against="steps (σ)")
     ticks = [steps[0], 0, steps[-1]]
     axes.set_xticks(ticks, [f"{step:g}".replace("-", "\N{MINUS SIGN}") for step in ticks])
     axes.set_xlim(steps[0], steps[-1])
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-    label_ends(axes, ends, size=NAMES_SIZE)
+    line_plots.label_ends(axes, ends, size=line_plots.NAMES_SIZE)
 
 
 def _in_points(change: float, _: int = 0) -> str:

@@ -73,7 +73,7 @@ def random_embeddings(study: Study) -> Drawing:
 def _panel(
     experiment: Experiment, array: str, number: int, rows: list[str], columns: Sequence[str] = ()
 ) -> Panel:
-    """Return a panel with so many images of each row of an array."""
+    """Return a panel with the first `number` images of each row of an array."""
     images = experiment.latent_arrays[array][: len(rows), :number]
     color = color_of(experiment.index)
     return Panel(experiment.name, color, images, rows, columns[:number])

@@ -10,13 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentbench.report.latent.sample_grids import draw_panels
+from latentbench.report.presentation import line_plots
 from latentbench.report.presentation.image_grids import Panel
-from latentbench.report.presentation.line_plots import (
-    NAMES_SIZE,
-    label_ends,
-    panels_of_curves,
-    scale_y,
-)
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import color_of, dashes_of, house_style
 from latentbench.results.experiment import Experiment
@@ -115,7 +110,7 @@ def inversion_curves(study: Study) -> Drawing:
     if not present:
         return Drawing(None, notes=notes)
     groups = study.by_dataset(present)
-    figures, panels = panels_of_curves(len(groups))
+    figures, panels = line_plots.panels_of_curves(len(groups))
     for (dataset, experiments), axes in zip(groups.items(), panels, strict=True):
         _inversion_panel(axes, experiments)
         axes.set_title(dataset if study.has_several_datasets else "")
@@ -138,5 +133,5 @@ def _inversion_panel(axes: Axes, experiments: Sequence[Experiment]) -> None:
     axes.set_xlim(0, max(end[2] for end in ends))
     axes.set_xlabel("steps")
     axes.set_ylabel("MSE")
-    scale_y(axes, values)
-    label_ends(axes, ends, size=NAMES_SIZE)
+    line_plots.scale_y(axes, values)
+    line_plots.label_ends(axes, ends, size=line_plots.NAMES_SIZE)

@@ -5,14 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from latentbench.report.presentation.image_grids import (
-    TITLE_HEIGHT,
-    Panel,
-    Row,
-    panels_figures,
-    rows_figures,
-    strip,
-)
+from latentbench.report.presentation import image_grids
+from latentbench.report.presentation.image_grids import Panel, Row, strip
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import MUTED, TALLEST, WIDTH, color_of, house_style
 from latentbench.results.experiment import Experiment
@@ -50,7 +44,7 @@ def draw_panels(
     panels = []
     for group in groups:
         panels.append([make_panel(experiment, across) for experiment in group])
-    figure, *others = panels_figures(panels, across=across)
+    figure, *others = image_grids.panels_figures(panels, across=across)
     return Drawing(figure, f"{description} {names_of(present)}.", notes, others)
 
 
@@ -67,7 +61,7 @@ def samples(study: Study) -> Drawing:
     groups = study.by_dataset(present).values()
     for across in _ACROSS:
         lines = sum(math.ceil(len(group) / across) for group in groups)
-        if lines * (WIDTH / across + TITLE_HEIGHT) <= TALLEST:
+        if lines * (WIDTH / across + image_grids.TITLE_HEIGHT) <= TALLEST:
             break
     return draw_panels(study, (present, notes), panel, "Grids of samples:", across)
 
@@ -91,5 +85,5 @@ def reconstructions(study: Study) -> Drawing:
                 remark = "" if error is None else f"MSE {error:.{decimals([error])}f}"
                 rows.append(Row(each.name, color_of(each.index), strip(images), remark))
             groups.append(rows)
-    figure, *others = rows_figures(groups)
+    figure, *others = image_grids.rows_figures(groups)
     return Drawing(figure, f"Reconstructions by {names_of(present)}.", notes, others)

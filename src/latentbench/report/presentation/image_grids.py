@@ -12,16 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latentbench.report.presentation.style import (
-    INK,
-    MUTED,
-    SMALL_SIZE,
-    TALLEST,
-    WIDTH,
-    fitting_size,
-    pages,
-    text_width,
-)
+from latentbench.report.presentation import style
+from latentbench.report.presentation.style import INK, MUTED, SMALL_SIZE, TALLEST, WIDTH
 
 Images = np.ndarray[Any, Any]
 
@@ -38,7 +30,6 @@ _GROUP_GAP, _HEADER_HEIGHT = 0.16, 0.2  # of rows
 _GAP, _SPLIT = 0.08, 0.4
 _SLANT = 40  # degrees, of column labels wider than an image
 
-_BOLD: dict[str, Any] = {"fontweight": "bold"}
 _SMALL: dict[str, Any] = {"fontsize": SMALL_SIZE, "textcoords": "offset points"}
 
 
@@ -52,7 +43,7 @@ class Row:
     remark: str = ""
 
     def height(self, left: float) -> float:
-        """Return its height in inches if it starts so many inches from the left."""
+        """Return its height in inches, from `left` inches to the right edge of the page."""
         return float((WIDTH - left) * self.strip.shape[0] / self.strip.shape[1])
 
 
@@ -89,7 +80,7 @@ class Panel:
         return round(_SPLIT * width) - _gap(height) if self.split else 0
 
     def size(self, side: float) -> tuple[float, float]:
-        """Return width and height in inches of the mosaic if an image is `side` inches wide."""
+        """Return width and height of the mosaic in inches, for images `side` inches wide."""
         height, width = self.mosaic.shape[:2]
         scale = side / self.images.shape[3]
         return scale * width, scale * height
@@ -127,7 +118,7 @@ def strip(images: Images) -> Images:
 
 
 def join(strips: Sequence[Images], *, gap: float) -> Images:
-    """Return mosaics next to one another, with so many transparent pixels between them."""
+    """Return mosaics next to one another, with `gap` transparent pixels between them."""
     space = round(gap)
     padded = [np.pad(each, ((0, 0), (0, space), (0, 0))) for each in strips]
     joined = np.concatenate(padded, axis=1)
@@ -151,12 +142,12 @@ def rows_figures(
     `header` holds words, each with the pixel of the first strip that it is centered above.
     """
     rows = [row for group in groups for row in group]
-    label_width = min(max(text_width(row.label) for row in rows), MAX_LABEL_WIDTH)
+    label_width = min(max(style.text_width(row.label) for row in rows), MAX_LABEL_WIDTH)
     label_width = max(label_width, _widest([row.remark for row in rows]))
     left = label_width + LABEL_GAP + 0.02
     gap = 0.07 * min(1.0, min(row.height(left) for row in rows) / 0.5)
     heights = [sum(row.height(left) + gap for row in group) + _GROUP_GAP for group in groups]
-    runs = pages(heights, tallest=TALLEST - _HEADER_HEIGHT)
+    runs = style.pages(heights, tallest=TALLEST - _HEADER_HEIGHT)
     return [_rows_figure(groups[run], header, left, gap) for run in runs]
 
 
@@ -186,7 +177,7 @@ def draw_row(figure: Figure, row: Row, left: float, bottom: float) -> None:
     axes = draw(figure, row.strip, (left, bottom, WIDTH - left, row.height(left)))
     place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right"}
     name: dict[str, Any] = {"color": row.color, "fontweight": "bold"}
-    name["fontsize"] = fitting_size(row.label, left - LABEL_GAP - 0.02)
+    name["fontsize"] = style.fitting_size(row.label, left - LABEL_GAP - 0.02)
     axes.text(-0.012, 0.5, row.label, va="bottom" if row.remark else "center", **name, **place)
     axes.text(-0.012, 0.46, row.remark, va="top", color=MUTED, fontsize=SMALL_SIZE, **place)
 
@@ -201,7 +192,7 @@ def panels_figures(groups: Sequence[Sequence[Panel]], *, across: int) -> list[Fi
     for group in groups:
         lines += [group[start : start + across] for start in range(0, len(group), across)]
     layout = _layout([panel for line in lines for panel in line], across)
-    runs = pages([sum(_heights(line, layout.side)) + _LINE_GAP for line in lines])
+    runs = style.pages([sum(_heights(line, layout.side)) + _LINE_GAP for line in lines])
     return [_panels_figure(lines[run], layout) for run in runs]
 
 
@@ -252,40 +243,40 @@ def _panels_figure(lines: Sequence[Sequence[Panel]], layout: _Layout) -> Figure:
             _label_columns(axes, panel, layout.side)
             if place == 0 or not layout.shared:
                 _label_rows(axes, panel)
-            style = _BOLD | {"color": panel.color or INK, "transform": axes.transAxes}
-            size = fitting_size(panel.title, 0.97 * layout.room)
-            axes.text(0, 1 + (head - 0.16) / height, panel.title, fontsize=size, **style)
+            title = axes.text(0, 1 + (head - 0.16) / height, panel.title, fontweight="bold")
+            title.set(transform=axes.transAxes, color=panel.color or INK)
+            title.set_fontsize(style.fitting_size(panel.title, 0.97 * layout.room))
         top -= head + body + _LINE_GAP
     return figure
 
 
 def _label_columns(axes: Axes, panel: Panel, side: float) -> None:
     columns, height, width = panel.images.shape[1:4]
-    style = _SMALL | {"va": "bottom", "ha": "center", "color": MUTED}
+    look = _SMALL | {"va": "bottom", "ha": "center", "color": MUTED}
     if _widest(panel.columns) > side:
-        style |= {"rotation": _SLANT, "rotation_mode": "anchor", "ha": "left"}
+        look |= {"rotation": _SLANT, "rotation_mode": "anchor", "ha": "left"}
     for place, text in zip(range(columns), panel.columns, strict=False):
         x = place * (width + _gap(height)) + width / 2
         if place >= panel.split:
             x += panel.extra_gap
-        axes.annotate(text, (x, -0.5), (0, 3), **style)
+        axes.annotate(text, (x, -0.5), (0, 3), **look)
 
 
 def _label_rows(axes: Axes, panel: Panel) -> None:
     rows, _, height = panel.images.shape[:3]
-    style = _SMALL | {"va": "center", "ha": "right", "color": panel.row_color}
+    look = _SMALL | {"va": "center", "ha": "right", "color": panel.row_color}
     for place, text in zip(range(rows), panel.rows, strict=False):
         y = place * (height + _gap(height)) + height / 2
-        style["fontsize"] = SMALL_SIZE * min(1.0, MAX_LABEL_WIDTH / max(_widest([text]), 1e-9))
-        axes.annotate(text, (-0.5, y), (-5, 0), linespacing=1.15, **style)
+        look["fontsize"] = SMALL_SIZE * min(1.0, MAX_LABEL_WIDTH / max(_widest([text]), 1e-9))
+        axes.annotate(text, (-0.5, y), (-5, 0), linespacing=1.15, **look)
 
 
 def _gap(height: int) -> int:
-    """Return the pixels between images of so many pixels."""
+    """Return the pixels between images that are `height` pixels high."""
     return max(1, round(_GAP * height))
 
 
 def _widest(texts: Sequence[str]) -> float:
     """Return the inches of the widest line of small text."""
     lines = "\n".join(texts).splitlines()
-    return max((text_width(line, size=SMALL_SIZE, bold=False) for line in lines), default=0.0)
+    return max((style.text_width(line, size=SMALL_SIZE, bold=False) for line in lines), default=0.0)
