@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -81,10 +82,11 @@ def score(table: pd.DataFrame, run: RunGroup) -> tuple[float, float] | None:
     names = [member.name for member in run.members]
     if not set(names) <= set(table.index):
         return None
-    rows = table.loc[names]
+    means = [float(mean) for mean in table["mean"].loc[names]]
     if len(names) == 1:
-        return float(rows["mean"].iloc[0]), float(rows["std"].iloc[0])
-    return float(rows["mean"].mean()), float(rows["mean"].std())
+        return means[0], float(table["std"].loc[names[0]])
+    # Exact arithmetic: equal scores have a standard deviation of 0, not of rounding errors.
+    return statistics.mean(means), statistics.stdev(means)
 
 
 def rank(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[Ranked]:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -178,8 +179,10 @@ class Study:
     def by_dataset(self, among: Sequence[Experiment] | None = None) -> dict[str, list[Experiment]]:
         """Return experiments by dataset: only those of one dataset can be compared."""
         groups: dict[str, list[Experiment]] = {}
-        for experiment in self.members if among is None else among:
-            groups.setdefault(experiment.dataset, []).append(experiment)
+        chosen = {each.name for each in (self.members if among is None else among)}
+        for experiment in self.members:
+            if experiment.name in chosen:
+                groups.setdefault(experiment.dataset, []).append(experiment)
         return groups
 
     def run_groups(self, experiments: Sequence[Experiment] | None = None) -> list[RunGroup]:
@@ -211,15 +214,15 @@ class Study:
             rows = rows.assign(seconds=float("nan"))
         if len(names) == 1:
             return rows[["epoch", "seconds", "mean", "std"]].reset_index(drop=True)
-        grouped = rows.groupby("epoch")
-        table = pd.DataFrame(
-            {
-                "seconds": grouped["seconds"].mean(),
-                "mean": grouped["mean"].mean(),
-                "std": grouped["mean"].std(),
-            }
-        )
-        return table[grouped.size() == len(names)].reset_index()
+        shared = rows[rows.groupby("epoch")["mean"].transform("size") == len(names)]
+        grouped = shared.groupby("epoch")
+        means = grouped["mean"]
+        table = {
+            "seconds": grouped["seconds"].mean(),
+            "mean": means.agg(statistics.mean),
+            "std": means.agg(statistics.stdev),
+        }
+        return pd.DataFrame(table).reset_index()
 
     def with_files(
         self, what: str, stage: str, found: Callable[[Experiment], Any]

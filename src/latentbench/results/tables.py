@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY, PRDC, Metric, feature_column
+from latentbench.results.experiment import Experiment
 from latentbench.results.quantities import (
     IMAGES_PER_SECOND,
     MEMORY,
@@ -21,7 +22,7 @@ from latentbench.results.quantities import (
     format_fraction,
 )
 from latentbench.results.ranking import score, scores_of
-from latentbench.results.study import Experiment, RunGroup, Study
+from latentbench.results.study import RunGroup, Study
 
 ABSENT = "–"
 REAL = "*real images*"
@@ -101,7 +102,7 @@ def percent_cell(share: float | None) -> str:
 def pipe_table(table: pd.DataFrame, *, num_text: int) -> str:
     """Return a Markdown table; the first columns are text and set left, the others right."""
     align = ["left"] * num_text + ["right"] * (table.shape[1] - num_text)
-    return table.to_markdown(index=False, colalign=align, disable_numparse=True)
+    return str(table.to_markdown(index=False, colalign=align, disable_numparse=True))
 
 
 def _cells(
