@@ -75,12 +75,6 @@ def test_bold_marks_repeats_as_one(make_study):
     assert "repeats as one" in tables.best_in_bold(open_study(folder))
 
 
-def test_labels_of_conditional_models_are_explained(make_study):
-    scores = {"conditional-vae": (25.0, 0.2)}
-    assert "labels" in captions.samples_caption(open_study(make_study(scores)))
-    assert "labels" not in captions.samples_caption(open_study(make_study({"vae": (25.0, 0.2)})))
-
-
 @pytest.mark.parametrize(
     ("name", "classes", "expected"),
     [

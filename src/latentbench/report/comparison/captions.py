@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
+
 from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.results.formatting import join_words, space_percent
-from latentbench.results.kinds import has_conditional
 from latentbench.results.study import Study
 from latentbench.results.tables import best_in_bold
 
@@ -27,22 +29,18 @@ _SPREAD_OF_SAMPLES = (
 
 def protocol(study: Study) -> str:
     """Return how the numbers of the summary were measured; empty where none were."""
-    protocols: dict[str, set[str]] = {}
-    sizes: dict[str, None] = {}
-    for experiment in study:
-        found = experiment.evaluation
-        if found:
-            sizes[_SIZES.format_map(found)] = None
-        for extractor, text in (found.get("protocols") or {}).items():
-            clean = space_percent(str(text).strip().rstrip("."))
-            protocols.setdefault(extractor, set()).add(clean)
-    if not sizes:
+    evaluations = [each.evaluation for each in study if each.evaluation]
+    if not evaluations:
         return ""
+    sizes = dict.fromkeys(map(_SIZES.format_map, evaluations))
+    protocols = pd.DataFrame([found.get("protocols") or {} for found in evaluations])
     parts = [f"Measured on {'; '.join(sizes)}."]
-    for extractor, texts in sorted(protocols.items()):
-        parts.append(_extractor_protocol(study, extractor, sorted(texts)))
+    has_lists = False
+    for extractor in sorted(protocols):
+        texts = protocols[extractor].dropna().str.strip().str.rstrip(".").map(space_percent)
+        parts.append(_extractor_protocol(study, extractor, sorted(texts.unique())))
+        has_lists = has_lists or texts.nunique() > 1
     parts.append(_SPREAD_OF_REPEATS if study.has_repeats else _SPREAD_OF_SAMPLES)
-    has_lists = max(map(len, protocols.values()), default=1) > 1
     return ("\n\n" if has_lists else " ").join(parts)
 
 
@@ -55,14 +53,14 @@ def _extractor_protocol(study: Study, extractor: str, texts: Sequence[str]) -> s
     clauses = [text.split("; ") for text in texts]
     shared = set(clauses[0]).intersection(*clauses[1:])
     common = [clause for clause in clauses[0] if clause in shared]
-    paragraphs = [f"{names}, by dataset:\n"]
+    lines = [f"{names}, by dataset:\n"]
     for own in clauses:
         differing = [clause for clause in own if clause not in shared]
-        paragraphs.append(f"- {'; '.join(differing)}")
+        lines.append(f"- {'; '.join(differing)}")
     if common:
         sentence = "; ".join(common)
-        paragraphs.append(f"\n{sentence[:1].upper()}{sentence[1:]}.")
-    return "\n".join(paragraphs)
+        lines.append(f"\n{sentence[:1].upper()}{sentence[1:]}.")
+    return "\n".join(lines)
 
 
 def summary_caption(study: Study) -> str:
@@ -82,18 +80,13 @@ def summary_caption(study: Study) -> str:
 
 def reference_lines(study: Study) -> str:
     """Return what the horizontal lines next to curves mean; empty where there are none."""
-    tested, halves = set(), set()
-    for experiment in study:
-        found = experiment.evaluation
-        if experiment.floor and found.get("num_test_images"):
-            tested.add((int(found["num_test_images"]), int(found["num_samples"])))
-        if "num_images" in experiment.halves:
-            halves.add(int(experiment.halves["num_images"]))
+    found = [each.evaluation for each in study if each.floor]
+    tested = {(each.get("num_test_images"), each["num_samples"]) for each in found}
+    halves = {each.halves["num_images"] for each in study if "num_images" in each.halves}
     sentences = []
-    for number, samples in sorted(tested):
-        comparison = "a lower" if number < samples else "a higher"
-        if number == samples:
-            comparison = "about the same"
+    for number, samples in sorted(each for each in tested if each[0]):
+        difference = np.sign(number - samples)
+        comparison = {-1: "a lower", 0: "about the same", 1: "a higher"}[difference]
         sentences.append(
             f"The dashed line is the distance of {number:,} real test images, which no model was "
             f"trained on; {samples:,} samples of a perfect model would have {comparison} distance."
@@ -106,12 +99,3 @@ def reference_lines(study: Study) -> str:
     if sentences:
         sentences.append("A line far below all curves is given as a number at the lower edge.")
     return " ".join(sentences)
-
-
-def samples_caption(study: Study) -> str:
-    """Return what the grids of samples show."""
-    labels = " Conditional models cycle through the labels." if has_conditional(study) else ""
-    return (
-        "Images generated after the last epoch, not selected. The same place in each grid is "
-        f"generated from the same latent vector.{labels}"
-    )

@@ -23,7 +23,6 @@ from latentbench.results.tables import distance
 
 _MAX_FLOORS = 2
 _MIN_CURVES_SHARE = 0.4  # of the height of a panel; the rest may be empty above a floor
-_MAX_LARGE_NAMES = 8  # names at the ends of lines that are printed in full size
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class _Row:
     floors: list[tuple[str, Any, float]]
 
 
+@style.house_style()
 def metric_curves(study: Study) -> Drawing:
     """Return each metric against epoch (left) and training time (right), a row per dataset."""
     measured, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
@@ -44,23 +44,21 @@ def metric_curves(study: Study) -> Drawing:
         return Drawing(None, notes=notes or ["No metric was measured."])
     unit, unit_name = _time_unit(rows)
     height = max(line_plots.row_height(len(row.curves) + _MAX_FLOORS) for row in rows)
-    pages = line_plots.figures_of_rows(len(rows), height, wspace=0.05, hspace=0.06)
-    figures = []
-    with style.house_style():
-        for figure, on_page in pages:
-            shown = rows[on_page]
-            grid = figure.subplots(len(shown), 2, sharey="row", squeeze=False)
-            for row, (by_epoch, by_time) in zip(shown, grid, strict=True):
-                _draw_metric(by_epoch, by_time, row, seconds_per_unit=unit)
-            grid[-1, 0].set_xlabel("epoch")
-            grid[-1, 1].set_xlabel(f"training time ({unit_name})")
-            figures.append(figure)
+    figures, grid = line_plots.rows_of_panels(len(rows), 2, height, wspace=0.05, hspace=0.06)
+    for row, (by_epoch, by_time) in zip(rows, grid, strict=True):
+        by_time.sharey(by_epoch)
+        by_time.tick_params(labelleft=False)
+        _draw_metric(by_epoch, by_time, row, seconds_per_unit=unit)
+        if by_epoch.get_subplotspec().is_last_row():
+            by_epoch.set_xlabel("epoch")
+            by_time.set_xlabel(f"training time ({unit_name})")
     names = ", ".join(dict.fromkeys(row.metric.name for row in rows))
     number = len(study.run_groups(measured))
     description = f"{names} of {number} models against epoch (left) and training time (right)."
     return Drawing(figures[0], description, notes, figures[1:])
 
 
+@style.house_style()
 def sample_size_curves(study: Study) -> Drawing:
     """Return Fréchet distances against 1 over the number of samples, a panel per dataset."""
     measured, notes = study.with_files("metrics.json", "evaluate", lambda each: each.evaluation)
@@ -74,15 +72,12 @@ def sample_size_curves(study: Study) -> Drawing:
     if not panels:
         return Drawing(None, notes=notes)
     height = max(1.3 * line_plots.row_height(len(shown)) for _, _, shown in panels)
-    figures = []
-    with style.house_style():
-        for figure, on_page in line_plots.figures_of_rows(len(panels), height):
-            column = figure.subplots(on_page.stop - on_page.start, 1, squeeze=False).ravel()
-            for (title, metric, shown), axes in zip(panels[on_page], column, strict=True):
-                _draw_sample_sizes(axes, metric, shown)
-                axes.set_title(title)
-            column[-1].set_xlabel("number of samples, at distances of 1 over it")
-            figures.append(figure)
+    figures, grid = line_plots.rows_of_panels(len(panels), 1, height)
+    for (title, metric, shown), (axes,) in zip(panels, grid, strict=True):
+        _draw_sample_sizes(axes, metric, shown)
+        axes.set_title(title)
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel("number of samples, at distances of 1 over it")
     description = f"Fréchet distance against 1 over the number of samples: {len(measured)} models."
     return Drawing(figures[0], description, notes, figures[1:])
 
@@ -136,7 +131,7 @@ def _draw_metric(by_epoch: Axes, by_time: Axes, row: _Row, *, seconds_per_unit: 
         for axes in (by_epoch, by_time):
             axes.axhline(floor, color=style.MUTED, linewidth=1, linestyle=dashes)
     line_plots.scale_y(by_time, drawn, estimates=True)
-    _label_ends(by_epoch, ends)
+    line_plots.label_ends(by_epoch, ends)
 
 
 def _floors(metric: Metric, experiments: Sequence[Experiment]) -> list[tuple[str, Any, float]]:
@@ -190,10 +185,4 @@ def _draw_sample_sizes(axes: Axes, metric: Metric, experiments: Sequence[Experim
     axes.set_xlim(left=0)
     axes.set_xticks([0, *(1 / halved)], ["∞", *map("{:,}".format, halved)])
     line_plots.scale_y(axes, values)
-    _label_ends(axes, ends)
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[str, str, float, float]]) -> None:
-    is_crowded = len(ends) > _MAX_LARGE_NAMES
-    size = line_plots.NAMES_SIZE if is_crowded else style.NAME_SIZE
-    line_plots.label_ends(axes, ends, size=size)
+    line_plots.label_ends(axes, ends)

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.comparison.classes import (
-    FEWEST,
-    cells_table,
-    pivot,
-    stack_rows,
-)
-from latentbench.report.presentation import style
-from latentbench.report.presentation.line_plots import ROW_HEIGHT
+from latentbench.report.comparison.classes import FEWEST, cells_table, pivot, stack_rows
+from latentbench.report.presentation import line_plots, style
 from latentbench.report.presentation.page import Drawing
 from latentbench.results.experiment import Experiment
 from latentbench.results.files import Array
@@ -47,7 +38,7 @@ _LEFT_OUT = f"Rows of zeros and classes with fewer than {FEWEST} images are left
 _SPLITS = {"training": "train", "test": "test", "generated": "generated"}
 _TEXT_LEVEL = 0.17  # of the highest peak: the height of a line of text above it
 _NUM_BINS = 40
-_PANEL_SHARE = 0.78  # of its part of the figure's width, without the tick labels
+_PANELS_SHARE = 0.78  # of the figure's width, without the tick labels
 _TAIL = 0.002  # share of the scores left out at either end of the axis
 
 
@@ -57,9 +48,8 @@ def judgments(study: Study) -> Table:
     if rows.empty:
         return Table(None)
     cells = _cells(rows)
-    cells["threshold"] = [
-        format_number(_facts(study[name])["threshold"], 1) for name in rows["experiment"]
-    ]
+    thresholds = rows["experiment"].map(lambda name: _facts(study[name])["threshold"])
+    cells["threshold"] = thresholds.map(lambda value: format_number(value, 1))
     return _all_shares("Model", cells.set_index("experiment"))
 
 
@@ -96,13 +86,10 @@ def score_histograms(study: Study) -> Drawing:
     present = [each for each in found if all(map(len, _scores(each).values()))]
     if not present:
         return Drawing(None, notes=notes)
-    columns = 2 if len(present) == 4 else min(3, len(present))
-    rows = math.ceil(len(present) / columns)
-    height = ROW_HEIGHT if rows > 1 else 1.15 * ROW_HEIGHT
-    figures = []
-    for page in style.pages([height] * rows, tallest=style.TALLEST - 0.1):
-        shown = present[page.start * columns : page.stop * columns]
-        figures.append(_histograms(shown, page.stop - page.start, columns, height))
+    figures, panels = line_plots.panels_of_curves(len(present))
+    inches = _PANELS_SHARE * style.WIDTH / min(3, len(present))
+    for experiment, axes in zip(present, panels, strict=True):
+        _draw_histogram(axes, experiment, inches=inches)
     description = f"Histograms of the discriminators' scores, of {names_of(present)}."
     return Drawing(figures[0], description, notes, figures[1:])
 
@@ -143,36 +130,15 @@ def _scores(experiment: Experiment) -> dict[str, Array]:
     return scores
 
 
-def _histograms(shown: Sequence[Experiment], rows: int, columns: int, height: float) -> Figure:
-    layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
-    figure = Figure(figsize=(style.WIDTH, 0.1 + height * rows), layout=layout)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid[len(shown) :]:
-        axes.set_axis_off()
-    for experiment, axes in zip(shown, grid, strict=False):
-        inches = style.WIDTH / columns
-        _draw_histogram(axes, experiment, inches=inches)
-        size = style.fitting_size(experiment.name, 0.8 * inches)
-        axes.set_title(experiment.name, color=style.color_of(experiment.index), fontsize=size)
-        axes.set_xlabel("score")
-        axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-    return figure
-
-
 def _draw_histogram(axes: Axes, experiment: Experiment, *, inches: float) -> None:
-    colors = {
-        "training": style.MUTED,
-        "test": style.INK,
-        "generated": style.color_of(experiment.index),
-    }
+    own = style.color_of(experiment.index)
+    colors = {"training": style.MUTED, "test": style.INK, "generated": own}
     scores = _scores(experiment)
     low, high = np.quantile(np.concatenate(list(scores.values())), [_TAIL, 1 - _TAIL])
-    threshold = float(experiment.evaluation["discriminator"]["threshold"])
+    threshold = float(_facts(experiment)["threshold"])
     edges = np.linspace(low, high + 1e-6 * (1 + abs(high)), _NUM_BINS + 1)
     middles = (edges[1:] + edges[:-1]) / 2
-    axes.set_xlim(min(low, threshold), max(edges[-1], threshold))
-    left, right = axes.get_xlim()
+    left, right = min(low, threshold), max(edges[-1], threshold)
     highest, along = 0.0, {}
     for kind, values in scores.items():
         # Kinds differ in their number of images, so shares are drawn instead of counts.
@@ -182,17 +148,20 @@ def _draw_histogram(axes: Axes, experiment: Experiment, *, inches: float) -> Non
         axes.stairs(shares, edges, color=colors[kind], fill=filled, alpha=alpha, linewidth=1.2)
         highest = max(highest, float(shares.max()))
         along[kind] = float((middles[shares.argmax()] - left) / (right - left))
-    places = _name_places(along, inches=_PANEL_SHARE * inches)
-    levels = [level for _, level in places.values()]
-    headroom = 1.06 + _TEXT_LEVEL * (1 + max(levels))
-    axes.set_ylim(0, headroom * highest)
-    axes.axvline(
-        threshold, ymax=1 / headroom, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3))
-    )
+    places = _name_places(along, inches=inches)
+    headroom = 1.06 + _TEXT_LEVEL * (1 + max(level for _, level in places.values()))
+    axes.set(xlim=(left, right), ylim=(0, headroom * highest))
+    dashes: Any = (0, (4, 3))
+    axes.axvline(threshold, 0, 1 / headroom, color=style.MUTED, linewidth=1, linestyle=dashes)
     for kind, (middle, level) in places.items():
         y = (1.04 + _TEXT_LEVEL * level) / headroom
         where: dict[str, Any] = {"transform": axes.transAxes, "ha": "center"}
         axes.text(middle, y, kind, color=colors[kind], fontsize=style.SMALL_SIZE, **where)
+    size = style.fitting_size(experiment.name, inches)
+    axes.set_title(experiment.name, color=own, fontsize=size)
+    axes.set_xlabel("score")
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
 
 
 def _name_places(along: Mapping[str, float], *, inches: float) -> dict[str, tuple[float, int]]:

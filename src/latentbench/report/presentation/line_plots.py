@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatt
 from matplotlib.transforms import ScaledTranslation
 from scipy.optimize import isotonic_regression
 
-from latentbench.report.presentation.style import TALLEST, WIDTH, fitting_size, pages
+from latentbench.report.presentation import style
 
 # Inches.
 ROW_HEIGHT = 2.0  # of a row of panels with its text
@@ -25,6 +25,7 @@ _TITLE_WIDTH = 1.7  # of a name over one of three panels
 _LEADER = 0.16  # from a panel to the names at its right
 
 NAMES_SIZE = 7.0  # points, of many names at the ends of curves
+_MANY_NAMES = 9
 _LINE_SPACING = 1.25
 _PANEL_FRACTION = 0.7  # of a row's height; the rest is text
 
@@ -42,25 +43,27 @@ def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
     """Return panels, at most three in a row, on as many figures as pages are needed."""
     columns = min(3, number)
     rows = math.ceil(number / columns)
-    height = min(ROW_HEIGHT, max(_MIN_ROW_HEIGHT, (TALLEST - _FOOTER) / rows))
-    figures, panels = [], []
-    for figure, run in figures_of_rows(rows, height, wspace=0.08):
-        figures.append(figure)
-        panels += list(figure.subplots(run.stop - run.start, columns, squeeze=False).ravel())
+    height = min(ROW_HEIGHT, max(_MIN_ROW_HEIGHT, (style.TALLEST - _FOOTER) / rows))
+    figures, grid = rows_of_panels(rows, columns, height, wspace=0.08)
+    panels = [axes for row in grid for axes in row]
     for axes in panels[number:]:
         axes.set_axis_off()
     return figures, panels[:number]
 
 
-def figures_of_rows(
-    rows: int, height: float, *, wspace: float | None = None, hspace: float | None = None
-) -> Iterator[tuple[Figure, slice]]:
-    """Yield figures for rows of panels, each with the slice of rows that it holds."""
+def rows_of_panels(
+    rows: int, columns: int, height: float, **spacing: float
+) -> tuple[list[Figure], list[Sequence[Axes]]]:
+    """Return rows of panels, each `height` inches, on as many figures as pages are needed."""
+    figures: list[Figure] = []
+    grid: list[Sequence[Axes]] = []
     # The tolerance lets rows that fill a page exactly fit on it.
-    for run in pages([height] * rows, tallest=TALLEST - _FOOTER + 1e-6):
-        size = (WIDTH, _FOOTER + height * (run.stop - run.start))
-        layout = ConstrainedLayoutEngine(wspace=wspace, hspace=hspace)
-        yield Figure(figsize=size, layout=layout), run
+    for run in style.pages([height] * rows, tallest=style.TALLEST - _FOOTER + 1e-6):
+        on_page = run.stop - run.start
+        size = (style.WIDTH, _FOOTER + height * on_page)
+        figures.append(Figure(figsize=size, layout=ConstrainedLayoutEngine(**spacing)))
+        grid += list(figures[-1].subplots(on_page, columns, squeeze=False))
+    return figures, grid
 
 
 def row_height(names: int) -> float:
@@ -70,7 +73,7 @@ def row_height(names: int) -> float:
 
 def name_panel(axes: Axes, name: str, color: str, *, against: str) -> None:
     """Set a model's name as title, and the label and few whole ticks of the x axis."""
-    axes.set_title(name, color=color, fontsize=fitting_size(name, _TITLE_WIDTH))
+    axes.set_title(name, color=color, fontsize=style.fitting_size(name, _TITLE_WIDTH))
     axes.set_xlabel(against)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -120,13 +123,14 @@ def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> 
 
 
 def label_ends(
-    axes: Axes, ends: Sequence[tuple[str, str, float, float]], *, size: float = 8.5
+    axes: Axes, ends: Sequence[tuple[str, str, float, float]], *, size: float | None = None
 ) -> None:
     """Write a name at the right of the panel for each end of a curve: name, color, x and y.
 
     A leader runs level to the edge of the panel and from there to the name; leaders do not cross.
     Call this last: it fixes the limits of the axes.
     """
+    size = size or (style.NAME_SIZE if len(ends) < _MANY_NAMES else NAMES_SIZE)
     ends = [end for end in ends if math.isfinite(end[3])]
     if not ends:
         return
