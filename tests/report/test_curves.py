@@ -180,8 +180,8 @@ def test_distances_far_below_all_curves_are_printed(make_study):
         change(path, test_scores={"fd_classifier": 1e-4}, train_halves=halves)
     far = metric_curves(open_study(folder)).figure.axes[0]
     assert far.get_ylim()[0] > 1.5
-    printed = {text.get_text().replace("\N{NO-BREAK SPACE}", " ") for text in far.texts}
-    assert "↓ real images 0.000100, two halves −0.00200" in printed
+    [printed] = [text.get_text() for text in far.texts if "real images" in text.get_text()]
+    assert all(number in printed for number in ("0.000100", "−0.00200"))
 
 
 def test_sample_sizes_extrapolate_to_infinity(make_study):

@@ -42,7 +42,7 @@ def verdict(study: Study) -> str:
     troubled = set(_signs(study)["experiment"])
     free = [experiment for experiment in watched if experiment.name not in troubled]
     criteria = "; ".join(f"{sign} ({criterion})" for sign, criterion in _CRITERIA.items())
-    text = f"Signs are, in any epoch: {criteria}."
+    text = f"Criteria for each epoch: {criteria}."
     if free:
         models = "any model" if len(free) == len(watched) else names_of(free)
         text = f"No epoch of {models} showed signs of trouble. {text}"
