@@ -150,6 +150,7 @@ def _counts(facts: Mapping[str, Any]) -> pd.DataFrame:
     return rows.rename(columns=_SPLITS | {"name": "Dataset"})
 
 
+@house_style()
 def _draw(study: Study, panel: Callable[[Experiment, str], Panel], what: str) -> Drawing:
     described, notes = _described(study)
     if not described:
@@ -158,8 +159,7 @@ def _draw(study: Study, panel: Callable[[Experiment, str], Panel], what: str) ->
     for dataset, experiment in described.items():
         title = dataset if study.has_several_datasets else ""
         panels.append(panel(experiment, title))
-    with house_style():
-        figure, *others = panels_figures([panels], across=1)
+    figure, *others = panels_figures([panels], across=1)
     return Drawing(figure, f"{what}, of {', '.join(described)}.", notes, others)
 
 

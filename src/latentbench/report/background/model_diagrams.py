@@ -26,12 +26,12 @@ POSTERIOR_STD = 0.3  # of each code of the VAE
 _NEAR = 0.3  # the largest distance of a draw that counts as near a code
 
 
+@style.house_style()
 def encoders() -> Drawing:
     """Return diagrams of an autoencoder and a VAE."""
-    with style.house_style():
-        figure, axes = canvas(3.55)
-        _autoencoder(axes, 3.0)
-        _vae(axes, 1.0)
+    figure, axes = canvas(3.55)
+    _autoencoder(axes, 3.0)
+    _vae(axes, 1.0)
     description = (
         "Block diagrams of an autoencoder (image, encoder, code, decoder, reconstruction) and of a "
         "VAE. Its code is the mean plus the standard deviation times external noise; the gradient "
@@ -40,24 +40,24 @@ def encoders() -> Drawing:
     return Drawing(figure, description)
 
 
+@style.house_style()
 def gan() -> Drawing:
     """Return a diagram of the two networks of a GAN, and of where a label enters."""
-    with style.house_style():
-        figure, axes = canvas(3.5)
-        y = 1.25
-        write(axes, (0.55, y), "z ∼ N(0, I)")
-        box(axes, (1.95, y), "generator G", _NETWORK, width=1.1)
-        write(axes, (3.25, y), "G(z)")
-        write(axes, (3.25, 2.55), "real image x")
-        box(axes, (4.7, 1.9), "discriminator D", _OTHER, width=1.25, height=0.7)
-        write(axes, (6.1, 1.9), "logit s")
-        arrow(axes, (1.0, y), (1.37, y))
-        arrow(axes, (2.53, y), (2.98, y))
-        arrow(axes, (3.53, y), (3.78, y), (3.78, 1.75), (4.05, 1.75))
-        arrow(axes, (3.78, 2.41), (3.78, 2.05), (4.05, 2.05))
-        arrow(axes, (5.35, 1.9), (5.75, 1.9))
-        _labels(axes)
-        _losses(axes)
+    figure, axes = canvas(3.5)
+    y = 1.25
+    write(axes, (0.55, y), "z ∼ N(0, I)")
+    box(axes, (1.95, y), "generator G", _NETWORK, width=1.1)
+    write(axes, (3.25, y), "G(z)")
+    write(axes, (3.25, 2.55), "real image x")
+    box(axes, (4.7, 1.9), "discriminator D", _OTHER, width=1.25, height=0.7)
+    write(axes, (6.1, 1.9), "logit s")
+    arrow(axes, (1.0, y), (1.37, y))
+    arrow(axes, (2.53, y), (2.98, y))
+    arrow(axes, (3.53, y), (3.78, y), (3.78, 1.75), (4.05, 1.75))
+    arrow(axes, (3.78, 2.41), (3.78, 2.05), (4.05, 2.05))
+    arrow(axes, (5.35, 1.9), (5.75, 1.9))
+    _labels(axes)
+    _losses(axes)
     description = (
         "A block diagram: generated and real images pass through the discriminator, which outputs "
         "a logit. The generator's loss flows back through the fixed discriminator and updates the "
@@ -66,14 +66,14 @@ def gan() -> Drawing:
     return Drawing(figure, description)
 
 
+@style.house_style()
 def codes() -> Drawing:
     """Return codes of an autoencoder and a VAE against N(0, I), with draws from it."""
     draws = np.random.default_rng(7).standard_normal((60, 2))
-    with style.house_style():
-        figure = Figure(figsize=(style.WIDTH, 3.5), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        _draw_codes(left, "Autoencoder", autoencoder_codes(), draws, limit=8.5)
-        _draw_codes(right, "VAE", vae_codes(), draws, limit=3.9)
+    figure = Figure(figsize=(style.WIDTH, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_codes(left, "Autoencoder", autoencoder_codes(), draws, limit=8.5)
+    _draw_codes(right, "VAE", vae_codes(), draws, limit=3.9)
     description = (
         "Codes of an autoencoder in islands away from the origin, and codes of a VAE that fill a "
         "disc around it, with draws from N(0, I). Dashed circles hold half and 95 % of N(0, I)."

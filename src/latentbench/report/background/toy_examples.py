@@ -49,23 +49,23 @@ def generator_gradients(logits: Values) -> dict[str, Values]:
     }
 
 
+@style.house_style()
 def losses() -> Drawing:
     """Return four losses of a generator and their gradients."""
     logits = np.linspace(-6, 4, 400)
     curves = (generator_losses(logits), generator_gradients(logits))
-    with style.house_style():
-        figure, (left, right) = _panels(2, 2.6)
-        for axes, by_name in zip((left, right), curves, strict=True):
-            for (name, values), color, dashes in zip(
-                by_name.items(), COLORS, style.DASHES, strict=False
-            ):
-                axes.plot(logits, values, color=color, linestyle=dashes, label=name)
-            axes.axvline(0, color=MUTED, linewidth=0.6)
-            axes.set_xlabel("logit s of a generated image")
-        left.set(title="Loss of the generator", ylim=(-5, 9))
-        right.set(title="Its gradient by s", ylim=(-3.2, 3.2))
-        ends = zip(curves[1].items(), COLORS, strict=False)
-        label_ends(right, [(name, color, 4.0, float(values[-1])) for (name, values), color in ends])
+    figure, (left, right) = _panels(2, 2.6)
+    for axes, by_name in zip((left, right), curves, strict=True):
+        for (name, values), color, dashes in zip(
+            by_name.items(), COLORS, style.DASHES, strict=False
+        ):
+            axes.plot(logits, values, color=color, linestyle=dashes, label=name)
+        axes.axvline(0, color=MUTED, linewidth=0.6)
+        axes.set_xlabel("logit s of a generated image")
+    left.set(title="Loss of the generator", ylim=(-5, 9))
+    right.set(title="Its gradient by s", ylim=(-3.2, 3.2))
+    ends = zip(curves[1].items(), COLORS, strict=False)
+    label_ends(right, [(name, color, 4.0, float(values[-1])) for (name, values), color in ends])
     description = (
         "Four generator losses and their gradients against the discriminator's logit. At very "
         "negative logits the minimax gradient is nearly 0, the non-saturating and the hinge "
@@ -86,22 +86,22 @@ def divergences(shift: float) -> tuple[float, float]:
     return float(jensenshannon(p, q) ** 2), float(wasserstein_distance(grid, grid, p, q))
 
 
+@style.house_style()
 def divergence_curves() -> Drawing:
     """Return two narrow Gaussians, and two divergences between them against their distance."""
     shifts = np.linspace(0, 4, 81)
-    with style.house_style():
-        figure, (densities, *panels) = _panels(3, 2.3)
-        _draw_densities(densities, *shifted_gaussians(2.0))
-        values = np.array([divergences(shift) for shift in shifts]).T
-        titles = ("Jensen-Shannon", "Wasserstein-1")
-        for axes, title, curve, color in zip(panels, titles, values, COLORS[2:4], strict=True):
-            axes.plot(shifts, curve, color=color)
-            axes.set(title=title, xlabel="distance θ", ylim=(0, None))
-            axes.xaxis.set_major_locator(MultipleLocator(1))
-        limit: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": style.SMALL_SIZE}
-        panels[0].axhline(np.log(2), color=MUTED, linewidth=0.8, linestyle="--")
-        panels[0].text(4, np.log(2) * 1.03, "log 2", color=MUTED, **limit)
-        panels[0].set_ylim(0, 0.82)
+    figure, (densities, *panels) = _panels(3, 2.3)
+    _draw_densities(densities, *shifted_gaussians(2.0))
+    values = np.array([divergences(shift) for shift in shifts]).T
+    titles = ("Jensen-Shannon", "Wasserstein-1")
+    for axes, title, curve, color in zip(panels, titles, values, COLORS[2:4], strict=True):
+        axes.plot(shifts, curve, color=color)
+        axes.set(title=title, xlabel="distance θ", ylim=(0, None))
+        axes.xaxis.set_major_locator(MultipleLocator(1))
+    limit: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": style.SMALL_SIZE}
+    panels[0].axhline(np.log(2), color=MUTED, linewidth=0.8, linestyle="--")
+    panels[0].text(4, np.log(2) * 1.03, "log 2", color=MUTED, **limit)
+    panels[0].set_ylim(0, 0.82)
     description = (
         "Two narrow Gaussians at distance θ. Their Jensen-Shannon divergence rises to log 2 "
         "within about one unit and stays there; their Wasserstein distance is θ throughout."
@@ -133,20 +133,20 @@ def clouds() -> tuple[Values, Values, Values]:
     return first, clusters, first * np.array([1.5, 1.0]) + np.array([0.8, 0.4])
 
 
+@style.house_style()
 def frechet_examples() -> Drawing:
     """Return clouds with the Gaussians fitted to them, and the distance of each to the first."""
     real, *others = clouds()
     titles = ["Real", *(f"Distance {abs(frechet_distance(real, other)):.2f}" for other in others)]
     points: dict[str, Any] = {"s": 5, "alpha": 0.5, "linewidths": 0, "rasterized": True}
-    with style.house_style():
-        figure, panels = _panels(3, 2.25, share=True)
-        for axes, cloud, title, color in zip(panels, (real, *others), titles, COLORS, strict=False):
-            axes.scatter(cloud[:, 0], cloud[:, 1], color=color, **points)
-            _draw_fitted(axes, cloud)
-            axes.set(title=title, aspect="equal", xlim=(-4.2, 5.2), ylim=(-3.4, 3.8))
-            axes.set(xticks=[], yticks=[])
-            axes.grid(visible=False)
-        panels[0].set(xlabel="first feature", ylabel="second feature")
+    figure, panels = _panels(3, 2.25, share=True)
+    for axes, cloud, title, color in zip(panels, (real, *others), titles, COLORS, strict=False):
+        axes.scatter(cloud[:, 0], cloud[:, 1], color=color, **points)
+        _draw_fitted(axes, cloud)
+        axes.set(title=title, aspect="equal", xlim=(-4.2, 5.2), ylim=(-3.4, 3.8))
+        axes.set(xticks=[], yticks=[])
+        axes.grid(visible=False)
+    panels[0].set(xlabel="first feature", ylabel="second feature")
     description = (
         "Three clouds with the ellipses of fitted Gaussians. The second consists of three clusters "
         "but has the ellipses of the first and distance 0 to it; the third is shifted and wider."
@@ -172,30 +172,30 @@ def diffusion_paths(number: int) -> Values:
     return np.stack(path)
 
 
+@style.house_style()
 def diffusion() -> Drawing:
     """Return paths from data to noise, and the density at some steps."""
     grid = np.linspace(-3.6, 3.6, 400)
     steps = np.arange(0, DIFFUSION_STEPS + 1, 4)
     shown = (0, 100, 250, 500, 750, 1000)
     faint: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.55, "rasterized": True}
-    with style.house_style():
-        figure, (axes,) = _panels(1, 3.0)
-        axes.plot(steps, diffusion_paths(14)[steps], color=MUTED, **faint)
-        for step in shown:
-            density = diffusion_density(grid, step)
-            edge = step + 55 * density / density.max()
-            axes.fill_betweenx(grid, step, edge, color=COLORS[0], alpha=0.4, linewidth=0)
-            axes.plot(np.full(2, step), grid[[0, -1]], color=COLORS[0], linewidth=0.6)
-        for start, end, y, color, text in (
-            (0, 1000, 4.5, COLORS[0], "forward: noise is added, nothing is learned"),
-            (1000, 0, 3.8, COLORS[1], "reverse: a network removes it, step by step"),
-        ):
-            arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.2}
-            axes.annotate("", (end, y), (start, y), arrowprops=arrow)
-            axes.text(500, y + 0.08, text, ha="center", va="bottom", color=color)
-        axes.set(xlabel="step t", ylabel="x", xlim=(-5, 1060), ylim=(-3.6, 5.0))
-        axes.set(xticks=shown, yticks=[-2, 0, 2])
-        axes.grid(visible=False)
+    figure, (axes,) = _panels(1, 3.0)
+    axes.plot(steps, diffusion_paths(14)[steps], color=MUTED, **faint)
+    for step in shown:
+        density = diffusion_density(grid, step)
+        edge = step + 55 * density / density.max()
+        axes.fill_betweenx(grid, step, edge, color=COLORS[0], alpha=0.4, linewidth=0)
+        axes.plot(np.full(2, step), grid[[0, -1]], color=COLORS[0], linewidth=0.6)
+    for start, end, y, color, text in (
+        (0, 1000, 4.5, COLORS[0], "forward: noise is added, nothing is learned"),
+        (1000, 0, 3.8, COLORS[1], "reverse: a network removes it, step by step"),
+    ):
+        arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.2}
+        axes.annotate("", (end, y), (start, y), arrowprops=arrow)
+        axes.text(500, y + 0.08, text, ha="center", va="bottom", color=color)
+    axes.set(xlabel="step t", ylabel="x", xlim=(-5, 1060), ylim=(-3.6, 5.0))
+    axes.set(xticks=shown, yticks=[-2, 0, 2])
+    axes.grid(visible=False)
     description = (
         "Paths from left to right: noise moves two groups of data until, at step 1,000, they are "
         "distributed as N(0, 1). One arrow forward, fixed; one arrow in reverse, learned."

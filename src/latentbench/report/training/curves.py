@@ -118,13 +118,13 @@ def _on_both_splits(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame()
 
 
+@house_style()
 def _draw(panels: list[Panel], what: str, notes: list[str], *, smooth: bool = False) -> Drawing:
     if not panels:
         return Drawing(None, notes=notes)
-    with house_style():
-        (figure, *others), grid = line_plots.panels_of_curves(len(panels))
-        for (experiment, lines), axes in zip(panels, grid, strict=True):
-            _draw_panel(axes, experiment, lines, smooth=smooth)
+    (figure, *others), grid = line_plots.panels_of_curves(len(panels))
+    for (experiment, lines), axes in zip(panels, grid, strict=True):
+        _draw_panel(axes, experiment, lines, smooth=smooth)
     against = panels[0][1].index.name
     description = f"{what} against {against}, a panel for each of {len(panels)} models."
     return Drawing(figure, description, notes, others)

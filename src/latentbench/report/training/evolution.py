@@ -31,6 +31,7 @@ Grids = Mapping[int, Images]  # images by epoch
 T = TypeVar("T")
 
 
+@style.house_style()
 def samples_by_epoch(study: Study) -> Drawing:
     """Return samples of the same latents at the checkpoints, a row of grids per model."""
     present, notes = study.with_files("samples/epoch-*.png", "train", _sample_paths)
@@ -38,13 +39,13 @@ def samples_by_epoch(study: Study) -> Drawing:
         return Drawing(None, notes=notes)
     num_models = len(study.members)
     num_rows = 8 if num_models <= 3 else 4 if num_models <= 8 else 2
-    with style.house_style():
-        figure, *others = _grid_figures([(each, _read_grids(each, num_rows)) for each in present])
+    figure, *others = _grid_figures([(each, _read_grids(each, num_rows)) for each in present])
     names = names_of(present)
     description = f"Samples of the same latents at checkpoints, from first to last, of {names}."
     return Drawing(figure, description, notes, others)
 
 
+@style.house_style()
 def reconstructions_by_epoch(study: Study) -> Drawing:
     """Return test images and their reconstructions after each epoch, a panel per model."""
     complete, notes = study.with_files(
@@ -56,8 +57,7 @@ def reconstructions_by_epoch(study: Study) -> Drawing:
     if not encoders:
         return Drawing(None, notes=notes)
     panels = [_reconstructions_panel(each) for each in encoders]
-    with style.house_style():
-        figure, *others = image_grids.panels_figures([panels], across=min(2, len(panels)))
+    figure, *others = image_grids.panels_figures([panels], across=min(2, len(panels)))
     description = f"Test images and their reconstructions by epoch, by {names_of(encoders)}."
     return Drawing(figure, description, notes, others)
 
