@@ -162,11 +162,11 @@ def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict
     from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
     from latentbench.evaluation.features import prepare_measurement
     from latentbench.evaluation.frechet import frechet_distance
-    from latentbench.evaluation.samples import Samples
+    from latentbench.evaluation.samples import Sampler
 
     config = make_experiment(arguments)
     prepare_measurement(config.compute)
-    samples = Samples(
+    samples = Sampler(
         config,
         place,
         reference=make_manifest(),

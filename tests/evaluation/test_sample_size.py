@@ -29,7 +29,7 @@ def test_intercept_of_a_line() -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.3])
-def test_extrapolation_takes_the_bias_of_few_samples_away(offset: float) -> None:
+def test_extrapolation_removes_the_bias_of_few_samples(offset: float) -> None:
     truth = DIM * offset**2
     errors, extrapolated = [], []
     for seed in range(12):

@@ -30,7 +30,7 @@ Explored = tuple[dict[str, np.ndarray], dict[str, Any], Result]
 def explore(
     make_prepared: Make, build_reference: Make, make_experiment: Make
 ) -> Callable[..., Explored]:
-    """Explores networks of first weights and returns the arrays, the facts and what was said."""
+    """Explores networks of first weights and returns the arrays, the facts and what was message."""
 
     def make(
         objective: str,

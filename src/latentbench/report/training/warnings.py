@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from latentbench.artifacts.thresholds import MIN_ACTIVE_FRACTION, LOW_DIVERSITY, SATURATED_ACCURACY
+from latentbench.artifacts.thresholds import LOW_DIVERSITY, MIN_ACTIVE_FRACTION, SATURATED_ACCURACY
 from latentbench.report.presentation.formatting import NBSP, listed
 from latentbench.report.presentation.page import Table
 from latentbench.report.results.columns import ABSENT, pipe_table
