@@ -169,16 +169,14 @@ def test_samples_do_not_depend_on_batch_size(name: str) -> None:
     config = _config(name)
     objective = _build(config)
     _train(objective, config)
-    objective.eval()
-    latents, labels = (
-        draw_latents(9, objective.latent_dim, torch_generator(0, "latents")),
-        _labels(config, 9),
-    )
+    objective.eval().double()
+    latents = draw_latents(9, objective.latent_dim, torch_generator(0, "latents")).double()
+    labels = _labels(config, 9).double()
     whole = objective.sample(latents, labels)
     parts = [
         objective.sample(*part) for part in zip(latents.split(2), labels.split(2), strict=True)
     ]
-    torch.testing.assert_close(whole, torch.cat(parts), rtol=0, atol=1e-5)
+    torch.testing.assert_close(whole, torch.cat(parts), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -252,10 +250,11 @@ def test_cgan_concatenates_embedded_labels() -> None:
     [{}, {"architecture": "residual"}, {"attention_resolution": 8, "layers_per_stage": 2}],
 )
 def test_critic_scores_do_not_depend_on_the_batch(settings: dict[str, Any]) -> None:
-    critic = Encoder(1, _config("wgan_gp", **settings), SHAPE, batch_norm=False).train()
-    images = torch.randn(4, 1, 32, 32, generator=torch_generator(0, "images"))
+    critic = Encoder(1, _config("wgan_gp", **settings), SHAPE, batch_norm=False)
+    critic = critic.train().double()
+    images = torch.randn(4, 1, 32, 32, generator=torch_generator(0, "images")).double()
     alone = torch.cat([critic(image[None], torch.zeros(1, 0)) for image in images])
-    torch.testing.assert_close(critic(images, torch.zeros(4, 0)), alone, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(critic(images, torch.zeros(4, 0)), alone, rtol=1e-12, atol=1e-12)
 
 
 def test_variants_have_different_layers() -> None:
