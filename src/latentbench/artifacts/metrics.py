@@ -1,4 +1,4 @@
-"""The metrics of generated images: their columns in metrics.csv, their names in print, which direction is better."""
+"""The metrics of generated images: column in metrics.csv, name in print, and direction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Metric:
     higher_is_better: bool = False
 
 
-# Distances to the training images, in order of precedence: the report ranks by the first that was measured.
+# Distances to the training images, in order of precedence: the report ranks by the first that was
+# measured.
 METRICS = (
     Metric("fid", "FID", "Fréchet Inception distance", "inception"),
     Metric("fd_classifier", "FD (classifier)", "Fréchet classifier distance", "classifier"),
@@ -37,8 +38,8 @@ PRDC = ("precision", "recall", "density", "coverage")
 # `closer_to_train_EXTRACTOR`. Test images score 0.5; neither direction is better.
 CLOSER_TO_TRAIN = "closer_to_train"
 
-# The share of samples that the classifier assigns to the requested class; of models conditioned on attributes,
-# the balanced accuracy of the requested attributes, averaged over them. Higher is better.
+# The share of samples that the classifier assigns to the requested class. For models conditioned on
+# attributes, the mean over these of the classifier's balanced accuracy. Higher is better.
 LABEL_ACCURACY = "label_accuracy"
 
 
