@@ -28,6 +28,8 @@ METRICS = (
     Metric("kd_classifier", "KD (classifier)", "kernel classifier distance", "classifier"),
 )
 
+NAMES = {metric.key: metric.name for metric in METRICS}
+
 # Extractor to the keys of its Fréchet distance and its kernel distance.
 DISTANCES = {"inception": ("fid", "kid"), "classifier": ("fd_classifier", "kd_classifier")}
 
@@ -45,10 +47,11 @@ LABEL_ACCURACY = "label_accuracy"
 
 def prdc_metrics(extractor: str) -> tuple[Metric, ...]:
     """Return precision, recall, density and coverage over the features of an extractor."""
-    return tuple(
-        Metric(feature_column(name, extractor), name.capitalize(), name, extractor, True)
-        for name in PRDC
-    )
+    metrics = []
+    for name in PRDC:
+        key = feature_column(name, extractor)
+        metrics.append(Metric(key, name.capitalize(), name, extractor, higher_is_better=True))
+    return tuple(metrics)
 
 
 def feature_column(name: str, extractor: str) -> str:

@@ -51,8 +51,7 @@ def load_checkpoint(
     if data_digest is not None and metadata.get("data_digest") != data_digest:
         raise ArtifactError(
             f"{path} was trained on another version of {config.dataset} than the reference was "
-            "built from. "
-            "Train the experiment again, or build the reference from the training data."
+            "built from. Train the experiment again, or build the reference from the training data."
         )
     try:
         labels = LabelSet(**metadata["labels"])

@@ -146,8 +146,7 @@ class DiscriminatorScorer:
         if not bool(torch.isfinite(scores).all()):
             raise DivergenceError(
                 f"The discriminator of {self.config.name} outputs infinite or NaN scores: its "
-                "training diverged. "
-                "Train the experiment again with a lower learning rate."
+                "training diverged. Train the experiment again with a lower learning rate."
             )
         return scores
 

@@ -59,8 +59,7 @@ class Distances:
         if statistics.dim != dim:
             raise ArtifactError(
                 f"{folder / statistics_name(extractor)} holds statistics of {statistics.dim:,} "
-                "features, but the "
-                f"{extractor} network has {dim:,}. Build the reference again."
+                f"features, but the {extractor} network has {dim:,}. Build the reference again."
             )
         path = folder / features_name(extractor)
         features = read_features(path, shape=(statistics.count, dim))

@@ -67,6 +67,5 @@ def require_finite(features: Tensor, extractor: FeatureExtractor) -> None:
     if not bool(torch.isfinite(features).all()):
         raise DataError(
             f"The {extractor.name} network returns infinite or NaN features. Build the reference "
-            "again; "
-            "if the network was trained here, lower reference.learning_rate."
+            "again; if the network was trained here, lower reference.learning_rate."
         )

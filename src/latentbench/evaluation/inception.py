@@ -39,9 +39,8 @@ class InceptionExtractor:
     name = "inception"
     protocol = (
         "features before the last layer of Inception-v3 (inception-2015-12-05, TorchScript) of "
-        "8-bit images, "
-        "each channel resized to 299×299 by antialiased bicubic interpolation without rounding, "
-        "as clean-fid's `clean` mode does"
+        "8-bit images, each channel resized to 299×299 by antialiased bicubic interpolation "
+        "without rounding, as clean-fid's `clean` mode does"
     )
 
     def __init__(self, path: Path, *, sha256: str, device: torch.device) -> None:
@@ -158,8 +157,7 @@ def _download(url: str, path: Path) -> None:
     except requests.RequestException as error:
         raise DownloadError(
             f"{url} cannot be downloaded ({type(error).__name__}). Download the file on another "
-            "machine "
-            "and set reference.inception_path."
+            "machine and set reference.inception_path."
         ) from None
 
 
@@ -167,6 +165,6 @@ def _require_checksum(path: Path, expected: str, *, name: str | None = None) -> 
     found = file_sha256(path)
     if found != expected:
         raise DataError(
-            f"{name or path} has the SHA-256 {found}, not {expected}, and is not loaded. "
-            "Replace the file, or correct reference.inception_sha256."
+            f"{name or path} has the SHA-256 {found}, not {expected}, and is not loaded. Replace "
+            "the file, or correct reference.inception_sha256."
         )

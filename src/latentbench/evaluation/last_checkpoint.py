@@ -72,8 +72,7 @@ def memorization_findings(
     if len(rows) != len(measure.real):
         raise ArtifactError(
             f"{reference / REFERENCE_ROWS} lists {len(rows):,} images, but there are {name} "
-            "features of "
-            f"{len(measure.real):,}. Build the reference again."
+            f"features of {len(measure.real):,}. Build the reference again."
         )
     return Findings(
         arrays={

@@ -80,8 +80,8 @@ class ReferenceManifest(BaseModel):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ArtifactError(
-                f"{path} is damaged or of another version ({where}: {first['msg']}). "
-                "Build the reference again."
+                f"{path} is damaged or of another version ({where}: {first['msg']}). Build the "
+                "reference again."
             ) from None
 
     @property
@@ -96,15 +96,13 @@ class ReferenceManifest(BaseModel):
         if self.dataset != config.dataset:
             raise ArtifactError(
                 f"{folder} was built from {self.dataset}, but {config.name} is trained on "
-                f"{config.dataset}. "
-                f"Give the reference of {config.dataset}."
+                f"{config.dataset}. Give the reference of {config.dataset}."
             )
         dataset.require_shape(image_size=config.image_size, channels=config.channels)
         if self.data_digest != dataset.manifest.digest:
             raise ArtifactError(
                 f"{folder} was built from another version of {self.dataset} than {dataset.folder} "
-                "holds. "
-                "Build the reference again."
+                "holds. Build the reference again."
             )
 
     def write(self, folder: Path) -> None:

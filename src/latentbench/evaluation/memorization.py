@@ -86,10 +86,9 @@ class Memorization:
             return ""
         return (
             f"{copied:.0%} of the samples are closer to a training image than "
-            f"{1 - CLOSE_QUANTILE:.0%} of the test "
-            "images are, so they are probably copies. Compare them with their nearest training "
-            "images, and train for "
-            "fewer epochs or on more images."
+            f"{1 - CLOSE_QUANTILE:.0%} of the test images are, so they are probably copies. "
+            "Compare them with their nearest training images, and train for fewer epochs or on "
+            "more images."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from latentbench.artifacts.metrics import LABEL_ACCURACY
+from latentbench.artifacts.metrics import LABEL_ACCURACY, NAMES
 from latentbench.evaluation.attribute_accuracy import mean_balanced_accuracy
 from latentbench.evaluation.attribute_conditioning import AttributeClassifier
 from latentbench.evaluation.distances import Distances
@@ -18,20 +18,17 @@ def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool)
     if not has_prior:
         sentences.append(
             "The model was not trained with a prior. Its samples decode latents from N(0, I), so "
-            "their distance to "
-            "the real images measures how far the codes are from N(0, I), not how good "
-            "reconstructions are."
+            "their distance to the real images measures how far the codes are from N(0, I), not "
+            "how good reconstructions are."
         )
     for described in reference.extractors.values():
         dim = described.feature_dim
         for kind, number in (("generated", num_samples), ("real", reference.num_images)):
             if number <= dim:
                 sentences.append(
-                    f"{described.metric.upper()} compares covariances of {dim:,} features "
-                    "estimated from only "
-                    f"{number:,} {kind} images, so it is biased upwards. Compare it only with "
-                    "values at the same "
-                    "numbers of images."
+                    f"{NAMES[described.metric]} compares covariances of {dim:,} features estimated "
+                    f"from only {number:,} {kind} images, so it is biased upwards. Compare it only "
+                    "with values at the same numbers of images."
                 )
     return sentences
 
@@ -65,10 +62,8 @@ def protocol_metadata(
 
 def _protocol(features: str, kernel_metric: str, distances: Distances) -> str:
     return (
-        f"{features}; {kernel_metric.upper()} is the mean ± standard deviation over "
-        f"{distances.num_subsets} subsets "
-        f"of {distances.subset_size:,} images per seed; precision, recall, density and coverage "
-        "compare "
-        f"{distances.num_overlapping:,} real with as many generated images, with "
-        f"{distances.num_neighbors} nearest neighbors"
+        f"{features}; {NAMES[kernel_metric]} is the mean ± standard deviation over "
+        f"{distances.num_subsets} subsets of {distances.subset_size:,} images per seed; precision, "
+        f"recall, density and coverage compare {distances.num_overlapping:,} real with as many "
+        f"generated images, with {distances.num_neighbors} nearest neighbors"
     )

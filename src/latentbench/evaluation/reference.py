@@ -141,10 +141,9 @@ class _Builder:
             aim += f" and {len(by_attribute)} attributes (balanced accuracy {mean:.1%})"
         manifest = self.dataset.manifest
         protocol = (
-            f"features of the last hidden layer of a convolutional network that was trained on the "
+            "features of the last hidden layer of a convolutional network that was trained on the "
             f"{manifest.train.num_images:,} training images of {self.name} to {aim}; 8-bit images "
-            "at "
-            f"{manifest.image_size}×{manifest.image_size}, not resized"
+            f"at {manifest.image_size}×{manifest.image_size}, not resized"
         )
         extractor = ClassifierExtractor(network, protocol=protocol, device=self.device)
         extractor.save(self.output / CLASSIFIER)
@@ -230,6 +229,5 @@ def _require_two_images(dataset: PreparedDataset) -> None:
         if number < 2:
             raise DataError(
                 f"{dataset.folder} has {number} {split} images, but a covariance needs two. Add "
-                "images "
-                "or raise test_fraction."
+                "images or raise test_fraction."
             )

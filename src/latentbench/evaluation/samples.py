@@ -120,8 +120,7 @@ class Sampler:
             if not bool(torch.isfinite(images).all()):
                 raise DivergenceError(
                     f"{checkpoint_path(self.results, epoch)} generates infinite or NaN pixels: its "
-                    "training diverged. "
-                    "Train the experiment again with a lower learning rate."
+                    "training diverged. Train the experiment again with a lower learning rate."
                 )
             yield to_uint8(images)
 

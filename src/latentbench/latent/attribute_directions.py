@@ -54,7 +54,7 @@ class LabeledCodes:
 class ProbeData:
     """Codes to train and test probes on, and codes with labels from which directions start.
 
-    `starts` is (number, latent_dim), `labels` (number, num_labels). `source` says what the codes
+    `starts` is (number, latent_dim), `labels` (number, num_labels). `source` names what the codes
     are of.
     """
 
@@ -110,7 +110,7 @@ def data_from_images(probe: ModelProbe) -> ProbeData | None:
     rows = probe.shuffled_rows("test", "walks")[:NUM_CLASSIFIED]
     labels = probe.labels("test", rows)
     starts = probe.encode(probe.images("test", rows), labels)
-    train, test = (_encode(probe, split) for split in ("train", "test"))
+    train, test = _encode(probe, "train"), _encode(probe, "test")
     return ProbeData("test images", names, train, test, starts, labels)
 
 

@@ -79,13 +79,11 @@ def closest_samples(
     # `unique` does not accept vectors without entries, which are all equal.
     for label in labels.unique(dim=0) if labels.shape[1] else labels[:1]:
         same_label = (labels == label).all(dim=1)
-        errors = [
-            torch.cdist(
-                images[same_label].flatten(1),
-                objective.sample(batch, label.expand(len(batch), -1)).flatten(1),
-            )
-            for batch in candidates.split(batch_size)
-        ]
+        targets = images[same_label].flatten(1)
+        errors = []
+        for batch in candidates.split(batch_size):
+            samples = objective.sample(batch, label.expand(len(batch), -1)).flatten(1)
+            errors.append(torch.cdist(targets, samples))
         closest[same_label] = candidates[torch.cat(errors, dim=1).argmin(dim=1)]
     return closest
 

@@ -65,8 +65,8 @@ class ModelProbe:
         number = dataset.manifest.test.num_images
         if number < 2:
             raise DataError(
-                f"{dataset.folder} has {number} test images, but an interpolation needs two. "
-                "Raise test_fraction."
+                f"{dataset.folder} has {number} test images, but an interpolation needs two. Raise "
+                "test_fraction."
             )
         # A small test split is explored as far as possible, because the model is trained already.
         if number < max(self.settings.num_reconstructions, 2 * self.settings.num_pairs):
