@@ -179,7 +179,7 @@ def test_each_mismatch_is_named(
     for line, words in zip(found, mismatches, strict=True):
         for word in words:
             assert word in line
-    assert f"{len(mismatches)} mismatches" in lines[-1]
+    assert f"{len(mismatches)} mismatch" in lines[-1]
 
 
 def test_params_with_other_settings_are_a_mismatch(study: Path) -> None:
