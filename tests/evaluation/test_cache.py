@@ -1,4 +1,4 @@
-"""Features that are kept: the same bits with and without, nothing sampled twice, nothing taken that is not whole."""
+"""The feature cache: same bits with and without it, no repeated sampling, no damaged features."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_changed_checkpoint_is_measured_again(
     write_checkpoint(config, EPOCHS[-1], data=prepared, factor=1.5)
     assert measured()[0].splitlines()[1] == first[0].splitlines()[1]
     assert measured()[0].splitlines()[2] != first[0].splitlines()[2]
-    assert len(contents(folder).keys() & files.keys()) == 4, "those of the checkpoint that stayed"
+    assert len(contents(folder).keys() & files.keys()) == 4
 
 
 def test_a_failed_run_deletes_nothing(

@@ -1,4 +1,4 @@
-"""Samples class by class: known labels, and what the stage writes of them."""
+"""Samples per class: known labels, and the files of the stage."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_stage_groups_by_requested_or_predicted_class(
     make_experiment: Make,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A conditional model that gives each class's own image, and another one that gives nothing but the third."""
+    """One model generates an image of each requested class, the other only of the third."""
     dataset = PreparedDataset.open(prepared)
     images = to_model(
         torch.from_numpy(np.array(dataset.images("test")[:4]))

@@ -1,4 +1,4 @@
-"""The classifier: what it learns, and that its features depend on an image alone."""
+"""The classifier: training, and features that do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_learns_labels(prepared: Path) -> None:
 
 
 def test_predicts_rotations_without_classes(prepared: Path) -> None:
-    """The squares' places are each other's rotations, so that no network can do better than to guess."""
+    """Positions of squares are rotations of each other, so rotations cannot be predicted."""
     network, found = train(forget_classes(prepared))
     assert network.head.out_features == 4
     assert found.share == pytest.approx(0.25, abs=0.12)
@@ -69,7 +69,7 @@ def test_learns_rotations(
 
 @pytest.mark.parametrize("classes", [True, False])
 def test_learns_attributes(classes: bool, prepared: Path) -> None:
-    """Whether a square lies low is seen, a coin is not; where all rotations are shown, low is what was low at first."""
+    """A low position can be predicted, a random attribute cannot."""
     folder = give_attributes(prepared if classes else forget_classes(prepared))
     network, found = train(folder)
     assert network.head.out_features == 4 + 3

@@ -1,4 +1,4 @@
-"""Statistics and the Fréchet distance: closed forms, invariances, and clean-fid on the same features."""
+"""Statistics and Fréchet distance: closed forms, invariances, and clean-fid."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_distance_of_equal_statistics_is_zero() -> None:
     assert 0 <= frechet_distance(own.with_root(), own) < 1e-10 * scale
 
 
-# SciPy warns of every singular product; whether its root is right all the same is what is requested here.
+# SciPy warns of singular products, but its root is accurate here.
 @pytest.mark.filterwarnings("ignore:Matrix is singular")
 @pytest.mark.parametrize("number", [600, 65, 64, 30, 2], ids=lambda number: f"{number} of 64")
 def test_agrees_with_cleanfid(number: int) -> None:

@@ -1,4 +1,4 @@
-"""The Inception path with a stand-in network: clean-fid's numbers, and no network loaded unchecked."""
+"""Inception with a small stand-in network: clean-fid's numbers, and checksums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest training images: brute force, and that copies are called copies and unseen real images are not."""
+"""Nearest training images by brute force; copies and test images are distinguished."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_warns_where_most_samples_are_copies(copies: float, is_memory: bool) -> 
 
 
 def test_typical_samples_are_not_copies() -> None:
-    """Samples of less variance than the images lie where training images are dense, as smooth ones do."""
+    """Samples with less variance than the images are where training images are dense."""
     memory = Memorization.from_test_features(normal(400, 8, seed=0).numpy(), normal(200, 8, seed=1))
     samples = 0.7 * normal(300, 8, seed=2)
     assert memory.closer_to_train(samples) > 0.75

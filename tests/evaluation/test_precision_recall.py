@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: the definitions written out, and sets of which they are known."""
+"""Precision, recall, density and coverage: definitions, and sets with known values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bias of few samples: a line of which the intercept is known, and Gaussians of which the distance is."""
+"""The bias of few samples: a known intercept, and Gaussians with a known distance."""
 
 from __future__ import annotations
 

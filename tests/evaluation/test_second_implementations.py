@@ -1,4 +1,4 @@
-"""The measures beside the packages that others report them with, on the same features."""
+"""Metrics against the packages that are commonly used, on the same features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the measures must notice: digits that get worse, by a classifier that was trained on digits."""
+"""Metrics get worse with the digits, over features of a classifier of digits."""
 
 from __future__ import annotations
 

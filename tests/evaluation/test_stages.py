@@ -1,4 +1,4 @@
-"""Reference and evaluate through the command line: their files, their numbers, and one sentence per fault."""
+"""The stages reference and evaluate on the command line: files, numbers and errors."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_reference_is_the_same_to_the_bit(prepared: Path, build_reference: Make)
 def test_metrics_agree_with_cleanfid_on_the_same_samples(
     prepared: Path, build_reference: Make, make_experiment: Make
 ) -> None:
-    """The whole stage against a few lines that draw, decode and measure a checkpoint in their own way."""
+    """The stage agrees with an independent evaluation of a checkpoint."""
     from cleanfid.fid import frechet_distance
 
     reference = build_reference(prepared)
@@ -352,12 +352,12 @@ def test_reference_of_other_data_is_refused(
     manifest = read_json(reference / "reference.json")
     write_json(reference / "reference.json", manifest | {"data_digest": "0" * 64})
     message = sentence(evaluate(results, reference, prepared))
-    assert "was built from another version of squares" in message
+    assert "another version of squares" in message
     write_json(
         prepared / DATASET_MANIFEST, read_json(prepared / DATASET_MANIFEST) | {"digest": "0" * 64}
     )
     message = sentence(evaluate(results, reference, prepared))
-    assert "was trained on another version of squares" in message
+    assert "epoch-0001.safetensors was trained on another" in message
     write_json(reference / "reference.json", manifest | {"dataset": "circles"})
     message = sentence(evaluate(results, reference, prepared))
     assert "was built from circles" in message
@@ -515,7 +515,7 @@ def test_an_interrupted_reference_stage_leaves_no_manifest(
 def test_label_accuracy_of_a_class_conditional_model(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A generator that answers with a real image, but for the first class with one of the second."""
+    """The generator returns a real image of the class; for the first class, of the second."""
     reference = build_reference(prepared)
     dataset = PreparedDataset.open(prepared)
     labels = dataset.labels("test")
@@ -553,7 +553,7 @@ def test_label_accuracy_of_a_class_conditional_model(
 def test_label_accuracy_of_a_model_conditioned_on_attributes(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A generator that draws a low square where it is asked for one, and otherwise a low or a high one in turn."""
+    """The generator draws a low square on request, else low and high ones in turn."""
     reference = build_reference(
         give_attributes(forget_classes(prepared)), epochs=6, learning_rate=1e-2
     )
@@ -586,7 +586,7 @@ def test_label_accuracy_of_a_model_conditioned_on_attributes(
         "real": 1,
     }
     assert rows["low", False]["label_accuracy"] == pytest.approx(0.5, abs=0.03)
-    # A coin is seen in an image or is not, whatever was asked for.
+    # The random attribute does not depend on the request.
     assert rows["coin", True]["label_accuracy"] + rows["coin", False][
         "label_accuracy"
     ] == pytest.approx(1, abs=0.2)

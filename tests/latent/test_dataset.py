@@ -1,4 +1,4 @@
-"""The data as `explore` leaves them, against the prepared arrays themselves."""
+"""The dataset in the files of `explore`, against the prepared arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `explore` leaves of each kind of model."""
+"""The files of `explore` for each kind of model."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_random_embeddings_of_attributes(
 
 
 def test_directions_of_encoded_images(make_prepared: Make, explore: Explore) -> None:
-    """The squares' place is an attribute that any code tells; a coin is one that none does."""
+    """A low position can be predicted from any code, a random attribute from none."""
     data = give_attributes(make_prepared(num_train=200, num_test=80))
     arrays, facts, _ = explore("autoencoder", data)
     assert [found["attribute"] for found in facts["directions"]] == ["low", "coin"]
@@ -214,7 +214,7 @@ def test_directions_of_samples_without_an_encoder(
 def test_predicted_attributes_along_a_direction(
     make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An autoencoder whose first dimension says how low a square lies: images, its own ones along the way, are real."""
+    """The first dimension is the position of a square; decoded images are real ones."""
     data = give_attributes(make_prepared(num_train=200, num_test=80))
     test = to_model(torch.from_numpy(np.array(PreparedDataset.open(data).images("test"))))
 

@@ -1,4 +1,4 @@
-"""Draws, probes and embeddings whose answer is known."""
+"""Truncation, directions, embeddings and projections with known results."""
 
 from __future__ import annotations
 

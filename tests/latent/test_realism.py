@@ -1,4 +1,4 @@
-"""Distances of real images, for which the answer is known."""
+"""Distances and predicted classes of real images."""
 
 from __future__ import annotations
 

@@ -37,10 +37,10 @@ class Distances:
         self.statistics = statistics
         self.num_subsets = settings.kid_subsets
         self.subset_size = min(settings.kid_subset_size, settings.num_samples, len(real))
-        self.num_overlapping = min(settings.num_samples, len(real))
-        self.num_neighbors = min(settings.num_neighbors, self.num_overlapping - 1)
+        self.num_compared = min(settings.num_samples, len(real))
+        self.num_neighbors = min(settings.num_neighbors, self.num_compared - 1)
         self.neighborhoods = PrecisionRecall(
-            real[: self.num_overlapping], num_neighbors=self.num_neighbors
+            real[: self.num_compared], num_neighbors=self.num_neighbors
         )
         real_subsets = self._draw_subsets(len(real), torch_generator(_REAL_SEED, "real subsets"))
         self.kernel = KernelDistance(real, real_subsets)
@@ -82,7 +82,7 @@ class Distances:
 
     def precision_recall(self, features: Tensor) -> dict[str, float]:
         """Return precision, recall, density and coverage."""
-        return self.neighborhoods(features[: self.num_overlapping])
+        return self.neighborhoods(features[: self.num_compared])
 
     def kernel_distances(self, features: Tensor, *, seed: int, step: int = 0) -> Tensor:
         """Return the kernel distance of each subset, (subsets,), drawn by `seed` and `step`."""

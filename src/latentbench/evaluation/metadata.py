@@ -64,6 +64,6 @@ def _protocol(features: str, kernel_metric: str, distances: Distances) -> str:
     return (
         f"{features}; {NAMES[kernel_metric]} is the mean ± standard deviation over "
         f"{distances.num_subsets} subsets of {distances.subset_size:,} images per seed; precision, "
-        f"recall, density and coverage compare {distances.num_overlapping:,} real with as many "
+        f"recall, density and coverage compare {distances.num_compared:,} real with as many "
         f"generated images, with {distances.num_neighbors} nearest neighbors"
     )
