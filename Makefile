@@ -1,4 +1,4 @@
-# `make` lists what there is. Environments are made from the locks, with hashes, when a target first needs them.
+# `make` lists the targets. Environments are made from the lock files, with hashes, when a target needs them.
 
 PYTHON ?= python3
 STUDY ?= demo
@@ -7,7 +7,7 @@ LINT := .venv-lint/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate
 
-# The stages run as `latentbench`, from this environment.
+# The stages' command `latentbench` is in this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -16,13 +16,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/.ready ## Make the environment in .venv (other targets do so by themselves)
+setup: .venv/.ready ## Make the environment in .venv (other targets do this, too)
 	@echo "The environment is ready: . .venv/bin/activate"
 
-cluster: .venv/.cluster ## Add what hands Snakemake's jobs to Slurm and other clusters
+cluster: .venv/.cluster ## Add Snakemake's plugins for Slurm and other clusters
 	@echo "Ready for snakemake --profile profiles/slurm and --profile profiles/generic"
 
-kubernetes: .venv-kubernetes/.ready ## Make the environment that hands Snakemake's jobs to Kubernetes
+kubernetes: .venv-kubernetes/.ready ## Make the environment for jobs on Kubernetes
 	@echo "Ready for .venv-kubernetes/bin/snakemake --profile profiles/kubernetes"
 
 report: .venv/.ready ## Run STUDY=demo and render report/demo/index.html
@@ -37,7 +37,7 @@ test-cluster: .venv/.cluster .venv-kubernetes/.ready .venv-s3/.ready ## Run the 
 		{ apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends slurm-wlm munge >/dev/null; }
 	@$(BIN)/pytest -q -m cluster tests/cluster
 
-test-remotes: .venv/.remotes ## Test DVC with a real SSH server, which apt installs where there is none
+test-remotes: .venv/.remotes ## Test DVC with an SSH server, which apt installs if there is none
 	@PATH=$$PATH:/usr/sbin command -v sshd > /dev/null || { [ "$$(id -u)" = 0 ] && \
 		apt-get update -qq && apt-get install -qq --no-install-recommends openssh-server; } || \
 		{ echo "There is no sshd, and only root may install it: apt-get install openssh-server"; exit 1; }
@@ -51,19 +51,19 @@ check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and 
 	$(LINT)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-bench: .venv/.ready .peers/.ready ## Measure speed against common practice (PICTURES=faces.zip: on your own)
+bench: .venv/.ready .peers/.ready ## Compare speed with other packages (PICTURES=faces.zip: on your images)
 	@PYTHONPATH=$(CURDIR)/.peers $(BIN)/python benchmarks/run.py $(if $(PICTURES),--pictures "$(PICTURES)")
 
 remotes: .venv/.remotes ## Add to .venv what DVC needs for remotes over SSH and S3
-	@echo "DVC reaches ssh:// and s3:// now."
+	@echo "DVC can use ssh:// and s3:// now."
 
-sync-dvc: .venv/.ready ## After Snakemake ran STUDY=demo: let DVC record its results as its own
+sync-dvc: .venv/.ready ## After Snakemake ran STUDY=demo: record the results with DVC
 	@$(BIN)/python workflow/scripts/sync.py dvc $(STUDY)
 
-sync-snakemake: .venv/.ready ## After DVC ran or checked out STUDY=demo: let Snakemake take the results as its own
+sync-snakemake: .venv/.ready ## After DVC ran or checked out STUDY=demo: record the results with Snakemake
 	@$(BIN)/python workflow/scripts/sync.py snakemake $(STUDY)
 
-lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
+lock: .venv/.ready ## Update requirements/*.lock to the newest versions
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements/main.lock
 	$(COMPILE) --constraints requirements/main.lock requirements/cluster.in --output-file requirements/cluster.lock
@@ -73,9 +73,9 @@ lock: .venv/.ready ## Resolve the newest versions into requirements/*.lock
 	$(COMPILE) requirements/lint.in --output-file requirements/lint.lock
 	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
-clean: ## Remove what the stages made; data/raw, the fetched files, stays
+clean: ## Remove all results; the downloads in data/raw stay
 	rm -rf results/*/ report/*/ handin logs scratch data/params data/config data/prepared data/provenance data/reference
-	@if [ -d data/raw ]; then echo "data/raw stays: it holds what was fetched. Remove it by hand to fetch again."; fi
+	@if [ -d data/raw ]; then echo "data/raw stays: it has the downloads. Remove it by hand to download again."; fi
 
 .venv/.ready: requirements/main.lock requirements/uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -91,7 +91,7 @@ clean: ## Remove what the stages made; data/raw, the fetched files, stays
 	$(BIN)/uv pip install --quiet --require-hashes --python .venv --requirement requirements/cluster.lock
 	@touch $@
 
-# --no-deps: the lock holds them all, and a limit that main.lock overrides would count as a conflict.
+# --no-deps: the lock file has them all; a constraint that main.lock overrides would be a conflict.
 .venv/.remotes: requirements/remotes.lock .venv/.ready
 	$(BIN)/uv pip install --quiet --no-deps --require-hashes --python .venv --requirement requirements/remotes.lock
 	@touch $@
@@ -112,7 +112,7 @@ clean: ## Remove what the stages made; data/raw, the fetched files, stays
 	.venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lint.lock
 	@touch $@
 
-# What is measured against lies beside the environment, not in it.
+# The packages that speed is compared with are not installed into the environment.
 .peers/.ready: requirements/bench.lock .venv/.ready
 	rm -rf .peers
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --require-hashes --python .venv --target .peers \

@@ -11,10 +11,11 @@ localrules:
     all,
 
 
+# A list of many experiments would take longer to match than everything else.
 wildcard_constraints:
     study="|".join(PARAMS.studies),
     dataset="|".join(PARAMS.datasets),
-    experiment="|".join(PARAMS.experiments),
+    experiment="[A-Za-z0-9_-]+",
 
 
 rule all:

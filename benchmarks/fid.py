@@ -1,16 +1,18 @@
-"""FID of one checkpoint from end to end: ours against clean-fid's `compute_fid` on a folder of PNGs.
+"""FID of one checkpoint: latentbench against clean-fid's `compute_fid` on a folder of PNGs.
 
-Either side decodes the same latents, resizes, computes Inception features and the distance. Ours keeps the samples in
-memory, in 8 bits; theirs are written as PNGs first, since a folder is what `compute_fid` takes, which is called with
-its own defaults. Both have the statistics of the real images at hand: computed once, they serve every checkpoint.
+Both decode the same latents, resize, extract Inception features and compute the distance.
+latentbench keeps the samples in memory as uint8. clean-fid's are written as PNGs first, since
+`compute_fid` takes a folder; it has its default settings. Both get the statistics of the real
+images, which are computed once for all checkpoints.
 
-The network is torchvision's Inception-v3 with random weights, scripted and called as clean-fid's is, so that no
-download is needed: the same layers and the same work, but features and distances that mean nothing. The real images'
-statistics are for the same reason those of random features. Each turn is a process of its own, on a GPU where there is
-one, or on the CPU; the first batch through the network is on no side's account, since a GPU compiles kernels for it.
+The network is torchvision's Inception-v3 with random weights, scripted and called as clean-fid's
+is, so nothing is downloaded. It does the same work, but its features have no meaning. The real
+images' statistics are those of random features. Each turn is a new process, on a GPU if there is
+one. The network's first batch is not timed on either side, since a GPU compiles kernels for it.
 
-A second line is of memory alone: the same for 50,000 samples, of which only each fiftieth batch goes through Inception
-and the others through a projection of their pixels, since the network's own memory does not grow with their number.
+A second line is the peak memory with 50,000 samples. Only each fiftieth batch goes through
+Inception, the others through a projection of their pixels, since the network's memory does not grow
+with the number of samples.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from typing import Any
 from turns import add_turn_arguments, peak_mb, run_turn
 
 DIM = 2048
-BATCH = 250  # images decoded at once, our default; the networks take their own numbers
+BATCH = (
+    250  # images decoded at once, latentbench's default; the networks have their own batch sizes
+)
 SIZE = 64
 LIMIT_MB = 2_000  # for the features and statistics of 50,000 samples
 NETWORK = "inception-2015-12-05.pt"  # the name that clean-fid looks for
@@ -37,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument(
-        "--many", type=int, default=50_000, help="samples of the line on memory; 0: none"
+        "--many", type=int, default=50_000, help="samples of the memory line; 0: skip it"
     )
     add_turn_arguments(parser, TURNS, turns=1)
     arguments = parser.parse_args()
@@ -54,22 +58,24 @@ def main() -> None:
 
 
 def compare(root: Path, arguments: argparse.Namespace) -> None:
-    pairs = [
-        [turn_of(side, root, arguments, samples=arguments.samples) for side in ("ours", "theirs")]
-        for _ in range(arguments.turns)
-    ]
-    ours, theirs = (
-        sorted(side, key=lambda turn: turn["seconds"])[len(pairs) // 2]
-        for side in zip(*pairs, strict=True)
-    )
-    ratios = [their["seconds"] / our["seconds"] for our, their in pairs]
+    our_turns, their_turns, ratios = [], [], []
+    for _ in range(arguments.turns):
+        our_turns.append(turn_of("ours", root, arguments, samples=arguments.samples))
+        their_turns.append(turn_of("theirs", root, arguments, samples=arguments.samples))
+        ratios.append(their_turns[-1]["seconds"] / our_turns[-1]["seconds"])
+    ours, theirs = median_turn(our_turns), median_turn(their_turns)
     place = "GPU" if device().type == "cuda" else f"{arguments.threads} threads"
     print(
         f"fid       {arguments.samples:,} samples at {SIZE}×{SIZE}, {place}: "
         f"latentbench {described(ours)}; clean-fid on PNGs {described(theirs)}; "
         f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
-        f"results apart by {abs(ours['fid'] / theirs['fid'] - 1):.1e}"
+        f"relative difference {abs(ours['fid'] / theirs['fid'] - 1):.1e}"
     )
+
+
+def median_turn(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the turn with the median time."""
+    return sorted(turns, key=lambda turn: turn["seconds"])[len(turns) // 2]
 
 
 def described(turn: dict[str, Any]) -> str:
@@ -79,10 +85,10 @@ def described(turn: dict[str, Any]) -> str:
 
 def show_memory(root: Path, arguments: argparse.Namespace) -> None:
     turn = turn_of("many", root, arguments, samples=arguments.many)
-    kept = "within" if turn["peak_mb"] <= LIMIT_MB else "NOT within"
+    verdict = "within" if turn["peak_mb"] <= LIMIT_MB else "NOT within"
     print(
-        f"fid       {arguments.many:,} samples, each fiftieth batch through Inception: peak memory of the process "
-        f"{turn['peak_mb']:.0f} MB, {kept} {LIMIT_MB:,} MB ({turn['seconds']:.0f} s)"
+        f"fid       {arguments.many:,} samples, each fiftieth batch through Inception: peak memory "
+        f"{turn['peak_mb']:.0f} MB, {verdict} {LIMIT_MB:,} MB ({turn['seconds']:.0f} s)"
     )
 
 
@@ -104,9 +110,9 @@ def turn_of(
 
 
 def one_turn(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds, by part too, the distance, and the peak memory of the process in MB.
+    """Return the seconds in total and by part, the distance, and the peak memory in MB.
 
-    Starting Python, reading the network and making the checkpoint are on neither side's account.
+    Starting Python, reading the network and writing the checkpoint are not timed.
     """
     with tempfile.TemporaryDirectory(dir=arguments.root) as folder:
         result = TURNS[arguments.turn_of](arguments, Path(folder))
@@ -157,16 +163,16 @@ def load_inception(root: Path) -> Any:
 
 
 def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
-    """As the evaluate stage does it."""
+    """Measure as the evaluate stage does."""
     from latentbench.evaluation.cache import FeatureCache
     from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
     from latentbench.evaluation.features import prepare_measurement
     from latentbench.evaluation.frechet import frechet_distance
-    from latentbench.evaluation.samples import Samples
+    from latentbench.evaluation.samples import Sampler
 
     config = make_experiment(arguments)
     prepare_measurement(config.compute)
-    samples = Samples(
+    samples = Sampler(
         config,
         place,
         reference=make_manifest(),
@@ -191,16 +197,15 @@ def their_turn(arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
     from cleanfid.inception_torchscript import InceptionV3W
 
     warnings.simplefilter("ignore")
-    torch.set_num_threads(
-        arguments.threads
-    )  # of our other settings, none: they are not what a user has
+    # The number of threads only: a user does not have latentbench's other settings.
+    torch.set_num_threads(arguments.threads)
     config = make_experiment(arguments)
     write_checkpoint(config, place)
     network = InceptionV3W(str(arguments.root), download=False).to(device())
     with torch.inference_mode():
         network(torch.zeros(2, 3, 299, 299, device=device()))
     real = [torch.load(arguments.root / f"{part}.pt").numpy() for part in ("mean", "covariance")]
-    # What it would read from its own folder of statistics, within the installed package.
+    # clean-fid would read these from a folder of the installed package.
     cleanfid.fid.get_reference_statistics = lambda *_, **__: real
     distance_of, spent = cleanfid.fid.frechet_distance, []
 
@@ -237,7 +242,7 @@ def device() -> Any:
 
 
 def make_network(path: Path) -> None:
-    """The layers of Inception-v3 up to its 2,048 features, as TorchScript."""
+    """Save the layers of Inception-v3 up to its 2,048 features as TorchScript."""
     import torch
     from torch import nn
     from torchvision.models import inception_v3
@@ -261,12 +266,12 @@ def make_network(path: Path) -> None:
         if weight.dim() == 4:
             nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch means to retire TorchScript
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
         torch.jit.script(network).save(str(path))
 
 
 def make_real_statistics(root: Path) -> None:
-    """Of correlated random features; for either side in its own form."""
+    """Save statistics of correlated random features, in the format of each side."""
     import torch
 
     from latentbench.evaluation.feature_stats import compute_feature_stats
@@ -327,7 +332,7 @@ def make_manifest() -> Any:
 
 
 def write_checkpoint(config: Any, place: Path) -> None:
-    """Of first weights: what is decoded takes as long as with trained ones."""
+    """Save a checkpoint with initial weights, which take as long as trained ones."""
     from latentbench.artifacts.paths import checkpoint_path
     from latentbench.artifacts.tensors import write_tensors
     from latentbench.data.labels import LabelSet
@@ -345,7 +350,7 @@ def write_checkpoint(config: Any, place: Path) -> None:
 
 
 def write_pictures(config: Any, place: Path) -> None:
-    """The samples of the checkpoint as a user would save them."""
+    """Save the checkpoint's samples as PNGs, as a user would."""
     from PIL import Image
 
     from latentbench.data.images import to_uint8
@@ -362,11 +367,8 @@ def write_pictures(config: Any, place: Path) -> None:
     folder.mkdir()
     count = 0
     for latent, label in zip(latents.split(BATCH), labels.split(BATCH), strict=True):
-        for image in (
-            to_uint8(trained.objective.sample(latent.to(device()), label.to(device())))
-            .cpu()
-            .numpy()
-        ):
+        images = trained.objective.sample(latent.to(device()), label.to(device()))
+        for image in to_uint8(images).cpu().numpy():
             Image.fromarray(image).save(folder / f"{count:06d}.png")
             count += 1
 

@@ -1,18 +1,20 @@
-"""Many experiments: `snakemake -n` and `dvc repro --dry` against the same jobs without parameters.
+"""Many experiments: the time of a dry run, compared with the same DAG in a bare Snakefile.
 
-The experiments are VAEs with different learning rates, on one dataset, in ten studies. The baseline
-for Snakemake is a Snakefile with a rule per job, which has the job's input and output files and
-nothing else. Nothing has been run on either side. A second line is the start of Snakemake within a
-job of a cluster: it lists the rules. The baseline for DVC is a dvc.yaml with the same stages,
-written out without templates. DVC's dry run ends at the first missing input, so `params.yaml` is
-split first, and DVC plans to configure every experiment.
+The params are VAEs with different learning rates, on one dataset, in ten studies; nothing has been
+run. The bare Snakefile (bare.smk) has the same rules with the same inputs, outputs and logs, and
+nothing else: no params, threads or resources, no Python package.
+
+A second line is the start of Snakemake within a job, which happens twice per job on a cluster. A
+third is a dry run of DVC, compared with a dvc.yaml that has the same stages written out one by one.
+DVC stops at the first missing input, so params.yaml is split first, and DVC reports the configure
+stages.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,24 +28,6 @@ from turns import Turns, take_turns
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 STUDIES = 10
-PLAIN = """
-import json
-from pathlib import Path
-
-JOBS = json.loads(Path("rules.json").read_text())
-INPUTS = {file for job in JOBS.values() for file in job["input"]}
-
-rule all:
-    input: [file for job in JOBS.values() for file in job["output"] if file not in INPUTS]
-
-for name, files in JOBS.items():
-    rule:
-        name: name
-        input: files["input"]
-        output: files["output"]
-        message: name
-        shell: "touch {output}"
-"""
 
 
 def main() -> None:
@@ -52,12 +36,12 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        ours, plain = Path(name, "ours"), Path(name, "plain")
-        for folder in (ours, plain):
+        ours, bare = Path(name, "ours"), Path(name, "bare")
+        for folder in (ours, bare):
             copy_checkout(folder)
             (folder / "params.yaml").write_text(yaml.safe_dump(params(arguments.experiments)))
-        compare(ours, plain, arguments.turns)
-        compare_dvc(ours, plain, arguments.turns)
+        compare(ours, bare, arguments.turns)
+        compare_dvc(ours, bare, arguments.turns)
 
 
 def params(number: int) -> dict[str, Any]:
@@ -98,7 +82,7 @@ def copy_checkout(folder: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
 
 
-def called(folder: Path, *command: str) -> str:
+def run(folder: Path, *command: str) -> str:
     # If Slurm's plugin is installed, Snakemake queries the cluster at each start. There is none.
     environment = os.environ | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
@@ -112,42 +96,40 @@ def called(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def compare(ours: Path, plain: Path, number_of_turns: int) -> None:
-    (plain / "Snakefile").write_text(PLAIN)
-    (plain / "rules.json").write_text(json.dumps(jobs_of(ours)))
-    dry = ("snakemake", "--dry-run")
-    turns = take_turns(lambda: called(ours, *dry), lambda: called(plain, *dry), number_of_turns)
-    jobs, plain_jobs = number_of_jobs(turns.ours), number_of_jobs(turns.theirs)
-    assert jobs == plain_jobs, (jobs, plain_jobs)
-    show(f"snakemake -n of {jobs:,} jobs", turns)
-    start = ("snakemake", "--list-rules")
-    turns = take_turns(lambda: called(ours, *start), lambda: called(plain, *start), number_of_turns)
+def compare(ours: Path, bare: Path, number_of_turns: int) -> None:
+    """Time dry runs and the start of Snakemake within a job."""
+    shutil.copy(bare / "benchmarks/bare.smk", bare / "Snakefile")
+    dry = ("snakemake", "--dry-run", "--quiet", "rules", "host", "reason")
+    turns = take_turns(lambda: run(ours, *dry), lambda: run(bare, *dry), number_of_turns)
+    jobs, also_jobs = (job_counts(output) for output in (turns.ours, turns.theirs))
+    assert jobs == also_jobs
+    show(f"snakemake -n of {jobs['total']:,} jobs", turns)
+
+    for folder in (ours, bare):
+        (folder / "data/prepared/digits").mkdir(parents=True)
+        config = folder / "results/rates-0/vae-0000/config/train.yaml"
+        config.parent.mkdir(parents=True)
+        config.touch()
+    job = "train:study=rates-0,experiment=vae-0000"
+    options = ("--allowed-rules", "train", "--force", "--nolock", "--dry-run", "--quiet", "all")
+    within_job = ("snakemake", "--target-jobs", job, *options)
+    turns = take_turns(
+        lambda: run(ours, *within_job), lambda: run(bare, *within_job), number_of_turns
+    )
     show("snakemake within one job", turns)
 
 
-def number_of_jobs(output: str) -> int:
-    """Return the total of the table that a dry run prints."""
-    return int(output.rpartition("\ntotal")[2].split()[0])
+def job_counts(output: str) -> dict[str, int]:
+    """Return the number of jobs per rule that a dry run prints."""
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)}
 
 
-def jobs_of(folder: Path) -> dict[str, dict[str, list[str]]]:
-    """Return the input and output files of each job, as a dry run prints them."""
-    jobs: list[dict[str, list[str]]] = []
-    for line in called(folder, "snakemake", "--dry-run").splitlines():
-        key, _, files = line.strip().partition(": ")
-        if line.startswith(("rule ", "localrule ")):
-            jobs.append({"input": [], "output": []})
-        elif jobs and key in jobs[-1]:
-            jobs[-1][key] = files.split(", ")
-    return {f"job_{index}": job for index, job in enumerate(jobs) if job["output"]}
-
-
-def compare_dvc(ours: Path, plain: Path, number_of_turns: int) -> None:
+def compare_dvc(ours: Path, bare: Path, number_of_turns: int) -> None:
     stages = written_out(ours)
-    (plain / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    for folder in (ours, plain):
-        called(folder, "latentbench", "split", "--params", "params.yaml", "--output", "data/params")
-    turns = take_turns(lambda: dry_run(ours), lambda: dry_run(plain), number_of_turns)
+    (bare / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    for folder in (ours, bare):
+        run(folder, "latentbench", "split", "--params", "params.yaml", "--output", "data/params")
+    turns = take_turns(lambda: dry_run(ours), lambda: dry_run(bare), number_of_turns)
     assert turns.ours == turns.theirs != []
     show(f"dvc repro --dry of {len(stages):,} stages", turns)
 
@@ -155,10 +137,10 @@ def compare_dvc(ours: Path, plain: Path, number_of_turns: int) -> None:
 def dry_run(folder: Path) -> list[str]:
     """Return the stages that DVC would run."""
     command = [str(BIN / "dvc"), "repro", "--dry"]
-    said = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True).stdout
+    output = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True).stdout
     return [
         line.split("'")[1].replace("-of-", "@")
-        for line in said.splitlines()
+        for line in output.splitlines()
         if line.startswith("Running stage")
     ]
 
@@ -192,7 +174,7 @@ def filled(part: Any, words: dict[str, str]) -> Any:
 def show(what: str, turns: Turns) -> None:
     ratios = [1 / ratio for ratio in turns.ratios]
     print(
-        f"scale     {what}, latentbench {turns.ours_s:.1f} s, plain {turns.theirs_s:.1f} s, "
+        f"scale     {what}, latentbench {turns.ours_s:.1f} s, bare {turns.theirs_s:.1f} s, "
         f"ratio {sorted(ratios)[len(ratios) // 2]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     )
 

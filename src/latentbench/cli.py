@@ -273,12 +273,12 @@ def verify(study: str, results: Path, report: Path, data: Path, params: Path | N
     from latentbench.artifacts.verification import StudyFolders, verify_study
 
     parsed = _read_params(params) if params else None
-    found = verify_study(study, StudyFolders(results, report, data), parsed)
-    for line in (*found.notes, *found.mismatches):
+    result = verify_study(study, StudyFolders(results, report, data), parsed)
+    for line in (*result.notes, *result.mismatches):
         click.echo(line)
-    found.require_match(study)
+    result.require_match(study)
     click.echo(
-        f"{study}: {found.num_files} files of {found.num_stages} stages match their records."
+        f"{study}: {result.num_files} files of {result.num_stages} stages match their records."
     )
 
 

@@ -42,11 +42,11 @@ def table(tmp_path: Path) -> Callable[[str], str]:
 TEXTS = {
     "file names": "picture,Smiling,Hat\n"
     + "".join(f"{n}.png,{s},{1 - s}\n" for n, s in enumerate(SMILING)),
-    "minus one for what is not there": "image_id, Smiling, Hat\n"
+    "minus one as zero": "image_id, Smiling, Hat\n"
     + "".join(f"{n}.png, {2 * s - 1}, {1 - 2 * s}\n" for n, s in enumerate(SMILING)),
     "in any order": "picture,Smiling,Hat\n"
     + "".join(f"{n}.png,{s},{1 - s}\n" for n, s in reversed(list(enumerate(SMILING)))),
-    "a byte order mark and Windows' lines": "\N{ZERO WIDTH NO-BREAK SPACE}picture,Smiling,Hat\r\n"
+    "byte order mark, Windows lines": "\N{ZERO WIDTH NO-BREAK SPACE}picture,Smiling,Hat\r\n"
     + "".join(f"{n}.png,{s},{1 - s}\r\n" for n, s in enumerate(SMILING)),
     "CelebA's list": "6\nSmiling Hat\n"
     + "".join(f"{n}.png {s:2d} {1 - s:2d}\n" for n, s in enumerate(SMILING)),
@@ -136,13 +136,11 @@ def test_the_record_lists_the_attribute_arrays(
 
 
 BAD = {
-    "has no row for 1 of 6 images (train/0.png)": TEXTS["file names"].replace("0.png,1,0\n", ""),
+    "has no row for 1 of": TEXTS["file names"].replace("0.png,1,0\n", ""),
     "has two rows for 0.png": TEXTS["file names"] + "0.png,1,0\n",
-    "has 1 values for 0.png, but 2 columns": TEXTS["file names"].replace(
-        "0.png,1,0\n", "0.png,1\n"
-    ),
-    "has a value for 0.png that": TEXTS["file names"].replace("0.png,1,0\n", "0.png,yes,0\n"),
-    "has 2 for Smiling of 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,2,0\n"),
+    "has 1 values for 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,1\n"),
+    "has a value for 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,yes,0\n"),
+    "has 2 for Smiling": TEXTS["file names"].replace("0.png,1,0\n", "0.png,2,0\n"),
     "has no attributes": "6\n",
     "has a column 'Smiling'": TEXTS["file names"].replace("Hat", "Smiling"),
 }
@@ -157,7 +155,8 @@ def test_a_faulty_table_is_an_error(words: str, faces: Path, table: Run, run: Ru
 def test_a_row_that_matches_two_images_is_an_error(faces: Path, table: Run, run: Run) -> None:
     save(faces / "train" / "4.png", picture(9))
     line = error_of(run(source="folder", path=str(faces), attributes=table(TEXTS["file names"])))
-    assert "4.png, which matches train/4.png and test/4.png" in line
+    for name in (" 4.png", "train/4.png", "test/4.png"):
+        assert name in line
 
 
 def test_a_missing_or_binary_table_is_an_error(faces: Path, tmp_path: Path, run: Run) -> None:

@@ -78,5 +78,5 @@ def test_unknown_attributes_and_missing_classes_are_errors(dataset: PreparedData
         label_vectors(dataset, "train", ["Beard"])
     path = dataset.folder / DATASET_MANIFEST
     write_json(path, read_json(path) | {"class_names": []})
-    with pytest.raises(DataError, match="squares has fewer than two classes"):
+    with pytest.raises(DataError, match="squares has fewer than two"):
         label_vectors(PreparedDataset.open(dataset.folder), "train", "class")

@@ -1,4 +1,4 @@
-"""Preparing that is killed leaves nothing that is taken for done."""
+"""A killed run of prepare leaves no incomplete dataset."""
 
 from __future__ import annotations
 

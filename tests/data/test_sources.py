@@ -221,7 +221,7 @@ def test_a_full_disk_is_an_error(tmp_path: Path, run: Run, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    assert "No space is left to write" in error_of(run(source="glyphs", num_train=10, num_test=10))
+    assert "No space is left" in error_of(run(source="glyphs", num_train=10, num_test=10))
     assert not [path for path in (tmp_path / "prepared").iterdir() if "images" in path.name]
 
 
@@ -368,7 +368,8 @@ def test_downloads_are_always_verified(mirror: str | None) -> None:
 
 def test_no_network_is_an_error(mnist: Path, run: Run) -> None:
     line = error_of(run(source="mnist"))
-    assert "http://127.0.0.1:9/train-images-idx3-ubyte.gz did not respond (no connection)" in line
+    assert "http://127.0.0.1:9/train-images-idx3-ubyte.gz" in line
+    assert "no connection" in line
     assert "`mirror`" in line
 
 

@@ -1,4 +1,4 @@
-"""References and checkpoints, built through the command line as an engine would."""
+"""References and checkpoints, built with the command line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def prepared(make_prepared: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def make_dataset_config(tmp_path: Path) -> Callable[..., Path]:
-    """Write the resolved config of the squares, with these settings of its reference."""
+    """Write the resolved config of the squares with the given reference settings."""
 
     def make(channels: int = 1, image_size: int = 32, **reference: Any) -> Path:
         dataset = {"source": "folder", "path": "x", "channels": channels, "image_size": image_size}
@@ -74,7 +74,7 @@ def build_reference(
 
 @pytest.fixture
 def make_experiment(make_config: Callable[..., Path]) -> Callable[..., Path]:
-    """Write an experiment's config and a checkpoint of first weights per epoch; return its folder."""
+    """Write an experiment's config and a checkpoint of initial weights per epoch."""
 
     def make(data: Path, objective: str = "dcgan", channels: int = 1, **sections: Any) -> Path:
         path = make_config(objective, channels=channels, **sections)
@@ -87,7 +87,7 @@ def make_experiment(make_config: Callable[..., Path]) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def glyphs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A small dataset of digits, prepared, and its reference; to be read only."""
+    """A small prepared dataset of digits and its reference; read only."""
     root = tmp_path_factory.mktemp("glyphs")
     reference = {"width": 8, "epochs": 3, "batch_size": 32, "compute": {"device": "cpu"}}
     dataset = {"source": "glyphs", "num_train": 1_500, "num_test": 500, "reference": reference}
@@ -127,7 +127,7 @@ def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float
 
 
 def forget_classes(data: Path) -> Path:
-    """Make prepared data look like pictures without labels."""
+    """Remove the labels of prepared data."""
     manifest = read_json(data / DATASET_MANIFEST) | {"class_names": []}
     for split in ("train", "test"):
         path = data / labels_name(split)
@@ -138,7 +138,7 @@ def forget_classes(data: Path) -> Path:
 
 
 def give_attributes(data: Path) -> Path:
-    """Let prepared squares have three attributes: a coin, whether they lie low, and one that a single image has."""
+    """Give prepared squares three attributes: random, low position, and one of a single image."""
     manifest = read_json(data / DATASET_MANIFEST) | {"attribute_names": ["coin", "low", "rare"]}
     for split in SPLITS:
         number = manifest[split]["num_images"]
@@ -171,7 +171,7 @@ def scratch_of(results: Path) -> Path:
 
 
 class _Layers(nn.Module):
-    """Some features of a 299×299 picture that depend on all of it."""
+    """Features that depend on all pixels of a 299×299 image."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class _Layers(nn.Module):
 
 
 class _Inception(nn.Module):
-    """Called as clean-fid calls the TorchScript Inception."""
+    """Has the interface of the TorchScript Inception that clean-fid uses."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -196,13 +196,13 @@ class _Inception(nn.Module):
 
 @pytest.fixture
 def make_inception(tmp_path: Path) -> Callable[..., Path]:
-    """Write a TorchScript network that is called as clean-fid's is; return its path."""
+    """Write a TorchScript network with the interface of clean-fid's; return its path."""
 
     def make(dim: int = 24) -> Path:
         path = tmp_path / "inception" / "inception-2015-12-05.pt"
         path.parent.mkdir(exist_ok=True)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # PyTorch means to retire TorchScript
+            warnings.simplefilter("ignore", FutureWarning)  # PyTorch deprecates TorchScript
             torch.jit.script(_Inception(dim)).save(str(path))
         return path
 

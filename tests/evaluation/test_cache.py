@@ -1,4 +1,4 @@
-"""Features that are kept: the same bits with and without, nothing sampled twice, nothing taken that is not whole."""
+"""The feature cache: same bits with and without it, no repeated sampling, no damaged features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import latentbench
 from latentbench.artifacts.dependencies import FEATURE_SOURCES, sources_sha256
 from latentbench.artifacts.files import write_array, write_yaml
 from latentbench.artifacts.paths import EVALUATION_ARRAYS
-from latentbench.evaluation.cache import FeatureCache, key_of
+from latentbench.evaluation.cache import FeatureCache, cache_key
 from latentbench.models.vae import VAE
 from tests.evaluation.conftest import EPOCHS, evaluate, scratch_of, write_checkpoint
 
@@ -52,7 +52,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_the_same_bits_with_and_without(measured: Make, folder: Path) -> None:
+def test_the_cache_does_not_change_the_bits(measured: Make, folder: Path) -> None:
     first = measured()
     files = contents(folder)
     assert len(files) == 2 * 2 * 2, "checkpoints × seeds × an array and its checksum"
@@ -62,7 +62,9 @@ def test_the_same_bits_with_and_without(measured: Make, folder: Path) -> None:
     assert measured() == first
 
 
-def test_nothing_is_sampled_twice(measured: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_samples_are_not_drawn_again(
+    measured: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decode = VAE.decode
     numbers: list[int] = []
 
@@ -101,7 +103,7 @@ def test_damaged_features_are_computed_again(measured: Make, folder: Path, how: 
     assert contents(folder) == files
 
 
-def test_what_decides_the_features_decides_the_key(
+def test_settings_and_code_are_part_of_the_key(
     measured: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured()
@@ -120,7 +122,7 @@ def test_what_decides_the_features_decides_the_key(
     assert contents(folder) == before
 
 
-def test_another_checkpoint_is_measured_anew(
+def test_a_changed_checkpoint_is_measured_again(
     measured: Make, folder: Path, prepared: Path, tmp_path: Path
 ) -> None:
     first, files = measured(), contents(folder)
@@ -128,7 +130,7 @@ def test_another_checkpoint_is_measured_anew(
     write_checkpoint(config, EPOCHS[-1], data=prepared, factor=1.5)
     assert measured()[0].splitlines()[1] == first[0].splitlines()[1]
     assert measured()[0].splitlines()[2] != first[0].splitlines()[2]
-    assert len(contents(folder).keys() & files.keys()) == 4, "those of the checkpoint that stayed"
+    assert len(contents(folder).keys() & files.keys()) == 4
 
 
 def test_a_failed_run_deletes_nothing(
@@ -162,9 +164,9 @@ def test_the_sources_are_part_of_the_key(tmp_path: Path) -> None:
         first = changed
 
 
-def test_what_was_not_asked_for_goes(tmp_path: Path) -> None:
+def test_unused_files_are_removed(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path)
-    key, other = key_of({"a": 1}), key_of({"a": 2})
+    key, other = cache_key({"a": 1}), cache_key({"a": 2})
     features = np.ones((4, 2), np.float32)
     for name in (key, other):
         cache.write(name, features)

@@ -1,4 +1,4 @@
-"""Samples class by class: known labels, and what the stage writes of them."""
+"""Samples per class: known labels, and the files of the stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from latentbench.artifacts.files import read_arrays, read_json
 from latentbench.artifacts.paths import EVALUATION_ARRAYS
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.classes import ClassPredictions, class_rows, diversity, first_of_each
+from latentbench.evaluation.classes import (
+    ClassPredictions,
+    class_rows,
+    diversity,
+    first_of_each_class,
+)
 from latentbench.models.gan import GAN
 from latentbench.models.vae import VAE
 from tests.evaluation.conftest import evaluate
@@ -30,10 +35,10 @@ def test_diversity_is_the_mean_over_pairs() -> None:
 
 
 def test_rows_of_known_classes() -> None:
-    asked = torch.tensor([0, 0, 0, 0, 1])
+    requested = torch.tensor([0, 0, 0, 0, 1])
     seeds = [
-        ClassPredictions(asked, torch.tensor([0, 0, 0, 1, 1])),
-        ClassPredictions(asked, torch.tensor([0, 0, 1, 1, 1])),
+        ClassPredictions(requested, torch.tensor([0, 0, 0, 1, 1])),
+        ClassPredictions(requested, torch.tensor([0, 0, 1, 1, 1])),
     ]
     features = torch.arange(5.0)[:, None]
     first, second, third = class_rows(
@@ -55,24 +60,24 @@ def test_rows_of_known_classes() -> None:
     assert first["real_diversity"] is None
     assert second["real_diversity"] == pytest.approx(1.0)
     assert seeds[0].accuracy() == pytest.approx(0.8)
-    assert ClassPredictions(None, asked).accuracy() is None
+    assert ClassPredictions(None, requested).accuracy() is None
 
 
 def test_the_first_of_each_class() -> None:
     classes = torch.tensor([1, 0] * 15 + [3])
-    found = [own.tolist() for own in first_of_each(classes, num_classes=4)]
+    found = [own.tolist() for own in first_of_each_class(classes, num_classes=4)]
     assert found == [list(range(1, 21, 2)), list(range(0, 20, 2)), [], [30]]
 
 
 @pytest.mark.parametrize("objective", ["cgan", "vae"])
-def test_the_stage_sorts_by_what_was_asked_or_recognized(
+def test_the_stage_groups_by_requested_or_predicted_class(
     objective: str,
     prepared: Path,
     build_reference: Make,
     make_experiment: Make,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A conditional model that gives each class's own image, and another one that gives nothing but the third."""
+    """One model generates an image of each requested class, the other only of the third."""
     dataset = PreparedDataset.open(prepared)
     images = to_model(
         torch.from_numpy(np.array(dataset.images("test")[:4]))
@@ -84,16 +89,16 @@ def test_the_stage_sorts_by_what_was_asked_or_recognized(
     results = make_experiment(prepared, objective, evaluation={"num_samples": 24})
     result = evaluate(results, build_reference(prepared, epochs=8, learning_rate=1e-2), prepared)
     assert result.exit_code == 0, result.output
-    told, arrays = read_json(results / "metrics.json"), read_arrays(results / EVALUATION_ARRAYS)
-    asked = objective == "cgan"
-    assert told["classes_by"] == ("requested" if asked else "predicted")
-    rows, counts = told["classes"], arrays["class_counts"]
+    metrics, arrays = read_json(results / "metrics.json"), read_arrays(results / EVALUATION_ARRAYS)
+    requested = objective == "cgan"
+    assert metrics["classes_by"] == ("requested" if requested else "predicted")
+    rows, counts = metrics["classes"], arrays["class_counts"]
     assert [row["name"] for row in rows] == dataset.manifest.class_names
     assert sum(row["num_samples"] for row in rows) == 24
-    assert [row["label_accuracy"] for row in rows] == ([1.0] * 4 if asked else [None] * 4)
-    assert [row["label_accuracy_std"] for row in rows] == ([0.0] * 4 if asked else [None] * 4)
+    assert [row["label_accuracy"] for row in rows] == ([1.0] * 4 if requested else [None] * 4)
+    assert [row["label_accuracy_std"] for row in rows] == ([0.0] * 4 if requested else [None] * 4)
     assert counts.tolist() == [min(row["num_samples"], 10) for row in rows]
-    assert asked or counts.tolist() == [0, 0, 10, 0]
+    assert requested or counts.tolist() == [0, 0, 10, 0]
     pictures = arrays["class_samples"]
     assert pictures.shape == (4, 10, 32, 32, 1)
     for label, count in enumerate(counts):

@@ -1,4 +1,4 @@
-"""The classifier: what it learns, and that its features depend on an image alone."""
+"""The classifier: training, and features that do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
 from latentbench.evaluation.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
 from latentbench.evaluation.features import prepare_measurement
 from latentbench.evaluation.train_classifier import (
-    Accuracy,
-    accuracy,
+    ClassifierAccuracy,
     choose_task,
-    one_cycle,
+    learning_rate_factor,
+    measure_accuracy,
     train_classifier,
 )
 from tests.evaluation.conftest import forget_classes, give_attributes
@@ -35,27 +35,27 @@ def compute() -> None:
     prepare_measurement(Compute(device="cpu"))
 
 
-def train(folder: Path, settings: Reference = SETTINGS) -> tuple[Classifier, Accuracy]:
+def train(folder: Path, settings: Reference = SETTINGS) -> tuple[Classifier, ClassifierAccuracy]:
     dataset = PreparedDataset.open(folder)
     task = choose_task(dataset)
     network = train_classifier(dataset, task, settings, seed=0, device=CPU)
-    return network, accuracy(network, dataset, task, device=CPU)
+    return network, measure_accuracy(network, dataset, task, device=CPU)
 
 
 def test_learns_labels(prepared: Path) -> None:
     network, found = train(prepared)
     assert network.head.out_features == 4
-    assert found == Accuracy(1, {})
+    assert found == ClassifierAccuracy(1, {})
 
 
-def test_tries_rotations_where_there_are_no_classes(prepared: Path) -> None:
-    """The squares' places are each other's rotations, so that no network can do better than to guess."""
+def test_predicts_rotations_without_classes(prepared: Path) -> None:
+    """Positions of squares are rotations of each other, so rotations cannot be predicted."""
     network, found = train(forget_classes(prepared))
     assert network.head.out_features == 4
     assert found.share == pytest.approx(0.25, abs=0.12)
 
 
-def test_learns_rotations_of_pictures_that_have_an_upright(
+def test_learns_rotations(
     make_prepared: Callable[..., Path],
 ) -> None:
     folder = make_prepared(channels=3, image_size=64, num_train=120)
@@ -68,8 +68,8 @@ def test_learns_rotations_of_pictures_that_have_an_upright(
 
 
 @pytest.mark.parametrize("classes", [True, False])
-def test_learns_attributes_beside_the_rest(classes: bool, prepared: Path) -> None:
-    """Whether a square lies low is seen, a coin is not; where all rotations are shown, low is what was low at first."""
+def test_learns_attributes(classes: bool, prepared: Path) -> None:
+    """A low position can be predicted, a random attribute cannot."""
     folder = give_attributes(prepared if classes else forget_classes(prepared))
     network, found = train(folder)
     assert network.head.out_features == 4 + 3
@@ -83,22 +83,22 @@ def test_learns_attributes_beside_the_rest(classes: bool, prepared: Path) -> Non
     assert rare.balanced == 0.5
 
 
-def test_a_classifier_with_attributes_is_read_as_it_was_written(
-    prepared: Path, tmp_path: Path
-) -> None:
+def test_saves_and_loads_a_classifier_with_attributes(prepared: Path, tmp_path: Path) -> None:
     network, _ = train(give_attributes(prepared))
     ClassifierExtractor(network, protocol="", device=CPU).save(tmp_path / "classifier.safetensors")
     extractor = ClassifierExtractor.load(tmp_path / "classifier.safetensors", device=CPU)
     images = torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test")))
     features = extractor(images)
-    assert extractor.attributes(features)[:, 1].tolist() == [
+    assert extractor.predict_attributes(features)[:, 1].tolist() == [
         number % 4 // 2 == 1 for number in range(len(images))
     ]
-    assert extractor.predict(features).tolist() == [number % 4 for number in range(len(images))]
-    assert extractor.probabilities(features).shape == (len(images), 4)
+    assert extractor.predict_classes(features).tolist() == [
+        number % 4 for number in range(len(images))
+    ]
+    assert extractor.class_probabilities(features).shape == (len(images), 4)
 
 
-def test_one_class_is_no_task(prepared: Path) -> None:
+def test_one_class_is_not_classified(prepared: Path) -> None:
     dataset = PreparedDataset.open(prepared)
     dataset.manifest.class_names[1:] = []
     assert choose_task(dataset).name == "rotations"
@@ -132,28 +132,28 @@ def test_no_feature_is_dead(prepared: Path) -> None:
     assert (features < 0).any()
 
 
-def test_survives_the_disk(prepared: Path, tmp_path: Path) -> None:
-    saved = ClassifierExtractor(train(prepared)[0], protocol="as told", device=CPU)
+def test_saves_and_loads(prepared: Path, tmp_path: Path) -> None:
+    saved = ClassifierExtractor(train(prepared)[0], protocol="as metrics", device=CPU)
     saved.save(tmp_path / "classifier.safetensors")
     loaded = ClassifierExtractor.load(tmp_path / "classifier.safetensors", device=CPU)
     images = torch.from_numpy(np.array(PreparedDataset.open(prepared).images("test")))
-    assert loaded.protocol == "as told"
+    assert loaded.protocol == "as metrics"
     assert torch.equal(loaded(images), saved(images))
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "other.safetensors", {"weight": torch.zeros(2)}, {"format": 1})
-    with pytest.raises(ArtifactError, match="does not hold this classifier"):
+    with pytest.raises(ArtifactError, match="does not hold a classifier"):
         ClassifierExtractor.load(tmp_path / "other.safetensors", device=CPU)
 
 
 def test_a_diverged_classifier_is_an_error(prepared: Path) -> None:
-    with pytest.raises(DivergenceError, match=r"lower reference\.learning_rate"):
+    with pytest.raises(DivergenceError, match=r"reference\.learning_rate"):
         train(prepared, SETTINGS.model_copy(update={"learning_rate": 1e38}))
 
 
-def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
-    rates = [one_cycle(step / 100) for step in range(101)]
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    rates = [learning_rate_factor(step / 100) for step in range(101)]
     peak = int(np.argmax(rates))
     assert rates[0] == 0
     assert rates[peak] == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""What a discriminator is said to be worth: scores of which the rates are known, and the stage's own sets."""
+"""Error rates of discriminators: known scores, and the stage's image sets."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ Make = Callable[..., Path]
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "minimax", "hinge", "least_squares"])
-def test_the_threshold_of_a_loss_is_where_it_calls_real(loss: str) -> None:
+def test_the_threshold_of_a_loss(loss: str) -> None:
     scores = torch.linspace(-2, 2, 41)
-    rule = DecisionThreshold.of_loss(loss)
+    rule = DecisionThreshold.from_loss(loss)
     assert torch.equal(classified_as_real(loss, scores), scores > rule.threshold)
 
 
@@ -77,11 +77,11 @@ def balanced_accuracy(threshold: float, real: Tensor, generated: Tensor) -> floa
     ) / 2
 
 
-def test_a_critic_gets_the_threshold_that_separates_best() -> None:
+def test_a_critic_gets_the_most_accurate_threshold() -> None:
     generator = torch.Generator().manual_seed(0)
     real = 5 + torch.randn(200, generator=generator)
     generated = 4 + torch.randn(150, generator=generator)
-    rule = DecisionThreshold.best(real=real, generated=generated)
+    rule = DecisionThreshold.maximizing_accuracy(real=real, generated=generated)
     found = balanced_accuracy(rule.threshold, real, generated)
     others = [
         balanced_accuracy(threshold, real, generated)
@@ -89,21 +89,23 @@ def test_a_critic_gets_the_threshold_that_separates_best() -> None:
     ]
     assert found >= max(others)
     assert 4 < rule.threshold < 5
-    apart = DecisionThreshold.best(real=torch.tensor([2.0, 3]), generated=torch.tensor([0.0, 1]))
+    apart = DecisionThreshold.maximizing_accuracy(
+        real=torch.tensor([2.0, 3]), generated=torch.tensor([0.0, 1])
+    )
     assert apart.threshold == 1.5
 
 
-def judged(
+def evaluate_discriminator(
     results: Path, reference: Path, data: Path
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     result = evaluate(results, reference, data)
     assert result.exit_code == 0, result.output
-    told = read_json(results / "metrics.json")["discriminator"]
-    return told, read_arrays(results / EVALUATION_ARRAYS)
+    metrics = read_json(results / "metrics.json")["discriminator"]
+    return metrics, read_arrays(results / EVALUATION_ARRAYS)
 
 
 @pytest.mark.parametrize("objective", ["dcgan", "cgan", "wgan_gp"])
-def test_every_gan_is_judged(
+def test_discriminators_of_all_gans(
     objective: str,
     prepared: Path,
     build_reference: Make,
@@ -111,14 +113,16 @@ def test_every_gan_is_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reference = build_reference(prepared)
-    monkeypatch.setattr(stage, "MOST_PER_CLASS", 15)
-    told, arrays = judged(make_experiment(prepared, objective), reference, prepared)
-    assert (told["all"]["num_real"], told["all"]["num_generated"]) == (60, 60)
-    assert [row["name"] for row in told["classes"]] == ["a", "b", "c", "d"]
-    assert all(row["num_real"] == 15 for row in told["classes"])
-    numbers = [row["num_generated"] for row in told["classes"]]
+    monkeypatch.setattr(stage, "MAX_PER_CLASS", 15)
+    metrics, arrays = evaluate_discriminator(
+        make_experiment(prepared, objective), reference, prepared
+    )
+    assert (metrics["all"]["num_real"], metrics["all"]["num_generated"]) == (60, 60)
+    assert [row["name"] for row in metrics["classes"]] == ["a", "b", "c", "d"]
+    assert all(row["num_real"] == 15 for row in metrics["classes"])
+    numbers = [row["num_generated"] for row in metrics["classes"]]
     assert sum(numbers) == 60
-    assert objective != "cgan" or numbers == [15] * 4, "asked for as often as there are real ones"
+    assert objective != "cgan" or numbers == [15] * 4
     assert {name: len(arrays[f"scores_{name}"]) for name in ("train", "test", "generated")} == {
         "train": 120,
         "test": 60,
@@ -127,15 +131,15 @@ def test_every_gan_is_judged(
     assert all(
         arrays[f"scores_{name}"].dtype == np.float32 for name in ("train", "test", "generated")
     )
-    lost = (arrays["scores_test"] <= told["threshold"]).mean()
-    taken = (arrays["scores_generated"] > told["threshold"]).mean()
-    assert told["all"]["false_negatives"] == pytest.approx(lost)
-    assert told["all"]["false_positives"] == pytest.approx(taken)
-    assert told["all"]["accuracy"] == pytest.approx(1 - (lost + taken) / 2)
-    assert (told["threshold"] == 0) is (objective != "wgan_gp")
+    lost = (arrays["scores_test"] <= metrics["threshold"]).mean()
+    taken = (arrays["scores_generated"] > metrics["threshold"]).mean()
+    assert metrics["all"]["false_negatives"] == pytest.approx(lost)
+    assert metrics["all"]["false_positives"] == pytest.approx(taken)
+    assert metrics["all"]["accuracy"] == pytest.approx(1 - (lost + taken) / 2)
+    assert (metrics["threshold"] == 0) is (objective != "wgan_gp")
 
 
-def test_models_without_a_discriminator_are_not_judged(
+def test_models_without_a_discriminator_have_no_scores(
     prepared: Path, build_reference: Make, make_experiment: Make
 ) -> None:
     results = make_experiment(prepared, "vae")
@@ -146,19 +150,19 @@ def test_models_without_a_discriminator_are_not_judged(
     ]
 
 
-def test_pictures_without_classes_are_judged_together(
+def test_without_classes_there_is_one_row(
     prepared: Path, build_reference: Make, make_experiment: Make
 ) -> None:
     forget_classes(prepared)
     results = make_experiment(prepared)
-    told, arrays = judged(results, build_reference(prepared), prepared)
-    assert told["classes"] == []
-    assert told["all"]["num_real"] == len(arrays["scores_test"]) == 80
+    metrics, arrays = evaluate_discriminator(results, build_reference(prepared), prepared)
+    assert metrics["classes"] == []
+    assert metrics["all"]["num_real"] == len(arrays["scores_test"]) == 80
     assert {"classes", "classes_by"}.isdisjoint(read_json(results / "metrics.json"))
     assert "class_samples" not in arrays
 
 
-def test_attributes_are_asked_for_as_real_pictures_have_them(
+def test_samples_have_the_attributes_of_real_images(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_json(
@@ -173,15 +177,15 @@ def test_attributes_are_asked_for_as_real_pictures_have_them(
         )
     monkeypatch.setattr(GAN, "discriminate", lambda self, images, labels: labels.sum(dim=1))
     results = make_experiment(prepared, "cgan", model={"condition": ["Hat", "Smiling"]})
-    told, arrays = judged(results, build_reference(prepared), prepared)
-    assert told["classes"] == []
+    metrics, arrays = evaluate_discriminator(results, build_reference(prepared), prepared)
+    assert metrics["classes"] == []
     assert (arrays["scores_test"] == arrays["scores_generated"]).all()
     attributes = read_array(prepared / attributes_name("test"))
     assert sorted(arrays["scores_test"]) == sorted(attributes.sum(axis=1))
 
 
 @pytest.mark.parametrize("objective", ["dcgan", "cgan"])
-def test_without_a_classifier_only_what_was_asked_for_has_a_class(
+def test_without_a_classifier_only_requested_classes_have_rows(
     objective: str,
     make_prepared: Make,
     make_inception: Make,
@@ -192,21 +196,23 @@ def test_without_a_classifier_only_what_was_asked_for_has_a_class(
     known = {"inception_path": str(network), "inception_sha256": file_sha256(network)}
     reference = build_reference(data, channels=3, extractors=["inception"], **known)
     results = make_experiment(data, objective, channels=3)
-    told, arrays = judged(results, reference, data)
-    assert len(told["classes"]) == (4 if objective == "cgan" else 0)
+    metrics, arrays = evaluate_discriminator(results, reference, data)
+    assert len(metrics["classes"]) == (4 if objective == "cgan" else 0)
     assert read_json(results / "metrics.json")["memorization"]["extractor"] == "inception"
     assert "classes" not in read_json(results / "metrics.json")
     assert "class_samples" not in arrays
 
 
-def test_what_a_constant_discriminator_calls_fake(
+def test_a_discriminator_that_predicts_only_fake(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) - 9
     )
-    told, _ = judged(make_experiment(prepared), build_reference(prepared), prepared)
-    assert (told["all"]["predicted_fake"], told["all"]["accuracy"]) == (1.0, 0.5)
+    metrics, _ = evaluate_discriminator(
+        make_experiment(prepared), build_reference(prepared), prepared
+    )
+    assert (metrics["all"]["predicted_fake"], metrics["all"]["accuracy"]) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize("objective", ["dcgan", "wgan_gp"])
@@ -215,7 +221,7 @@ def test_the_batch_size_of_samples_changes_nothing(
 ) -> None:
     reference = build_reference(prepared)
     found = [
-        judged(
+        evaluate_discriminator(
             make_experiment(prepared, objective, evaluation={"batch_size": size}),
             reference,
             prepared,
@@ -227,14 +233,14 @@ def test_the_batch_size_of_samples_changes_nothing(
         assert (found[0][1][name] == found[1][1][name]).all()
 
 
-def test_real_and_generated_images_never_share_a_batch(
+def test_real_and_generated_images_are_in_separate_batches(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real squares are bright in places; this generator's images are black. And classes are mixed within a batch."""
+    """Real squares have bright pixels, the generated images are black."""
     monkeypatch.setattr(
         GAN, "decode", lambda self, latents, labels: torch.full((len(latents), 1, 32, 32), -1.0)
     )
-    monkeypatch.setattr(stage, "_BATCH", 30)
+    monkeypatch.setattr(stage, "_BATCH_SIZE", 30)
     sizes, kinds = [], []
 
     def discriminate(self: GAN, images: Tensor, labels: Tensor) -> Tensor:
@@ -248,7 +254,7 @@ def test_real_and_generated_images_never_share_a_batch(
         return brightness
 
     monkeypatch.setattr(GAN, "discriminate", discriminate)
-    judged(make_experiment(prepared), build_reference(prepared), prepared)
+    evaluate_discriminator(make_experiment(prepared), build_reference(prepared), prepared)
     assert all(len(kind) == 1 for kind in kinds)
     assert max(sizes) - min(sizes) <= 4
     assert max(sizes) <= 30
@@ -261,16 +267,21 @@ def test_a_diverged_discriminator_is_an_error(
         GAN, "discriminate", lambda self, images, labels: images.mean(dim=(1, 2, 3)) * torch.nan
     )
     result = evaluate(make_experiment(prepared), build_reference(prepared), prepared)
-    assert "Error: The discriminator of dcgan gives infinite or NaN scores" in result.output
+    assert "discriminator of dcgan" in result.output
 
 
-def test_at_most_so_many_of_each_class(
+def test_the_number_of_images_per_class_is_limited(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = prepared / labels_name("test")
     labels = read_array(path)
     labels[:50] = 0
     write_array(path, labels)
-    monkeypatch.setattr(stage, "MOST_PER_CLASS", 20)
-    told, _ = judged(make_experiment(prepared), build_reference(prepared), prepared)
-    assert [row["num_real"] for row in told["classes"]] == [20, *np.bincount(labels)[1:].tolist()]
+    monkeypatch.setattr(stage, "MAX_PER_CLASS", 20)
+    metrics, _ = evaluate_discriminator(
+        make_experiment(prepared), build_reference(prepared), prepared
+    )
+    assert [row["num_real"] for row in metrics["classes"]] == [
+        20,
+        *np.bincount(labels)[1:].tolist(),
+    ]

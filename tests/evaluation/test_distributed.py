@@ -25,7 +25,7 @@ def digests(folder: Path, *patterns: str) -> dict[str, str]:
     }
 
 
-def test_two_processes_measure_the_bits_of_one(
+def test_two_processes_give_the_bits_of_one(
     prepared: Path,
     build_reference: Make,
     make_config: Make,

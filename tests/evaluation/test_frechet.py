@@ -1,4 +1,4 @@
-"""Statistics and the Fréchet distance: closed forms, invariances, and clean-fid on the same features."""
+"""Statistics and Fréchet distance: closed forms, invariances, and clean-fid."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_diagonal_gaussians_differ_by_their_standard_deviations() -> None:
     assert frechet_distance(a, b) == pytest.approx(1 + (1 - 2) ** 2 + 0 + (3 - 1) ** 2, rel=1e-12)
 
 
-def test_statistics_are_no_distance_from_themselves() -> None:
+def test_the_distance_of_equal_statistics_is_zero() -> None:
     own = compute_feature_stats(features(300, 40, seed=0))
     scale = float(own.covariance.trace())
     assert 0 <= frechet_distance(own, own) < 1e-10 * scale
     assert 0 <= frechet_distance(own.with_root(), own) < 1e-10 * scale
 
 
-# SciPy warns of every singular product; whether its root is right all the same is what is asked here.
+# SciPy warns of singular products, but its root is accurate here.
 @pytest.mark.filterwarnings("ignore:Matrix is singular")
 @pytest.mark.parametrize("number", [600, 65, 64, 30, 2], ids=lambda number: f"{number} of 64")
 def test_agrees_with_cleanfid(number: int) -> None:
@@ -118,9 +118,9 @@ def test_statistics_ignore_batches_and_order(batch: int) -> None:
     whole = features(500, 16, seed=4, offset=1e4).double()
     moments = Moments(16)
     for part in whole.flip(0).split(batch):
-        moments.add(part)
+        moments.update(part)
     expected = np.cov(whole.numpy(), rowvar=False)
-    found = moments.statistics()
+    found = moments.compute()
     assert found.count == 500
     np.testing.assert_allclose(found.mean.numpy(), whole.numpy().mean(axis=0), rtol=1e-13)
     np.testing.assert_allclose(found.covariance.numpy(), expected, rtol=1e-9, atol=1e-10)
@@ -130,15 +130,15 @@ def test_merged_statistics_are_those_of_all() -> None:
     whole = features(301, 16, seed=5)
     parts = [Moments(16) for _ in range(3)]
     for moments, part in zip(parts, (whole[:100], whole[100:101], whole[101:]), strict=True):
-        moments.add(part)
+        moments.update(part)
     merged = Moments(16)
     for moments in parts:
         merged.merge(moments)
     merged.merge(Moments(16))
     expected = compute_feature_stats(whole)
-    torch.testing.assert_close(merged.statistics().mean, expected.mean, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(merged.compute().mean, expected.mean, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(
-        merged.statistics().covariance, expected.covariance, rtol=1e-10, atol=1e-10
+        merged.compute().covariance, expected.covariance, rtol=1e-10, atol=1e-10
     )
 
 
@@ -148,7 +148,7 @@ def test_one_feature_has_no_covariance() -> None:
             compute_feature_stats(torch.zeros(number, 3))
 
 
-def test_statistics_survive_the_disk_to_the_bit(tmp_path: Path) -> None:
+def test_saved_statistics_have_the_same_bits(tmp_path: Path) -> None:
     saved = compute_feature_stats(features(50, 8, seed=6)).with_root()
     saved.save(tmp_path / "statistics.safetensors")
     loaded = FeatureStats.load(tmp_path / "statistics.safetensors", device=CPU)

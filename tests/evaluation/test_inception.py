@@ -1,4 +1,4 @@
-"""The Inception path with a stand-in network: clean-fid's numbers, and no network loaded unchecked."""
+"""Inception with a small stand-in network: clean-fid's numbers, and checksums."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_download_with_another_checksum_is_not_kept(
     assert list(cache.iterdir()) == []
 
 
-def test_no_network_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_names_the_setting(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def get(*_: object, **__: object) -> _Response:
         raise requests.ConnectionError("Name or service not known")
 

@@ -1,4 +1,4 @@
-"""The kernel distance: the formula written out, clean-fid, and what an unbiased estimate must do."""
+"""The kernel distance: its formula, clean-fid, and unbiasedness."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_agrees_with_cleanfid_within_its_spread(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_is_unbiased_on_one_distribution() -> None:
-    """Independent sets, each its own subset: the mean of many must be near zero, on either side of it."""
+    """The mean over many independent sets is close to zero."""
     everyone = torch.arange(30)[None]
     values = torch.cat(
         [

@@ -1,4 +1,4 @@
-"""Nearest training images: brute force, and that copies are called copies and unseen real images are not."""
+"""Nearest training images by brute force; copies and test images are distinguished."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from latentbench.artifacts.paths import EVALUATION_ARRAYS
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.knn import nearest
+from latentbench.evaluation.knn import nearest_neighbors
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.memorization import Memorization
 from latentbench.models.gan import GAN
@@ -34,73 +34,72 @@ def test_nearest_are_those_of_all_pairs(number: int, monkeypatch: pytest.MonkeyP
     expected = torch.cdist(samples.double(), real.double()).sort(dim=1)
     for block in (1_000, 9):
         monkeypatch.setattr("latentbench.evaluation.knn._BLOCK", block)
-        distances, indices = nearest(samples, real.numpy(), number=number)
+        distances, indices = nearest_neighbors(samples, real.numpy(), num_neighbors=number)
         assert torch.equal(indices, expected.indices[:, :number])
         torch.testing.assert_close(distances, expected.values[:, :number], rtol=1e-9, atol=0)
 
 
 def test_order_and_batches_change_nothing() -> None:
     samples, real = normal(50, 5, seed=0), normal(60, 5, seed=1).numpy()
-    whole = nearest(samples, real, number=2)[0]
-    assert torch.equal(nearest(samples.flip(0), real, number=2)[0].flip(0), whole)
+    whole = nearest_neighbors(samples, real, num_neighbors=2)[0]
+    assert torch.equal(nearest_neighbors(samples.flip(0), real, num_neighbors=2)[0].flip(0), whole)
     assert torch.equal(
-        torch.cat([nearest(part, real, number=2)[0] for part in samples.split(7)]), whole
+        torch.cat([nearest_neighbors(part, real, num_neighbors=2)[0] for part in samples.split(7)]),
+        whole,
     )
-    assert torch.equal(nearest(samples, real[::-1], number=2)[0], whole)
+    assert torch.equal(nearest_neighbors(samples, real[::-1], num_neighbors=2)[0], whole)
 
 
-def test_a_copy_is_at_no_distance() -> None:
+def test_the_distance_of_a_copy_is_zero() -> None:
     real = normal(60, 64, seed=0) * 1e3
-    distances, indices = nearest(real[20:30], real.numpy(), number=1)
+    distances, indices = nearest_neighbors(real[20:30], real.numpy(), num_neighbors=1)
     assert (distances == 0).all()
     assert (indices.flatten() == torch.arange(20, 30)).all()
 
 
-def test_unseen_images_are_typical_by_measurement() -> None:
+def test_half_of_the_test_images_are_closer_than_their_median() -> None:
     unseen = normal(200, 8, seed=1)
-    memory = Memorization.of_unseen(normal(300, 8, seed=0).numpy(), unseen)
-    assert memory.nearer(unseen) == 0.5
-    close = memory.nearest(unseen)[0] < memory.close
+    memory = Memorization.from_test_features(normal(300, 8, seed=0).numpy(), unseen)
+    assert memory.closer_to_train(unseen) == 0.5
+    close = memory.nearest(unseen)[0] < memory.close_distance
     assert close.double().mean().item() == pytest.approx(CLOSE_QUANTILE)
-    assert memory.nearer(normal(2_000, 8, seed=2)) == pytest.approx(0.5, abs=0.1)
+    assert memory.closer_to_train(normal(2_000, 8, seed=2)) == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize(
     ("copies", "is_memory"), [(0.0, False), (0.3, False), (0.7, True), (1.0, True)]
 )
-def test_a_verdict_where_most_samples_are_copies(copies: float, is_memory: bool) -> None:
+def test_warns_where_most_samples_are_copies(copies: float, is_memory: bool) -> None:
     real = normal(400, 8, seed=0)
-    memory = Memorization.of_unseen(real.numpy(), normal(200, 8, seed=1))
+    memory = Memorization.from_test_features(real.numpy(), normal(200, 8, seed=1))
     number = int(copies * 300)
     samples = torch.cat(
         [real[:number] + 0.01 * normal(number, 8, seed=2), normal(300 - number, 8, seed=3)]
     )
-    said = memory.verdict(memory.nearest(samples)[0])
-    assert bool(said) is is_memory
-    assert not is_memory or "look like copies" in said
+    assert bool(memory.warning(memory.nearest(samples)[0])) is is_memory
 
 
-def test_the_typical_sample_is_no_copy() -> None:
-    """Samples of less variance than the images lie where training images are dense, as smooth ones do."""
-    memory = Memorization.of_unseen(normal(400, 8, seed=0).numpy(), normal(200, 8, seed=1))
+def test_typical_samples_are_not_copies() -> None:
+    """Samples with less variance than the images are where training images are dense."""
+    memory = Memorization.from_test_features(normal(400, 8, seed=0).numpy(), normal(200, 8, seed=1))
     samples = 0.7 * normal(300, 8, seed=2)
-    assert memory.nearer(samples) > 0.75
-    assert memory.verdict(memory.nearest(samples)[0]) == ""
+    assert memory.closer_to_train(samples) > 0.75
+    assert memory.warning(memory.nearest(samples)[0]) == ""
 
 
 def test_copies_with_a_little_noise_are_copies(glyphs: tuple[Path, Path]) -> None:
     data, reference = glyphs
     manifest = ReferenceManifest.read(reference)
-    memory = Memorization.open(reference, "classifier", manifest.extractors["classifier"])
+    memory = Memorization.load(reference, "classifier", manifest.extractors["classifier"])
     extractor = manifest.load_extractor("classifier", reference, device=torch.device("cpu"))
     images = PreparedDataset.open(data).images("train")[:300]
     noise = np.random.default_rng(0).normal(scale=5, size=images.shape)
     noisy = np.clip(images + noise, 0, 255).round().astype(np.uint8)
-    assert memory.verdict(memory.nearest(extractor(torch.from_numpy(noisy)))[0])
+    assert memory.warning(memory.nearest(extractor(torch.from_numpy(noisy)))[0])
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_a_model_that_gives_training_images_is_told_from_one_that_gives_unseen_ones(
+def test_distinguishes_training_images_from_test_images(
     split: str, glyphs: tuple[Path, Path], make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, reference = glyphs
@@ -119,21 +118,21 @@ def test_a_model_that_gives_training_images_is_told_from_one_that_gives_unseen_o
     monkeypatch.setattr(GAN, "decode", decode)
     result = evaluate(results, reference, data)
     assert result.exit_code == 0, result.output
-    told, arrays = read_json(results / "metrics.json"), read_arrays(results / EVALUATION_ARRAYS)
+    metrics, arrays = read_json(results / "metrics.json"), read_arrays(results / EVALUATION_ARRAYS)
     is_copy = split == "train"
-    assert ("look like copies" in told["memorization"]["warning"]) is is_copy
-    assert (told["memorization"]["warning"] in told["warnings"]) is is_copy
-    assert ("look like copies" in result.output) is is_copy
-    floor = told["test_scores"]["closer_to_train_classifier"]
+    warning = metrics["memorization"]["warning"]
+    assert bool(warning) is (warning in metrics["warnings"]) is is_copy
+    assert not warning or warning in result.output
+    floor = metrics["test_scores"]["closer_to_train_classifier"]
     assert floor == 0.5
-    assert told["closer_to_train_classifier"] == (
+    assert metrics["closer_to_train_classifier"] == (
         1.0 if is_copy else pytest.approx(floor, abs=0.15)
     )
-    assert told["closer_to_train_classifier_std"] is None
+    assert metrics["closer_to_train_classifier_std"] is None
 
     described = ReferenceManifest.read(reference).extractors["classifier"]
-    assert (told["memorization"].pop("copied") >= 0.5) is is_copy
-    assert told["memorization"] | {"warning": ""} == {
+    assert (metrics["memorization"].pop("copied") >= 0.5) is is_copy
+    assert metrics["memorization"] | {"warning": ""} == {
         "extractor": "classifier",
         "num_samples": 300,
         "num_training": len(read_array(reference / "rows.npy")),

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: the definitions written out, and sets of which they are known."""
+"""Precision, recall, density and coverage: definitions, and sets with known values."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_agrees_with_the_definitions(k: int, offset: float, scale: float) -> Non
     assert 0 < found["coverage"] < 1
 
 
-def test_blocks_order_and_place_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_order_and_origin_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, samples = normal(70, 6, seed=0), normal(64, 6, seed=1, offset=0.2)
     whole = PrecisionRecall(real, num_neighbors=4)(samples)
     assert PrecisionRecall(real, num_neighbors=4)(samples.flip(0)) == pytest.approx(
@@ -67,7 +67,7 @@ def test_a_set_against_itself() -> None:
     assert {found[name] for name in ("precision", "recall", "coverage")} == {1.0}
 
 
-def test_one_mode_is_precise_and_recalls_nothing() -> None:
+def test_one_mode_has_precision_without_recall() -> None:
     real = torch.cat([normal(100, 8, seed=0), normal(100, 8, seed=1, offset=50.0)])
     mode = real[:1].expand(100, -1) + normal(100, 8, seed=2, scale=1e-4)
     found = PrecisionRecall(real, num_neighbors=5)(mode)
@@ -82,14 +82,14 @@ def test_one_mode_is_precise_and_recalls_nothing() -> None:
     assert half["recall"] == pytest.approx(both["recall"] / 2, rel=0.1)
 
 
-def test_copies_of_one_image_are_a_set_too() -> None:
+def test_copies_of_one_image() -> None:
     real = normal(40, 3, seed=0)
     found = PrecisionRecall(real, num_neighbors=5)(real[:1].expand(40, -1))
     assert found["recall"] == 0.0
     assert set(found) == set(PRDC)
 
 
-def test_an_outlier_feigns_precision_but_not_density() -> None:
+def test_an_outlier_raises_precision_but_not_density() -> None:
     real = torch.cat(
         [normal(200, 2, seed=0), torch.full((1, 2), 20.0)]
     )  # its neighborhood reaches the others

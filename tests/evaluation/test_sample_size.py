@@ -1,4 +1,4 @@
-"""The bias of few samples: a line of which the intercept is known, and Gaussians of which the distance is."""
+"""The bias of few samples: a known intercept, and Gaussians with a known distance."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_intercept_of_a_line() -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.3])
-def test_extrapolation_takes_the_bias_of_few_samples_away(offset: float) -> None:
+def test_extrapolation_removes_the_bias_of_few_samples(offset: float) -> None:
     truth = DIM * offset**2
     errors, extrapolated = [], []
     for seed in range(12):

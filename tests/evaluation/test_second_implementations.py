@@ -1,4 +1,4 @@
-"""The measures beside the packages that others report them with, on the same features."""
+"""Metrics against the packages that are commonly used, on the same features."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def subsets_of(number: int, seed: int) -> Tensor:
     return draw_subsets(number, subsets=20, size=150, generator=torch.Generator().manual_seed(seed))
 
 
-def test_overlap_is_that_of_prdc() -> None:
+def test_precision_recall_agrees_with_prdc() -> None:
     import prdc
 
     real, samples = features(500, seed=0), features(500, seed=1, offset=0.1, scale=0.9)
@@ -52,7 +52,7 @@ def test_overlap_is_that_of_prdc() -> None:
         assert 0 < found["recall"] < found["precision"] <= 1
 
 
-def test_frechet_distance_is_that_of_both(sides: tuple[Tensor, Tensor]) -> None:
+def test_frechet_distance_agrees_with_both(sides: tuple[Tensor, Tensor]) -> None:
     from cleanfid.fid import fid_from_feats
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
@@ -65,7 +65,7 @@ def test_frechet_distance_is_that_of_both(sides: tuple[Tensor, Tensor]) -> None:
     assert found == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
 
 
-def test_kernel_distance_is_that_of_torch_fidelity_on_each_subset(
+def test_kernel_distance_agrees_with_torch_fidelity(
     sides: tuple[Tensor, Tensor],
 ) -> None:
     from torch_fidelity.metric_kid import kernel_poly, mmd2
@@ -85,7 +85,7 @@ def test_kernel_distance_is_that_of_torch_fidelity_on_each_subset(
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
 
 
-def test_kernel_distance_is_that_of_cleanfid_on_the_same_subsets(
+def test_kernel_distance_agrees_with_cleanfid(
     sides: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cleanfid.fid import kernel_distance

@@ -1,4 +1,4 @@
-"""What the measures must notice: digits that get worse, by a classifier that was trained on digits."""
+"""Metrics get worse with the digits, over features of a classifier of digits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Digits:
             "classifier", reference, device=CPU
         )
         settings = Evaluation(num_samples=NUMBER, kid_subsets=10, kid_subset_size=200)
-        self.distances = Distances.open(
+        self.distances = Distances.load(
             reference, "classifier", settings, dim=self.extractor.dim, device=CPU
         )
 
@@ -81,20 +81,20 @@ def mixed(digits: Digits, share: float) -> Images:
         (mixed, [0, 0.1, 0.25, 0.5, 0.75, 1]),
     ],
 )
-def test_more_of_a_change_is_a_larger_distance(
+def test_distances_grow_with_a_change(
     digits: Digits, change: Callable[[Digits, float], Images], amounts: list[float]
 ) -> None:
     distances = [digits.fd_classifier(change(digits, amount)) for amount in amounts]
     assert all(less < more for less, more in pairwise(distances)), distances
 
 
-def test_one_mode_recalls_nothing(digits: Digits) -> None:
-    everything = digits.distances.overlap(digits.features(digits.images))
+def test_one_mode_has_no_recall(digits: Digits) -> None:
+    everything = digits.distances.precision_recall(digits.features(digits.images))
     mode = np.repeat(digits.images[:1], NUMBER, axis=0)
     mode = np.clip(mode + np.random.default_rng(0).integers(-2, 3, mode.shape), 0, 255).astype(
         np.uint8
     )
-    collapsed = digits.distances.overlap(digits.features(mode))
+    collapsed = digits.distances.precision_recall(digits.features(mode))
     assert everything["recall"] > 0.5
     assert collapsed["recall"] < 0.02
     assert collapsed["coverage"] < 0.05
@@ -107,6 +107,6 @@ def test_batches_and_order_change_nothing(digits: Digits) -> None:
     assert digits.distances.frechet(parts) == pytest.approx(
         digits.distances.frechet(whole), rel=1e-5
     )
-    assert digits.distances.overlap(parts) == pytest.approx(
-        digits.distances.overlap(whole), abs=2 / NUMBER
+    assert digits.distances.precision_recall(parts) == pytest.approx(
+        digits.distances.precision_recall(whole), abs=2 / NUMBER
     )

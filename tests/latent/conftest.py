@@ -1,4 +1,4 @@
-"""A trained experiment beside a reference, ready to be explored."""
+"""An experiment with a reference, ready to be explored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Explored = tuple[dict[str, np.ndarray], dict[str, Any], Result]
 def explore(
     make_prepared: Make, build_reference: Make, make_experiment: Make
 ) -> Callable[..., Explored]:
-    """Explores networks of first weights and returns the arrays, the facts and what was said."""
+    """Explore networks with initial weights; return arrays, facts and the command's result."""
 
     def make(
         objective: str,

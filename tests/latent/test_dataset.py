@@ -1,4 +1,4 @@
-"""The data as `explore` leaves them, against the prepared arrays themselves."""
+"""The dataset in the files of `explore`, against the prepared arrays."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_samples_and_means_are_those_of_each_class(make_prepared: Make, explore:
     }
 
 
-def test_all_models_of_a_study_are_shown_the_same(make_prepared: Make, explore: Explore) -> None:
+def test_all_models_of_a_study_have_the_same_images(make_prepared: Make, explore: Explore) -> None:
     data = make_prepared()
     first, second = (explore(objective, data)[0] for objective in ("autoencoder", "dcgan"))
     assert (first["data_samples"] == second["data_samples"]).all()
 
 
-def test_without_classes_it_is_all_images_together(make_prepared: Make, explore: Explore) -> None:
+def test_without_classes_all_images_are_one_group(make_prepared: Make, explore: Explore) -> None:
     data = forget_classes(make_prepared(num_train=100))
     images = np.array(PreparedDataset.open(data).images("train"))
     arrays, facts, _ = explore("vae", data)
@@ -64,9 +64,7 @@ def test_without_classes_it_is_all_images_together(make_prepared: Make, explore:
     assert (facts["data"]["classes"], facts["data"]["num_averaged"]) == ([], [100])
 
 
-def test_a_class_with_few_images_or_none_is_black_where_they_would_be(
-    make_prepared: Make, explore: Explore
-) -> None:
+def test_missing_images_of_a_class_are_black(make_prepared: Make, explore: Explore) -> None:
     data = make_prepared()
     labels = np.array([0] * 30 + [1] * 3 + [3] * 7)
     write_array(data / labels_name("train"), labels)
@@ -79,20 +77,20 @@ def test_a_class_with_few_images_or_none_is_black_where_they_would_be(
     assert facts["data"]["num_averaged"] == [30, 3, 0, 7]
 
 
-def test_means_are_over_a_bounded_number(
+def test_means_are_of_a_limited_number_of_images(
     make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of which each class has its share, so that a rare one has a mean too."""
-    monkeypatch.setattr(exploration, "MOST_AVERAGED", 32)
+    monkeypatch.setattr(exploration, "MAX_AVERAGED", 32)
     arrays, facts, _ = explore("autoencoder")
     assert facts["data"]["num_averaged"] == [8] * 4
     assert (arrays["data_means"] == np.round(arrays["data_samples"].mean(axis=1))).all()
 
 
-def test_more_classes_than_are_kept_are_all_counted(
+def test_classes_beyond_the_limit_are_counted(
     make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exploration, "MOST_CLASSES", 3)
+    monkeypatch.setattr(exploration, "MAX_CLASSES", 3)
     arrays, facts, _ = explore("autoencoder")
     assert (
         len(arrays["data_samples"])
@@ -103,16 +101,16 @@ def test_more_classes_than_are_kept_are_all_counted(
     assert len(facts["data"]["classes"]) == 4
 
 
-def test_attributes_are_told_by_their_frequency(make_prepared: Make, explore: Explore) -> None:
+def test_attribute_frequencies(make_prepared: Make, explore: Explore) -> None:
     data = give_attributes(make_prepared())
     _, facts, _ = explore("autoencoder", data)
-    told = {found["name"]: found for found in facts["data"]["attributes"]}
-    assert list(told) == ["coin", "low", "rare"]
-    assert told["low"] == {"name": "low", "train": 0.5, "test": 0.5}
-    assert told["rare"] == {
+    result = {found["name"]: found for found in facts["data"]["attributes"]}
+    assert list(result) == ["coin", "low", "rare"]
+    assert result["low"] == {"name": "low", "train": 0.5, "test": 0.5}
+    assert result["rare"] == {
         "name": "rare",
         "train": pytest.approx(1 / 40),
         "test": pytest.approx(1 / 20),
     }
     for split in ("train", "test"):
-        assert told["coin"][split] == PreparedDataset.open(data).attributes(split)[:, 0].mean()
+        assert result["coin"][split] == PreparedDataset.open(data).attributes(split)[:, 0].mean()

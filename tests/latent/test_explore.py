@@ -1,4 +1,4 @@
-"""What `explore` leaves of each kind of model."""
+"""The files of `explore` for each kind of model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from latentbench.config.models import MODELS
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.image_quality import (
+    mean_squared_errors,
     peak_signal_to_noise,
-    squared_errors,
-    structural_similarity,
+    structural_similarities,
 )
 from latentbench.models.autoencoder import Autoencoder, EncoderDecoder
 from latentbench.models.gan import GAN
@@ -31,7 +31,7 @@ IMAGE = (32, 32, 1)
 
 
 @pytest.mark.parametrize("objective", MODELS)
-def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explore) -> None:
+def test_findings_of_every_model(objective: str, explore: Explore) -> None:
     arrays, facts, _ = explore(objective)
     encodes, conditional = MODELS[objective].has_encoder, objective == "cgan"
     shapes = {name: array.shape for name, array in arrays.items()}
@@ -76,14 +76,14 @@ def test_every_model_is_asked_what_it_can_answer(objective: str, explore: Explor
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
-def test_what_is_said_is_what_the_arrays_hold(explore: Explore) -> None:
+def test_facts_agree_with_arrays(explore: Explore) -> None:
     arrays, facts, _ = explore("vae", latent={"num_reconstructions": 20})
-    errors = squared_errors(arrays["reconstruction_real"], arrays["reconstruction_decoded"])
+    errors = mean_squared_errors(arrays["reconstruction_real"], arrays["reconstruction_decoded"])
     test = facts["reconstruction"]["test"]
     assert test["num_images"] == 20
     assert test["mse"] == pytest.approx(errors.mean())
     assert test["psnr"] == pytest.approx(peak_signal_to_noise(errors).mean())
-    similarity = structural_similarity(
+    similarity = structural_similarities(
         arrays["reconstruction_real"], arrays["reconstruction_decoded"]
     )
     assert test["ssim"] == pytest.approx(similarity.mean())
@@ -126,7 +126,7 @@ def test_paths_lie_within_classes_and_between_them(explore: Explore) -> None:
     assert [pair["from"] == pair["to"] for pair in pairs] == [True] * 3 + [False] * 3
 
 
-def test_without_classes_there_is_less_to_tell(make_prepared: Make, explore: Explore) -> None:
+def test_without_classes_there_are_fewer_findings(make_prepared: Make, explore: Explore) -> None:
     arrays, facts, _ = explore("vae", forget_classes(make_prepared()))
     assert not any(name.endswith("_classes") for name in arrays)
     assert facts["class_names"] == []
@@ -135,9 +135,9 @@ def test_without_classes_there_is_less_to_tell(make_prepared: Make, explore: Exp
     assert (arrays["projection_labels"] == -1).all()
 
 
-def test_a_small_dataset_is_explored_as_far_as_it_goes(explore: Explore) -> None:
-    arrays, _, told = explore("vae", latent={"num_pairs": 11})
-    assert "There are 20 test images: fewer are" in told.output
+def test_a_small_dataset_has_fewer_interpolations(explore: Explore) -> None:
+    arrays, _, result = explore("vae", latent={"num_pairs": 11})
+    assert "only 20 test images" in result.output
     assert len(arrays["interpolation_linear"]) <= 11
 
 
@@ -152,10 +152,10 @@ def test_a_reference_of_other_data_is_refused(
         "explore", config=results / "config.yaml", data=data, reference=reference, results=results
     )
     assert result.exit_code == 1
-    assert "another preparation" in result.output
+    assert "another version of squares" in result.output
 
 
-def test_random_embeddings_of_attributes_are_told_by_the_attributes_seen(
+def test_random_embeddings_of_attributes(
     make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = give_attributes(make_prepared(num_train=120, num_test=40))
@@ -170,8 +170,8 @@ def test_random_embeddings_of_attributes_are_told_by_the_attributes_seen(
     assert facts["embedding_agreement"] == nearest.count("low") / 8
 
 
-def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> None:
-    """The squares' place is an attribute that any code tells; a coin is one that none does."""
+def test_directions_of_encoded_images(make_prepared: Make, explore: Explore) -> None:
+    """A low position can be predicted from any code, a random attribute from none."""
     data = give_attributes(make_prepared(num_train=200, num_test=80))
     arrays, facts, _ = explore("autoencoder", data)
     assert [found["attribute"] for found in facts["directions"]] == ["low", "coin"]
@@ -188,7 +188,7 @@ def test_attributes_are_walked_along(make_prepared: Make, explore: Explore) -> N
         )
 
 
-def test_samples_are_walked_along_where_images_have_no_codes(
+def test_directions_of_samples_without_an_encoder(
     make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GAN that draws a low square where its fourth latent is positive."""
@@ -211,10 +211,10 @@ def test_samples_are_walked_along_where_images_have_no_codes(
     assert arrays["directions"].shape[1:] == (4, 7, *IMAGE)
 
 
-def test_a_walk_is_told_by_what_the_classifier_sees(
+def test_predicted_attributes_along_a_direction(
     make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An autoencoder whose first dimension says how low a square lies: images, its own ones along the way, are real."""
+    """The first dimension is the position of a square; decoded images are real ones."""
     data = give_attributes(make_prepared(num_train=200, num_test=80))
     test = to_model(torch.from_numpy(np.array(PreparedDataset.open(data).images("test"))))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from latentbench.config.experiments import Latent
 from latentbench.latent.interpolation import interpolate
-from latentbench.latent.inversion import invert, nearest_samples, on_sphere
+from latentbench.latent.inversion import closest_samples, invert, on_sphere
 from latentbench.models.objective import Objective
 from latentbench.rng import torch_generator
 
@@ -18,7 +18,7 @@ NO_LABELS = torch.zeros(50, 0)
 
 
 @pytest.mark.parametrize("kind", ["spherical", "linear"])
-def test_a_path_begins_and_ends_at_its_latents(kind: str) -> None:
+def test_a_path_starts_and_ends_at_its_latents(kind: str) -> None:
     start, end = torch.randn(2, 4, 16, generator=torch_generator(0, "ends"))
     path = interpolate(start, end, num_points=7, kind=kind)
     assert path.shape == (4, 7, 16)
@@ -26,7 +26,7 @@ def test_a_path_begins_and_ends_at_its_latents(kind: str) -> None:
     torch.testing.assert_close(path[:, -1], end)
 
 
-def test_a_spherical_path_turns_evenly_and_keeps_its_length() -> None:
+def test_a_spherical_path_rotates_evenly_and_keeps_its_length() -> None:
     start, end = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]])
     path = interpolate(start, end, num_points=4, kind="spherical")[0]
     angles = torch.tensor([0, 30, 60, 90]) * math.pi / 180
@@ -64,7 +64,7 @@ class _Linear(Objective):
         return self.matrix(latents).reshape(-1, 1, 4, 4)
 
 
-def test_inversion_finds_the_latent_that_made_an_image() -> None:
+def test_inversion_finds_the_latent_of_an_image() -> None:
     objective = _Linear()
     truth = on_sphere(torch.randn(5, 4, generator=torch_generator(0, "truth")))
     found = invert(
@@ -80,10 +80,10 @@ def test_inversion_finds_the_latent_that_made_an_image() -> None:
     assert (found.errors[:, -1] < found.errors[:, 0]).all()
 
 
-def test_the_start_is_the_nearest_sample() -> None:
+def test_inversion_starts_at_the_closest_sample() -> None:
     objective = _Linear()
     images = torch.randn(3, 1, 4, 4, generator=torch_generator(0, "images"))
-    starts = nearest_samples(
+    starts = closest_samples(
         objective, images, NO_LABELS[:3], starts=50, generator=torch_generator(0, "s"), batch_size=7
     )
     candidates = torch.randn(50, 4, generator=torch_generator(0, "s"))

@@ -1,4 +1,4 @@
-"""Draws, probes and embeddings whose answer is known."""
+"""Truncation, directions, embeddings and projections with known results."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from scipy.stats import kstest, truncnorm
 from torch import nn
 
 from latentbench.config.models import CGANModel
-from latentbench.latent.attribute_directions import probe
-from latentbench.latent.label_embeddings import Embeddings, embeddings_given
-from latentbench.latent.prior_samples import truncated
+from latentbench.latent.attribute_directions import fit_direction
+from latentbench.latent.label_embeddings import Embeddings, embeddings_as_labels
+from latentbench.latent.prior_samples import truncate
 from latentbench.latent.projections import principal_components, tsne
 from latentbench.models.networks import Decoder, Shape
 from latentbench.rng import numpy_generator, torch_generator
@@ -20,22 +20,22 @@ from latentbench.rng import numpy_generator, torch_generator
 @pytest.mark.parametrize("bound", [2.0, 1.0, 0.5])
 def test_truncated_latents_are_of_the_truncated_normal(bound: float) -> None:
     latents = torch.randn(20_000, generator=torch_generator(0, "latents"))
-    kept = truncated(latents, bound)
+    kept = truncate(latents, bound)
     assert kept.abs().max() <= bound
     assert kstest(kept.double().numpy(), truncnorm(-bound, bound).cdf).pvalue > 0.01
     assert torch.equal(kept.argsort(), latents.argsort())  # each stays at its quantile
 
 
-def test_a_bound_far_out_truncates_nothing() -> None:
+def test_a_large_bound_truncates_nothing() -> None:
     latents = torch.randn(1_000, generator=torch_generator(0, "latents"))
-    torch.testing.assert_close(truncated(latents, 8.0), latents, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(truncate(latents, 8.0), latents, atol=1e-4, rtol=1e-4)
 
 
 def test_a_probe_finds_the_direction_and_its_standard_deviation() -> None:
     rng = numpy_generator(0, "codes")
     codes = rng.normal(size=(4_000, 5)) * [1, 2, 1, 1, 1]
     there = (codes[:, 1] + 0.1 * rng.normal(size=4_000) > 0).astype(np.uint8)
-    found = probe("wide", (codes[:3_000], there[:3_000]), (codes[3_000:], there[3_000:]))
+    found = fit_direction("wide", (codes[:3_000], there[:3_000]), (codes[3_000:], there[3_000:]))
     assert found is not None
     assert found.accuracy > 0.95
     assert 0.5 <= found.base_rate < 0.55
@@ -45,31 +45,31 @@ def test_a_probe_finds_the_direction_and_its_standard_deviation() -> None:
 def test_a_rare_attribute_is_not_probed() -> None:
     codes, there = np.zeros((100, 2)), np.zeros(100, np.uint8)
     there[:9] = 1
-    assert probe("rare", (codes, there), (codes, there)) is None
+    assert fit_direction("rare", (codes, there), (codes, there)) is None
 
 
-def test_embeddings_can_be_given_instead_of_labels() -> None:
+def test_the_decoder_takes_embeddings_as_labels() -> None:
     decoder = Decoder(
         CGANModel(name="cgan", latent_dim=4, hidden_dims=[8]), Shape(32, 1, num_labels=3)
     ).eval()
     assert decoder.embedding is not None
     nn.init.normal_(decoder.embedding.weight, generator=torch_generator(0, "embeddings"))
     latents, labels = torch.randn(3, 4, generator=torch_generator(0, "latents")), torch.eye(3)
-    asked = decoder(latents, labels)
+    requested = decoder(latents, labels)
     embeddings = decoder.embedding(labels)
-    with embeddings_given(decoder):
-        torch.testing.assert_close(decoder(latents, embeddings), asked)
-    torch.testing.assert_close(decoder(latents, labels), asked)
+    with embeddings_as_labels(decoder):
+        torch.testing.assert_close(decoder(latents, embeddings), requested)
+    torch.testing.assert_close(decoder(latents, labels), requested)
 
 
-def test_distances_of_embeddings_are_in_their_own_spread() -> None:
-    embeddings = Embeddings(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), spread=2.0)
+def test_distances_of_embeddings_are_in_standard_deviations() -> None:
+    embeddings = Embeddings(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), std=2.0)
     torch.testing.assert_close(
         embeddings.distances(torch.tensor([[0.0, 2.0]])), torch.tensor([[0.5, 2.5]]).sqrt()
     )
 
 
-def test_maps_keep_clusters_apart() -> None:
+def test_projections_separate_clusters() -> None:
     rng = numpy_generator(0, "codes")
     labels = np.arange(120) % 3
     codes = rng.normal(size=(120, 8)) + 12 * np.eye(8)[labels]

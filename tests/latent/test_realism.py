@@ -1,4 +1,4 @@
-"""Distances of real images, for which the answer is known."""
+"""Distances and predicted classes of real images."""
 
 from __future__ import annotations
 
@@ -25,20 +25,18 @@ def dataset(make_prepared: Make) -> PreparedDataset:
 @pytest.fixture
 def realism(dataset: PreparedDataset, build_reference: Make, make_config: Make) -> Realism:
     config = read_config(make_config("vae"), ExperimentConfig)
-    return Realism.open(
+    return Realism.load(
         build_reference(dataset.folder, epochs=20), dataset, config, device=torch.device("cpu")
     )
 
 
-def test_training_images_are_at_no_distance_and_test_images_at_a_typical_one(
-    dataset: PreparedDataset, realism: Realism
-) -> None:
+def test_distances_of_training_and_test_images(dataset: PreparedDataset, realism: Realism) -> None:
     train, test = (np.array(dataset.images(split)) for split in ("train", "test"))
     assert realism.distances(train) == pytest.approx(0, abs=1e-5)
     assert np.median(realism.distances(test)) == pytest.approx(1, rel=1e-5)
 
 
-def test_distance_is_of_each_image_alone_and_keeps_the_shape(
+def test_distances_ignore_the_batch_and_keep_the_shape(
     dataset: PreparedDataset, realism: Realism
 ) -> None:
     images = np.array(dataset.images("test"))[:12]
@@ -53,11 +51,11 @@ def test_noise_is_far_from_any_real_image(dataset: PreparedDataset, realism: Rea
     assert np.median(realism.distances(noise)) > 2
 
 
-def test_fractions_of_recognized_classes(dataset: PreparedDataset, realism: Realism) -> None:
+def test_shares_of_predicted_classes(dataset: PreparedDataset, realism: Realism) -> None:
     images, labels = np.array(dataset.images("test")), dataset.labels("test")
-    assert realism.recognized(images[labels == 2]) == {"c": 1.0}
-    shares = realism.recognized(images)
+    assert realism.predicted_classes(images[labels == 2]) == {"c": 1.0}
+    shares = realism.predicted_classes(images)
     assert sum(shares.values()) == pytest.approx(1)
-    probabilities = realism.probabilities(images)
+    probabilities = realism.class_probabilities(images)
     assert probabilities is not None
     assert probabilities.shape == (20, 4)

@@ -9,9 +9,7 @@ from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unfl
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (1, 1), (5, 3)])
-def test_images_and_gradients_are_those_of_the_transposed_convolution(
-    channels: int, height: int, width: int
-) -> None:
+def test_image_conv_transpose_matches_pytorch(channels: int, height: int, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
     ours = ImageConvTranspose2d(6, channels).double()
     theirs = nn.ConvTranspose2d(6, channels, 4, stride=2, padding=1).double()
@@ -32,7 +30,7 @@ def test_images_and_gradients_are_those_of_the_transposed_convolution(
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
 
 
-def test_images_in_half_precision_are_pytorchs() -> None:
+def test_image_conv_transpose_in_bfloat16_is_pytorch() -> None:
     layer = ImageConvTranspose2d(16, 3)
     maps = torch.randn(2, 16, 4, 4)
     with torch.autocast("cpu", torch.bfloat16):
@@ -41,7 +39,7 @@ def test_images_in_half_precision_are_pytorchs() -> None:
         assert torch.equal(images, nn.ConvTranspose2d.forward(layer, maps))
 
 
-def test_channels_last_maps_are_flattened_in_place() -> None:
+def test_flatten_makes_no_copy() -> None:
     maps = torch.randn(2, 6, 4, 4).to(memory_format=torch.channels_last)
     flat = Flatten()(maps)
     back = Unflatten(6, 4)(flat)

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from torch import nn
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -27,8 +26,6 @@ from latentbench.models.registry import build_objective
 from latentbench.models.vae import VAE, gaussian_kl
 from latentbench.models.wgan_gp import WGANGP, gradient_penalty
 from latentbench.rng import torch_generator
-from latentbench.runtime.adam import Adam
-from latentbench.runtime.ema import update_ema
 
 NO_LABELS = torch.zeros(8, 0)
 
@@ -37,18 +34,18 @@ def _images(number: int = 8, size: int = 32, channels: int = 1) -> torch.Tensor:
     return torch.rand(number, channels, size, size, generator=torch_generator(0, "images")) * 2 - 1
 
 
-def test_kl_of_the_prior_with_itself_is_zero() -> None:
+def test_kl_of_prior_is_zero() -> None:
     zeros = torch.zeros(3, 5)
     assert gaussian_kl(zeros, zeros).tolist() == [0, 0, 0]
 
 
-def test_kl_of_known_gaussians_is_known() -> None:
+def test_kl_matches_torch_distributions() -> None:
     mean, log_variance = torch.randn(2, 4, 7, generator=torch_generator(0, "kl"))
     expected = kl_divergence(Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0)).sum(dim=1)
     torch.testing.assert_close(gaussian_kl(mean, log_variance), expected)
 
 
-def test_gaussian_likelihood_keeps_its_constant() -> None:
+def test_gaussian_nll_includes_constant() -> None:
     image, reconstruction = torch.randn(2, 3, 10, generator=torch_generator(0, "nll"))
     expected = -Normal(reconstruction, 0.3).log_prob(image).sum(dim=1)
     squared_error = (image - reconstruction).square().sum(dim=1)
@@ -57,7 +54,7 @@ def test_gaussian_likelihood_keeps_its_constant() -> None:
     )
 
 
-def test_the_optimal_variance_is_that_of_maximum_likelihood() -> None:
+def test_optimal_variance_maximizes_likelihood() -> None:
     squared_error, dimensions = torch.tensor([2.0, 4.0, 9.0]), 20
     mse = squared_error.mean() / dimensions
     likelihoods = [
@@ -71,7 +68,7 @@ def test_the_optimal_variance_is_that_of_maximum_likelihood() -> None:
     )
 
 
-def test_the_continuous_bernoulli_is_the_density_that_torch_has() -> None:
+def test_continuous_bernoulli_matches_torch_distributions() -> None:
     outputs = torch.cat([torch.linspace(-6, 6, 49), torch.tensor([0.0, 1e-3, -1e-3, 0.049, 0.051])])
     levels = torch.rand(len(outputs), generator=torch_generator(0, "levels"))
     theirs = TorchContinuousBernoulli(logits=2 * outputs.double(), lims=(0.4999, 0.5001))
@@ -94,7 +91,7 @@ def test_densities_integrate_to_one() -> None:
     assert log_bernoulli_constant(torch.zeros(())).item() == pytest.approx(math.log(2))
 
 
-def test_bits_per_dimension_of_a_known_decoder() -> None:
+def test_bits_per_dimension_of_known_densities() -> None:
     # A uniform density over [-1, 1] knows nothing of the 255 steps between 256 levels.
     nll = torch.tensor(30 * math.log(2))
     assert bits_per_dimension(nll, dimensions=30).item() == pytest.approx(math.log2(255))
@@ -140,7 +137,7 @@ def test_losses_at_known_scores(loss: str, discriminator: float, generator: floa
     assert generator_loss(loss, FAKE).item() == pytest.approx(generator, rel=1e-6)
 
 
-def test_smoothing_moves_the_target_of_real_images_alone() -> None:
+def test_label_smoothing_is_one_sided() -> None:
     expected = binary_cross_entropy_with_logits(
         REAL, torch.full((3,), 0.9)
     ) + binary_cross_entropy_with_logits(FAKE, torch.zeros(3))
@@ -152,18 +149,18 @@ def test_smoothing_moves_the_target_of_real_images_alone() -> None:
     assert found.item() == pytest.approx(0)
 
 
-def test_a_score_says_real_on_its_target_s_side() -> None:
+def test_scores_are_classified_by_the_nearer_target() -> None:
     assert classified_as_real("non_saturating", REAL).tolist() == [True, False, True]
     assert classified_as_real("least_squares", torch.tensor([0.4, 0.6])).tolist() == [False, True]
 
 
-def test_the_kl_s_weight_warms_up() -> None:
+def test_kl_weight_warmup() -> None:
     config = VAEModel(name="vae", width=4, kl_weight=2.0, kl_warmup_steps=4)
     model = VAE(config, Shape(32, 1), generator=torch_generator(0, "w"))
     assert [model.kl_weight(step) for step in range(6)] == [0, 0.5, 1, 1.5, 2, 2]
 
 
-def test_vae_terms_add_up_to_the_bound() -> None:
+def test_vae_terms_add_up_to_the_loss() -> None:
     config = VAEModel(name="vae", width=4, kl_weight=2.5, decoder_std=0.7)
     objective = build_objective(config, Shape(32, 1), seed=0).train()
     objective.make_optimizers()
@@ -176,14 +173,14 @@ def test_vae_terms_add_up_to_the_bound() -> None:
     )
 
 
-def test_a_gaussian_s_spread_is_1_or_as_asked_or_the_most_likely() -> None:
+def test_gaussian_std_by_likelihood_and_setting() -> None:
     images, outputs = _images(), 0.5 * _images()
     squared_error = (images - outputs.tanh()).square().sum(dim=(1, 2, 3))
-    asked = {
+    variances = {
         "gaussian": (None, 1.0),
         "optimal_gaussian": (None, squared_error.mean().item() / 1024),
     }
-    for likelihood, (std, variance) in (*asked.items(), ("gaussian", (0.5, 0.25))):
+    for likelihood, (std, variance) in (*variances.items(), ("gaussian", (0.5, 0.25))):
         config = VAEModel(name="vae", width=4, likelihood=likelihood, decoder_std=std)
         vae = VAE(config, Shape(32, 1), generator=torch_generator(0, "w"))
         expected = gaussian_nll(squared_error, torch.tensor(variance), dimensions=1024)
@@ -191,7 +188,7 @@ def test_a_gaussian_s_spread_is_1_or_as_asked_or_the_most_likely() -> None:
 
 
 @pytest.mark.parametrize("slope", [0.5, 1.0, 3.0])
-def test_the_penalty_of_a_linear_critic_is_known(slope: float) -> None:
+def test_gradient_penalty_of_linear_critic(slope: float) -> None:
     direction = torch.randn(1, 4, 4, generator=torch_generator(0, "critic"))
     direction = slope * direction / direction.norm()
     penalty = gradient_penalty(
@@ -203,7 +200,7 @@ def test_the_penalty_of_a_linear_critic_is_known(slope: float) -> None:
     assert penalty.item() == pytest.approx((slope - 1) ** 2, abs=1e-6)
 
 
-def test_dcgan_scores_are_those_of_binary_cross_entropy() -> None:
+def test_dcgan_losses_are_binary_cross_entropy() -> None:
     config = DCGANModel(name="dcgan", width=4, latent_dim=5)
     objective = build_objective(config, Shape(32, 1), seed=0).train()
     assert isinstance(objective, DCGAN)
@@ -224,7 +221,7 @@ def test_dcgan_scores_are_those_of_binary_cross_entropy() -> None:
     assert terms["accuracy_real"].item() == pytest.approx((real > 0).float().mean().item())
 
 
-def test_the_critic_is_trained_n_critic_times_as_often_as_the_generator() -> None:
+def test_n_critic_updates_per_generator_update() -> None:
     config = WGANGPModel(name="wgan_gp", width=4, latent_dim=5, n_critic=3)
     objective = build_objective(config, Shape(32, 1), seed=0).train()
     assert isinstance(objective, WGANGP)
@@ -249,7 +246,7 @@ def test_the_critic_is_trained_n_critic_times_as_often_as_the_generator() -> Non
     assert turns == [False, False, True, False, False, True, False]
 
 
-def test_the_generator_can_take_several_steps_at_each_turn() -> None:
+def test_n_generator_updates_per_step() -> None:
     config = DCGANModel(
         name="dcgan", width=4, latent_dim=5, n_generator=3, discriminator_learning_rate=1e-3
     )
@@ -261,34 +258,3 @@ def test_the_generator_can_take_several_steps_at_each_turn() -> None:
     assert objective.optimizers["discriminator"].steps[0].item() == 2
     assert objective.optimizers["generator"].learning_rate == 2e-4
     assert objective.optimizers["discriminator"].learning_rate == 1e-3
-
-
-def test_adam_steps_as_torch_optim_does() -> None:
-    networks = [nn.Linear(6, 3), nn.Linear(6, 3)]
-    networks[1].load_state_dict(networks[0].state_dict())
-    ours = Adam(networks[0].parameters(), learning_rate=0.01, beta1=0.5, beta2=0.9)
-    theirs = torch.optim.Adam(networks[1].parameters(), lr=0.01, betas=(0.5, 0.9))
-    for step in range(5):
-        inputs = torch.randn(4, 6, generator=torch_generator(0, "adam", step))
-        for network in networks:
-            network(inputs).square().sum().backward()
-        norm = torch.stack([parameter.grad.norm() for parameter in networks[0].parameters()]).norm()
-        torch.testing.assert_close(ours.step(), norm)
-        theirs.step()
-        theirs.zero_grad()
-    for mine, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
-
-
-def test_the_average_forgets_its_start_and_then_decays() -> None:
-    average, network = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        average.weight.fill_(10.0)
-        network.weight.fill_(0.0)
-        update_ema(average, network, decay=0.9, updates=0)
-        assert average.weight.item() == pytest.approx(10 * 1 / 10)
-        average.weight.fill_(10.0)
-        update_ema(average, network, decay=0.9, updates=10_000)
-        assert average.weight.item() == pytest.approx(9.0)
-        update_ema(average, network, decay=0.0, updates=10_000)
-        assert average.weight.item() == 0.0

@@ -1,4 +1,4 @@
-"""What every entry of the registry keeps to, whatever its networks."""
+"""All objectives of the registry with all kinds of networks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHAPE = Shape(32, 1)
 
 
 def _config(objective: str, image_size: int = 32, **settings: Any) -> AnyModel:
-    """As a user writes it."""
+    """Return a model as parsed from params.yaml."""
     model = {"name": objective, "latent_dim": 5, "width": 4, "label_dim": 3, **settings}
     if objective == "wgan_gp":
         model = (
@@ -94,7 +94,7 @@ def _train(
 @pytest.mark.parametrize(("image_size", "channels"), [(32, 3), (64, 1), (128, 3)])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_it_learns_resumes_samples_and_loads(
+def test_training_resuming_sampling_and_loading(
     name: str, variant: str, image_size: int, channels: int
 ) -> None:
     """Three steps; the same three with a kill after the first; a checkpoint and back."""
@@ -130,7 +130,7 @@ def test_it_learns_resumes_samples_and_loads(
 
 @pytest.mark.parametrize("network", ["convolutional", "residual", "fully_connected"])
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_labels_reach_every_network(name: str, network: str) -> None:
+def test_labels_change_outputs_of_every_network(name: str, network: str) -> None:
     config = _config(name, architecture=network, condition="class")
     objective = _build(config)
     _train(objective, config, stop=2)
@@ -154,7 +154,7 @@ def test_labels_reach_every_network(name: str, network: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("settings", [{}, {"spectral_norm": True}, {"initialization": "default"}])
-def test_first_weights_depend_on_the_seed_alone(name: str, settings: dict[str, Any]) -> None:
+def test_initial_weights_depend_on_seed_only(name: str, settings: dict[str, Any]) -> None:
     config = _config(name, **settings)
     torch.manual_seed(1)
     one = _build(config).state_dict()
@@ -165,24 +165,22 @@ def test_first_weights_depend_on_the_seed_alone(name: str, settings: dict[str, A
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_a_sample_does_not_depend_on_its_batch(name: str) -> None:
+def test_samples_do_not_depend_on_batch_size(name: str) -> None:
     config = _config(name)
     objective = _build(config)
     _train(objective, config)
-    objective.eval()
-    latents, labels = (
-        draw_latents(9, objective.latent_dim, torch_generator(0, "latents")),
-        _labels(config, 9),
-    )
+    objective.eval().double()
+    latents = draw_latents(9, objective.latent_dim, torch_generator(0, "latents")).double()
+    labels = _labels(config, 9).double()
     whole = objective.sample(latents, labels)
     parts = [
         objective.sample(*part) for part in zip(latents.split(2), labels.split(2), strict=True)
     ]
-    torch.testing.assert_close(whole, torch.cat(parts), rtol=0, atol=1e-5)
+    torch.testing.assert_close(whole, torch.cat(parts), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_a_gan_is_sampled_from_its_averaged_weights(name: str) -> None:
+def test_gan_checkpoint_has_averaged_generator(name: str) -> None:
     config = _config(name)
     objective = _build(config)
     if not isinstance(objective, GAN):
@@ -198,7 +196,7 @@ def test_a_gan_is_sampled_from_its_averaged_weights(name: str) -> None:
     assert any(not torch.equal(weights[key], state[key]) for key in keys)
 
 
-def test_a_discriminator_with_batch_norm_is_asked_as_it_was_trained() -> None:
+def test_discriminate_uses_batch_statistics() -> None:
     config = _config("dcgan")
     objective = _build(config)
     _train(objective, config)
@@ -213,8 +211,8 @@ def test_a_discriminator_with_batch_norm_is_asked_as_it_was_trained() -> None:
     assert torch.equal(scores, objective.train().discriminator(images, labels).flatten())
 
 
-def test_the_networks_are_dcgans_of_the_paper() -> None:
-    """Figure 1 of Radford et al.: 100 latents, 4×4×1024, then 512, 256, 128 and 3 channels at 64×64."""
+def test_dcgan_parameter_counts_match_paper() -> None:
+    """Radford et al., figure 1: 100 latents, then 1024, 512, 256, 128 and 3 channels."""
     shape = Shape(64, 3)
     generator = Decoder(_config("dcgan", 64, latent_dim=100, width=128), shape)
     by_hand = 100 * 16 * 1024 + 16 * (1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + 3
@@ -225,8 +223,8 @@ def test_the_networks_are_dcgans_of_the_paper() -> None:
     assert count_parameters(discriminator) == by_hand + 2 * (128 + 256 + 512)
 
 
-def test_the_critic_is_dcgan_s_without_batch_norm() -> None:
-    """Gulrajani et al., section 4: biases stand where batch norm's shifts did."""
+def test_critic_is_dcgan_discriminator_without_batch_norm() -> None:
+    """Gulrajani et al., section 4; biases replace the shifts of batch norm."""
     critic = build_objective(_config("wgan_gp", 64, width=64), Shape(64, 3), seed=0).networks()[
         "discriminator"
     ]
@@ -234,8 +232,8 @@ def test_the_critic_is_dcgan_s_without_batch_norm() -> None:
     assert count_parameters(critic) == by_hand
 
 
-def test_a_cgan_puts_the_label_beside_latent_and_pixels() -> None:
-    """Mirza & Osindero, section 3.2, with one embedding on either side."""
+def test_cgan_concatenates_embedded_labels() -> None:
+    """Mirza & Osindero, section 3.2, with an embedding in each network."""
     config = _config("cgan", latent_dim=100, label_dim=10, hidden_dims=[40, 20])
     networks = build_objective(config, Shape(32, 1, num_labels=7), seed=0).networks()
     assert count_parameters(networks["generator"]) == (
@@ -251,14 +249,15 @@ def test_a_cgan_puts_the_label_beside_latent_and_pixels() -> None:
     "settings",
     [{}, {"architecture": "residual"}, {"attention_resolution": 8, "layers_per_stage": 2}],
 )
-def test_a_critic_scores_each_image_by_itself(settings: dict[str, Any]) -> None:
-    critic = Encoder(1, _config("wgan_gp", **settings), SHAPE, batch_norm=False).train()
-    images = torch.randn(4, 1, 32, 32, generator=torch_generator(0, "images"))
+def test_critic_scores_do_not_depend_on_the_batch(settings: dict[str, Any]) -> None:
+    critic = Encoder(1, _config("wgan_gp", **settings), SHAPE, batch_norm=False)
+    critic = critic.train().double()
+    images = torch.randn(4, 1, 32, 32, generator=torch_generator(0, "images")).double()
     alone = torch.cat([critic(image[None], torch.zeros(1, 0)) for image in images])
-    torch.testing.assert_close(critic(images, torch.zeros(4, 0)), alone, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(critic(images, torch.zeros(4, 0)), alone, rtol=1e-12, atol=1e-12)
 
 
-def test_variants_are_different_networks() -> None:
+def test_variants_have_different_layers() -> None:
     def layers(network: nn.Module) -> str:
         leaves = [module for module in network.modules() if not list(module.children())]
         return "\n".join(map(str, leaves))
@@ -271,7 +270,7 @@ def test_variants_are_different_networks() -> None:
     assert "dilation=(2, 2)" in drawn["residual dilated"]
 
 
-def test_attention_begins_as_the_network_without_it_and_then_looks_elsewhere() -> None:
+def test_self_attention_starts_as_identity() -> None:
     config = _config("dcgan", attention_resolution=8)
     objective = _build(config)
     [attention, *_] = [
@@ -288,7 +287,7 @@ def test_attention_begins_as_the_network_without_it_and_then_looks_elsewhere() -
         assert (attention(moved) - attention(images))[0, :, 7, 7].abs().max() > 0
 
 
-def test_a_spectral_norm_is_one() -> None:
+def test_spectral_norm_of_weights_is_one() -> None:
     config = _config("wgan_gp", spectral_norm=True)
     objective = _build(config)
     _train(objective, config, stop=20)
@@ -311,14 +310,14 @@ def test_a_spectral_norm_is_one() -> None:
         ("default", 900**-0.5),
     ],
 )
-def test_first_weights_are_spread_as_said(scheme: str, std: float) -> None:
+def test_initial_standard_deviations(scheme: str, std: float) -> None:
     layer = nn.Linear(300, 200)
     initialize_weights(layer, scheme, torch_generator(0, "w"))
     assert layer.weight.std().item() == pytest.approx(std, rel=0.02)
     assert (layer.bias.abs().max().item() > 0) == (scheme == "default")
 
 
-def test_orthogonal_weights_are() -> None:
+def test_orthogonal_initialization() -> None:
     layer = nn.Linear(30, 20)
     initialize_weights(layer, "orthogonal", torch_generator(0, "w"))
     torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(20), rtol=0, atol=1e-5)

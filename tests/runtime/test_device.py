@@ -37,7 +37,7 @@ print(default, given_back())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has the switch")
-def test_the_memory_of_one_step_is_kept_for_the_next() -> None:
+def test_freed_memory_is_kept() -> None:
     done = subprocess.run(
         [sys.executable, "-c", GIVEN_BACK], check=True, stdout=subprocess.PIPE, text=True
     )

@@ -10,7 +10,7 @@ from latentbench.runtime.double_backward import EfficientDoubleBackward
 
 
 def penalized(network: nn.Module, images: Tensor, *, cheap: bool) -> dict[str, Tensor]:
-    """Gradients of a penalty on the input's gradient, beside the scores themselves."""
+    """Return the scores and the gradients of a penalty on the input gradient."""
     network.zero_grad()
     points = images.clone().requires_grad_()
     with EfficientDoubleBackward() if cheap else nullcontext():
@@ -30,7 +30,7 @@ def penalized(network: nn.Module, images: Tensor, *, cheap: bool) -> dict[str, T
 @pytest.mark.parametrize(
     "activation", [nn.LeakyReLU(0.2, inplace=True), nn.LeakyReLU(), nn.SiLU(), nn.ReLU()]
 )
-def test_values_and_derivatives_are_those_of_pytorch(side: int, activation: nn.Module) -> None:
+def test_double_backward_matches_pytorch(side: int, activation: nn.Module) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(2, 3, 4, stride=2, padding=1),

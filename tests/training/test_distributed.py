@@ -89,7 +89,7 @@ with join_process_group(2, settings.compute) as processes:
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one(
+def test_two_processes_have_the_same_losses_as_one(
     make_config: Make, make_prepared: Make, tmp_path: Path
 ) -> None:
     script = tmp_path / "train_in_float64.py"
@@ -124,9 +124,10 @@ def _assert_alike(one: dict[str, str], other: dict[str, str], where: str) -> Non
 
 # Read by every Python that starts with its folder on PYTHONPATH. The first process, when it has
 # written its first state, kills the second one, or asks the launcher to end all and waits until
-# the launcher has asked it.
+# the launcher has sent SIGTERM.
 STRIKE = """
 import os
+import signal
 import sys
 import time
 
@@ -142,11 +143,11 @@ def strike(event, arguments):
             if worker.environ().get("RANK") == "1":
                 worker.kill()
     elif how == "SIGTERM":
-        asked = []
-        noted = signal.getsignal(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, lambda *caught: asked.append(noted(*caught)))
+        received = []
+        handler = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *caught: received.append(handler(*caught)))
         os.kill(os.getppid(), signal.SIGTERM)
-        while not asked:
+        while not received:
             time.sleep(0.001)
 
 
@@ -156,7 +157,7 @@ if os.environ.get("RANK") == "0":
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_all_and_they_go_on_to_the_same_bits(
+def test_killed_processes_resume_with_the_same_bits(
     make_config: Make,
     make_prepared: Make,
     launched: Launch,
@@ -193,7 +194,7 @@ def test_a_killed_process_ends_all_and_they_go_on_to_the_same_bits(
     assert _checkpoints(interrupted.results) == _checkpoints(whole.results)
 
 
-def test_another_number_than_torchrun_started_is_refused(
+def test_other_number_of_torchrun_processes_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in the only process of a torchrun."""
@@ -210,7 +211,7 @@ def test_another_number_than_torchrun_started_is_refused(
     assert "training.processes is 4" in json.loads(report.read_text())["message"]["message"]
 
 
-def test_a_fault_that_all_meet_is_told_once(
+def test_error_of_all_processes_is_reported_once(
     make_config: Make, make_prepared: Make, launched: Launch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config, data = make_config("vae", training={"processes": 2, "batch_size": 64}), make_prepared()
@@ -223,14 +224,16 @@ def test_a_fault_that_all_meet_is_told_once(
 
 
 @pytest.mark.parametrize(
-    ("training", "said"),
+    ("training", "named"),
     [
         ({"batch_size": 10, "processes": 4}, "batch_size: 10 for 4"),
         ({"batch_size": 4, "processes": 4}, "batch_size: 4 for 4"),
         ({"compile": True, "processes": 2}, "compile"),
     ],
 )
-def test_what_cannot_be_shared_is_refused(training: dict[str, Any], said: str) -> None:
+def test_unsupported_settings_for_processes_are_errors(
+    training: dict[str, Any], named: str
+) -> None:
     raw: dict[str, Any] = {
         "studies": {"s": {"title": "S"}},
         "datasets": {"d": {"source": "glyphs"}},
@@ -238,5 +241,5 @@ def test_what_cannot_be_shared_is_refused(training: dict[str, Any], said: str) -
             "e": {"study": "s", "dataset": "d", "model": {"name": "vae"}, "training": training}
         },
     }
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=named):
         parse_params(raw, where="params.yaml")

@@ -1,4 +1,4 @@
-"""What TensorBoard's writer meets reaches the caller, once."""
+"""Errors of TensorBoard's writer thread reach the caller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from latentbench.errors import StorageError
 from latentbench.training.tensorboard import TensorBoardLogger
 
 
-def test_a_full_disk_is_said_once_and_without_a_traceback(
+def test_full_disk_is_one_storage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     threads = set(threading.enumerate())

@@ -6,7 +6,9 @@ Snakemake's rules and the stages take both from here; tests/workflow compares dv
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +64,9 @@ def config_files(config: Section) -> dict[str, str]:
     that another setting leaves the file as it is. A file of part of an experiment reads back as an
     ExperimentConfig, in which all that the stage does not read has its default.
     """
-    sections = {
-        key: yaml_text({key: value}) for key, value in config.model_dump(mode="json").items()
-    }
+    sections = {}
+    for key, value in config.model_dump(mode="json").items():
+        sections[key] = _section_text(key, json.dumps(value))
     if isinstance(config, DatasetConfig):
         names = {stage: f"{stage}.yaml" for stage in OF_DATASETS}
         return _stage_files(sections, names, ("name",))
@@ -73,6 +75,12 @@ def config_files(config: Section) -> dict[str, str]:
         whole = {CONFIG: "".join(sections.values())}
         return whole | _stage_files(sections, names, ("name", "study"))
     return {STUDY: "".join(sections.values())}
+
+
+@cache
+def _section_text(key: str, content: str) -> str:
+    """Return a section as YAML; most sections are the same in many experiments."""
+    return yaml_text({key: json.loads(content)})
 
 
 def _stage_files(

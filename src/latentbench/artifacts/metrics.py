@@ -1,4 +1,4 @@
-"""The metrics of generated images: their columns in metrics.csv, their names in print, which direction is better."""
+"""The metrics of generated images: column in metrics.csv, name in print, and direction."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ class Metric:
     higher_is_better: bool = False
 
 
-# Distances to the training images, in order of precedence: the report ranks by the first that was measured.
+# Distances to the training images, in order of precedence: the report ranks by the first that was
+# measured.
 METRICS = (
     Metric("fid", "FID", "Fréchet Inception distance", "inception"),
     Metric("fd_classifier", "FD (classifier)", "Fréchet classifier distance", "classifier"),
     Metric("kid", "KID", "kernel Inception distance", "inception"),
     Metric("kd_classifier", "KD (classifier)", "kernel classifier distance", "classifier"),
 )
+
+NAMES = {metric.key: metric.name for metric in METRICS}
 
 # Extractor to the keys of its Fréchet distance and its kernel distance.
 DISTANCES = {"inception": ("fid", "kid"), "classifier": ("fd_classifier", "kd_classifier")}
@@ -37,17 +40,18 @@ PRDC = ("precision", "recall", "density", "coverage")
 # `closer_to_train_EXTRACTOR`. Test images score 0.5; neither direction is better.
 CLOSER_TO_TRAIN = "closer_to_train"
 
-# The share of samples that the classifier assigns to the requested class; of models conditioned on attributes,
-# the balanced accuracy of the requested attributes, averaged over them. Higher is better.
+# The share of samples that the classifier assigns to the requested class. For models conditioned on
+# attributes, the mean over these of the classifier's balanced accuracy. Higher is better.
 LABEL_ACCURACY = "label_accuracy"
 
 
 def prdc_metrics(extractor: str) -> tuple[Metric, ...]:
     """Return precision, recall, density and coverage over the features of an extractor."""
-    return tuple(
-        Metric(feature_column(name, extractor), name.capitalize(), name, extractor, True)
-        for name in PRDC
-    )
+    metrics = []
+    for name in PRDC:
+        key = feature_column(name, extractor)
+        metrics.append(Metric(key, name.capitalize(), name, extractor, higher_is_better=True))
+    return tuple(metrics)
 
 
 def feature_column(name: str, extractor: str) -> str:

@@ -30,7 +30,7 @@ class StudyFolders:
 
 
 @dataclass
-class Findings:
+class VerificationResult:
     """What verification found.
 
     Mismatches are files that have changed or are missing, and settings or code that differ. Notes
@@ -45,19 +45,22 @@ class Findings:
     def require_match(self, study: str) -> None:
         """Raise ArtifactError if there are mismatches."""
         if self.mismatches:
+            mismatches = "mismatch" if len(self.mismatches) == 1 else "mismatches"
             raise ArtifactError(
-                f"{study} has {len(self.mismatches)} mismatches; run the study again or restore "
+                f"{study} has {len(self.mismatches)} {mismatches}; run the study again or restore "
                 "the files."
             )
 
 
-def verify_study(study: str, places: StudyFolders, params: Params | None = None) -> Findings:
+def verify_study(
+    study: str, folders: StudyFolders, params: Params | None = None
+) -> VerificationResult:
     """Check each file and its settings against the record of the stage that wrote it.
 
     With `params`, check the configs against these, too.
     Raises ArtifactError if the study has no results.
     """
-    folder = places.results / study
+    folder = folders.results / study
     if not (folder / STUDY).is_file():
         raise ArtifactError(
             f"{folder / STUDY} is missing: {study!r} has no results here; run the study first."
@@ -65,27 +68,27 @@ def verify_study(study: str, places: StudyFolders, params: Params | None = None)
     config = read_config(folder / STUDY, StudyConfig)
     checker = _Checker()
     for dataset in config.datasets:
-        checker.check_dataset(dataset, places.data)
+        checker.check_dataset(dataset, folders.data)
     for name in config.experiments:
         checker.check_experiment(folder / name, params)
-    record = places.report / study / REPORT_RECORD
+    record = folders.report / study / REPORT_RECORD
     if record.is_file():
         checker.check_record(record, "report", config.model_dump(mode="json"), where=folder / STUDY)
     else:
-        checker.found.notes.append(f"Not checked: {record} does not exist.")
+        checker.result.notes.append(f"Not checked: {record} does not exist.")
     for path in sorted(folder.glob(f"*/{CONFIG}")):
         if path.parent.name not in config.experiments:
-            checker.found.notes.append(
+            checker.result.notes.append(
                 f"Not checked: {path.parent} is not an experiment of {study}."
             )
-    return checker.found
+    return checker.result
 
 
 class _Checker:
     """Collects findings. Each file is hashed once, even if several records list it."""
 
     def __init__(self) -> None:
-        self.found = Findings()
+        self.result = VerificationResult()
         self._digests: dict[Path, str | None] = {}
         self._versions = package_versions()
         self._seen_notes: set[str] = set()
@@ -93,7 +96,7 @@ class _Checker:
     def check_dataset(self, name: str, data: Path) -> None:
         """Check the stages of a dataset, if it is here."""
         if not (data / "prepared" / name).is_dir():
-            self.found.notes.append(f"Not checked: {data / 'prepared' / name} does not exist.")
+            self.result.notes.append(f"Not checked: {data / 'prepared' / name} does not exist.")
             return
         for stage in RECORDED_STAGES:
             record = data / "provenance" / name / f"{stage}.json"
@@ -132,14 +135,14 @@ class _Checker:
         except (ArtifactError, KeyError, TypeError, ValueError):
             self._mismatch(f"{path}, the record of {stage}, is damaged.")
             return
-        self.found.num_stages += 1
+        self.result.num_stages += 1
         for name, sha256 in outputs.items():
-            self.found.num_files += 1
+            self.result.num_files += 1
             self._check_output(_resolve(path, name), sha256, stage)
         for name, sha256 in inputs.items():
             self._check_input(_resolve(path, name), sha256, path)
         if settings is None:
-            self.found.notes.append(
+            self.result.notes.append(
                 f"Not checked: the settings of {path}, since {where} does not exist."
             )
         else:
@@ -159,7 +162,7 @@ class _Checker:
     def _check_input(self, path: Path, sha256: str, record: Path) -> None:
         found = self._digest(path)
         if found is None:
-            self.found.notes.append(f"Not checked: {path}, an input in {record}, does not exist.")
+            self.result.notes.append(f"Not checked: {path}, an input in {record}, does not exist.")
         elif found != sha256:
             self._mismatch(f"{record}: the input {path} has changed since then.")
 
@@ -181,12 +184,12 @@ class _Checker:
         return self._digests[path]
 
     def _mismatch(self, sentence: str) -> None:
-        self.found.mismatches.append(sentence)
+        self.result.mismatches.append(sentence)
 
     def _note_once(self, sentence: str) -> None:
         if sentence not in self._seen_notes:
             self._seen_notes.add(sentence)
-            self.found.notes.append(sentence)
+            self.result.notes.append(sentence)
 
 
 def _resolve(record: Path, name: str) -> Path:

@@ -1,0 +1,1 @@
+"""Metrics of generated images: reference features, distances, memorization, conditioning."""

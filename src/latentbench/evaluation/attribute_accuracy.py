@@ -1,4 +1,4 @@
-"""How well an attribute is recognized, of images that have it and of images that lack it."""
+"""How well a classifier recognizes an attribute, for images with and without it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch import Tensor
 
 
 class AttributeAccuracy(BaseModel):
-    """The share of images with an attribute in which it is seen, and of those without in which it is not; None of no
-    images.
+    """The share of correct predictions among images with the attribute and among images without it.
 
-    Apart, because hardly anything has a rare attribute: who never sees it is right almost always.
+    These are the true positive and the true negative rate, None where there are no such images.
+    They are separate because rare attributes make plain accuracy useless: always predicting
+    "absent" is right almost always.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -23,20 +24,20 @@ class AttributeAccuracy(BaseModel):
     absent: float | None = None
 
     @classmethod
-    def of(cls, seen: Tensor, there: Tensor) -> Self:
-        """Of bool tensors (images,)."""
-        return cls(present=_share(seen[there]), absent=_share(~seen[~there]))
+    def from_predictions(cls, predicted: Tensor, actual: Tensor) -> Self:
+        """Compare bool tensors (images,)."""
+        return cls(present=_mean(predicted[actual]), absent=_mean(~predicted[~actual]))
 
     @property
     def balanced(self) -> float:
-        """The mean of both, 0.5 for who always says the same."""
-        return statistics.mean(share for share in (self.present, self.absent) if share is not None)
+        """The mean of both rates; 0.5 for a constant prediction."""
+        return statistics.mean(rate for rate in (self.present, self.absent) if rate is not None)
 
 
-def mean_balanced(recognitions: Iterable[AttributeAccuracy]) -> float:
-    """Over attributes."""
-    return statistics.mean(each.balanced for each in recognitions)
+def mean_balanced_accuracy(accuracies: Iterable[AttributeAccuracy]) -> float:
+    """Return the balanced accuracy averaged over attributes."""
+    return statistics.mean(accuracy.balanced for accuracy in accuracies)
 
 
-def _share(right: Tensor) -> float | None:
-    return right.double().mean().item() if len(right) else None
+def _mean(correct: Tensor) -> float | None:
+    return correct.double().mean().item() if len(correct) else None

@@ -1,4 +1,4 @@
-"""Features that were computed before, under the SHA-256 of all that decides their bits."""
+"""A cache of features on disk; the key is a SHA-256 over everything that determines their bits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Features = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class FeatureCache:
-    """Arrays KEY.npy, each beside its own checksum, KEY.sha256."""
+    """Arrays KEY.npy, each with its checksum in KEY.sha256."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.used: set[str] = set()
 
     def read(self, key: str, *, shape: tuple[int, int]) -> Features | None:
-        """None where there is no such array, or not a whole one."""
+        """Return the array, or None where it is missing, damaged or of another shape."""
         self.used.add(key)
         path, checksum = self._paths(key)
         try:
@@ -36,12 +36,13 @@ class FeatureCache:
         return features if features.shape == shape and features.dtype == np.float32 else None
 
     def write(self, key: str, features: Features) -> None:
+        """Write an array and its checksum."""
         path, checksum = self._paths(key)
         write_array(path, features)
         write_text(checksum, f"{file_sha256(path)}\n")
 
     def remove_unused(self) -> None:
-        """Whatever was not asked for since this object was made."""
+        """Delete the files whose key was not read since this object was created."""
         for path in sorted(self.folder.glob("*")):
             if path.suffix not in (".npy", ".sha256") or path.stem not in self.used:
                 path.unlink()
@@ -50,5 +51,6 @@ class FeatureCache:
         return self.folder / f"{key}.npy", self.folder / f"{key}.sha256"
 
 
-def key_of(facts: Mapping[str, object]) -> str:
+def cache_key(facts: Mapping[str, object]) -> str:
+    """Return the SHA-256 of the facts as JSON."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A trained objective, from a checkpoint that must be of the same settings and data."""
+"""Loading trained models from checkpoints of the same settings and data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from latentbench.models.registry import build_objective
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """An objective in inference mode, and the labels that its training data had."""
+    """An objective in evaluation mode, and the label set of its training data."""
 
     objective: Objective
     labels: LabelSet
@@ -33,10 +33,12 @@ def load_checkpoint(
     device: torch.device,
     data_digest: str | None = None,
 ) -> TrainedModel:
-    """The objective as it was after `epoch`, on `device`.
+    """Return the model after `epoch`, on `device`.
 
-    Raises ArtifactError where the checkpoint is missing or damaged, was trained with other settings than the
-    config's, or on another prepared dataset than that of `data_digest`, where one is given.
+    Raises:
+        ArtifactError: The checkpoint is missing or damaged, or was trained with other settings than
+            the config's, or on another prepared dataset than that of `data_digest`, where it is
+            given.
     """
     path = checkpoint_path(results, epoch)
     weights, metadata = read_tensors(path)
@@ -48,8 +50,8 @@ def load_checkpoint(
     )
     if data_digest is not None and metadata.get("data_digest") != data_digest:
         raise ArtifactError(
-            f"{path} was trained on another preparation of {config.dataset} than it is now compared with; "
-            "train the experiment again, or build the reference from the data it was trained on."
+            f"{path} was trained on another version of {config.dataset} than the reference was "
+            "built from. Train the experiment again, or build the reference from the training data."
         )
     try:
         labels = LabelSet(**metadata["labels"])
@@ -58,6 +60,6 @@ def load_checkpoint(
         objective.load_weights(weights)
     except (KeyError, TypeError, RuntimeError):
         raise ArtifactError(
-            f"{path} holds other networks than this version builds; train the experiment again."
+            f"{path} holds other networks than this version builds. Train the experiment again."
         ) from None
     return TrainedModel(objective.to(device), labels)

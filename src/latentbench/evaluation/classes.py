@@ -1,4 +1,4 @@
-"""Samples class by class: how many, whether the class asked for is the one that is seen, and how diverse."""
+"""Samples per class: number, agreement with the requested class, and diversity."""
 
 from __future__ import annotations
 
@@ -15,56 +15,72 @@ from latentbench.evaluation.features import FeatureExtractor
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.samples import SampleSet
 
-NUM_SHOWN = 10
+MAX_IMAGES_PER_CLASS = 10
 
 
 @dataclass(frozen=True)
 class ClassPredictions:
-    """One seed's samples: the class (number,) that each was asked for, if any was, and the one that is recognized."""
+    """The requested and the predicted class (number,) of one seed's samples.
 
-    asked: Tensor | None
-    recognized: Tensor
+    `requested` is None for models that are not conditioned on the class.
+    """
+
+    requested: Tensor | None
+    predicted: Tensor
 
     @property
     def classes(self) -> Tensor:
-        return self.recognized if self.asked is None else self.asked
+        """The requested classes, or the predicted ones where none were requested."""
+        return self.predicted if self.requested is None else self.requested
 
     def accuracy(self, label: int | None = None) -> float | None:
-        """The share of samples, of all or of those asked for a class, that are recognized as what was asked for."""
-        if self.asked is None:
+        """Return the share of samples whose predicted class is the requested one.
+
+        `label` restricts it to one requested class. None where no class, or not this one, was
+        requested.
+        """
+        if self.requested is None:
             return None
-        chosen = slice(None) if label is None else self.asked == label
-        right = (self.recognized == self.asked)[chosen].double()
-        return right.mean().item() if len(right) else None
+        correct = self.predicted == self.requested
+        if label is not None:
+            correct = correct[self.requested == label]
+        return correct.double().mean().item() if len(correct) else None
 
 
-class ClassRecognizer:
-    """A classifier that was trained on the dataset's labels; `asks` says whether samples are asked for by class."""
+class LabelClassifier:
+    """A classifier that was trained on the dataset's labels."""
 
-    def __init__(self, classifier: ClassifierExtractor, *, asks: bool) -> None:
+    def __init__(self, classifier: ClassifierExtractor, *, conditional: bool) -> None:
+        """`conditional`: the model is conditioned on the class."""
         self.classifier = classifier
-        self.asks = asks
+        self.conditional = conditional
 
     @classmethod
-    def among(
-        cls, extractors: Mapping[str, FeatureExtractor], reference: ReferenceManifest, *, asks: bool
+    def from_extractors(
+        cls,
+        extractors: Mapping[str, FeatureExtractor],
+        reference: ReferenceManifest,
+        *,
+        conditional: bool,
     ) -> Self | None:
-        """None where no extractor knows classes."""
+        """Return None where no extractor was trained on labels."""
         classifier = extractors.get("classifier")
-        if (
-            not isinstance(classifier, ClassifierExtractor)
-            or not reference.extractors["classifier"].knows_classes
-        ):
+        if not isinstance(classifier, ClassifierExtractor):
             return None
-        return cls(classifier, asks=asks)
+        if not reference.extractors["classifier"].predicts_classes:
+            return None
+        return cls(classifier, conditional=conditional)
 
-    def recognize(self, images: Tensor) -> Tensor:
-        """The class (batch,), on the CPU, that is seen in uint8 images (batch, height, width, channel)."""
-        return self.classifier.predict(self.classifier(images)).cpu()
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the class (batch,), on the CPU, of uint8 images (batch, height, width, ...)."""
+        return self.classifier.predict_classes(self.classifier(images)).cpu()
 
-    def sorted(self, drawn: SampleSet) -> ClassPredictions:
-        recognized = self.classifier.predict(drawn.features[self.classifier.name]).cpu()
-        return ClassPredictions(drawn.labels.argmax(dim=1) if self.asks else None, recognized)
+    def predict_samples(self, samples: SampleSet) -> ClassPredictions:
+        """Predict the classes of samples from the features that were computed already."""
+        features = samples.features[self.classifier.name]
+        predicted = self.classifier.predict_classes(features).cpu()
+        requested = samples.labels.argmax(dim=1) if self.conditional else None
+        return ClassPredictions(requested, predicted)
 
 
 def class_rows(
@@ -75,21 +91,22 @@ def class_rows(
     real_features: Tensor,
     real_classes: Tensor,
 ) -> list[dict[str, Any]]:
-    """A row per class.
+    """Return a row per class.
 
-    The `features` (number, dim) are of the first of the seeds' samples; those of test images stand beside them.
+    `features` (number, dim) are those of the first seed's samples; `real_features` those of the
+    test images.
     """
     rows = []
     for label, name in enumerate(names):
-        own = seeds[0].classes == label
+        in_class = seeds[0].classes == label
         accuracies = [value for seed in seeds if (value := seed.accuracy(label)) is not None]
         rows.append(
             {
                 "name": name,
-                "num_samples": int(own.sum()),
+                "num_samples": int(in_class.sum()),
                 "label_accuracy": statistics.mean(accuracies) if accuracies else None,
                 "label_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-                "diversity": diversity(features[own.to(features.device)]),
+                "diversity": diversity(features[in_class.to(features.device)]),
                 "real_diversity": diversity(real_features[real_classes == label]),
             }
         )
@@ -97,15 +114,19 @@ def class_rows(
 
 
 def diversity(features: Tensor) -> float | None:
-    """The root mean square distance of two different ones of the features (number, dim); None of less than two.
+    """Return the root mean square distance over pairs of features (number, dim), or None.
 
-    The mean over pairs of a squared distance is twice the trace of the unbiased covariance.
+    The mean squared distance over pairs is twice the trace of the unbiased covariance. One feature
+    has none.
     """
     if len(features) < 2:
         return None
     return (2 * features.to(torch.float64).var(dim=0).sum()).sqrt().item()
 
 
-def first_of_each(classes: Tensor, *, num_classes: int) -> list[Tensor]:
-    """By class, the indices of its first samples, at most NUM_SHOWN."""
-    return [(classes == label).nonzero().flatten()[:NUM_SHOWN] for label in range(num_classes)]
+def first_of_each_class(classes: Tensor, *, num_classes: int) -> list[Tensor]:
+    """Return, per class, the indices of its first samples, at most MAX_IMAGES_PER_CLASS."""
+    return [
+        (classes == label).nonzero().flatten()[:MAX_IMAGES_PER_CLASS]
+        for label in range(num_classes)
+    ]

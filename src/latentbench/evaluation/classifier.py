@@ -16,17 +16,19 @@ from latentbench.models.initialization import initialize_weights
 
 FORMAT = 1
 
-# Enough to see more than the classes, few enough that a thousand images settle their covariance.
+# More than most datasets have classes, and few enough to estimate their covariance from a thousand
+# images.
 FEATURE_DIM = 64
 
-# The side at which convolutions begin, in pixels. Larger images are folded into it, pixels to channels.
-GRID = 16
+# The resolution of the first convolution. Larger images are folded to it with pixel_unshuffle.
+BASE_RESOLUTION = 16
 
 
 class Classifier(nn.Module):
-    """Convolutions at 16×16, 8×8 and 4×4, the mean over places, 64 features, a linear layer.
+    """Convolutions at 16×16, 8×8 and 4×4, global average pooling, 64 features, a linear layer.
 
-    Of this layer's outputs `num_outputs` are of kinds that exclude one another, the others of attributes.
+    Of the linear layer's outputs the first `num_outputs` are class logits, the others attribute
+    logits.
     """
 
     def __init__(
@@ -40,46 +42,50 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.num_outputs = num_outputs
-        self.fold = image_size // GRID
+        self.fold = image_size // BASE_RESOLUTION
         self.trunk = nn.Sequential(
             *_convolution(channels * self.fold**2, width, stride=1),
             *_convolution(width, 2 * width, stride=2),
             *_convolution(2 * width, 2 * width, stride=1),
             *_convolution(2 * width, 4 * width, stride=2),
         )
-        # Normalized but not clipped: no feature is dead, and their covariance is well conditioned.
+        # Batch norm without an activation: no feature is dead, and the covariance is well
+        # conditioned.
         self.embedding = nn.Sequential(
             nn.Linear(4 * width, FEATURE_DIM, bias=False), nn.BatchNorm1d(FEATURE_DIM)
         )
         self.head = nn.Linear(FEATURE_DIM, num_outputs + num_attributes)
         self.settings = {
-            "image_size": image_size, "channels": channels, "width": width, "num_outputs": num_outputs,
-        }  # fmt: skip
-        if num_attributes:  # without any a file is what it always was
-            self.settings["num_attributes"] = num_attributes
+            "image_size": image_size,
+            "channels": channels,
+            "width": width,
+            "num_outputs": num_outputs,
+            "num_attributes": num_attributes,
+        }
 
     def initialize_weights(self, generator: torch.Generator) -> Self:
+        """Draw Kaiming-normal weights and use channels_last, the faster memory format."""
         initialize_weights(self, "kaiming", generator)
         return self.to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> Tensor:
-        """(batch, channel, height, width) in [-1, 1] to (batch, FEATURE_DIM)."""
+        """Return features (batch, FEATURE_DIM) of images (batch, channel, ...) in [-1, 1]."""
         folded = functional.pixel_unshuffle(images, self.fold)
-        places: Tensor = self.trunk(folded.contiguous(memory_format=torch.channels_last))
-        # Not AdaptiveAvgPool2d, which has no deterministic gradient on a GPU.
-        features: Tensor = self.embedding(places.mean(dim=(2, 3)))
+        maps: Tensor = self.trunk(folded.contiguous(memory_format=torch.channels_last))
+        # AdaptiveAvgPool2d has no deterministic gradient on a GPU.
+        features: Tensor = self.embedding(maps.mean(dim=(2, 3)))
         return features
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (batch, num_outputs)."""
-        return self.classify(self.features(images))
+        """Return class logits (batch, num_outputs)."""
+        return self.class_logits(self.features(images))
 
-    def classify(self, features: Tensor) -> Tensor:
-        """Logits (batch, num_outputs) of features (batch, FEATURE_DIM)."""
+    def class_logits(self, features: Tensor) -> Tensor:
+        """Return class logits (batch, num_outputs) of features (batch, FEATURE_DIM)."""
         return self._logits(features)[:, : self.num_outputs]
 
-    def attributes(self, features: Tensor) -> Tensor:
-        """Logits (batch, num_attributes), each of an attribute's being there, of features (batch, FEATURE_DIM)."""
+    def attribute_logits(self, features: Tensor) -> Tensor:
+        """Return attribute logits (batch, num_attributes) of features (batch, FEATURE_DIM)."""
         return self._logits(features)[:, self.num_outputs :]
 
     def _logits(self, features: Tensor) -> Tensor:
@@ -100,42 +106,48 @@ class ClassifierExtractor:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
+        """Return features (batch, FEATURE_DIM) of uint8 images (batch, height, width, channel)."""
         features: Tensor = self.network.features(to_model(images.to(self.device)))
         return features
 
     @torch.inference_mode()
-    def predict(self, features: Tensor) -> Tensor:
-        """The class (batch,) that the network gives each image, by its features."""
-        return self.network.classify(features).argmax(dim=1)
+    def predict_classes(self, features: Tensor) -> Tensor:
+        """Return the most probable class (batch,)."""
+        return self.network.class_logits(features).argmax(dim=1)
 
     @torch.inference_mode()
-    def probabilities(self, features: Tensor) -> Tensor:
-        """Of each class (batch, classes), by the images' features."""
-        return self.network.classify(features).softmax(dim=1)
+    def class_probabilities(self, features: Tensor) -> Tensor:
+        """Return class probabilities (batch, classes)."""
+        return self.network.class_logits(features).softmax(dim=1)
 
     @torch.inference_mode()
-    def attributes(self, features: Tensor) -> Tensor:
-        """Whether the network sees each attribute (batch, attributes), bool, by the images' features."""
-        return self.network.attributes(features) > 0
+    def predict_attributes(self, features: Tensor) -> Tensor:
+        """Return bool (batch, attributes): which attributes are more probable than not."""
+        return self.network.attribute_logits(features) > 0
 
     def save(self, path: Path) -> None:
+        """Write weights, settings and protocol as a safetensors file."""
         metadata = {"format": FORMAT, "protocol": self.protocol, "settings": self.network.settings}
         write_tensors(path, self.network.state_dict(), metadata)
 
     @classmethod
     def load(cls, path: Path, *, device: torch.device) -> Self:
-        """Raises ArtifactError where the file is missing, damaged or holds another network."""
+        """Read a file that `save` wrote.
+
+        Raises:
+            ArtifactError: The file is missing, damaged or holds another network.
+        """
         weights, metadata = read_tensors(path)
         try:
-            network = _rebuilt(metadata, weights)
+            network = _rebuild(metadata, weights)
         except (KeyError, TypeError, RuntimeError):
             raise ArtifactError(
-                f"{path} does not hold this classifier; build the reference again."
+                f"{path} does not hold a classifier of this version. Build the reference again."
             ) from None
         return cls(network, protocol=metadata["protocol"], device=device)
 
 
-def _rebuilt(metadata: dict[str, Any], weights: dict[str, Tensor]) -> Classifier:
+def _rebuild(metadata: dict[str, Any], weights: dict[str, Tensor]) -> Classifier:
     network = Classifier(**metadata["settings"])
     network.load_state_dict(weights)
     return network

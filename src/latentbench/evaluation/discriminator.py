@@ -1,80 +1,87 @@
-"""What a discriminator is worth: how often it takes real images for generated ones and the reverse, class by class."""
+"""How well a discriminator separates real from generated images, overall and per class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from latentbench.models.gan_losses import real_threshold
 
-MOST_PER_CLASS = 500
+MAX_PER_CLASS = 500
 
 
 @dataclass(frozen=True)
 class DecisionThreshold:
-    """An image is called real where its score is above the threshold."""
+    """An image is predicted to be real where its score is above the threshold."""
 
     threshold: float
 
     @classmethod
-    def of_loss(cls, loss: str) -> DecisionThreshold:
+    def from_loss(cls, loss: str) -> Self:
+        """Return the threshold that the GAN loss implies."""
         return cls(real_threshold(loss))
 
     @classmethod
-    def best(cls, *, real: Tensor, generated: Tensor) -> DecisionThreshold:
-        """The threshold with the largest balanced accuracy on scores (number,) of training and generated images.
+    def maximizing_accuracy(cls, *, real: Tensor, generated: Tensor) -> Self:
+        """Return the threshold with the largest balanced accuracy on scores (number,).
 
-        A critic estimates a distance and has no threshold of its own: a constant added to its scores changes nothing.
+        A critic estimates a distance and implies no threshold: adding a constant to its scores
+        changes nothing. The balanced accuracy is largest where Youden's J (1950), the true minus
+        the false positive rate, is. The threshold lies halfway between two neighboring scores; of
+        equally good ones the lowest is returned.
         """
-        scores = torch.cat([real, generated]).double().sort().values
-        # Between two neighbors, and below and above all.
-        between = torch.cat([scores[:1] - 1, (scores[1:] + scores[:-1]) / 2, scores[-1:] + 1])
-        # The share of either that each threshold calls fake.
-        lost, caught = (
-            torch.searchsorted(side.double().sort().values, between, right=True) / len(side)
-            for side in (real, generated)
-        )
-        accuracy = (1 - lost + caught) / 2
-        return cls(float(between[int(accuracy.argmax())]))
+        from sklearn.metrics import roc_curve
+
+        is_real = np.repeat([1, 0], [len(real), len(generated)])
+        scores = torch.cat([real, generated]).double().numpy()
+        false_rate, true_rate, higher = roc_curve(is_real, scores, drop_intermediate=False)
+        # `higher` falls from infinity; a score counts as real from there on.
+        higher[0] = higher[1] + 2
+        lower = np.append(higher[1:], higher[-1] - 2)
+        thresholds = (lower + higher) / 2
+        youden = true_rate - false_rate
+        return cls(float(thresholds[youden == youden.max()][-1]))
 
     def row(self, name: str, *, real: Tensor, generated: Tensor) -> dict[str, Any]:
-        """What it makes of scores (number,). Real and generated images count half each, whatever their numbers."""
-        lost, caught = (_share(scores.double() <= self.threshold) for scores in (real, generated))
-        known = lost is not None and caught is not None
+        """Return error rates on scores (number,); real and generated images weigh the same."""
+        false_negatives = _rate(real.double() <= self.threshold)
+        true_negatives = _rate(generated.double() <= self.threshold)
+        accuracy, predicted_fake = None, None
+        if false_negatives is not None and true_negatives is not None:
+            accuracy = (1 - false_negatives + true_negatives) / 2
+            predicted_fake = (false_negatives + true_negatives) / 2
         return {
             "name": name,
             "num_real": len(real),
             "num_generated": len(generated),
-            "accuracy": (1 - lost + caught) / 2 if known else None,
-            "predicted_fake": (lost + caught) / 2 if known else None,
-            "false_positives": _share(generated.double() > self.threshold),
-            "false_negatives": lost,
+            "accuracy": accuracy,
+            "predicted_fake": predicted_fake,
+            "false_positives": _rate(generated.double() > self.threshold),
+            "false_negatives": false_negatives,
         }
 
 
-def _share(said: Tensor) -> Any:
-    """Of those that are true; None of none."""
-    return said.double().mean().item() if len(said) else None
-
-
 def rows_by_class(
-    rule: DecisionThreshold,
+    decision: DecisionThreshold,
     names: Sequence[str],
     *,
     real: Tensor,
     generated: Tensor,
     classes: tuple[Tensor, Tensor],
 ) -> list[dict[str, Any]]:
-    """A row per class, of scores (number,) of which `classes` are the real and the generated images' classes."""
-    return [
-        rule.row(
-            name,
-            real=real[classes[0] == label],
-            generated=generated[classes[1] == label][:MOST_PER_CLASS],
-        )
-        for label, name in enumerate(names)
-    ]
+    """Return a row per class; `classes` are those of the real and of the generated images."""
+    real_classes, generated_classes = classes
+    rows = []
+    for label, name in enumerate(names):
+        scores = generated[generated_classes == label][:MAX_PER_CLASS]
+        rows.append(decision.row(name, real=real[real_classes == label], generated=scores))
+    return rows
+
+
+def _rate(predictions: Tensor) -> float | None:
+    return predictions.double().mean().item() if len(predictions) else None

@@ -1,4 +1,4 @@
-"""Generated images beside one extractor's real features: Fréchet and kernel distance, overlap of neighborhoods."""
+"""Distances between samples and real images over the features of one extractor."""
 
 from __future__ import annotations
 
@@ -14,99 +14,107 @@ from latentbench.config.experiments import Evaluation
 from latentbench.errors import ArtifactError
 from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
 from latentbench.evaluation.frechet import frechet_distance
-from latentbench.evaluation.kid import MOST_REAL_IMAGES, KernelDistance, draw_subsets
+from latentbench.evaluation.kid import MAX_REAL_IMAGES, KernelDistance, draw_subsets
 from latentbench.evaluation.knn import Rows
 from latentbench.evaluation.precision_recall import PrecisionRecall
 from latentbench.evaluation.sample_size import SampleSizes, distances_by_size
 from latentbench.rng import numpy_generator, torch_generator
 
-# Which real images a kernel distance takes does not depend on the experiment: all meet the same ones.
+# The real subsets of kernel distances do not depend on the experiment, so all models are compared
+# with the same ones.
 _REAL_SEED = 0
 
 
 class Distances:
-    """What `settings.num_samples` features at a time are compared with."""
+    """Real features and statistics that sets of `settings.num_samples` features are compared to."""
 
     def __init__(self, statistics: FeatureStats, real: Tensor, settings: Evaluation) -> None:
-        """`real` (number, dim) are those that kernel distances draw their subsets from, in random order.
+        """Keep `real` (number, dim), features in random order that kernel distances draw from.
 
-        Neighborhoods are of as many of them as there are samples: their size falls with their number.
+        Neighborhoods shrink with the number of features, so precision and recall use as many real
+        features as samples.
         """
         self.statistics = statistics
         self.num_subsets = settings.kid_subsets
         self.subset_size = min(settings.kid_subset_size, settings.num_samples, len(real))
-        self.num_overlapping = min(settings.num_samples, len(real))
-        self.num_neighbors = min(settings.num_neighbors, self.num_overlapping - 1)
+        self.num_compared = min(settings.num_samples, len(real))
+        self.num_neighbors = min(settings.num_neighbors, self.num_compared - 1)
         self.neighborhoods = PrecisionRecall(
-            real[: self.num_overlapping], num_neighbors=self.num_neighbors
+            real[: self.num_compared], num_neighbors=self.num_neighbors
         )
-        self.kernel = KernelDistance(
-            real, self._draw(len(real), torch_generator(_REAL_SEED, "real subsets"))
-        )
+        real_subsets = self._draw_subsets(len(real), torch_generator(_REAL_SEED, "real subsets"))
+        self.kernel = KernelDistance(real, real_subsets)
 
     @classmethod
-    def open(
+    def load(
         cls, folder: Path, extractor: str, settings: Evaluation, *, dim: int, device: torch.device
     ) -> Distances:
-        """Read what the reference stage left of an extractor with `dim` features; only those that are used.
+        """Read what the reference stage wrote for an extractor with `dim` features.
 
-        Raises ArtifactError where a file is missing, damaged or not of the same images and extractor as the other.
+        Raises:
+            ArtifactError: A file is missing or damaged, or the files are of different images or
+                extractors.
         """
         statistics = FeatureStats.load(folder / statistics_name(extractor), device=device)
         if statistics.dim != dim:
             raise ArtifactError(
-                f"{folder / statistics_name(extractor)} is of {statistics.dim:,} features, but the {extractor} network "
-                f"has {dim:,}; build the reference again."
+                f"{folder / statistics_name(extractor)} holds statistics of {statistics.dim:,} "
+                f"features, but the {extractor} network has {dim:,}. Build the reference again."
             )
         path = folder / features_name(extractor)
         features = read_features(path, shape=(statistics.count, dim))
         order = numpy_generator(_REAL_SEED, "real images").permutation(len(features))
-        # Read in the order of the file, kept in the random one.
-        chosen = np.sort(order[:MOST_REAL_IMAGES])
-        real = torch.from_numpy(np.array(features[chosen]))[
-            np.searchsorted(chosen, order[:MOST_REAL_IMAGES])
-        ]
+        # Read in the file's order, which is fast, and put into the random order.
+        chosen = order[:MAX_REAL_IMAGES]
+        ascending = np.sort(chosen)
+        real = torch.from_numpy(np.array(features[ascending]))[np.searchsorted(ascending, chosen)]
         _require_finite(real, path)
         return cls(statistics, real.to(device), settings)
 
     def frechet(self, features: Tensor) -> float:
+        """Return the Fréchet distance of features (number, dim)."""
         return frechet_distance(self.statistics, compute_feature_stats(features))
 
     def frechet_by_size(self, features: Tensor, *, seed: int) -> SampleSizes:
-        return distances_by_size(
-            self.statistics, features, generator=torch_generator(seed, "sample sizes")
-        )
+        """Return the Fréchet distances of random subsets of the features."""
+        generator = torch_generator(seed, "sample sizes")
+        return distances_by_size(self.statistics, features, generator=generator)
 
-    def overlap(self, features: Tensor) -> dict[str, float]:
-        """Precision, recall, density and coverage."""
-        return self.neighborhoods(features[: self.num_overlapping])
+    def precision_recall(self, features: Tensor) -> dict[str, float]:
+        """Return precision, recall, density and coverage."""
+        return self.neighborhoods(features[: self.num_compared])
 
-    def kernel_over_subsets(self, features: Tensor, *, seed: int, step: int = 0) -> Tensor:
-        """(subsets,) distances of subsets that `seed` and `step` draw."""
+    def kernel_distances(self, features: Tensor, *, seed: int, step: int = 0) -> Tensor:
+        """Return the kernel distance of each subset, (subsets,), drawn by `seed` and `step`."""
         generator = torch_generator(seed, "generated subsets", step)
-        return self.kernel(features, self._draw(len(features), generator))
+        return self.kernel(features, self._draw_subsets(len(features), generator))
 
-    def _draw(self, number: int, generator: torch.Generator) -> Tensor:
+    def _draw_subsets(self, number: int, generator: torch.Generator) -> Tensor:
         return draw_subsets(
             number, subsets=self.num_subsets, size=self.subset_size, generator=generator
         )
 
 
 def read_features(path: Path, *, shape: tuple[int, int]) -> Rows:
-    """Features (number, dim) that the reference stage left, memory-mapped.
+    """Return the memory-mapped features (number, dim) in a file of the reference stage.
 
-    Raises ArtifactError where they are missing, damaged or of another shape.
+    Raises:
+        ArtifactError: The file is missing, damaged or of another shape.
     """
     features = read_array(path, mmap=True)
     if features.shape != shape:
         raise ArtifactError(
-            f"{path} has shape {features.shape}, not {shape}; build the reference again."
+            f"{path} has shape {features.shape}, not {shape}. Build the reference again."
         )
     return features
 
 
 def read_test_features(folder: Path, extractor: str, *, shape: tuple[int, int]) -> Tensor:
-    """Those of the test images, in memory. Raises ArtifactError as `read_features`, and where one is not finite."""
+    """Return the features of the test images.
+
+    Raises:
+        ArtifactError: The file is missing, damaged or of another shape, or a value is not finite.
+    """
     path = folder / test_features_name(extractor)
     features = torch.from_numpy(np.array(read_features(path, shape=shape)))
     _require_finite(features, path)
@@ -115,4 +123,4 @@ def read_test_features(folder: Path, extractor: str, *, shape: tuple[int, int]) 
 
 def _require_finite(features: Tensor, path: Path) -> None:
     if not bool(torch.isfinite(features).all()):
-        raise ArtifactError(f"{path} holds infinite or NaN features; build the reference again.")
+        raise ArtifactError(f"{path} holds infinite or NaN features. Build the reference again.")

@@ -1,4 +1,4 @@
-"""The evaluate stage: how far each checkpoint's samples are from real images."""
+"""The evaluate stage: the metrics of each checkpoint, and findings on the last one."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from latentbench.artifacts.progress import log
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.attribute_accuracy import AttributeAccuracy, mean_balanced
-from latentbench.evaluation.attribute_conditioning import AttributeRecognizer
+from latentbench.evaluation.attribute_accuracy import AttributeAccuracy, mean_balanced_accuracy
+from latentbench.evaluation.attribute_conditioning import AttributeClassifier
 from latentbench.evaluation.cache import FeatureCache
-from latentbench.evaluation.classes import ClassPredictions, ClassRecognizer
-from latentbench.evaluation.discriminator_scores import Scorer
+from latentbench.evaluation.classes import ClassPredictions, LabelClassifier
+from latentbench.evaluation.discriminator_scores import DiscriminatorScorer
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.features import prepare_measurement
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.last_checkpoint import (
     CheckpointSamples,
-    beside_training_images,
-    class_by_class,
+    class_findings,
+    memorization_findings,
 )
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.memorization import Memorization
-from latentbench.evaluation.metadata import description, warnings
-from latentbench.evaluation.sample_size import FEWEST_SAMPLES
-from latentbench.evaluation.samples import Samples, SampleSet
+from latentbench.evaluation.metadata import protocol_metadata, warnings
+from latentbench.evaluation.sample_size import MIN_SAMPLES
+from latentbench.evaluation.samples import Sampler, SampleSet
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 Row = dict[str, float | int | None]
@@ -54,7 +54,7 @@ Row = dict[str, float | int | None]
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the stage reads and writes."""
+    """The folders that the stage reads and writes."""
 
     data: Path
     reference: Path
@@ -65,36 +65,38 @@ class Folders:
 def evaluate_experiment(
     config: ExperimentConfig, folders: Folders, *, processes: ProcessGroup = SINGLE_PROCESS
 ) -> None:
-    """Write metrics.csv, a row per checkpoint, metrics.json, the last row and how it was measured, and the arrays of a
-    closer look at the last checkpoint.
+    """Write metrics.csv (a row per checkpoint), metrics.json (the last one) and arrays.
 
-    Where there are several processes, each makes this call: they share the samples, the first one measures and writes.
-    Raises ArtifactError, DataError, DownloadError, DivergenceError and StorageError.
+    All processes of a group make this call: they share the sampling, and the first one measures and
+    writes.
+
+    Raises:
+        LatentbenchError: ArtifactError, DataError, DownloadError, DivergenceError or StorageError.
     """
     device = prepare_measurement(config.compute)
     results = folders.results
     if not processes.is_first:
-        _Evaluator(config, folders, device, processes).sample()
+        _Evaluator(config, folders, device, processes).sample_all()
         ResourceUsage.measure().all_reduce(processes.sum_over_processes)
         return
     (results / LAST_METRICS).unlink(missing_ok=True)
     evaluator = _Evaluator(config, folders, device, processes)
-    told = evaluator.warnings()
-    for warning in told:
+    sentences = evaluator.warnings()
+    for sentence in sentences:
+        log(f"{config.name}: {sentence}")
+    rows = [evaluator.evaluate_checkpoint(e) for e in config.training.checkpoint_epochs]
+    findings = evaluator.findings()
+    if warning := findings.facts["memorization"]["warning"]:
         log(f"{config.name}: {warning}")
-    rows = [evaluator.measure(epoch) for epoch in config.training.checkpoint_epochs]
-    findings = evaluator.examine()
-    if verdict := findings.facts["memorization"]["warning"]:
-        log(f"{config.name}: {verdict}")
-        told.append(verdict)
+        sentences.append(warning)
     last = rows[-1] | {
         "seed": config.seed,
-        "warnings": told,
+        "warnings": sentences,
         "sample_sizes": evaluator.sample_sizes(),
     }
     write_arrays(results / EVALUATION_ARRAYS, findings.arrays)
     write_csv(results / METRICS, rows, columns=list(rows[0]))
-    write_json(results / LAST_METRICS, last | evaluator.description() | findings.facts)
+    write_json(results / LAST_METRICS, last | evaluator.metadata() | findings.facts)
     write_record(
         results / record_name("evaluate"),
         "evaluate",
@@ -111,7 +113,7 @@ def evaluate_experiment(
 
 
 class _Evaluator:
-    """What is loaded once and serves every checkpoint."""
+    """Loads what all checkpoints share, and evaluates one checkpoint after another."""
 
     def __init__(
         self,
@@ -132,7 +134,7 @@ class _Evaluator:
             name: self.reference.load_extractor(name, folders.reference, device=device)
             for name in self.reference.extractors
         }
-        self.samples = Samples(
+        self.sampler = Sampler(
             config,
             folders.results,
             reference=self.reference,
@@ -141,53 +143,55 @@ class _Evaluator:
             device=device,
             processes=processes,
         )
-        # A checkpoint that cannot be measured should say so before the features are read.
-        self.samples.load(config.training.checkpoint_epochs[0])
-        self.has_prior = config.model.has_prior
+        # Fail on an unusable checkpoint before the features are read.
+        self.sampler.load(config.training.checkpoint_epochs[0])
         condition = config.model.condition
-        self.recognizer = ClassRecognizer.among(
-            self.extractors, self.reference, asks=condition == "class"
+        self.label_classifier = LabelClassifier.from_extractors(
+            self.extractors, self.reference, conditional=condition == "class"
         )
-        self.attribute_recognizer = AttributeRecognizer.among(
+        self.attribute_classifier = AttributeClassifier.from_extractors(
             self.extractors, self.reference, condition
         )
         self.distances: dict[str, Distances] = {}
-        self.memories: dict[str, Memorization] = {}
-        for name, described in self.reference.extractors.items():
+        self.memorization: dict[str, Memorization] = {}
+        for name, manifest in self.reference.extractors.items():
             dim = self.extractors[name].dim
-            self.distances[name] = Distances.open(
+            self.distances[name] = Distances.load(
                 folders.reference, name, self.settings, dim=dim, device=device
             )
-            self.memories[name] = Memorization.open(folders.reference, name, described)
+            self.memorization[name] = Memorization.load(folders.reference, name, manifest)
 
-    def sample(self) -> None:
-        """Only help to draw what the first process measures."""
+    def sample_all(self) -> None:
+        """Compute this process's share of all samples."""
         for epoch in self.config.training.checkpoint_epochs:
-            trained = self.samples.load(epoch)
+            trained = self.sampler.load(epoch)
             for seed_index in range(self.settings.num_seeds):
-                self.samples.draw(trained, epoch, seed_index)
+                self.sampler.draw(trained, epoch, seed_index)
 
-    def measure(self, epoch: int) -> Row:
-        """A checkpoint's row of metrics.csv."""
-        trained = self.samples.load(epoch)
+    def evaluate_checkpoint(self, epoch: int) -> Row:
+        """Return a checkpoint's row of metrics.csv, and keep its samples for `findings`."""
+        trained = self.sampler.load(epoch)
         scores: dict[str, list[float]] = defaultdict(list)
-        seeds: list[ClassPredictions] = []
-        recognitions: list[list[AttributeAccuracy]] = []
+        class_predictions: list[ClassPredictions] = []
+        attribute_accuracies: list[list[AttributeAccuracy]] = []
         for seed_index in range(self.settings.num_seeds):
-            drawn = self.samples.draw(trained, epoch, seed_index)
+            samples = self.sampler.draw(trained, epoch, seed_index)
             if seed_index == 0:
-                first = drawn
-            seeds += [self.recognizer.sorted(drawn)] if self.recognizer else []
-            recognitions += (
-                [self.attribute_recognizer.recognize(drawn)] if self.attribute_recognizer else []
-            )
-            for name, values in self._scores(drawn, seed_index).items():
+                first = samples
+            for name, values in self._scores(samples, seed_index).items():
                 scores[name] += values
-        if accuracies := [accuracy for one in seeds if (accuracy := one.accuracy()) is not None]:
-            scores[LABEL_ACCURACY] = accuracies
-        if recognitions:
-            scores[LABEL_ACCURACY] = [mean_balanced(of_seed) for of_seed in recognitions]
-        self.last = CheckpointSamples(self.samples, trained, epoch, first, seeds, recognitions)
+            if self.label_classifier is not None:
+                predictions = self.label_classifier.predict_samples(samples)
+                class_predictions.append(predictions)
+                if (accuracy := predictions.accuracy()) is not None:
+                    scores[LABEL_ACCURACY].append(accuracy)
+            if self.attribute_classifier is not None:
+                accuracies = self.attribute_classifier.evaluate(samples)
+                attribute_accuracies.append(accuracies)
+                scores[LABEL_ACCURACY].append(mean_balanced_accuracy(accuracies))
+        self.last = CheckpointSamples(
+            self.sampler, trained, epoch, first, class_predictions, attribute_accuracies
+        )
         row: Row = {
             "epoch": epoch,
             "num_samples": self.settings.num_samples,
@@ -198,62 +202,62 @@ class _Evaluator:
             row |= mean_and_std(name, np.array(values))
         return row
 
-    def _scores(self, drawn: SampleSet, seed_index: int) -> dict[str, list[float]]:
-        """Of one seed's samples, the values whose mean and spread are told."""
+    def _scores(self, samples: SampleSet, seed_index: int) -> dict[str, list[float]]:
+        """Return one seed's values; the table has mean and standard deviation over seeds."""
         scores: dict[str, list[float]] = {}
         for name, distances in self.distances.items():
-            described, own = self.reference.extractors[name], drawn.features[name]
-            over_subsets = distances.kernel_over_subsets(
-                own, seed=self.config.seed, step=seed_index
-            )
-            scores[described.metric] = [distances.frechet(own)]
-            scores[described.kernel_metric] = over_subsets.tolist()
-            scores |= {
-                feature_column(quantity, name): [value]
-                for quantity, value in distances.overlap(own).items()
-            }
-            scores[feature_column(CLOSER_TO_TRAIN, name)] = [self.memories[name].nearer(own)]
+            manifest, features = self.reference.extractors[name], samples.features[name]
+            kernel = distances.kernel_distances(features, seed=self.config.seed, step=seed_index)
+            scores[manifest.metric] = [distances.frechet(features)]
+            scores[manifest.kernel_metric] = kernel.tolist()
+            for metric, value in distances.precision_recall(features).items():
+                scores[feature_column(metric, name)] = [value]
+            closer = self.memorization[name].closer_to_train(features)
+            scores[feature_column(CLOSER_TO_TRAIN, name)] = [closer]
         return scores
 
-    def examine(self) -> Findings:
-        """A closer look at the checkpoint that was measured last."""
+    def findings(self) -> Findings:
+        """Return arrays and facts on the checkpoint that was evaluated last."""
         last, data, reference = self.last, self.dataset, self.folders.reference
-        return Findings.joined(
-            [
-                beside_training_images(last, self.memories, data, reference),
-                class_by_class(last, self.recognizer, data, reference),
-                self.attribute_recognizer.findings(last.recognitions)
-                if self.attribute_recognizer
-                else Findings(),
-                Scorer(
-                    self.config, last.trained.objective, data, self.recognizer, device=self.device
-                ).findings(),
-            ]
+        scorer = DiscriminatorScorer(
+            self.config, last.trained.objective, data, self.label_classifier, device=self.device
         )
+        parts = [
+            memorization_findings(last, self.memorization, data, reference),
+            class_findings(last, self.label_classifier, data, reference),
+            scorer.findings(),
+        ]
+        if self.attribute_classifier is not None:
+            parts.append(self.attribute_classifier.findings(last.attribute_accuracies))
+        return Findings.merge(parts)
 
     def sample_sizes(self) -> dict[str, dict[str, Any]]:
-        """By Fréchet distance, what it is of fewer and of infinitely many samples of the last checkpoint."""
-        features = self.last.first.features
-        return {
-            self.reference.extractors[name].metric: asdict(
-                distances.frechet_by_size(features[name], seed=self.config.seed)
-            )
-            for name, distances in self.distances.items()
-            if self.settings.num_samples >= FEWEST_SAMPLES
-        }
+        """Return each Fréchet distance for fewer samples, and its extrapolation."""
+        if self.settings.num_samples < MIN_SAMPLES:
+            return {}
+        sizes = {}
+        for name, distances in self.distances.items():
+            features = self.last.first.features[name]
+            by_size = distances.frechet_by_size(features, seed=self.config.seed)
+            sizes[self.reference.extractors[name].metric] = asdict(by_size)
+        return sizes
 
     def warnings(self) -> list[str]:
+        """Return sentences on what limits the meaning of the distances."""
         return warnings(
-            self.reference, num_samples=self.settings.num_samples, has_prior=self.has_prior
+            self.reference,
+            num_samples=self.settings.num_samples,
+            has_prior=self.config.model.has_prior,
         )
 
-    def description(self) -> dict[str, Any]:
-        return description(self.reference, self.distances, self.attribute_recognizer)
+    def metadata(self) -> dict[str, Any]:
+        """Return the protocols and the scores of real images."""
+        return protocol_metadata(self.reference, self.distances, self.attribute_classifier)
 
 
 def mean_and_std(
     metric: str, values: np.ndarray[Any, np.dtype[np.float64]]
 ) -> Mapping[str, float | None]:
-    """The two columns of a metric; the second is empty where one value has no standard deviation."""
+    """Return the two columns of a metric; the second is None where there is one value."""
     std = float(values.std(ddof=1)) if len(values) > 1 else None
     return {metric: float(values.mean()), f"{metric}_std": std}

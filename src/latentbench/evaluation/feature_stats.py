@@ -1,4 +1,4 @@
-"""Mean and covariance of features in float64, gathered batch by batch."""
+"""Mean and covariance of features in float64, accumulated batch by batch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from latentbench.errors import ArtifactError
 
 FORMAT = 1
 
-# Features that are in memory in float64 at once.
+# Features in memory in float64 at once.
 _BLOCK = 1_000
 
 
 @dataclass(frozen=True)
 class FeatureStats:
-    """The Gaussian that a Fréchet distance compares.
+    """Mean (dim,) and unbiased covariance (dim, dim) of `count` features.
 
-    mean (dim,) and the unbiased covariance (dim, dim) of `count` features; `root` (dim, rank), where it is
-    at hand, is a matrix with root · rootᵀ = covariance.
+    `root` (dim, rank) is a matrix with root · rootᵀ = covariance, or None where it was not
+    computed.
     """
 
     count: int
@@ -33,21 +33,23 @@ class FeatureStats:
 
     @property
     def dim(self) -> int:
+        """The number of features."""
         return self.mean.shape[0]
 
     @property
     def rank(self) -> int:
-        """The most that the covariance of so few features can have."""
+        """The largest possible rank of the covariance of `count` samples."""
         return min(self.count - 1, self.dim)
 
     def with_root(self) -> Self:
-        """The same statistics with `root`, by an eigendecomposition, O(dim³)."""
+        """Return the same statistics with `root`, from an eigendecomposition, O(dim³)."""
         eigenvalues, eigenvectors = torch.linalg.eigh(self.covariance)
         largest = slice(self.dim - self.rank, None)
         scale = eigenvalues[largest].clamp(min=0).sqrt()
         return type(self)(self.count, self.mean, self.covariance, eigenvectors[:, largest] * scale)
 
     def save(self, path: Path) -> None:
+        """Write a safetensors file."""
         tensors = {"mean": self.mean, "covariance": self.covariance}
         if self.root is not None:
             tensors["root"] = self.root
@@ -55,15 +57,19 @@ class FeatureStats:
 
     @classmethod
     def load(cls, path: Path, *, device: torch.device) -> Self:
-        """Raises ArtifactError where the file is missing, damaged or of another format."""
+        """Read a file that `save` wrote.
+
+        Raises:
+            ArtifactError: The file is missing, damaged or of another format.
+        """
         tensors, metadata = read_tensors(path)
         if metadata.get("format") != FORMAT or not {"mean", "covariance"} <= tensors.keys():
             raise ArtifactError(
-                f"{path} does not hold feature statistics; delete it and run its stage again."
+                f"{path} does not hold feature statistics. Delete it and run its stage again."
             )
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
             raise ArtifactError(
-                f"{path} holds infinite or NaN values; delete it and run its stage again."
+                f"{path} holds infinite or NaN values. Delete it and run its stage again."
             )
         return cls(
             metadata["count"], **{name: tensor.to(device) for name, tensor in tensors.items()}
@@ -71,10 +77,10 @@ class FeatureStats:
 
 
 class Moments:
-    """Running mean and scatter, Σ (x − mean)(x − mean)ᵀ, of all features seen.
+    """Running mean and scatter matrix Σ (x − mean)(x − mean)ᵀ.
 
-    Batches are centered on their own mean before they are multiplied (Chan et al., 1983, equation 2.1), so
-    that the result does not depend on how the features were cut into batches.
+    Batches are centered on their own mean before they are multiplied (Chan et al., 1983, eq. 2.1),
+    so the rounding error does not grow with the distance of the features from the origin.
     """
 
     def __init__(self, dim: int, *, device: torch.device | str = "cpu") -> None:
@@ -82,24 +88,24 @@ class Moments:
         self.mean = torch.zeros(dim, dtype=torch.float64, device=device)
         self.scatter = torch.zeros(dim, dim, dtype=torch.float64, device=device)
 
-    def add(self, features: Tensor) -> None:
-        """Take in features (batch, dim)."""
+    def update(self, features: Tensor) -> None:
+        """Add features (batch, dim)."""
         features = features.to(self.mean)
         mean = features.mean(dim=0)
         centered = features - mean
-        self._combine(len(features), mean, centered.T @ centered)
+        self._update(len(features), mean, centered.T @ centered)
 
     def merge(self, other: Moments) -> None:
-        """Take in what `other` has seen."""
-        self._combine(other.count, other.mean, other.scatter)
+        """Add the features of `other`."""
+        self._update(other.count, other.mean, other.scatter)
 
-    def statistics(self) -> FeatureStats:
-        """Of at least two features: the covariance of one is not defined."""
+    def compute(self) -> FeatureStats:
+        """Return the statistics; there must be at least two features."""
         if self.count < 2:
             raise ValueError(f"a covariance takes at least two features, not {self.count}")
         return FeatureStats(self.count, self.mean.clone(), self.scatter / (self.count - 1))
 
-    def _combine(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+    def _update(self, count: int, mean: Tensor, scatter: Tensor) -> None:
         if count == 0:
             return
         total = self.count + count
@@ -110,8 +116,8 @@ class Moments:
 
 
 def compute_feature_stats(features: Tensor) -> FeatureStats:
-    """Of features (number, dim) that are in memory as a whole."""
+    """Return the statistics of features (number, dim)."""
     moments = Moments(features.shape[1], device=features.device)
     for block in features.split(_BLOCK):
-        moments.add(block)
-    return moments.statistics()
+        moments.update(block)
+    return moments.compute()

@@ -1,8 +1,8 @@
-"""What a feature extractor is, and how images are put through one."""
+"""The interface of feature extractors, and the features of many images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,59 +14,58 @@ from latentbench.config.base import Compute
 from latentbench.errors import DataError
 from latentbench.runtime.device import prepare_compute
 
-# Images that go through a network at once. It changes speed and memory, and no feature.
+# Images per forward pass. It changes speed and memory, not the features.
 BATCH_SIZE = 250
 
 
 class FeatureExtractor(Protocol):
-    """A fixed network that maps an image to features, whatever else is in its batch."""
+    """A fixed network that maps an image to features, whatever the rest of its batch."""
 
     name: str
-    # One sentence that pins what a distance over these features depends on: resizing, network, layer.
+    # One sentence on all that the features depend on: resizing, network, layer.
     protocol: str
     dim: int
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (batch, height, width, channel) to float32 (batch, dim), on the extractor's device."""
+        """Map uint8 (batch, height, width, channel) to float32 (batch, dim) on the device."""
         ...
 
 
 def prepare_measurement(compute: Compute) -> torch.device:
-    """As prepare_compute, in full float32: no distance should depend on a GPU's shortcuts."""
+    """Do what `prepare_compute` does, and turn off TF32, on which distances would depend."""
     device = prepare_compute(compute)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     return device
 
 
-def extract(
+def extract_features(
     extractor: FeatureExtractor,
     images: np.ndarray[Any, Any],
-    take: Callable[[Tensor], None],
     *,
     rows: np.ndarray[Any, Any] | None = None,
-) -> None:
-    """Give `take` the features (batch, dim) of the images, batch by batch; `images` may be memory-mapped.
+) -> Iterator[Tensor]:
+    """Yield the features (batch, dim) of the images, batch by batch; `images` may be memory-mapped.
 
-    `rows` are the indices of those that are wanted, rising; None is all. Raises DataError where a feature is
-    not finite.
+    `rows` are ascending indices of the images to use, None for all.
+
+    Raises:
+        DataError: A feature is not finite.
     """
     number = len(images) if rows is None else len(rows)
-    for batch in track(list(_slices(number)), f"{extractor.name} features", unit="batches"):
+    starts = range(0, number, BATCH_SIZE)
+    for start in track(list(starts), f"{extractor.name} features", unit="batches"):
+        batch = slice(start, start + BATCH_SIZE)
         chosen = images[batch] if rows is None else images[rows[batch]]
         features = extractor(torch.from_numpy(np.array(chosen)))
         require_finite(features, extractor)
-        take(features)
+        yield features
 
 
 def require_finite(features: Tensor, extractor: FeatureExtractor) -> None:
+    """Raise DataError where a feature is infinite or NaN."""
     if not bool(torch.isfinite(features).all()):
         raise DataError(
-            f"The {extractor.name} network gives infinite or NaN features; build the reference again, "
-            "with a lower reference.learning_rate if the network was trained here."
+            f"The {extractor.name} network returns infinite or NaN features. Build the reference "
+            "again; if the network was trained here, lower reference.learning_rate."
         )
-
-
-def _slices(number: int) -> Iterator[slice]:
-    for start in range(0, number, BATCH_SIZE):
-        yield slice(start, start + BATCH_SIZE)

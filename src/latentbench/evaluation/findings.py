@@ -1,4 +1,4 @@
-"""What a closer look at the last checkpoint found: arrays for pictures, and facts that fit in a sentence."""
+"""What evaluation and exploration add to metrics: arrays for figures, facts for tables and text."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Findings:
-    """Of evaluation they go into evaluation/arrays.npz and metrics.json, of exploration into latent/arrays.npz and
-    latent/explore.json, under the names that they have here."""
+    """Arrays and facts by name.
+
+    Evaluation writes them to evaluation/arrays.npz and metrics.json, exploration to
+    latent/arrays.npz and latent/explore.json, under the same names.
+    """
 
     arrays: dict[str, Array] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def joined(cls, parts: Iterable[Findings]) -> Self:
-        whole = cls()
+    def merge(cls, parts: Iterable[Findings]) -> Self:
+        """Return all arrays and facts of the parts."""
+        merged = cls()
         for part in parts:
-            whole.arrays.update(part.arrays)
-            whole.facts.update(part.facts)
-        return whole
+            merged.arrays.update(part.arrays)
+            merged.facts.update(part.facts)
+        return merged

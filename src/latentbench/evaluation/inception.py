@@ -1,8 +1,17 @@
-"""Inception features as clean-fid's `clean` mode computes them (Parmar et al., 2022)."""
+"""Inception features as clean-fid's `clean` mode computes them (Parmar et al., 2022).
+
+The network and its address are clean-fid's. Two things are done differently, with the same features
+up to rounding. The network is frozen, which folds batch norm into the convolutions: on a CPU it
+takes 0.33 s instead of 0.48 s per image (AMD EPYC, 1 thread). The resize is batched and runs on the
+network's device, so that a GPU does not wait for Pillow, which takes 4 ms per image on one core
+(ours 7 ms, a fiftieth of the network's time). From samples to FID this is 2.2 times as fast as
+clean-fid on PNG files (benchmarks/fid.py).
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -16,28 +25,29 @@ from latentbench.artifacts.files import atomic_write, file_sha256
 from latentbench.artifacts.progress import log
 from latentbench.errors import DataError, DownloadError
 
-URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
+FILE_NAME = "inception-2015-12-05.pt"  # in the folder that clean-fid is given
 INPUT_SIZE = 299
 
-# Images inside the network at once, each of which takes some 20 MB. More make a CPU no faster.
+# Images inside the network at once. Each takes about 20 MB, and more make a CPU no faster.
 _CHUNK_SIZES = {"cpu": 16, "cuda": 100}
 _TIMEOUT_S = 30
 
 
 class InceptionExtractor:
-    """The TorchScript Inception of Karras et al. (2020) behind clean-fid's resize."""
+    """The TorchScript Inception of Karras et al. (2020) after clean-fid's resize."""
 
     name = "inception"
     protocol = (
-        "features before the last layer of Inception-v3 (inception-2015-12-05, TorchScript) of 8-bit images, "
-        "each channel resized to 299×299 by antialiased bicubic interpolation without rounding, "
-        "as clean-fid's `clean` mode does"
+        "features before the last layer of Inception-v3 (inception-2015-12-05, TorchScript) of "
+        "8-bit images, each channel resized to 299×299 by antialiased bicubic interpolation "
+        "without rounding, as clean-fid's `clean` mode does"
     )
 
     def __init__(self, path: Path, *, sha256: str, device: torch.device) -> None:
-        """Load the network of `path`, once its checksum is right.
+        """Load the network from `path` after checking its SHA-256.
 
-        Raises DataError where the file is missing, has another checksum or is no such network.
+        Raises:
+            DataError: The file is missing, has another checksum or holds another network.
         """
         _require_checksum(path, sha256)
         self.device = device
@@ -47,39 +57,41 @@ class InceptionExtractor:
         except (RuntimeError, AttributeError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise DataError(
-                f"{path} is not clean-fid's TorchScript Inception ({reason})."
+                f"{path} is not clean-fid's TorchScript Inception ({reason}). Replace the file."
             ) from None
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        return torch.cat(
-            [self._features(chunk) for chunk in images.split(_CHUNK_SIZES[self.device.type])]
-        )
+        """Return features (batch, dim) of uint8 images (batch, height, width, channel)."""
+        chunks = images.split(_CHUNK_SIZES[self.device.type])
+        return torch.cat([self._features(chunk) for chunk in chunks])
 
     def _features(self, images: Tensor) -> Tensor:
         pixels = (resize(images.to(self.device)) - 128) / 128
         if self.device.type == "cpu":
-            # Its convolutions are fastest in this layout. A GPU gets them in the one in which clean-fid calls it.
+            # The faster layout for convolutions on a CPU. A GPU gets clean-fid's layout.
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         features: Tensor = self.layers(pixels)
         return features.flatten(1)
 
 
 def resize(images: Tensor) -> Tensor:
-    """uint8 (batch, height, width, channel) to float32 (batch, 3, 299, 299) in [0, 255]; gray is repeated.
+    """Resize uint8 (batch, height, width, channel) to float32 (batch, 3, 299, 299).
 
-    Pillow's interpolation is linear along each axis, so that two matrix products give it for a whole batch.
-    They are in float64, since Pillow accumulates in it and a GPU may round float32 products to TF32.
+    Values stay in [0, 255]; gray is repeated. Equals `cleanfid.resize.build_resizer("clean")` up to
+    float32 rounding. Pillow's interpolation is linear along each axis, so two matrix products
+    resize a batch. They are in float64, because Pillow accumulates in float64 and a GPU may round
+    float32 products to TF32.
     """
     planes = images.permute(0, 3, 1, 2).to(torch.float64)
-    matrix = _interpolation(planes.shape[-1], planes.device)
+    matrix = _interpolation_matrix(planes.shape[-1], planes.device)
     resized = (matrix @ planes @ matrix.T).clamp_(0, 255).to(torch.float32)
     return resized.expand(-1, 3, -1, -1)
 
 
 @lru_cache
-def _interpolation(size: int, device: torch.device) -> Tensor:
-    """(299, size): Pillow's bicubic weights of `size` pixels in each of 299, read off unit vectors."""
+def _interpolation_matrix(size: int, device: torch.device) -> Tensor:
+    """Return Pillow's bicubic weights (299, size), by resizing unit vectors."""
     from PIL import Image
 
     units = Image.fromarray(np.eye(size, dtype=np.float32))
@@ -88,45 +100,55 @@ def _interpolation(size: int, device: torch.device) -> Tensor:
 
 
 def _load_layers(path: Path, device: torch.device) -> Any:
-    """With the weights as constants and batch norm folded into them: on a CPU twice as fast, and apart by rounding."""
-    with warnings.catch_warnings():
-        # The network exists in no form but TorchScript, which PyTorch means to retire.
+    """Return the layers up to the features, with batch norm folded in where possible."""
+    from cleanfid.inception_torchscript import InceptionV3W
+
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        # The network exists only as TorchScript, which PyTorch deprecates.
         warnings.simplefilter("ignore", FutureWarning)
-        layers = torch.jit.load(path, map_location=device).eval().layers
+        warnings.simplefilter("ignore", DeprecationWarning)
+        (Path(folder) / FILE_NAME).symlink_to(path.resolve())
+        layers = InceptionV3W(folder, download=False).layers.to(device)
         try:
             return torch.jit.freeze(layers)
         except RuntimeError:
-            return layers  # it computes the same as it is
+            return layers  # the same function, slower
 
 
-def locate_inception(given: str | None, *, sha256: str) -> Path:
-    """The user's copy of the network, or one in the user's cache that is downloaded the first time.
+def locate_inception(inception_path: str | None, *, sha256: str) -> Path:
+    """Return the user's copy of the network, or that in the cache, downloaded once.
 
-    Raises DataError where the user's copy is missing, DownloadError where the download fails.
+    Raises:
+        DataError: The user's copy is missing, or the downloaded file has another checksum.
+        DownloadError: The download fails.
     """
-    if given is not None:
-        path = Path(given).expanduser()
+    if inception_path is not None:
+        path = Path(inception_path).expanduser()
         if not path.is_file():
             raise DataError(
-                f"reference.inception_path is {given}, which does not exist; correct it or use null."
+                f"reference.inception_path is {inception_path}, which does not exist. Correct it "
+                "or use null."
             )
         return path
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = cache / "latentbench" / URL.rpartition("/")[2]
+    path = cache / "latentbench" / FILE_NAME
     if not path.is_file():
+        from cleanfid.downloads_helper import inception_url
+
         log(f"Downloading Inception (91 MB) to {path}.")
         with atomic_write(path) as partial:
-            _download(partial)
-            _require_checksum(partial, sha256, name=URL)
+            _download(inception_url, partial)
+            _require_checksum(partial, sha256, name=inception_url)
     return path
 
 
-def _download(path: Path) -> None:
+def _download(url: str, path: Path) -> None:
+    """Download with a timeout, which clean-fid's own function does not have."""
     import requests
 
     try:
         with (
-            requests.get(URL, stream=True, timeout=_TIMEOUT_S) as response,
+            requests.get(url, stream=True, timeout=_TIMEOUT_S) as response,
             path.open("wb") as file,
         ):
             response.raise_for_status()
@@ -134,8 +156,8 @@ def _download(path: Path) -> None:
                 file.write(block)
     except requests.RequestException as error:
         raise DownloadError(
-            f"{URL} cannot be downloaded ({type(error).__name__}); bring the file here some other way "
-            "and name it in reference.inception_path."
+            f"{url} cannot be downloaded ({type(error).__name__}). Download the file on another "
+            "machine and set reference.inception_path."
         ) from None
 
 
@@ -143,6 +165,6 @@ def _require_checksum(path: Path, expected: str, *, name: str | None = None) -> 
     found = file_sha256(path)
     if found != expected:
         raise DataError(
-            f"{name or path} has the SHA-256 {found}, not {expected}, and is not loaded; "
-            "replace the file, or correct reference.inception_sha256."
+            f"{name or path} has the SHA-256 {found}, not {expected}, and is not loaded. Replace "
+            "the file, or correct reference.inception_sha256."
         )

@@ -1,4 +1,4 @@
-"""The kernel distance: an unbiased estimate of a squared maximum mean discrepancy, over subsets."""
+"""The kernel distance: an unbiased estimate of the squared MMD, over random subsets."""
 
 from __future__ import annotations
 
@@ -7,75 +7,76 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-# Subsets of real images are drawn from at most so many of them.
-MOST_REAL_IMAGES = 5_000
+# Subsets of real images are drawn from at most this many of them.
+MAX_REAL_IMAGES = 5_000
 
-# Rows of a kernel matrix that are in memory at once.
+# Rows of a kernel matrix in memory at once.
 _BLOCK = 1_000
 
 
 def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """(xᵀy / dim + 1)³ of all pairs of rows (Bińkowski et al., 2018, section 4)."""
+    """Return (xᵀy / dim + 1)³ for all pairs of rows (Bińkowski et al., 2018, section 4)."""
     return (x @ y.T).div_(x.shape[1]).add_(1).pow_(3)
 
 
 def draw_subsets(number: int, *, subsets: int, size: int, generator: torch.Generator) -> Tensor:
-    """Indices below `number`, (subsets, size), each row without repetition; size is at most `number`."""
+    """Return indices below `number`, (subsets, size), each row without replacement."""
     rows = [torch.randperm(number, generator=generator)[:size] for _ in range(subsets)]
     return torch.stack(rows)
 
 
 class KernelDistance:
-    """Distances of sets of samples to one set of real features, over subsets drawn once.
+    """Kernel distances (KID) to one set of real features, whose subsets are drawn once.
 
-    A subset's kernel sum is 1ₛᵀ K 1ₛ with the subset's indicator 1ₛ. Each pair's kernel is therefore computed
-    once, however many subsets it is in, and what the real features have among themselves once in all.
+    A subset's kernel sum is 1ₛᵀ K 1ₛ with the subset's indicator vector 1ₛ. Each pair's kernel
+    value is therefore computed once, however many subsets contain the pair, and the sums among real
+    features once in all.
     """
 
     def __init__(self, real: Tensor, subsets: Tensor) -> None:
-        """`real` (number, dim); `subsets` (subsets, size) are indices into it."""
+        """`real` has shape (number, dim); `subsets` (subsets, size) holds indices into it."""
         self.real = real.to(torch.float64)
-        self.chosen = _indicators(subsets, self.real)
-        self.among_real = _among(self.real, self.chosen)
+        self.indicators = _indicators(subsets, self.real)
+        self.real_sums = _within_sums(self.real, self.indicators)
         self.size = subsets.shape[1]
 
     def __call__(self, samples: Tensor, subsets: Tensor) -> Tensor:
-        """Unbiased squared discrepancies (subsets,), paired in order (Gretton et al., 2012, equation 3).
+        """Return an unbiased squared MMD per pair of subsets (Gretton et al., 2012, eq. 3).
 
         `samples` (number, dim); `subsets` are as many and as large as those of the real features.
         """
-        chosen = _indicators(subsets, samples)
+        indicators = _indicators(subsets, samples)
         m = self.size
-        within = (_among(samples, chosen) + self.among_real) / (m * (m - 1))
-        return within - 2 * _between(samples, chosen, self.real, self.chosen) / m**2
+        within = (_within_sums(samples, indicators) + self.real_sums) / (m * (m - 1))
+        return within - 2 * _cross_sums(samples, indicators, self.real, self.indicators) / m**2
 
 
 def _indicators(subsets: Tensor, features: Tensor) -> Tensor:
-    """(number, subsets): 1 where a row of `features` is in the subset."""
-    chosen = torch.zeros(len(features), len(subsets), dtype=torch.float64)
+    """Return (number, subsets): 1 where a row of `features` is in the subset."""
+    indicators = torch.zeros(len(features), len(subsets), dtype=torch.float64)
     for place, subset in enumerate(subsets):
-        chosen[subset, place] = 1
-    return chosen.to(features.device)
+        indicators[subset, place] = 1
+    return indicators.to(features.device)
 
 
-def _between(x: Tensor, chosen_x: Tensor, y: Tensor, chosen_y: Tensor) -> Tensor:
-    """The kernel's sum over all pairs of each subset of x with that of y, (subsets,)."""
-    total = torch.zeros(chosen_x.shape[1], dtype=torch.float64, device=x.device)
-    for block, chosen in _blocks(x, chosen_x):
-        for other, its_chosen in _blocks(y, chosen_y):
-            total += (chosen * (polynomial_kernel(block, other) @ its_chosen)).sum(dim=0)
+def _cross_sums(x: Tensor, in_x: Tensor, y: Tensor, in_y: Tensor) -> Tensor:
+    """Return the kernel's sum over all pairs of a subset of x and a subset of y, (subsets,)."""
+    total = torch.zeros(in_x.shape[1], dtype=torch.float64, device=x.device)
+    for x_block, in_x_block in _blocks(x, in_x):
+        for y_block, in_y_block in _blocks(y, in_y):
+            total += (in_x_block * (polynomial_kernel(x_block, y_block) @ in_y_block)).sum(dim=0)
     return total
 
 
-def _among(x: Tensor, chosen: Tensor) -> Tensor:
-    """The kernel's sum over the pairs of different members of each subset, (subsets,)."""
-    total = _between(x, chosen, x, chosen)
-    for block, its_chosen in _blocks(x, chosen):
-        total -= block.square().sum(dim=1).div(x.shape[1]).add(1).pow(3) @ its_chosen
+def _within_sums(x: Tensor, in_x: Tensor) -> Tensor:
+    """Return the kernel's sum over pairs of different members of each subset, (subsets,)."""
+    total = _cross_sums(x, in_x, x, in_x)
+    for block, in_block in _blocks(x, in_x):
+        total -= block.square().sum(dim=1).div(x.shape[1]).add(1).pow(3) @ in_block
     return total
 
 
-def _blocks(features: Tensor, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows of both, the features in float64: not all of them at once, for there may be many."""
-    for block, rows in zip(features.split(_BLOCK), chosen.split(_BLOCK), strict=True):
+def _blocks(features: Tensor, indicators: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield rows of both, the features in float64, so that few are in memory in float64 at once."""
+    for block, rows in zip(features.split(_BLOCK), indicators.split(_BLOCK), strict=True):
         yield block.to(torch.float64), rows

@@ -1,4 +1,4 @@
-"""A closer look at the last checkpoint: its samples beside training images, and class by class."""
+"""Findings on the last checkpoint: samples' nearest training images, and samples per class."""
 
 from __future__ import annotations
 
@@ -18,70 +18,65 @@ from latentbench.errors import ArtifactError
 from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
 from latentbench.evaluation.checkpoints import TrainedModel
 from latentbench.evaluation.classes import (
-    NUM_SHOWN,
+    MAX_IMAGES_PER_CLASS,
     ClassPredictions,
-    ClassRecognizer,
+    LabelClassifier,
     class_rows,
-    first_of_each,
+    first_of_each_class,
 )
 from latentbench.evaluation.distances import read_test_features
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.memorization import Memorization
-from latentbench.evaluation.samples import Samples, SampleSet
+from latentbench.evaluation.samples import Sampler, SampleSet
 
-NUM_REMEMBERED = 8  # samples that are shown beside training images, of the nearest and of the first
-NUM_NEAREST = 3
+NUM_SHOWN = (
+    8  # closest samples, and first samples, that are kept with their nearest training images
+)
+NUM_NEIGHBORS = 3
 
 Images = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
 class CheckpointSamples:
-    """A checkpoint, its samples of the first seed, and by seed which classes and asked attributes are recognized,
-    where any are."""
+    """A checkpoint, the first seed's samples, and each seed's predictions, if any."""
 
-    samples: Samples
+    sampler: Sampler
     trained: TrainedModel
     epoch: int
     first: SampleSet
-    seeds: Sequence[ClassPredictions]
-    recognitions: Sequence[Sequence[AttributeAccuracy]]
+    class_predictions: Sequence[ClassPredictions]
+    attribute_accuracies: Sequence[Sequence[AttributeAccuracy]]
 
     def images(self, indices: Tensor) -> Images:
-        """uint8 (number, height, width, channel), decoded once more: only features are kept of all samples."""
+        """Decode samples of the first seed, uint8 (number, height, width, channel)."""
         latents, labels = self.first.latents[indices], self.first.labels[indices]
-        return (
-            torch.cat(list(self.samples.images(self.trained, latents, labels, self.epoch)))
-            .cpu()
-            .numpy()
-        )
+        batches = self.sampler.decode(self.trained, latents, labels, self.epoch)
+        return torch.cat(list(batches)).cpu().numpy()
 
 
-def beside_training_images(
-    sampled: CheckpointSamples,
-    memories: Mapping[str, Memorization],
+def memorization_findings(
+    checkpoint: CheckpointSamples,
+    memorization: Mapping[str, Memorization],
     dataset: PreparedDataset,
     reference: Path,
 ) -> Findings:
-    """The samples nearest to a training image, and the first ones, with their nearest training images."""
-    name = sampled.samples.reference.preferred
-    memory, features = memories[name], sampled.first.features[name]
-    distances, indices = (found.cpu() for found in memory.nearest(features, number=NUM_NEAREST))
-    shown = torch.cat(
-        [
-            distances[:, 0].argsort(stable=True)[:NUM_REMEMBERED],
-            torch.arange(len(features))[:NUM_REMEMBERED],
-        ]
-    )
+    """Return the closest and the first samples, their nearest images, and the share of copies."""
+    name = checkpoint.sampler.reference.preferred_extractor
+    measure, features = memorization[name], checkpoint.first.features[name]
+    nearest = measure.nearest(features, num_neighbors=NUM_NEIGHBORS)
+    distances, indices = (tensor.cpu() for tensor in nearest)
+    closest = distances[:, 0].argsort(stable=True)[:NUM_SHOWN]
+    shown = torch.cat([closest, torch.arange(len(features))[:NUM_SHOWN]])
     rows = read_array(reference / REFERENCE_ROWS)
-    if len(rows) != len(memory.real):
+    if len(rows) != len(measure.real):
         raise ArtifactError(
-            f"{reference / REFERENCE_ROWS} names {len(rows):,} images, but the {name} features are of "
-            f"{len(memory.real):,}; build the reference again."
+            f"{reference / REFERENCE_ROWS} lists {len(rows):,} images, but there are {name} "
+            f"features of {len(measure.real):,}. Build the reference again."
         )
     return Findings(
         arrays={
-            "memorization_samples": sampled.images(shown),
+            "memorization_samples": checkpoint.images(shown),
             "memorization_nearest": np.array(dataset.images("train")[rows[indices[shown].numpy()]]),
             "memorization_distances": distances[shown].float().numpy(),
         },
@@ -89,47 +84,51 @@ def beside_training_images(
             "memorization": {
                 "extractor": name,
                 "num_samples": len(features),
-                "num_training": len(memory.real),
-                "median_distance": memory.typical,
-                "copied": memory.copied(distances[:, 0]),
-                "warning": memory.verdict(distances[:, 0]),
+                "num_training": len(measure.real),
+                "median_distance": measure.median_distance,
+                "copied": measure.copied(distances[:, 0]),
+                "warning": measure.warning(distances[:, 0]),
             }
         },
     )
 
 
-def class_by_class(
-    sampled: CheckpointSamples,
-    recognizer: ClassRecognizer | None,
+def class_findings(
+    checkpoint: CheckpointSamples,
+    classifier: LabelClassifier | None,
     dataset: PreparedDataset,
     reference: Path,
 ) -> Findings:
-    """Nothing where no classifier knows the dataset's classes."""
-    if recognizer is None:
+    """Return images and numbers per class; nothing without a classifier of labels."""
+    if classifier is None:
         return Findings()
-    names = dataset.manifest.class_names
-    chosen = first_of_each(sampled.seeds[0].classes, num_classes=len(names))
     manifest = dataset.manifest
-    shape = (len(names), NUM_SHOWN, manifest.image_size, manifest.image_size, manifest.channels)
-    pictures = np.zeros(shape, dtype=np.uint8)
-    decoded = sampled.images(torch.cat(chosen))
-    counts = np.array([len(own) for own in chosen])
-    for label, own in enumerate(np.split(decoded, np.cumsum(counts)[:-1])):
-        pictures[label, : len(own)] = own
-    classifier = recognizer.classifier
+    names = manifest.class_names
+    seeds = checkpoint.class_predictions
+    shown = first_of_each_class(seeds[0].classes, num_classes=len(names))
+    counts = np.array([len(indices) for indices in shown])
+    shape = (
+        len(names), MAX_IMAGES_PER_CLASS,
+        manifest.image_size, manifest.image_size, manifest.channels,
+    )  # fmt: skip
+    images = np.zeros(shape, dtype=np.uint8)
+    decoded = np.split(checkpoint.images(torch.cat(shown)), np.cumsum(counts)[:-1])
+    for label, of_class in enumerate(decoded):
+        images[label, : len(of_class)] = of_class
+    extractor = classifier.classifier
     rows = class_rows(
         names,
-        sampled.seeds,
-        features=sampled.first.features[classifier.name],
+        seeds,
+        features=checkpoint.first.features[extractor.name],
         real_features=read_test_features(
-            reference, classifier.name, shape=(manifest.test.num_images, classifier.dim)
+            reference, extractor.name, shape=(manifest.test.num_images, extractor.dim)
         ),
         real_classes=torch.from_numpy(dataset.labels("test")),
     )
     return Findings(
-        arrays={"class_samples": pictures, "class_counts": counts},
+        arrays={"class_samples": images, "class_counts": counts},
         facts={
-            "classes_by": "predicted" if sampled.seeds[0].asked is None else "requested",
+            "classes_by": "predicted" if seeds[0].requested is None else "requested",
             "classes": rows,
         },
     )

@@ -1,4 +1,4 @@
-"""reference.json: what generated images are compared with, written when every file beside it is whole."""
+"""reference.json: the feature networks and real images to compare with; written last."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ FORMAT = 3
 
 
 class ExtractorManifest(BaseModel):
-    """`sha256` is the network's.
+    """One feature network (checksum `sha256`) and what real images score over its features.
 
-    `test_scores` is what the test split's `num_images` real images score, `train_halves` how far apart two halves of the training
-    images are, `num_images` each. Half of the test images are nearer to a training image than `median_distance`, and
-    a share of thresholds.CLOSE_QUANTILE than `close_distance`. `attribute_accuracy` is how well a classifier sees each of the
-    dataset's attributes in test images.
+    `test_scores` are the metrics of the `num_images` test images. `train_halves` are the distances
+    between two halves of the training images, `num_images` each. `median_distance` and
+    `close_distance` are the median and the thresholds.CLOSE_QUANTILE quantile of the test images'
+    distances to their nearest training images. `attribute_accuracy` is the classifier's accuracy on
+    test images by attribute.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,12 +48,13 @@ class ExtractorManifest(BaseModel):
     attribute_accuracy: dict[str, AttributeAccuracy] = {}
 
     @property
-    def knows_classes(self) -> bool:
+    def predicts_classes(self) -> bool:
+        """Whether the network is a classifier that was trained on labels."""
         return self.task == "labels"
 
 
 class ReferenceManifest(BaseModel):
-    """`num_images` training images gave the features and their statistics."""
+    """A dataset's reference: features and statistics of `num_images` training images."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,7 +67,11 @@ class ReferenceManifest(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Raises ArtifactError where it is missing or damaged."""
+        """Read a reference folder's manifest.
+
+        Raises:
+            ArtifactError: The file is missing or damaged.
+        """
         path = folder / REFERENCE_MANIFEST
         content = read_json(path)
         try:
@@ -74,38 +80,41 @@ class ReferenceManifest(BaseModel):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ArtifactError(
-                f"{path} is damaged ({where}: {first['msg']}); build the reference again."
+                f"{path} is damaged or of another version ({where}: {first['msg']}). Build the "
+                "reference again."
             ) from None
 
     @property
-    def preferred(self) -> str:
-        """The extractor by which single images are compared: Inception where it is at hand, which sees more than what
-        tells classes apart."""
+    def preferred_extractor(self) -> str:
+        """The extractor for single images: Inception if available, as it sees more than classes."""
         return "inception" if "inception" in self.extractors else next(iter(self.extractors))
 
     def require_match(
         self, folder: Path, dataset: PreparedDataset, config: ExperimentConfig
     ) -> None:
-        """Raise ArtifactError unless it was built from the dataset, and the dataset is the experiment's."""
+        """Raise ArtifactError unless reference, dataset and experiment belong together."""
         if self.dataset != config.dataset:
             raise ArtifactError(
-                f"{folder} was built from {self.dataset}, but {config.name} is trained on {config.dataset}; "
-                "give the reference of its own dataset."
+                f"{folder} was built from {self.dataset}, but {config.name} is trained on "
+                f"{config.dataset}. Give the reference of {config.dataset}."
             )
         dataset.require_shape(image_size=config.image_size, channels=config.channels)
         if self.data_digest != dataset.manifest.digest:
             raise ArtifactError(
-                f"{folder} was built from another preparation of {self.dataset} than {dataset.folder} holds; "
-                "build the reference again."
+                f"{folder} was built from another version of {self.dataset} than {dataset.folder} "
+                "holds. Build the reference again."
             )
 
     def write(self, folder: Path) -> None:
+        """Write reference.json."""
         write_json(folder / REFERENCE_MANIFEST, self.model_dump(exclude_none=True))
 
     def load_extractor(self, name: str, folder: Path, *, device: torch.device) -> FeatureExtractor:
-        """The very network that the real images' features came from.
+        """Load the network that computed the real images' features.
 
-        Raises ArtifactError or DataError where it is missing or is another one.
+        Raises:
+            ArtifactError: The classifier is missing or another one.
+            DataError: The Inception network is missing or another one.
         """
         described = self.extractors[name]
         if name == "inception":
@@ -115,6 +124,7 @@ class ReferenceManifest(BaseModel):
         extractor = ClassifierExtractor.load(path, device=device)
         if file_sha256(path) != described.sha256:
             raise ArtifactError(
-                f"{path} is not the network of {REFERENCE_MANIFEST} beside it; build the reference again."
+                f"{path} has another SHA-256 than {REFERENCE_MANIFEST} records. Build the "
+                "reference again."
             )
         return extractor

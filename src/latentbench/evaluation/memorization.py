@@ -1,9 +1,10 @@
-"""Whether samples are new: how near they are to training images, beside real images that no model has seen.
+"""Memorization: how close samples are to training images, compared with test images.
 
-Meehan et al. (2020) call it data-copying where samples are nearer to the training images than held-out images are, by
-a rank test over all distances. With thousands of samples such a test is significant for any difference, and so for
-every model whose samples are a little smoother than pictures are. What is asked here is therefore how large the
-difference is, in shares that real images have too.
+Meehan et al. (2020) call it data-copying where samples are closer to the training images than test
+images are, and apply a rank test to the distances. With thousands of samples such a test is
+significant for any difference, and so for every model whose samples are slightly smoother than
+photographs. We therefore report the size of the difference, as shares of samples that can be
+compared with the same shares of test images.
 """
 
 from __future__ import annotations
@@ -17,64 +18,79 @@ from torch import Tensor
 from latentbench.artifacts.files import read_array
 from latentbench.artifacts.paths import features_name
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
-from latentbench.evaluation.knn import Rows, nearest
+from latentbench.evaluation.knn import Rows, nearest_neighbors
 from latentbench.evaluation.manifest import ExtractorManifest
 
 
 class Memorization:
-    """Training features, and how near real test images are to them."""
+    """Features of training images, and quantiles of the test images' distances to them."""
 
-    def __init__(self, real: Rows, *, typical: float, close: float) -> None:
-        """`real` (images, dim) may be memory-mapped; half of the test images are nearer to one of them than
-        `typical`, and a share of CLOSE_QUANTILE than `close`."""
+    def __init__(self, real: Rows, *, median_distance: float, close_distance: float) -> None:
+        """Keep the training features `real` (images, dim), which may be memory-mapped.
+
+        The distances are quantiles over test images of the distance to the nearest training image:
+        the median and the CLOSE_QUANTILE quantile.
+        """
         self.real = real
-        self.typical = typical
-        self.close = close
+        self.median_distance = median_distance
+        self.close_distance = close_distance
 
     @classmethod
-    def open(cls, folder: Path, extractor: str, described: ExtractorManifest) -> Self:
-        """Raises ArtifactError where the features are missing or damaged."""
-        real = read_array(folder / features_name(extractor), mmap=True)
-        return cls(real, typical=described.median_distance, close=described.close_distance)
+    def load(cls, folder: Path, extractor: str, manifest: ExtractorManifest) -> Self:
+        """Read the features that the reference stage wrote.
+
+        Raises:
+            ArtifactError: The file is missing or damaged.
+        """
+        return cls(
+            read_array(folder / features_name(extractor), mmap=True),
+            median_distance=manifest.median_distance,
+            close_distance=manifest.close_distance,
+        )
 
     @classmethod
-    def of_unseen(cls, real: Rows, unseen: Tensor) -> Self:
-        """By the features (number, dim) of the test images."""
-        distances = nearest(unseen, real, number=1)[0].cpu().numpy()
-        typical, close = np.quantile(distances, [0.5, CLOSE_QUANTILE])
-        return cls(real, typical=float(typical), close=float(close))
+    def from_test_features(cls, real: Rows, test: Tensor) -> Self:
+        """Compute the quantiles from the features (number, dim) of the test images."""
+        distances = nearest_neighbors(test, real, num_neighbors=1)[0].cpu().numpy()
+        median, close = np.quantile(distances, [0.5, CLOSE_QUANTILE])
+        return cls(real, median_distance=float(median), close_distance=float(close))
 
-    def nearest(self, features: Tensor, *, number: int = 1) -> tuple[Tensor, Tensor]:
-        """Distances and indices (samples, number) of the nearest training images."""
-        return nearest(features, self.real, number=min(number, len(self.real)))
+    def nearest(self, features: Tensor, *, num_neighbors: int = 1) -> tuple[Tensor, Tensor]:
+        """Return distances and indices (samples, num_neighbors) of the nearest images."""
+        number = min(num_neighbors, len(self.real))
+        return nearest_neighbors(features, self.real, num_neighbors=number)
 
-    def nearer(self, features: Tensor) -> float:
-        """The share of features that are nearer to a training image than half of the test images are."""
-        return share_below(self.nearest(features)[0], self.typical)
+    def closer_to_train(self, features: Tensor) -> float:
+        """Return the share of samples closer to a training image than the median test image."""
+        return _share_below(self.nearest(features)[0], self.median_distance)
 
     def copied(self, distances: Tensor) -> float:
-        """The share of samples that are nearer than all but CLOSE_QUANTILE of the test images are, by their distances
-        (samples,) to their nearest training images."""
-        return share_below(distances, self.close)
+        """Return the share of samples that count as close to a training image.
 
-    def verdict(self, distances: Tensor) -> str:
-        """A sentence where samples are copies, by the same distances.
+        They are closer than the CLOSE_QUANTILE quantile of the test images. `distances` (samples,)
+        are those to the nearest training image.
+        """
+        return _share_below(distances, self.close_distance)
 
-        They are where most are nearer than all but a share of CLOSE_QUANTILE of the test images. Of the test images
-        themselves that share are, and of copies all, so that most lies far from either: neither the noise of few
-        samples nor a model that prefers typical images gets there, but one that copies for the greater part does. Of
-        eleven models trained here on digits and faces, autoencoders and GANs, none had more than 6 % so near; training
-        images with noise of 10 levels of 255 are so near almost all.
+    def warning(self, distances: Tensor) -> str:
+        """Return a sentence if most samples are copies, else an empty string.
+
+        Most are where at least COPY_FRACTION are close. Of the test images a share of
+        CLOSE_QUANTILE is close, of copies all are, so neither noise nor a preference for typical
+        images reaches the threshold. In eleven autoencoders and GANs trained here on digits and
+        faces at most 6 % of the samples were close; of training images with noise of 10 levels of
+        255 almost all are.
         """
         copied = self.copied(distances)
         if copied < COPY_FRACTION:
             return ""
         return (
-            f"{copied:.0%} of its samples are nearer to a training image than all but {CLOSE_QUANTILE:.0%} of the real test "
-            "images are: they look like copies; look at them beside their nearest training images, and train for "
-            "less long or on more images."
+            f"{copied:.0%} of the samples are closer to a training image than "
+            f"{1 - CLOSE_QUANTILE:.0%} of the test images are, so they are probably copies. "
+            "Compare them with their nearest training images, and train for fewer epochs or on "
+            "more images."
         )
 
 
-def share_below(distances: Tensor, bound: float) -> float:
+def _share_below(distances: Tensor, bound: float) -> float:
     return (distances < bound).double().mean().item()

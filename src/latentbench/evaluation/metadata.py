@@ -1,64 +1,69 @@
-"""What stands beside the numbers: how they were measured, what real images score, and what makes them less."""
+"""What metrics.json holds besides the metrics: protocols, scores of real images, and warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from latentbench.artifacts.metrics import LABEL_ACCURACY
-from latentbench.evaluation.attribute_accuracy import mean_balanced
-from latentbench.evaluation.attribute_conditioning import AttributeRecognizer
+from latentbench.artifacts.metrics import LABEL_ACCURACY, NAMES
+from latentbench.evaluation.attribute_accuracy import mean_balanced_accuracy
+from latentbench.evaluation.attribute_conditioning import AttributeClassifier
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.manifest import ReferenceManifest
 
 
 def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool) -> list[str]:
-    """What makes a distance less than it seems."""
-    promised = [
-        "samples decode latents of N(0, I), which was not trained: their distance from the real images says how far "
-        "codes are from that distribution, not how well images are reconstructed."
-    ]
-    sizes = {"generated": num_samples, "real": reference.num_images}
-    biased = [
-        f"{described.metric.upper()} compares covariances of {described.feature_dim:,} features, but of "
-        f"only {number:,} {kind} images, so it is biased upwards; compare it at equal numbers only."
-        for described in reference.extractors.values()
-        for kind, number in sizes.items()
-        if number <= described.feature_dim
-    ]
-    return [*promised * (not has_prior), *biased]
+    """Return sentences on what limits the meaning of the distances."""
+    sentences = []
+    if not has_prior:
+        sentences.append(
+            "The model was not trained with a prior. Its samples decode latents from N(0, I), so "
+            "their distance to the real images measures how far the codes are from N(0, I), not "
+            "how good reconstructions are."
+        )
+    for described in reference.extractors.values():
+        dim = described.feature_dim
+        for kind, number in (("generated", num_samples), ("real", reference.num_images)):
+            if number <= dim:
+                sentences.append(
+                    f"{NAMES[described.metric]} compares covariances of {dim:,} features estimated "
+                    f"from only {number:,} {kind} images, so it is biased upwards. Compare it only "
+                    "with values at the same numbers of images."
+                )
+    return sentences
 
 
-def description(
+def protocol_metadata(
     reference: ReferenceManifest,
     distances: Mapping[str, Distances],
-    attributes: AttributeRecognizer | None,
+    attributes: AttributeClassifier | None,
 ) -> dict[str, Any]:
-    """The protocol of each extractor, what real images of the test split score, and how far apart real ones are."""
+    """Return protocols, the test images' scores, and the distances of two training halves."""
     protocols: dict[str, str] = {}
-    floor: dict[str, float] = {}
-    halves: dict[str, float] = {}
+    test_scores: dict[str, float] = {}
+    train_halves: dict[str, float] = {}
+    num_test_images = 0
     for name, described in reference.extractors.items():
-        own = distances[name]
-        protocols[name] = (
-            f"{described.protocol}; {described.kernel_metric.upper()} is the mean, and its ± the "
-            f"standard deviation, over {own.num_subsets} subsets of "
-            f"{own.subset_size:,} images per seed; precision, recall, density and coverage are of "
-            f"{own.num_overlapping:,} images on either side, with neighborhoods up to the nearest "
-            f"{own.num_neighbors}"
-        )
-        floor |= {key: value for key, value in described.test_scores.items() if key != "num_images"}
-        halves |= described.train_halves
-        if described.knows_classes and described.accuracy is not None:
-            floor[LABEL_ACCURACY] = described.accuracy
+        protocols[name] = _protocol(described.protocol, described.kernel_metric, distances[name])
+        test_scores |= described.test_scores
+        num_test_images = int(test_scores.pop("num_images"))
+        train_halves |= described.train_halves
+        if described.predicts_classes and described.accuracy is not None:
+            test_scores[LABEL_ACCURACY] = described.accuracy
     if attributes is not None:
-        floor[LABEL_ACCURACY] = mean_balanced(attributes.known.values())
-    num_test_images = next(
-        int(described.test_scores["num_images"]) for described in reference.extractors.values()
-    )
+        test_scores[LABEL_ACCURACY] = mean_balanced_accuracy(attributes.test_accuracy.values())
     return {
         "protocols": protocols,
-        "test_scores": floor,
+        "test_scores": test_scores,
         "num_test_images": num_test_images,
-        "train_halves": halves,
+        "train_halves": train_halves,
     }
+
+
+def _protocol(features: str, kernel_metric: str, distances: Distances) -> str:
+    return (
+        f"{features}; {NAMES[kernel_metric]} is the mean ± standard deviation over "
+        f"{distances.num_subsets} subsets of {distances.subset_size:,} images per seed; precision, "
+        f"recall, density and coverage compare {distances.num_compared:,} real with as many "
+        f"generated images, with {distances.num_neighbors} nearest neighbors"
+    )

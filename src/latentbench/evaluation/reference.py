@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,17 @@ from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import Evaluation
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
-from latentbench.evaluation.attribute_accuracy import mean_balanced
+from latentbench.evaluation.attribute_accuracy import mean_balanced_accuracy
 from latentbench.evaluation.classifier import ClassifierExtractor
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.feature_stats import Moments, compute_feature_stats
-from latentbench.evaluation.features import FeatureExtractor, extract, prepare_measurement
+from latentbench.evaluation.features import FeatureExtractor, extract_features, prepare_measurement
 from latentbench.evaluation.inception import InceptionExtractor, locate_inception
-from latentbench.evaluation.kid import MOST_REAL_IMAGES
+from latentbench.evaluation.kid import MAX_REAL_IMAGES
 from latentbench.evaluation.knn import Rows
 from latentbench.evaluation.manifest import FORMAT, ExtractorManifest, ReferenceManifest
 from latentbench.evaluation.memorization import Memorization
-from latentbench.evaluation.train_classifier import accuracy, choose_task, train_classifier
+from latentbench.evaluation.train_classifier import choose_task, measure_accuracy, train_classifier
 from latentbench.rng import numpy_generator
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
@@ -48,10 +47,12 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 def build_reference(
     config: DatasetConfig, data: Path, output: Path, *, record: Path | None = None
 ) -> None:
-    """Write which images are taken, each extractor's network, features and statistics, and reference.json, the last;
-    what made them goes to `record`.
+    """Write the chosen rows, each extractor's network, features and statistics, and reference.json.
 
-    Raises ArtifactError, DataError, DownloadError, DivergenceError and StorageError.
+    reference.json is written last, but for the provenance `record`.
+
+    Raises:
+        LatentbenchError: ArtifactError, DataError, DownloadError, DivergenceError or StorageError.
     """
     device = prepare_measurement(config.dataset.reference.compute)
     dataset = PreparedDataset.open(data)
@@ -60,9 +61,9 @@ def build_reference(
     rows = _choose_rows(config, dataset)
     write_array(output / REFERENCE_ROWS, rows)
     builder = _Builder(config, dataset, output, device, rows)
-    extractors: dict[str, ExtractorManifest] = {
-        name: builder.build(name) for name in config.dataset.reference.extractors
-    }
+    extractors: dict[str, ExtractorManifest] = {}
+    for name in config.dataset.reference.extractors:
+        extractors[name] = builder.build(name)
     ReferenceManifest(
         format=FORMAT,
         dataset=config.name,
@@ -85,7 +86,7 @@ def build_reference(
 
 
 class _Builder:
-    """One dataset's images, and where what is measured of them goes."""
+    """Builds the reference of one dataset, extractor by extractor."""
 
     def __init__(
         self,
@@ -104,22 +105,24 @@ class _Builder:
         self.rows = rows
 
     def build(self, name: str) -> ExtractorManifest:
+        """Write an extractor's files and return its entry in reference.json."""
         extractor, facts = self._classifier() if name == "classifier" else self._inception()
-        self._write_features(extractor)
-        real = read_array(self.output / features_name(name), mmap=True)
-        unseen = self._unseen(extractor)
-        memory = Memorization.of_unseen(real, unseen)
+        self._write_train_features(extractor)
+        train = read_array(self.output / features_name(name), mmap=True)
+        test = self._write_test_features(extractor)
+        memorization = Memorization.from_test_features(train, test)
         metric, kernel_metric = DISTANCES[name]
+        test_scores = self._test_scores(name, test)
+        test_scores[feature_column(CLOSER_TO_TRAIN, name)] = memorization.closer_to_train(test)
         return ExtractorManifest(
             metric=metric,
             kernel_metric=kernel_metric,
             protocol=extractor.protocol,
             feature_dim=extractor.dim,
-            test_scores=self._floor(name, unseen)
-            | {feature_column(CLOSER_TO_TRAIN, name): memory.nearer(unseen)},
-            train_halves=self._halves(name, real),
-            median_distance=memory.typical,
-            close_distance=memory.close,
+            test_scores=test_scores,
+            train_halves=self._train_halves(name, train),
+            median_distance=memorization.median_distance,
+            close_distance=memorization.close_distance,
             **facts,
         )
 
@@ -129,107 +132,92 @@ class _Builder:
         network = train_classifier(
             self.dataset, task, self.settings, seed=self.seed, device=self.device
         )
-        share, by_attribute = accuracy(network, self.dataset, task, device=self.device)
-        manifest = self.dataset.manifest
-        log(f"{self.name}: the classifier gets {share:.1%} of the test images' {task.name} right.")
-        also = ""
+        share, by_attribute = measure_accuracy(network, self.dataset, task, device=self.device)
+        log(f"{self.name}: the classifier predicts {share:.1%} of the test images' {task.name}.")
+        aim = f"{task.aim} ({share:.1%} correct on test images)"
         if by_attribute:
-            mean = mean_balanced(by_attribute.values())
-            log(
-                f"{self.name}: the classifier gets {mean:.1%} of its attributes right, with and without counting half."
-            )
-            also = f" and to see {len(by_attribute)} attributes ({mean:.1%} right, with and without each counting half)"
+            mean = mean_balanced_accuracy(by_attribute.values())
+            log(f"{self.name}: the classifier's balanced accuracy on attributes is {mean:.1%}.")
+            aim += f" and {len(by_attribute)} attributes (balanced accuracy {mean:.1%})"
+        manifest = self.dataset.manifest
         protocol = (
-            "the last hidden layer of a convolutional network trained on the "
-            f"{manifest.train.num_images:,} training images of {self.name} to {task.aim} "
-            f"({share:.1%} right on test images){also}, of 8-bit images at "
-            f"{manifest.image_size}×{manifest.image_size}, not resized"
+            "features of the last hidden layer of a convolutional network that was trained on the "
+            f"{manifest.train.num_images:,} training images of {self.name} to {aim}; 8-bit images "
+            f"at {manifest.image_size}×{manifest.image_size}, not resized"
         )
         extractor = ClassifierExtractor(network, protocol=protocol, device=self.device)
         extractor.save(self.output / CLASSIFIER)
         sha256 = file_sha256(self.output / CLASSIFIER)
-        known = {"task": task.name, "accuracy": share, "attribute_accuracy": by_attribute}
-        return extractor, {"sha256": sha256, **known}
+        facts = {"task": task.name, "accuracy": share, "attribute_accuracy": by_attribute}
+        return extractor, {"sha256": sha256} | facts
 
     def _inception(self) -> tuple[FeatureExtractor, dict[str, Any]]:
-        given, sha256 = self.settings.inception_path, self.settings.inception_sha256
-        path = locate_inception(given, sha256=sha256)
-        return InceptionExtractor(path, sha256=sha256, device=self.device), {
-            "sha256": sha256,
-            "path": given,
-        }
+        path, sha256 = self.settings.inception_path, self.settings.inception_sha256
+        extractor = InceptionExtractor(
+            locate_inception(path, sha256=sha256), sha256=sha256, device=self.device
+        )
+        return extractor, {"sha256": sha256, "path": path}
 
-    def _write_features(self, extractor: FeatureExtractor) -> None:
-        """Of the chosen training images, batch by batch into a mapped file."""
+    def _write_train_features(self, extractor: FeatureExtractor) -> None:
+        """Write features batch by batch into a memory-mapped file, and their statistics."""
         moments = Moments(extractor.dim, device=self.device)
+        images = self.dataset.images("train")
         with atomic_write(self.output / features_name(extractor.name)) as partial:
             shape = (len(self.rows), extractor.dim)
-            kept = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-
-            def take(features: Tensor) -> None:
-                kept[moments.count : moments.count + len(features)] = features.cpu().numpy()
-                moments.add(features)
-
-            extract(extractor, self.dataset.images("train"), take, rows=self.rows)
-            kept.flush()
-        statistics = moments.statistics().with_root()
+            mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+            for features in extract_features(extractor, images, rows=self.rows):
+                mapped[moments.count : moments.count + len(features)] = features.cpu().numpy()
+                moments.update(features)
+            mapped.flush()
+        statistics = moments.compute().with_root()
         statistics.save(self.output / statistics_name(extractor.name))
 
-    def _unseen(self, extractor: FeatureExtractor) -> Tensor:
-        """Features of the test images, which are kept."""
-        images = self.dataset.images("test")
-        features = _gathered(lambda take: extract(extractor, images, take))
+    def _write_test_features(self, extractor: FeatureExtractor) -> Tensor:
+        features = torch.cat(list(extract_features(extractor, self.dataset.images("test"))))
         write_array(self.output / test_features_name(extractor.name), features.cpu().numpy())
         return features
 
-    def _floor(self, name: str, unseen: Tensor) -> dict[str, int | float]:
-        """What real images score that neither the network nor the statistics have seen."""
-        distances = Distances.open(
-            self.output,
-            name,
-            Evaluation(num_samples=len(unseen)),
-            dim=unseen.shape[1],
-            device=self.device,
+    def _test_scores(self, name: str, test: Tensor) -> dict[str, int | float]:
+        """Return the metrics of the test images against the training images."""
+        settings = Evaluation(num_samples=len(test))
+        distances = Distances.load(
+            self.output, name, settings, dim=test.shape[1], device=self.device
         )
-        metric, kernel_metric = DISTANCES[name]
-        return {
-            metric: distances.frechet(unseen),
-            kernel_metric: distances.kernel_over_subsets(unseen, seed=self.seed).mean().item(),
-            **{
-                feature_column(quantity, name): value
-                for quantity, value in distances.overlap(unseen).items()
-            },
-            "num_images": len(unseen),
-        }
+        scores = self._distances(name, distances, test)
+        for metric, value in distances.precision_recall(test).items():
+            scores[feature_column(metric, name)] = value
+        return scores
 
-    def _halves(self, name: str, real: Rows) -> dict[str, int | float]:
-        """How far apart two random halves of the training images are; nothing where halves have no covariance."""
+    def _train_halves(self, name: str, real: Rows) -> dict[str, int | float]:
+        """Return the distances between two random halves of the training images.
+
+        Empty where a half is too small to have a covariance.
+        """
         order = numpy_generator(self.seed, "halves").permutation(len(real))
         size = len(real) // 2
         if size < 2:
             return {}
-        one, other = (
+        first, second = (
             torch.from_numpy(real[rows]).to(self.device)
             for rows in (order[:size], order[size : 2 * size])
         )
         settings = Evaluation(num_samples=size)
-        distances = Distances(compute_feature_stats(one), one[:MOST_REAL_IMAGES], settings)
+        distances = Distances(compute_feature_stats(first), first[:MAX_REAL_IMAGES], settings)
+        return self._distances(name, distances, second)
+
+    def _distances(
+        self, name: str, distances: Distances, features: Tensor
+    ) -> dict[str, int | float]:
         metric, kernel_metric = DISTANCES[name]
         return {
-            metric: distances.frechet(other),
-            kernel_metric: distances.kernel_over_subsets(other, seed=self.seed).mean().item(),
-            "num_images": size,
+            metric: distances.frechet(features),
+            kernel_metric: distances.kernel_distances(features, seed=self.seed).mean().item(),
+            "num_images": len(features),
         }
 
 
-def _gathered(extract_into: Callable[[Callable[[Tensor], None]], None]) -> Tensor:
-    batches: list[Tensor] = []
-    extract_into(batches.append)
-    return torch.cat(batches)
-
-
 def _choose_rows(config: DatasetConfig, dataset: PreparedDataset) -> Indices:
-    """Which training images make the reference, rising."""
+    """Return the ascending rows of the training images that make the reference."""
     number = dataset.manifest.train.num_images
     order = numpy_generator(config.dataset.seed, "reference images").permutation(number)
     return np.sort(order[: config.dataset.reference.max_images])
@@ -240,6 +228,6 @@ def _require_two_images(dataset: PreparedDataset) -> None:
         number = getattr(dataset.manifest, split).num_images
         if number < 2:
             raise DataError(
-                f"{dataset.folder} has {number} {split} images, but a covariance takes two; add pictures "
-                "or hold out a larger share."
+                f"{dataset.folder} has {number} {split} images, but a covariance needs two. Add "
+                "images or raise test_fraction."
             )

@@ -1,4 +1,4 @@
-"""What the number of samples adds to a Fréchet distance, and what the distance would be without."""
+"""The bias of the Fréchet distance in the number of samples, and its extrapolation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_s
 from latentbench.evaluation.frechet import frechet_distance
 
 NUM_SIZES = 8
-SMALLEST_SHARE = 0.25  # of the samples at hand
-FEWEST_SAMPLES = 8  # so that the smallest set has a covariance
+SMALLEST_FRACTION = 0.25  # of the samples
+MIN_SAMPLES = 8  # so that the smallest subset has a covariance
 
 
 @dataclass(frozen=True)
 class SampleSizes:
-    """Distances of smaller and smaller sets of the same samples; `infinite` is what they tend to."""
+    """Distances of subsets of the same samples by size; `infinite` is the extrapolation."""
 
     num_samples: list[int]
     distances: list[float]
@@ -29,26 +29,28 @@ class SampleSizes:
 def distances_by_size(
     real: FeatureStats, features: Tensor, *, generator: torch.Generator
 ) -> SampleSizes:
-    """Of the features (number, dim) of samples, and of random subsets of them: means over as many as are disjoint.
+    """Measure random subsets of samples' features (number, dim), from a quarter to all.
 
-    The covariance of few samples makes the distance too large by an amount that is nearly proportional to 1 over their
-    number; the straight line through the distances meets infinitely many samples at its intercept (Chong & Forsyth,
-    2020, section 3). The number of real images is left as it is. There are at least FEWEST_SAMPLES.
+    Each distance is the mean over disjoint subsets. A covariance of few samples makes the distance
+    too large, by an amount nearly proportional to 1 / number. The line through the distances over 1
+    / number has its intercept at infinitely many samples (Chong & Forsyth, 2020, section 3). The
+    number of real images stays as it is. There must be at least MIN_SAMPLES samples.
     """
     number = len(features)
-    sizes = np.linspace(SMALLEST_SHARE * number, number, NUM_SIZES).round().astype(int).tolist()
+    sizes = np.linspace(SMALLEST_FRACTION * number, number, NUM_SIZES).round().astype(int).tolist()
     distances = []
     for size in sizes:
         order = torch.randperm(number, generator=generator).to(features.device)
         subsets = order[: number // size * size].split(size)
-        over_subsets = [
-            frechet_distance(real, compute_feature_stats(features[chosen])) for chosen in subsets
-        ]
-        distances.append(statistics.mean(over_subsets))
+        of_subsets = []
+        for subset in subsets:
+            of_subsets.append(frechet_distance(real, compute_feature_stats(features[subset])))
+        distances.append(statistics.mean(of_subsets))
     return SampleSizes(sizes, distances, intercept(sizes, distances))
 
 
 def intercept(num_samples: list[int], distances: list[float]) -> float:
-    """Of the least-squares line of the distances over 1 / num_samples, at zero."""
-    _, at_zero = np.polyfit(1 / np.asarray(num_samples, dtype=float), np.asarray(distances), deg=1)
+    """Return the value at zero of the least-squares line of the distances over 1 / num_samples."""
+    inverse = 1 / np.asarray(num_samples, dtype=float)
+    _, at_zero = np.polyfit(inverse, np.asarray(distances), deg=1)
     return float(at_zero)

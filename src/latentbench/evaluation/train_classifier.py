@@ -1,5 +1,4 @@
-"""Trains the classifier: on the dataset's labels, or on telling rotations apart where it has none; and on attributes
-where there are some."""
+"""Training of the classifier: on labels or, without labels, on rotations; and on attributes."""
 
 from __future__ import annotations
 
@@ -24,41 +23,46 @@ from latentbench.evaluation.features import BATCH_SIZE
 from latentbench.rng import numpy_generator, torch_generator
 from latentbench.runtime.adam import Adam
 
-ROTATIONS = 4
+NUM_ROTATIONS = 4
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the classifier predicts. `examples` makes `copies` inputs and targets of each image and label, the images
-    as they are first; of these it also predicts the attributes."""
+    """What the classifier predicts.
+
+    `make_examples` turns images and labels into `copies` inputs and targets per image; the first
+    inputs are the images themselves, and their attributes are predicted as well. `aim` completes
+    "trained to".
+    """
 
     name: str
     aim: str
     num_outputs: int
     copies: int
-    examples: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    make_examples: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     attributes: list[str]
 
 
 def choose_task(dataset: PreparedDataset) -> Task:
-    """Labels where there are at least two classes to tell apart, rotations elsewhere."""
+    """Return classification where there are at least two classes, else rotation prediction."""
     num_classes, attributes = len(dataset.manifest.class_names), dataset.manifest.attribute_names
     if num_classes >= 2:
-        return Task(
-            "labels", f"tell its {num_classes} classes apart", num_classes, 1, _labeled, attributes
-        )
-    aim = "tell rotations by 0°, 90°, 180° and 270° apart"
-    return Task("rotations", aim, ROTATIONS, ROTATIONS, _rotated, attributes)
+        aim = f"predict its {num_classes} classes"
+        return Task("labels", aim, num_classes, 1, _label_examples, attributes)
+    aim = "predict rotations by 0°, 90°, 180° and 270°"
+    return Task("rotations", aim, NUM_ROTATIONS, NUM_ROTATIONS, _rotation_examples, attributes)
 
 
 def train_classifier(
     dataset: PreparedDataset, task: Task, settings: Reference, *, seed: int, device: torch.device
 ) -> Classifier:
-    """Minimize the cross-entropy, and of attributes the mean of theirs, with Adam, its learning rate rising, then
-    falling (Smith & Topin, 2018).
+    """Minimize the cross-entropy of the task and of the attributes with Adam.
 
-    Raises DivergenceError where the loss became infinite or NaN.
+    The learning rate follows `learning_rate_factor`.
+
+    Raises:
+        DivergenceError: The loss is infinite or NaN at the end.
     """
     network = Classifier(
         image_size=dataset.manifest.image_size,
@@ -72,54 +76,67 @@ def train_classifier(
     batches = _Batches(dataset, settings, task, seed=seed)
     loss = torch.zeros((), device=device)
     for step, batch in enumerate(track(batches, "classifier", total=len(batches), unit="steps")):
-        inputs, targets = task.examples(to_model(batch.images.to(device)), batch.labels.to(device))
+        images, labels = to_model(batch.images.to(device)), batch.labels.to(device)
+        inputs, targets = task.make_examples(images, labels)
         features = network.features(inputs)
-        loss = functional.cross_entropy(network.classify(features), targets)
+        loss = functional.cross_entropy(network.class_logits(features), targets)
         if batch.attributes is not None:
-            there = batch.attributes.to(device, torch.float32)
-            seen = network.attributes(features[: len(there)])
-            loss = loss + functional.binary_cross_entropy_with_logits(seen, there)
+            actual = batch.attributes.to(device, torch.float32)
+            logits = network.attribute_logits(features[: len(actual)])
+            loss = loss + functional.binary_cross_entropy_with_logits(logits, actual)
         loss.backward()
-        optimizer.learning_rate = settings.learning_rate * one_cycle(step / len(batches))
+        factor = learning_rate_factor(step / len(batches))
+        optimizer.learning_rate = settings.learning_rate * factor
         optimizer.step()
     if not math.isfinite(loss.item()):
         raise DivergenceError(
-            f"The classifier's loss on {dataset.folder} became {loss.item()}; lower reference.learning_rate."
+            f"The loss of the classifier on {dataset.folder} is {loss.item()}. Lower "
+            "reference.learning_rate."
         )
     return network.eval()
 
 
-class Accuracy(NamedTuple):
-    """The share of the test split's examples that a network gets right, and how well it sees attributes there."""
+class ClassifierAccuracy(NamedTuple):
+    """The share of correct predictions on the test split, and each attribute's accuracy."""
 
     share: float
     attributes: dict[str, AttributeAccuracy]
 
 
 @torch.inference_mode()
-def accuracy(
+def measure_accuracy(
     network: Classifier, dataset: PreparedDataset, task: Task, *, device: torch.device
-) -> Accuracy:
+) -> ClassifierAccuracy:
+    """Return the accuracy on the test split."""
     images, labels = dataset.images("test"), dataset.labels("test")
-    right = 0
-    seen = []
+    num_correct = 0
+    predictions = []
     for start in range(0, len(images), BATCH_SIZE):
         batch = slice(start, start + BATCH_SIZE)
-        pictures = to_model(torch.from_numpy(np.array(images[batch])).to(device))
-        inputs, targets = task.examples(pictures, torch.from_numpy(labels[batch]).to(device))
+        pixels = to_model(torch.from_numpy(np.array(images[batch])).to(device))
+        inputs, targets = task.make_examples(pixels, torch.from_numpy(labels[batch]).to(device))
         features = network.features(inputs)
-        right += int((network.classify(features).argmax(dim=1) == targets).sum())
-        seen.append(network.attributes(features[: len(pictures)]).cpu() > 0)
-    recognized = {}
-    if task.attributes:
-        there = torch.from_numpy(dataset.attributes("test")).bool()
-        columns = zip(task.attributes, torch.cat(seen).unbind(1), there.unbind(1), strict=True)
-        recognized = {name: AttributeAccuracy.of(*column) for name, *column in columns}
-    return Accuracy(right / (task.copies * len(images)), recognized)
+        num_correct += int((network.class_logits(features).argmax(dim=1) == targets).sum())
+        predictions.append(network.attribute_logits(features[: len(pixels)]).cpu() > 0)
+    share = num_correct / (task.copies * len(images))
+    if not task.attributes:
+        return ClassifierAccuracy(share, {})
+    predicted = torch.cat(predictions)
+    actual = torch.from_numpy(dataset.attributes("test")).bool()
+    by_attribute = {}
+    for place, name in enumerate(task.attributes):
+        columns = predicted[:, place], actual[:, place]
+        by_attribute[name] = AttributeAccuracy.from_predictions(*columns)
+    return ClassifierAccuracy(share, by_attribute)
 
 
-def one_cycle(progress: float) -> float:
-    """A factor that rises linearly from 0 to 1, then falls along a cosine to 0; progress in [0, 1]."""
+def learning_rate_factor(progress: float) -> float:
+    """Return the one-cycle factor (Smith & Topin, 2018) at `progress` in [0, 1].
+
+    It rises linearly from 0 to 1 and falls to 0 as a cosine. OneCycleLR of torch.optim anneals both
+    phases with the same curve; here the rise is linear and the fall a cosine. It also takes a
+    torch.optim.Optimizer, which runtime.adam.Adam is not.
+    """
     if progress < WARM_UP:
         return progress / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
@@ -132,7 +149,7 @@ class _Batch(NamedTuple):
 
 
 class _Batches:
-    """Every epoch's images in a new order; each batch fills `batch_size` with all copies of its images."""
+    """Shuffled batches of all epochs; the copies of its images count in `batch_size`."""
 
     def __init__(
         self, dataset: PreparedDataset, settings: Reference, task: Task, *, seed: int
@@ -142,7 +159,7 @@ class _Batches:
         self.attributes = dataset.attributes("train") if task.attributes else None
         self.seed = seed
         self.epochs = settings.epochs
-        # Batch normalization wants two examples, and a small dataset is one batch.
+        # Batch norm needs two examples; a small dataset is one batch.
         self.size = min(max(settings.batch_size // task.copies, 2), len(self.images))
 
     def __len__(self) -> int:
@@ -150,28 +167,27 @@ class _Batches:
 
     def __iter__(self) -> Iterator[_Batch]:
         for epoch in range(self.epochs):
-            order = numpy_generator(self.seed, "classifier epoch", epoch).permutation(
-                len(self.images)
-            )
+            rng = numpy_generator(self.seed, "classifier epoch", epoch)
+            order = rng.permutation(len(self.images))
             for start in range(0, len(order) - self.size + 1, self.size):
-                # A mapped file is read fastest in its own order, and within a batch no order matters.
-                rows = np.sort(order[start : start + self.size])
-                attributes = (
-                    None if self.attributes is None else torch.from_numpy(self.attributes[rows])
-                )
-                yield _Batch(
-                    torch.from_numpy(self.images[rows]),
-                    torch.from_numpy(self.labels[rows]),
-                    attributes,
-                )
+                # Ascending rows are fastest to read from a memory-mapped file; within a batch order
+                # is irrelevant.
+                yield self._batch(np.sort(order[start : start + self.size]))
+
+    def _batch(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> _Batch:
+        attributes = None
+        if self.attributes is not None:
+            attributes = torch.from_numpy(self.attributes[rows])
+        images, labels = torch.from_numpy(self.images[rows]), torch.from_numpy(self.labels[rows])
+        return _Batch(images, labels, attributes)
 
 
-def _labeled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _label_examples(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _rotated(images: Tensor, _labels: Tensor) -> tuple[Tensor, Tensor]:
-    """All four rotations of each image in one batch (Gidaris et al., 2018, section 3.2)."""
-    turned = [torch.rot90(images, quarter, dims=(2, 3)) for quarter in range(ROTATIONS)]
-    quarters = torch.arange(ROTATIONS, device=images.device)
-    return torch.cat(turned), quarters.repeat_interleave(len(images))
+def _rotation_examples(images: Tensor, _labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all four rotations of each image in one batch (Gidaris et al., 2018, section 3.2)."""
+    rotated = [torch.rot90(images, turns, dims=(2, 3)) for turns in range(NUM_ROTATIONS)]
+    targets = torch.arange(NUM_ROTATIONS, device=images.device)
+    return torch.cat(rotated), targets.repeat_interleave(len(images))

@@ -11,7 +11,7 @@ from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.params import Params
 from latentbench.evaluation.classifier import FEATURE_DIM
-from latentbench.evaluation.train_classifier import ROTATIONS
+from latentbench.evaluation.train_classifier import NUM_ROTATIONS
 from latentbench.forecast.rates import (
     INCEPTION_DIM,
     DatasetRates,
@@ -138,7 +138,7 @@ def _reference_job(
     dim = 0
     if "classifier" in reference.extractors:
         # Without classes, the classifier is trained on each image in four rotations.
-        copies = 1 if sizes.num_classes >= 2 else ROTATIONS
+        copies = 1 if sizes.num_classes >= 2 else NUM_ROTATIONS
         steps = reference.epochs * sizes.num_train * copies / reference.batch_size
         seconds += steps * rates.classifier_step
         dim += FEATURE_DIM

@@ -19,9 +19,9 @@ from latentbench.evaluation.classifier import FEATURE_DIM, Classifier, Classifie
 from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.feature_stats import compute_feature_stats
 from latentbench.evaluation.features import prepare_measurement
-from latentbench.evaluation.kid import MOST_REAL_IMAGES
-from latentbench.evaluation.knn import nearest
-from latentbench.evaluation.train_classifier import ROTATIONS
+from latentbench.evaluation.kid import MAX_REAL_IMAGES
+from latentbench.evaluation.knn import nearest_neighbors
+from latentbench.evaluation.train_classifier import NUM_ROTATIONS
 from latentbench.forecast.sizes import DatasetSizes
 from latentbench.latent.inversion import invert
 from latentbench.latent.projections import tsne
@@ -145,7 +145,7 @@ def _classifier_seconds(
         image_size=dataset.image_size,
         channels=dataset.channels,
         width=reference.width,
-        num_outputs=sizes.num_classes if sizes.num_classes >= 2 else ROTATIONS,
+        num_outputs=sizes.num_classes if sizes.num_classes >= 2 else NUM_ROTATIONS,
     ).initialize_weights(torch_generator(0, "classifier weights"))
     network.to(device)
     optimizer = Adam(network.parameters(), learning_rate=1e-3)
@@ -180,17 +180,17 @@ def _distance_seconds(
     settings: Evaluation, sizes: DatasetSizes, dim: int, device: torch.device
 ) -> tuple[float, float]:
     """Return the seconds of a set of samples' metrics, and of a pair in the search."""
-    real = torch.randn(min(sizes.num_train, MOST_REAL_IMAGES), dim, device=device)
+    real = torch.randn(min(sizes.num_train, MAX_REAL_IMAGES), dim, device=device)
     generated = torch.randn(settings.num_samples, dim, device=device)
     distances = Distances(compute_feature_stats(real), real, settings)
 
     def measure() -> None:
         distances.frechet(generated)
-        distances.kernel_over_subsets(generated, seed=0)
-        distances.overlap(generated)
+        distances.kernel_distances(generated, seed=0)
+        distances.precision_recall(generated)
 
     queries, rows = generated[:MAX_SEARCH_ROWS], real[:MAX_SEARCH_ROWS].cpu().numpy()
-    search = _median_seconds(lambda: nearest(queries, rows, number=1))
+    search = _median_seconds(lambda: nearest_neighbors(queries, rows, num_neighbors=1))
     return _median_seconds(measure), search / (len(queries) * len(rows))
 
 

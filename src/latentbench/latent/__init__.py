@@ -1,0 +1,1 @@
+"""Exploration of trained models: latent spaces, reconstructions, interpolations."""

@@ -1,7 +1,7 @@
-"""Directions along which an attribute changes, found by a linear probe of the codes and walked along.
+"""Latent directions along which an attribute changes: found by a linear probe, then followed.
 
-A walk is measured as Shen et al. (2020) do, by what another network sees in its images: of the attribute that is walked
-along, and of the others, which should stay.
+As in Shen et al. (2020), a direction is judged by a classifier of the decoded images: the attribute
+of the direction should change, the other attributes should not.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from torch import Tensor
 from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.model_probe import ModelProbe
 
-# Steps of a walk, in standard deviations of the codes along the direction.
+# Steps along a direction, in standard deviations of the codes along it.
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
-NUM_WALKS = 4  # images that a direction is walked from and that are kept
-NUM_JUDGED = 100  # those whose attributes are counted
-MOST_DIRECTIONS = 6
-MOST_PROBED = 5_000  # training images, or samples
-_UNSEEN = 1_000  # of these samples, those that the probe is tested on
-_PART = 1_000  # samples that are decoded and judged at once
-_FEWEST = 10  # images with and without an attribute, for a probe of it to be worth something
+NUM_SHOWN = 4  # images per direction that are kept
+NUM_CLASSIFIED = 100  # images per direction whose attributes are predicted
+MAX_DIRECTIONS = 6
+MAX_PROBED = 5_000  # training images or samples
+_NUM_TEST_SAMPLES = 1_000  # of these samples, those that the probe is tested on
+_CHUNK_SIZE = 1_000  # samples that are decoded and classified at once
+_MIN_EXAMPLES = 10  # images with the attribute, and without it, that a probe needs
 
 
 @dataclass(frozen=True)
 class Direction:
-    """`step` (latent_dim,) is one standard deviation along it.
+    """The direction of an attribute; `step` (latent_dim,) is one standard deviation along it.
 
-    `accuracy` is the share of test codes that the probe gives their attribute, `base_rate` that of always saying what
-    is more frequent.
+    `accuracy` is the probe's share of correct predictions on test codes, `base_rate` that of always
+    predicting the more frequent value.
     """
 
     attribute: str
@@ -43,148 +43,152 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class ProbedCodes:
-    """Codes (number, latent_dim) and attributes (number, attributes) of their images."""
+class LabeledCodes:
+    """Codes (number, latent_dim) and the attributes (number, attributes) of their images."""
 
     codes: Array
     attributes: Array
 
-    def of_attribute(self, place: int) -> tuple[Array, Array]:
-        return self.codes, self.attributes[:, place]
-
 
 @dataclass(frozen=True)
-class Material:
-    """What probes learn from and are tested on, and codes (number, latent_dim) with labels (number, num_labels) that
-    walks start from: all of real images, or all of samples."""
+class ProbeData:
+    """Codes to train and test probes on, and codes with labels from which directions start.
 
-    origin: str
+    `starts` is (number, latent_dim), `labels` (number, num_labels). `source` names what the codes
+    are of.
+    """
+
+    source: str
     names: list[str]
-    train: ProbedCodes
-    test: ProbedCodes
+    train: LabeledCodes
+    test: LabeledCodes
     starts: Tensor
     labels: Tensor
 
 
-def explore_directions(subject: ModelProbe) -> Findings:
-    """Walks along the attributes that codes tell most of."""
-    material = of_images(subject) if subject.can_encode else of_samples(subject)
-    if material is None:
+def explore_directions(probe: ModelProbe) -> Findings:
+    """Follow the directions of the attributes that the probes predict best."""
+    data = data_from_images(probe) if probe.has_encoder else data_from_samples(probe)
+    if data is None:
         return Findings()
-    found = []
-    with threadpool_limits(subject.threads):  # more threads add in another order
-        for place, name in enumerate(material.names):
-            direction = probe(
-                name, material.train.of_attribute(place), material.test.of_attribute(place)
+    directions = []
+    with threadpool_limits(probe.threads):  # the number of threads changes the order of sums
+        for place, name in enumerate(data.names):
+            direction = fit_direction(
+                name,
+                (data.train.codes, data.train.attributes[:, place]),
+                (data.test.codes, data.test.attributes[:, place]),
             )
-            found += [direction] if direction is not None else []
-    found.sort(key=lambda direction: direction.base_rate - direction.accuracy)
-    found = found[:MOST_DIRECTIONS]
-    if not found:
+            if direction is not None:
+                directions.append(direction)
+    directions.sort(key=lambda direction: direction.base_rate - direction.accuracy)
+    directions = directions[:MAX_DIRECTIONS]
+    if not directions:
         return Findings()
-    walked = _walks(subject, material, found)
-    facts = [
-        {
-            "attribute": one.attribute,
-            "accuracy": one.accuracy,
-            "base_rate": one.base_rate,
-            **_seen(subject, images),
+    images = _follow(probe, data, directions)
+    rows = []
+    for direction, along in zip(directions, images, strict=True):
+        row = {
+            "attribute": direction.attribute,
+            "accuracy": direction.accuracy,
+            "base_rate": direction.base_rate,
         }
-        for one, images in zip(found, walked, strict=True)
-    ]
-    about = {
-        "directions": facts,
+        rows.append(row | _predicted_attributes(probe, along))
+    facts = {
+        "directions": rows,
         "direction_steps": list(STEPS),
-        "directions_source": material.origin,
+        "directions_source": data.source,
     }
-    return Findings({"directions": walked[:, :NUM_WALKS]}, about)
+    return Findings({"directions": images[:, :NUM_SHOWN]}, facts)
 
 
-def of_images(subject: ModelProbe) -> Material | None:
-    """Codes of real images and the attributes that these have; None where the dataset has none."""
-    names = subject.dataset.manifest.attribute_names
+def data_from_images(probe: ModelProbe) -> ProbeData | None:
+    """Return codes of real images with their attributes; None for datasets without attributes."""
+    names = probe.dataset.manifest.attribute_names
     if not names:
         return None
-    rows = subject.order("test", "walks")[:NUM_JUDGED]
-    labels = subject.labels("test", rows)
-    starts = subject.encode(subject.images("test", rows), labels)
-    train, test = (_probed(subject, split) for split in ("train", "test"))
-    return Material("test images", names, train, test, starts, labels)
+    rows = probe.shuffled_rows("test", "walks")[:NUM_CLASSIFIED]
+    labels = probe.labels("test", rows)
+    starts = probe.encode(probe.images("test", rows), labels)
+    train, test = _encode(probe, "train"), _encode(probe, "test")
+    return ProbeData("test images", names, train, test, starts, labels)
 
 
-def of_samples(subject: ModelProbe) -> Material | None:
-    """Random latents and what the classifier sees in their images, for models that cannot encode (Shen et al., 2020,
-    section 3.1); None where no classifier knows attributes."""
-    names = subject.realism.attribute_names
+def data_from_samples(probe: ModelProbe) -> ProbeData | None:
+    """Return random latents with the attributes that the classifier predicts for their images.
+
+    For models without an encoder (Shen et al., 2020, section 3.1); None without a classifier of
+    attributes.
+    """
+    names = probe.realism.attribute_names
     if not names:
         return None
-    latents = subject.noise(MOST_PROBED, "probed samples")
-    labels = subject.kinds.round_robin(MOST_PROBED).to(subject.device)
-    parts = zip(latents.split(_PART), labels.split(_PART), strict=True)
-    seen = [subject.realism.attributes(subject.decode(*part)) for part in parts]
-    attributes = np.concatenate(seen).astype(np.uint8)
+    latents = probe.noise(MAX_PROBED, "probed samples")
+    labels = probe.label_set.round_robin(MAX_PROBED).to(probe.device)
+    chunks = zip(latents.split(_CHUNK_SIZE), labels.split(_CHUNK_SIZE), strict=True)
+    predicted = [probe.realism.predict_attributes(probe.decode(*chunk)) for chunk in chunks]
+    attributes = np.concatenate(predicted).astype(np.uint8)
     codes = latents.double().cpu().numpy()
-    train, test = (
-        ProbedCodes(codes[part], attributes[part])
-        for part in (slice(_UNSEEN, None), slice(_UNSEEN))
-    )
-    return Material("samples", names, train, test, latents[:NUM_JUDGED], labels[:NUM_JUDGED])
+    test = LabeledCodes(codes[:_NUM_TEST_SAMPLES], attributes[:_NUM_TEST_SAMPLES])
+    train = LabeledCodes(codes[_NUM_TEST_SAMPLES:], attributes[_NUM_TEST_SAMPLES:])
+    starts, start_labels = latents[:NUM_CLASSIFIED], labels[:NUM_CLASSIFIED]
+    return ProbeData("samples", names, train, test, starts, start_labels)
 
 
-def probe(
+def fit_direction(
     attribute: str, train: tuple[Array, Array], test: tuple[Array, Array]
 ) -> Direction | None:
-    """Logistic regression on standardized codes; each side is codes (number, latent_dim) and 0 or 1 (number,).
+    """Fit a logistic regression on standardized codes.
 
-    None where hardly any image has the attribute, or lacks it.
+    `train` and `test` are codes (number, latent_dim) and 0 or 1 (number,). Returns None where fewer
+    than ten images have the attribute, or fewer than ten lack it.
     """
     from sklearn.linear_model import LogisticRegression
 
-    codes, there = train
-    if min(there.sum(), len(there) - there.sum()) < _FEWEST:
+    codes, has_attribute = train
+    if min(has_attribute.sum(), len(has_attribute) - has_attribute.sum()) < _MIN_EXAMPLES:
         return None
     mean, scale = codes.mean(axis=0), codes.std(axis=0) + 1e-12
-    model = LogisticRegression(max_iter=1_000).fit((codes - mean) / scale, there)
-    test_codes, test_there = test
+    model = LogisticRegression(max_iter=1_000).fit((codes - mean) / scale, has_attribute)
+    test_codes, test_has_attribute = test
     predicted = model.predict((test_codes - mean) / scale)
-    share = float(test_there.mean())
-    # The probe's weights of standardized codes, back in the units of each dimension: the gradient in those units
-    # would walk farthest along the dimensions that codes hardly use.
+    share = float(test_has_attribute.mean())
+    # The weights belong to standardized codes: multiplied by the scale they are a direction of the
+    # codes. The gradient with respect to the codes, divided by it, would go farthest along the
+    # dimensions that codes use least.
     direction = model.coef_[0] * scale
     direction /= np.linalg.norm(direction)
-    along = (codes @ direction).std()
     return Direction(
-        attribute, direction * along, float((predicted == test_there).mean()), max(share, 1 - share)
+        attribute,
+        step=direction * (codes @ direction).std(),
+        accuracy=float((predicted == test_has_attribute).mean()),
+        base_rate=max(share, 1 - share),
     )
 
 
-def _probed(subject: ModelProbe, split: str) -> ProbedCodes:
-    rows = subject.order(split, "attributes")[:MOST_PROBED]
-    codes = (
-        subject.encode(subject.images(split, rows), subject.labels(split, rows))
-        .double()
-        .cpu()
-        .numpy()
-    )
-    return ProbedCodes(codes, subject.dataset.attributes(split)[rows])
+def _encode(probe: ModelProbe, split: str) -> LabeledCodes:
+    rows = probe.shuffled_rows(split, "attributes")[:MAX_PROBED]
+    codes = probe.encode(probe.images(split, rows), probe.labels(split, rows))
+    attributes = probe.dataset.attributes(split)[rows]
+    return LabeledCodes(codes.double().cpu().numpy(), attributes)
 
 
-def _walks(subject: ModelProbe, material: Material, directions: list[Direction]) -> Array:
-    """uint8 (directions, images, steps, height, width, channel)."""
-    codes, labels = material.starts, material.labels
+def _follow(probe: ModelProbe, data: ProbeData, directions: list[Direction]) -> Array:
+    """Return uint8 (directions, images, steps, height, width, channel)."""
+    codes, labels = data.starts, data.labels
     steps = torch.from_numpy(np.stack([direction.step for direction in directions])).to(codes)
     amounts = torch.tensor(STEPS, device=codes.device)
-    walked = codes[None, :, None] + amounts[:, None] * steps[:, None, None]
-    return subject.decode(walked, labels[None, :, None].expand(*walked.shape[:3], -1))
+    along = codes[None, :, None] + amounts[:, None] * steps[:, None, None]
+    return probe.decode(along, labels[None, :, None].expand(*along.shape[:3], -1))
 
 
-def _seen(subject: ModelProbe, walked: Array) -> dict[str, Any]:
-    """By attribute the share of images (images, steps, height, width, channel) in which it is seen at each step;
-    nothing where no classifier knows attributes."""
-    if not subject.realism.attribute_names:
+def _predicted_attributes(probe: ModelProbe, images: Array) -> dict[str, Any]:
+    """Return, by attribute, its share of the images (images, steps, ...) at each step.
+
+    Empty without a classifier of attributes.
+    """
+    names = probe.realism.attribute_names
+    if not names:
         return {}
-    shares = subject.realism.attributes(walked).mean(axis=0).T.tolist()
-    return {
-        "num_images": len(walked),
-        "predicted": dict(zip(subject.realism.attribute_names, shares, strict=True)),
-    }
+    shares = probe.realism.predict_attributes(images).mean(axis=0).T.tolist()
+    return {"num_images": len(images), "predicted": dict(zip(names, shares, strict=True))}

@@ -1,8 +1,8 @@
-"""The explore stage: what an experiment's last checkpoint has learned, and of what; arrays, facts, quick pictures."""
+"""The explore stage: the latent space of an experiment's last checkpoint, and its dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +33,13 @@ from latentbench.latent.model_probe import ModelProbe
 from latentbench.latent.paths import explore_paths
 from latentbench.latent.perturbation import explore_noise
 from latentbench.latent.prior_samples import explore_means, explore_samples, explore_truncation
-from latentbench.latent.projections import explore_codes
+from latentbench.latent.projections import explore_projections
 from latentbench.latent.realism import Realism
 from latentbench.latent.reconstruction import explore_reconstruction
 
-# Each answers one question, and leaves nothing where a model cannot be asked it.
+# Each returns no findings for models that do not support it.
 EXPLORATIONS: dict[str, Callable[[ModelProbe], Findings]] = {
-    "the data": explore_data,
+    "dataset": explore_data,
     "random samples": explore_samples,
     "truncated samples": explore_truncation,
     "mean images": explore_means,
@@ -47,7 +47,7 @@ EXPLORATIONS: dict[str, Callable[[ModelProbe], Findings]] = {
     "interpolations": explore_paths,
     "noise around the mean": explore_noise,
     "label embeddings": explore_embeddings,
-    "codes": explore_codes,
+    "projections": explore_projections,
     "attribute directions": explore_directions,
 }
 
@@ -55,9 +55,10 @@ EXPLORATIONS: dict[str, Callable[[ModelProbe], Findings]] = {
 def explore_experiment(
     config: ExperimentConfig, data: Path, reference: Path, results: Path
 ) -> None:
-    """Write latent/arrays.npz, pictures of the most asked for, and latent/explore.json, the last.
+    """Write latent/arrays.npz, previews as PNG files, and latent/explore.json.
 
-    Raises ArtifactError, DataError and StorageError.
+    Raises:
+        LatentbenchError: ArtifactError, DataError or StorageError.
     """
     device = prepare_measurement(config.compute)
     dataset = PreparedDataset.open(data)
@@ -65,17 +66,16 @@ def explore_experiment(
     trained = load_checkpoint(
         config, results, epoch, device=device, data_digest=dataset.manifest.digest
     )
-    subject = ModelProbe(
-        config, trained, dataset, Realism.open(reference, dataset, config, device=device), device
-    )
+    realism = Realism.load(reference, dataset, config, device=device)
+    probe = ModelProbe(config, trained, dataset, realism, device)
     (results / LATENT_FACTS).unlink(missing_ok=True)
     parts = []
-    for what, explore in EXPLORATIONS.items():
-        log(f"{config.name}: {what}.")
-        parts.append(explore(subject))
-    found = Findings.joined(parts)
+    for name, explore in EXPLORATIONS.items():
+        log(f"{config.name}: {name}.")
+        parts.append(explore(probe))
+    found = Findings.merge(parts)
     write_arrays(results / LATENT_ARRAYS, found.arrays)
-    _write_pictures((results / LATENT_ARRAYS).parent, found)
+    _write_previews((results / LATENT_ARRAYS).parent, found.arrays)
     about = {"epoch": epoch, "seed": config.seed, "class_names": dataset.manifest.class_names}
     write_json(results / LATENT_FACTS, about | found.facts)
     write_record(
@@ -92,19 +92,18 @@ def explore_experiment(
     )
 
 
-def _write_pictures(folder: Path, found: Findings) -> None:
-    """Pixel for pixel, for a first look; the report draws all of them with words."""
-    arrays = found.arrays
+def _write_previews(folder: Path, arrays: Mapping[str, Array]) -> None:
+    """Write image grids; the report's figures have titles and more images."""
     write_png(folder / "samples.png", image_grid(arrays["samples"], columns=8))
     pairs = np.concatenate([arrays["reconstruction_real"], arrays["reconstruction_decoded"]])
     write_png(folder / "reconstruction.png", image_grid(pairs, columns=len(pairs) // 2))
     write_png(
         folder / "interpolation.png",
-        _with_ends(arrays["interpolation_spherical"], arrays["interpolation_real"]),
+        _interpolation_grid(arrays["interpolation_spherical"], arrays["interpolation_real"]),
     )
 
 
-def _with_ends(paths: Array, ends: Array) -> Array:
-    """A row per pair: the real image, the path from its code, the other real image."""
+def _interpolation_grid(paths: Array, ends: Array) -> Array:
+    """Return a grid with a row per pair: a real image, the path, the other real image."""
     rows = np.concatenate([ends[:, :1], paths, ends[:, 1:]], axis=1)
     return image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])

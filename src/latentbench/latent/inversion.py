@@ -1,4 +1,4 @@
-"""Latents of real images for models that cannot encode: searched for, then optimized."""
+"""Inversion: latents of real images for models without an encoder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from latentbench.runtime.adam import Adam
 
 @dataclass(frozen=True)
 class Inversion:
-    """Latents (batch, latent_dim), and the mean squared error of each image, of pixels in [0, 1], after 0, 1, 2, ...
-    steps, (batch, steps + 1)."""
+    """Latents (batch, latent_dim) and the errors (batch, steps + 1) after 0, 1, 2, ... steps.
+
+    Errors are mean squared errors of pixels in [0, 1].
+    """
 
     latents: Tensor
     errors: Tensor
@@ -29,13 +31,14 @@ def invert(
     *,
     generator: torch.Generator,
 ) -> Inversion:
-    """Latents that, decoded with `labels`, are close to `images` (batch, channel, height, width) in squared error.
+    """Find latents whose images under `labels` have a small squared error to `images`.
 
-    Begins, for each image, at the nearest of `inversion_starts` random samples, and follows Adam from there (Creswell &
-    Bharath, 2018). A latent is kept on the sphere of radius √latent_dim, where N(0, I) has its mass: off it a
-    generator can copy pixels with latents that it would never be given.
+    `images` are (batch, channel, height, width). For each image, Adam (Creswell & Bharath, 2018)
+    starts at the closest of `inversion_starts` random samples. Latents stay on the sphere of radius
+    √latent_dim, where N(0, I) has its mass: elsewhere a generator can reproduce images with latents
+    that are never drawn.
     """
-    latents = nearest_samples(
+    latents = closest_samples(
         objective, images, labels, starts=settings.inversion_starts, generator=generator
     )
     latents = on_sphere(latents).requires_grad_()
@@ -45,15 +48,14 @@ def invert(
         for step in range(settings.inversion_steps):
             error = _errors(objective, latents, labels, images)
             errors.append(error.detach())
-            # Each image has its own latent, so the sum over images does not couple them.
+            # Each image has its own latent, so the gradients of the sum are independent.
             error.sum().backward()
-            optimizer.learning_rate = settings.inversion_learning_rate * (
-                1 - step / settings.inversion_steps
-            )
+            remaining = 1 - step / settings.inversion_steps
+            optimizer.learning_rate = settings.inversion_learning_rate * remaining
             optimizer.step()
     with torch.no_grad():
         errors.append(_errors(objective, latents, labels, images))
-    # Pixels of the model span 2, those of [0, 1] span 1.
+    # Pixels are in [-1, 1] here; errors are reported for [0, 1].
     return Inversion(on_sphere(latents).detach(), torch.stack(errors, dim=1) / 4)
 
 
@@ -62,7 +64,7 @@ def _errors(objective: Objective, latents: Tensor, labels: Tensor, images: Tenso
 
 
 @torch.no_grad()
-def nearest_samples(
+def closest_samples(
     objective: Objective,
     images: Tensor,
     labels: Tensor,
@@ -71,24 +73,22 @@ def nearest_samples(
     generator: torch.Generator,
     batch_size: int = 256,
 ) -> Tensor:
-    """For each image, the one of `starts` random latents whose sample, of its label, has the smallest squared error."""
+    """Return, for each image, the best of `starts` random latents under the image's label."""
     candidates = draw_latents(starts, objective.latent_dim, generator)
-    nearest = torch.empty(len(images), objective.latent_dim, device=images.device)
-    # `unique` takes no vectors of no entries, which are all alike.
+    closest = torch.empty(len(images), objective.latent_dim, device=images.device)
+    # `unique` does not accept vectors without entries, which are all equal.
     for label in labels.unique(dim=0) if labels.shape[1] else labels[:1]:
-        alike = (labels == label).all(dim=1)
-        errors = [
-            torch.cdist(
-                images[alike].flatten(1),
-                objective.sample(batch, label.expand(len(batch), -1)).flatten(1),
-            )
-            for batch in candidates.split(batch_size)
-        ]
-        nearest[alike] = candidates[torch.cat(errors, dim=1).argmin(dim=1)]
-    return nearest
+        same_label = (labels == label).all(dim=1)
+        targets = images[same_label].flatten(1)
+        errors = []
+        for batch in candidates.split(batch_size):
+            samples = objective.sample(batch, label.expand(len(batch), -1)).flatten(1)
+            errors.append(torch.cdist(targets, samples))
+        closest[same_label] = candidates[torch.cat(errors, dim=1).argmin(dim=1)]
+    return closest
 
 
 def on_sphere(latents: Tensor) -> Tensor:
-    """Each latent scaled to length √latent_dim."""
+    """Scale each latent to length √latent_dim."""
     scaled: Tensor = latents / latents.norm(dim=1, keepdim=True) * latents.shape[1] ** 0.5
     return scaled

@@ -1,4 +1,4 @@
-"""A trained model beside the real images that it is asked about."""
+"""A trained model for all explorations: codes, decoded images, and shared random draws."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ from latentbench.rng import numpy_generator, torch_generator
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
-# Images that go through a network at once.
+# Images per forward pass.
 BATCH_SIZE = 250
 
-# Latents of the same seed begin alike whatever the model's dimension, so that models are shown for the same draw.
-MOST_DIMENSIONS = 1024
+# Noise is drawn with this many dimensions and then cut, so that all models of a study see the same
+# leading dimensions.
+MAX_DIMENSIONS = 1024
 STUDY_STREAM_SEED = 0
 
-# Of a condition with more kinds of labels, only the most frequent are shown.
-MOST_KINDS = 26
+# Figures show at most this many labels, the most frequent ones.
+MAX_LABELS = 26
 
 
 class ModelProbe:
-    """What every exploration asks: real images and their codes, images of codes, draws that all models share."""
+    """A trained model with its dataset; rows and noise are the same for all models of a study."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class ModelProbe:
         self.seed = config.seed
         self.threads = config.compute.threads
         self.objective = trained.objective
-        self.kinds = trained.labels
+        self.label_set = trained.labels
         self.dataset = dataset
         self.realism = realism
         self.device = device
@@ -64,79 +65,91 @@ class ModelProbe:
         number = dataset.manifest.test.num_images
         if number < 2:
             raise DataError(
-                f"{dataset.folder} has {number} test images, but a path needs two ends; raise test_fraction."
+                f"{dataset.folder} has {number} test images, but an interpolation needs two. Raise "
+                "test_fraction."
             )
-        # A small dataset is explored as far as it goes, rather than refused once the training is over.
+        # A small test split is explored as far as possible, because the model is trained already.
         if number < max(self.settings.num_reconstructions, 2 * self.settings.num_pairs):
             log(
-                f"There are {number} test images: fewer are reconstructed or joined by paths than was asked for."
+                f"{config.name}: there are only {number} test images, so there are fewer "
+                "reconstructions or interpolations than latent.num_reconstructions and "
+                "latent.num_pairs request."
             )
 
     @property
-    def can_encode(self) -> bool:
+    def has_encoder(self) -> bool:
+        """Whether the model encodes images; others are inverted."""
         return isinstance(self.objective, HasEncoder)
 
     @property
     def is_conditional(self) -> bool:
-        return bool(self.kinds.names)
+        """Whether the model is conditioned on labels."""
+        return bool(self.label_set.names)
 
     @cached_property
-    def shown_kinds(self) -> list[int]:
-        """Which label kinds are shown, in their order: all, or the most frequent."""
-        most_frequent = np.argsort(self.kinds.counts, kind="stable")[::-1][:MOST_KINDS]
-        return sorted(most_frequent.tolist())
+    def shown_indices(self) -> list[int]:
+        """The indices of the labels to show: all of them, or the most frequent ones."""
+        by_frequency = np.argsort(self.label_set.counts, kind="stable")[::-1]
+        return sorted(by_frequency[:MAX_LABELS].tolist())
 
     @cached_property
-    def shown_titles(self) -> list[str]:
-        """What they are called; nothing where there is no condition."""
-        titles = self.kinds.descriptions()
-        return [titles[kind] for kind in self.shown_kinds] if self.is_conditional else []
+    def shown_names(self) -> list[str]:
+        """The names of the labels to show; empty without a condition."""
+        names = self.label_set.descriptions()
+        return [names[index] for index in self.shown_indices] if self.is_conditional else []
 
     @cached_property
     def shown_labels(self) -> Tensor:
-        """Their vectors (kinds, num_labels)."""
-        return self.kinds.round_robin(len(self.kinds))[self.shown_kinds].to(self.device)
+        """The vectors (labels, num_labels) of the labels to show."""
+        vectors = self.label_set.round_robin(len(self.label_set))
+        return vectors[self.shown_indices].to(self.device)
 
-    def order(self, split: str, purpose: str) -> Rows:
-        """All rows of a split in random order, the same for all models of a study."""
+    def shuffled_rows(self, split: str, stream: str) -> Rows:
+        """Return all rows of a split in an order that is the same for all models of a study."""
         number = getattr(self.dataset.manifest, split).num_images
-        return numpy_generator(STUDY_STREAM_SEED, purpose).permutation(number)
+        return numpy_generator(STUDY_STREAM_SEED, stream).permutation(number)
 
     def images(self, split: str, rows: Rows) -> Images:
+        """Return uint8 (number, height, width, channel)."""
         return np.asarray(self.dataset.images(split)[rows])
 
     def labels(self, split: str, rows: Rows) -> Tensor:
-        """Float (number, num_labels)."""
+        """Return float (number, num_labels)."""
         return torch.from_numpy(self.label_vectors[split][rows]).to(self.device, torch.float32)
 
-    def noise(self, number: int, purpose: str, *, dim: int | None = None) -> Tensor:
-        """(number, dim) from N(0, I), of which all models of a study have the same beginning; default: latent_dim."""
+    def noise(self, number: int, stream: str, *, dim: int | None = None) -> Tensor:
+        """Return (number, dim) from N(0, I), by default of latent_dim dimensions.
+
+        Models with different dimensions share the leading ones.
+        """
         dim = self.objective.latent_dim if dim is None else dim
-        generator = torch_generator(STUDY_STREAM_SEED, purpose)
-        draws = draw_latents(number * MOST_DIMENSIONS, 1, generator).view(number, MOST_DIMENSIONS)
+        generator = torch_generator(STUDY_STREAM_SEED, stream)
+        draws = draw_latents(number * MAX_DIMENSIONS, 1, generator).view(number, MAX_DIMENSIONS)
         return draws[:, :dim].to(self.device)
 
     @torch.no_grad()
     def encode(self, images: Images, labels: Tensor) -> Tensor:
-        """Codes (number, latent_dim); for models that can."""
+        """Return codes (number, latent_dim); for models with an encoder."""
         assert isinstance(self.objective, HasEncoder)
-        return torch.cat(
-            [self.objective.encode(image, label) for image, label in self._batches(images, labels)]
-        )
+        codes = []
+        for image, label in self._batches(images, labels):
+            codes.append(self.objective.encode(image, label))
+        return torch.cat(codes)
 
     @torch.no_grad()
     def posterior(self, images: Images, labels: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Codes and their log-variances, both (number, latent_dim), where the model gives both."""
+        """Return posterior means and log-variances (number, latent_dim), or None without them."""
         if not isinstance(self.objective, HasPosterior):
             return None
-        found = [
-            self.objective.posterior(image, label) for image, label in self._batches(images, labels)
-        ]
-        means, log_variances = zip(*found, strict=True)
+        means, log_variances = [], []
+        for image, label in self._batches(images, labels):
+            mean, log_variance = self.objective.posterior(image, label)
+            means.append(mean)
+            log_variances.append(log_variance)
         return torch.cat(means), torch.cat(log_variances)
 
     def invert(self, images: Images, labels: Tensor, purpose: str) -> Inversion:
-        """The same for models that cannot."""
+        """Search for latents whose samples are close to images; for models without encoder."""
         return invert(
             self.objective,
             to_model(torch.from_numpy(images).to(self.device)),
@@ -145,44 +158,44 @@ class ModelProbe:
             generator=torch_generator(self.seed, f"inversion for {purpose}", device=self.device),
         )
 
-    def codes(self, images: Images, labels: Tensor, purpose: str) -> Tensor:
-        return (
-            self.encode(images, labels)
-            if self.can_encode
-            else self.invert(images, labels, purpose).latents
-        )
+    def encode_or_invert(self, images: Images, labels: Tensor, purpose: str) -> Tensor:
+        """Return codes (number, latent_dim) by encoding or, without an encoder, by inversion."""
+        if self.has_encoder:
+            return self.encode(images, labels)
+        return self.invert(images, labels, purpose).latents
 
     def decode(self, codes: Tensor, labels: Tensor) -> Images:
-        """uint8 (..., height, width, channel) of codes (..., latent_dim) and labels (..., num_labels)."""
-        flat = zip(
+        """Return uint8 (..., height, width, channel).
+
+        `codes` are (..., latent_dim) and `labels` (..., num_labels).
+        """
+        batches = zip(
             codes.flatten(0, -2).split(BATCH_SIZE),
             labels.flatten(0, -2).split(BATCH_SIZE),
             strict=True,
         )
-        images = torch.cat([to_uint8(self.objective.sample(code, label)) for code, label in flat])
+        images = torch.cat([to_uint8(self.objective.sample(*batch)) for batch in batches])
         decoded: Images = images.unflatten(0, codes.shape[:-1]).cpu().numpy()
         return decoded
 
-    def recognized(self, images: Images) -> dict[str, float]:
-        """By the title of a label, the share of the images that the classifier takes for it; nothing where no
-        classifier knows the labels that the model is asked by."""
-        if self.kinds.names == self.realism.class_names:
-            return self.realism.recognized(images)
-        known = self.realism.attribute_names
-        if not set(self.kinds.names) <= set(known):
+    def predicted_labels(self, images: Images) -> dict[str, float]:
+        """Return, by label, the share of the images for which the classifier predicts it.
+
+        Empty where no classifier was trained on the labels of the model's condition.
+        """
+        names = self.label_set.names
+        if names == self.realism.class_names:
+            return self.realism.predicted_classes(images)
+        attributes = self.realism.attribute_names
+        if not set(names) <= set(attributes):
             return {}
-        asked = self.realism.attributes(images)[
-            ..., [known.index(name) for name in self.kinds.names]
-        ]
-        titles = Counter(
-            self.kinds.describe(vector)
-            for vector in asked.reshape(-1, len(self.kinds.names)).tolist()
-        )
-        return {title: count / titles.total() for title, count in titles.items()}
+        columns = [attributes.index(name) for name in names]
+        predicted = self.realism.predict_attributes(images)[..., columns]
+        counts = Counter(map(self.label_set.describe, predicted.reshape(-1, len(names)).tolist()))
+        return {label: count / counts.total() for label, count in counts.items()}
 
     def _batches(self, images: Images, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """As models take them, on the device."""
-        for image, label in zip(
-            torch.from_numpy(images).split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True
-        ):
+        """Yield images in [-1, 1], on the device, with their labels."""
+        batches = torch.from_numpy(images).split(BATCH_SIZE)
+        for image, label in zip(batches, labels.split(BATCH_SIZE), strict=True):
             yield to_model(image.to(self.device)), label

@@ -1,4 +1,4 @@
-"""What lies around the mean latent."""
+"""Images around the mean latent."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ SIGMAS = (0.1, 0.5, 1.0, 1.5, 2.0)
 NUM_COLUMNS = 10
 
 
-def explore_noise(subject: ModelProbe) -> Findings:
-    """Images of codes ever farther from the mean; of conditional models a column for each kind of label.
+def explore_noise(probe: ModelProbe) -> Findings:
+    """Decode the mean latent plus growing noise; conditional models get a column per label.
 
-    The noise is in units of the prior's standard deviation, which is 1, or where there is none of the codes'.
+    The unit of the noise is the prior's standard deviation, 1, or without a prior that of the
+    codes.
     """
-    number = len(subject.shown_kinds) if subject.is_conditional else NUM_COLUMNS
-    mean, unit = _center(subject)
-    noise = subject.noise(number, "noise around the mean")
-    sigmas = torch.tensor(SIGMAS, device=subject.device)
+    number = len(probe.shown_indices) if probe.is_conditional else NUM_COLUMNS
+    mean, unit = _mean_and_unit(probe)
+    noise = probe.noise(number, "noise around the mean")
+    sigmas = torch.tensor(SIGMAS, device=probe.device)
     codes = mean + unit * sigmas[:, None, None] * noise
-    images = subject.decode(codes, subject.shown_labels.expand(len(SIGMAS), number, -1))
-    facts = {"sigmas": list(SIGMAS), "sigma_unit": unit, "label_names": subject.shown_titles}
+    images = probe.decode(codes, probe.shown_labels.expand(len(SIGMAS), number, -1))
+    facts = {"sigmas": list(SIGMAS), "sigma_unit": unit, "label_names": probe.shown_names}
     return Findings({"noise_latent": images}, facts)
 
 
-def _center(subject: ModelProbe) -> tuple[Tensor, float]:
-    """The mean latent (latent_dim,), and what one standard deviation is."""
-    if subject.has_prior:
-        return torch.zeros(subject.objective.latent_dim, device=subject.device), 1.0
-    rows = subject.order("test", "codes")[: subject.settings.num_encoded]
-    codes = subject.encode(subject.images("test", rows), subject.labels("test", rows))
+def _mean_and_unit(probe: ModelProbe) -> tuple[Tensor, float]:
+    """Return the mean latent (latent_dim,) and the standard deviation that is the unit."""
+    if probe.has_prior:
+        return torch.zeros(probe.objective.latent_dim, device=probe.device), 1.0
+    rows = probe.shuffled_rows("test", "codes")[: probe.settings.num_encoded]
+    codes = probe.encode(probe.images("test", rows), probe.labels("test", rows))
     return codes.mean(dim=0), float(codes.var(dim=0).mean().sqrt())

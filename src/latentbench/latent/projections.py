@@ -1,4 +1,4 @@
-"""The codes of the test images as a whole: drawn in two dimensions, and how much of each dimension they use."""
+"""Codes of test images: projections to two dimensions, variance and KL of each dimension."""
 
 from __future__ import annotations
 
@@ -10,53 +10,56 @@ from latentbench.latent.model_probe import ModelProbe
 from latentbench.models.objective import ACTIVE_VARIANCE
 from latentbench.models.vae import gaussian_kl_by_dimension
 
-_PERPLEXITY = 30.0  # of t-SNE; fewer codes take a third of their number
+_PERPLEXITY = 30.0  # of t-SNE, at most a third of the number of codes
 
 
-def explore_codes(subject: ModelProbe) -> Findings:
-    """Maps by PCA and t-SNE (van der Maaten & Hinton, 2008), and the use of each dimension; for models that encode.
+def explore_projections(probe: ModelProbe) -> Findings:
+    """Project codes by PCA and t-SNE (van der Maaten & Hinton, 2008), and measure each dimension.
 
-    The use is the variance of the code over images, and where codes are Gaussian the mean KL from the prior in nats.
+    A dimension has the variance of the codes over images and, where posteriors are Gaussian, the
+    mean KL divergence from the prior in nats. Nothing for models without an encoder.
     """
-    if not subject.can_encode:
+    if not probe.has_encoder:
         return Findings()
-    rows = subject.order("test", "codes")[: subject.settings.num_projected]
-    images, labels = subject.images("test", rows), subject.labels("test", rows)
-    encoded, log_variances = subject.posterior(images, labels) or (
-        subject.encode(images, labels),
-        None,
-    )
+    rows = probe.shuffled_rows("test", "codes")[: probe.settings.num_projected]
+    images, labels = probe.images("test", rows), probe.labels("test", rows)
+    posterior = probe.posterior(images, labels)
+    encoded = probe.encode(images, labels) if posterior is None else posterior[0]
     codes = encoded.double().cpu().numpy()
-    # More threads add in another order.
-    with threadpool_limits(subject.threads):
-        pca, shares = principal_components(codes)
+    # The number of threads changes the order of sums and so the bits.
+    with threadpool_limits(probe.threads):
+        pca, variance_shares = principal_components(codes)
         arrays = {"projection_pca": pca, "projection_tsne": tsne(codes)}
-    arrays["projection_labels"] = subject.dataset.labels("test")[rows]
-    if log_variances is not None:
-        divergence = gaussian_kl_by_dimension(encoded, log_variances).double().mean(dim=0)
+    arrays["projection_labels"] = probe.dataset.labels("test")[rows]
+    if posterior is not None:
+        divergence = gaussian_kl_by_dimension(*posterior).double().mean(dim=0)
         arrays["kl_per_dimension"] = divergence.cpu().numpy()
-    arrays["variance_per_dimension"] = codes.var(axis=0, ddof=1)
+    variance = codes.var(axis=0, ddof=1)
+    arrays["variance_per_dimension"] = variance
     facts = {
-        "pca_variance": shares,
-        "active_units": int((arrays["variance_per_dimension"] > ACTIVE_VARIANCE).sum()),
+        "pca_variance": variance_shares,
+        "active_units": int((variance > ACTIVE_VARIANCE).sum()),
         "active_variance": ACTIVE_VARIANCE,
     }
     return Findings(arrays, facts)
 
 
 def principal_components(codes: Array) -> tuple[Array, list[float]]:
-    """Float32 (number, 2), and the shares of the variance that both axes have."""
+    """Return float32 (number, 2), and the share of the variance along each axis."""
     from sklearn.decomposition import PCA
 
     model = PCA(n_components=2, svd_solver="full")
-    places = model.fit_transform(codes)
-    return places.astype(np.float32), [float(share) for share in model.explained_variance_ratio_]
+    projected = model.fit_transform(codes)
+    return projected.astype(np.float32), model.explained_variance_ratio_.tolist()
 
 
 def tsne(codes: Array) -> Array:
-    """Float32 (number, 2) by t-SNE from the principal components: near codes stay near, distances mean little else."""
+    """Return float32 (number, 2) by t-SNE from the principal components.
+
+    Neighbors stay close; other distances are not preserved.
+    """
     from sklearn.manifold import TSNE
 
     model = TSNE(perplexity=min(_PERPLEXITY, len(codes) / 3), init="pca", random_state=0)
-    places: Array = model.fit_transform(codes).astype(np.float32)
-    return places
+    projected: Array = model.fit_transform(codes).astype(np.float32)
+    return projected

@@ -1,4 +1,4 @@
-"""How real an image is: its distance to the nearest real one in feature space, and what the classifier sees in it."""
+"""Realism of images: distance to the nearest training image, and predicted labels."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ from latentbench.evaluation.memorization import Memorization
 
 
 class Realism:
-    """Real training images in feature space."""
+    """Compares images with training images in feature space."""
 
     def __init__(
         self,
         extractor: FeatureExtractor,
-        memory: Memorization,
+        memorization: Memorization,
         classifier: ClassifierExtractor | None,
         *,
         class_names: list[str],
         attribute_names: list[str],
     ) -> None:
-        """`memory` is of the extractor's features; a classifier knows these classes and attributes, or none."""
+        """Keep networks that belong together.
+
+        `memorization` is of the extractor's features. The names are those that the classifier was
+        trained on, empty without a classifier.
+        """
         self.extractor = extractor
-        self.memory = memory
+        self.memorization = memorization
         self.classifier = classifier
         self.class_names = class_names
         self.attribute_names = attribute_names
 
     @classmethod
-    def open(
+    def load(
         cls,
         folder: Path,
         dataset: PreparedDataset,
@@ -48,73 +52,74 @@ class Realism:
         *,
         device: torch.device,
     ) -> Self:
-        """Read what the reference stage left.
+        """Read what the reference stage wrote.
 
-        Raises ArtifactError where a file is missing or damaged, or of other images than the dataset's.
+        Raises:
+            ArtifactError: A file is missing or damaged, or was made from another dataset.
         """
         reference = ReferenceManifest.read(folder)
         reference.require_match(folder, dataset, config)
-        loaded = {
+        extractors = {
             name: reference.load_extractor(name, folder, device=device)
             for name in reference.extractors
         }
-        name = reference.preferred
-        memory = Memorization.open(folder, name, reference.extractors[name])
-        classifier = loaded.get("classifier")
+        name = reference.preferred_extractor
+        memorization = Memorization.load(folder, name, reference.extractors[name])
+        classifier = extractors.get("classifier")
         if not isinstance(classifier, ClassifierExtractor):
-            return cls(loaded[name], memory, None, class_names=[], attribute_names=[])
-        described = reference.extractors["classifier"]
+            return cls(extractors[name], memorization, None, class_names=[], attribute_names=[])
+        manifest = reference.extractors["classifier"]
         return cls(
-            loaded[name],
-            memory,
+            extractors[name],
+            memorization,
             classifier,
-            class_names=dataset.manifest.class_names if described.knows_classes else [],
-            attribute_names=list(described.attribute_accuracy),
+            class_names=dataset.manifest.class_names if manifest.predicts_classes else [],
+            attribute_names=list(manifest.attribute_accuracy),
         )
 
     def distances(self, images: Images) -> Array:
-        """Float32 (...), of images (..., height, width, channel) to the nearest training image, over what the distance
-        of a real image that no model saw typically is: the median over test images."""
-        features = torch.cat([self.extractor(batch) for batch in _flat(images).split(BATCH_SIZE)])
-        # Where most test images are copies of training images, everything else is far.
-        typical = max(self.memory.typical, 1e-6)
-        relative: Array = (self.memory.nearest(features)[0] / typical).float().cpu().numpy()
+        """Return float32 (...), the distances of images to their nearest training images.
+
+        `images` are (..., height, width, channel). The unit is the median distance of test images.
+        """
+        features = torch.cat([self.extractor(batch) for batch in _batches(images)])
+        # The median is 0 where most test images are copies of training images.
+        unit = max(self.memorization.median_distance, 1e-6)
+        relative: Array = (self.memorization.nearest(features)[0] / unit).float().cpu().numpy()
         return relative.reshape(images.shape[:-3])
 
-    def probabilities(self, images: Images) -> Array | None:
-        """Float32 (..., classes); None where no classifier knows classes."""
+    def class_probabilities(self, images: Images) -> Array | None:
+        """Return float32 (..., classes), or None without a classifier of classes."""
         if self.classifier is None or not self.class_names:
             return None
-        return _seen_by(self.classifier, images, self.classifier.probabilities)
+        return _predict(self.classifier, images, self.classifier.class_probabilities)
 
-    def attributes(self, images: Images) -> Array:
-        """Bool (..., attributes), which of `attribute_names` are seen; only where a classifier knows some."""
+    def predict_attributes(self, images: Images) -> Array:
+        """Return bool (..., attributes), in the order of `attribute_names`."""
         assert self.classifier is not None
-        return _seen_by(self.classifier, images, self.classifier.attributes)
+        return _predict(self.classifier, images, self.classifier.predict_attributes)
 
-    def recognized(self, images: Images) -> dict[str, float]:
-        """By class, the share of the images that are taken for it; nothing where no classifier knows classes."""
-        probabilities = self.probabilities(images)
+    def predicted_classes(self, images: Images) -> dict[str, float]:
+        """Return each predicted class's share of the images; empty without a classifier."""
+        probabilities = self.class_probabilities(images)
         if probabilities is None:
             return {}
-        counts = np.bincount(probabilities.reshape(-1, probabilities.shape[-1]).argmax(axis=1))
-        return {
-            self.class_names[label]: float(counts[label] / counts.sum())
-            for label in np.flatnonzero(counts)
-        }
+        predicted = probabilities.reshape(-1, probabilities.shape[-1]).argmax(axis=1)
+        labels, counts = np.unique(predicted, return_counts=True)
+        shares = counts / counts.sum()
+        return {self.class_names[label]: float(shares[i]) for i, label in enumerate(labels)}
 
 
-def _flat(images: Images) -> Tensor:
-    return torch.from_numpy(images.reshape(-1, *images.shape[-3:]))
-
-
-def _seen_by(
-    classifier: ClassifierExtractor, images: Images, answer: Callable[[Tensor], Tensor]
-) -> Array:
-    """(..., answers) that a classifier gives by the features of images (..., height, width, channel)."""
-    answers: Array = (
-        torch.cat([answer(classifier(batch)) for batch in _flat(images).split(BATCH_SIZE)])
-        .cpu()
-        .numpy()
+def _batches(images: Images) -> tuple[Tensor, ...]:
+    batches: tuple[Tensor, ...] = torch.from_numpy(images.reshape(-1, *images.shape[-3:])).split(
+        BATCH_SIZE
     )
-    return answers.reshape(*images.shape[:-3], -1)
+    return batches
+
+
+def _predict(
+    classifier: ClassifierExtractor, images: Images, head: Callable[[Tensor], Tensor]
+) -> Array:
+    """Return (..., outputs) of images (..., height, width, channel)."""
+    outputs = torch.cat([head(classifier(batch)) for batch in _batches(images)]).cpu().numpy()
+    return outputs.reshape(*images.shape[:-3], -1)

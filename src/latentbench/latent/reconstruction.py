@@ -1,4 +1,4 @@
-"""Real images encoded or inverted, decoded again, and how far the result is from them."""
+"""Reconstructions of real images, by encoding or inversion, and their errors."""
 
 from __future__ import annotations
 
@@ -14,95 +14,109 @@ from latentbench.data.image_grid import Images
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.image_quality import (
     Values,
+    mean_squared_errors,
     peak_signal_to_noise,
-    squared_errors,
-    structural_similarity,
+    structural_similarities,
 )
 from latentbench.latent.inversion import Inversion
 from latentbench.latent.model_probe import ModelProbe
 
-# How many of the best and of the worst reconstructions are shown.
+# Best and worst reconstructions to show.
 NUM_EXTREMES = 6
 
-# What real images' codes are multiplied by, and of how many images.
+# Factors by which codes are multiplied, and the number of images.
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 NUM_SCALED = 6
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Real images of a split and what the model makes of them; of models that cannot encode, how it was found."""
+    """Real images of a split with their codes, decoded images and errors.
 
-    reals: Images
+    `inversion` is None for models with an encoder.
+    """
+
+    originals: Images
     labels: Tensor
     codes: Tensor
-    models: Images
+    decoded: Images
     quality: dict[str, Values]
     inversion: Inversion | None
 
 
-def reconstruct(subject: ModelProbe, split: str) -> Reconstruction:
-    """The first images in the study's order are the same ones for all models."""
-    settings = subject.settings
-    number = settings.num_encoded if subject.can_encode else settings.num_inverted
-    rows = subject.order(split, f"{split} reconstruction")[
-        : max(number, settings.num_reconstructions)
-    ]
-    reals, labels = subject.images(split, rows), subject.labels(split, rows)
-    inversion = (
-        None if subject.can_encode else subject.invert(reals, labels, f"{split} reconstruction")
-    )
-    codes = subject.encode(reals, labels) if inversion is None else inversion.latents
-    models = subject.decode(codes, labels)
-    return Reconstruction(reals, labels, codes, models, quality(reals, models), inversion)
+def reconstruct(probe: ModelProbe, split: str) -> Reconstruction:
+    """Reconstruct the first images in the study's order, which are the same for all models."""
+    settings = probe.settings
+    number = settings.num_encoded if probe.has_encoder else settings.num_inverted
+    stream = f"{split} reconstruction"
+    rows = probe.shuffled_rows(split, stream)[: max(number, settings.num_reconstructions)]
+    originals, labels = probe.images(split, rows), probe.labels(split, rows)
+    inversion = None
+    if probe.has_encoder:
+        codes = probe.encode(originals, labels)
+    else:
+        inversion = probe.invert(originals, labels, stream)
+        codes = inversion.latents
+    decoded = probe.decode(codes, labels)
+    measured = quality(originals, decoded)
+    return Reconstruction(originals, labels, codes, decoded, measured, inversion)
 
 
-def explore_reconstruction(subject: ModelProbe) -> Findings:
-    """Error on both splits; the first test images, the best and the worst beside their models."""
-    by_split = {split: reconstruct(subject, split) for split in SPLITS}
+def explore_reconstruction(probe: ModelProbe) -> Findings:
+    """Return the errors on both splits, and the first, the best and the worst test images."""
+    by_split = {split: reconstruct(probe, split) for split in SPLITS}
     test = by_split["test"]
-    shown = slice(subject.settings.num_reconstructions)
+    facts: dict[str, Any] = {"method": probe.method, "reconstruction": {}}
+    arrays: dict[str, Any] = {}
+    for split, reconstruction in by_split.items():
+        means: dict[str, float] = {"num_images": len(reconstruction.originals)}
+        for name, values in reconstruction.quality.items():
+            arrays[f"{split}_{name}"] = values
+            means[name] = float(values.mean())
+        facts["reconstruction"][split] = means
+    if test.inversion is not None:
+        errors = test.inversion.errors.cpu().numpy()
+        arrays["inversion_error"] = errors
+        facts["inversion_starts"] = probe.settings.inversion_starts
+        facts["inversion_steps"] = list(range(errors.shape[1]))
+    number = probe.settings.num_reconstructions
+    return Findings.merge([Findings(arrays, facts), _shown(test, number), scaled(probe, test)])
+
+
+def _shown(test: Reconstruction, number: int) -> Findings:
+    """Return the first `number` reconstructions, and those with the smallest and largest errors."""
     errors = test.quality["mse"]
     order = np.argsort(errors, kind="stable")
-    number = min(NUM_EXTREMES, len(order) // 2)
+    num_extremes = min(NUM_EXTREMES, len(order) // 2)
     arrays: dict[str, Any] = {
-        "reconstruction_real": test.reals[shown],
-        "reconstruction_decoded": test.models[shown],
+        "reconstruction_real": test.originals[:number],
+        "reconstruction_decoded": test.decoded[:number],
     }
-    for name, rows in (("best", order[:number]), ("worst", order[::-1][:number])):
-        arrays |= {f"{name}_real": test.reals[rows], f"{name}_decoded": test.models[rows]}
-        arrays |= {f"{name}_errors": errors[rows]}
-    facts: dict[str, Any] = {"method": subject.method}
-    if test.inversion is not None:
-        course = test.inversion.errors.cpu().numpy()
-        arrays["inversion_error"] = course
-        facts |= {
-            "inversion_starts": subject.settings.inversion_starts,
-            "inversion_steps": list(range(course.shape[1])),
-        }
-    facts["reconstruction"] = {}
-    for split, found in by_split.items():
-        arrays |= {f"{split}_{name}": values for name, values in found.quality.items()}
-        means = {name: float(values.mean()) for name, values in found.quality.items()}
-        facts["reconstruction"][split] = {"num_images": len(found.reals)} | means
-    return Findings.joined([Findings(arrays, facts), scaled(subject, test)])
+    for name, ranked in (("best", order), ("worst", order[::-1])):
+        rows = ranked[:num_extremes]
+        arrays[f"{name}_real"] = test.originals[rows]
+        arrays[f"{name}_decoded"] = test.decoded[rows]
+        arrays[f"{name}_errors"] = errors[rows]
+    return Findings(arrays)
 
 
-def scaled(subject: ModelProbe, test: Reconstruction) -> Findings:
-    """What becomes of images whose codes are made shorter and longer."""
+def scaled(probe: ModelProbe, test: Reconstruction) -> Findings:
+    """Decode the codes of a few images multiplied by SCALES."""
     few = slice(min(NUM_SCALED, len(test.codes)))
-    scales = torch.tensor(SCALES, device=subject.device)
+    scales = torch.tensor(SCALES, device=probe.device)
     codes = scales[None, :, None] * test.codes[few, None]
     labels = test.labels[few, None].expand(-1, len(scales), -1)
-    images = subject.decode(codes, labels)
-    return Findings({"scaled_real": test.reals[few], "scaled": images}, {"scales": list(SCALES)})
+    images = probe.decode(codes, labels)
+    return Findings(
+        {"scaled_real": test.originals[few], "scaled": images}, {"scales": list(SCALES)}
+    )
 
 
-def quality(reals: Images, models: Images) -> dict[str, Values]:
-    """Of each image: squared error of pixels in [0, 1], peak signal-to-noise ratio in dB, structural similarity."""
-    errors = squared_errors(reals, models)
+def quality(originals: Images, decoded: Images) -> dict[str, Values]:
+    """Return, per image, the MSE of pixels in [0, 1], PSNR in dB, and SSIM."""
+    errors = mean_squared_errors(originals, decoded)
     return {
         "mse": errors,
         "psnr": peak_signal_to_noise(errors),
-        "ssim": structural_similarity(reals, models),
+        "ssim": structural_similarities(originals, decoded),
     }

@@ -99,6 +99,12 @@ class Autoencoder(EncoderDecoder):
             "gradient": gradient,
         }
 
-    def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:  # noqa: ARG002
+    def validate(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> Terms:
         """Return the mean squared error of the reconstructions."""
         return {"mse": (images - self.decode(self.encode(images, labels), labels)).square().mean()}

@@ -65,7 +65,13 @@ class Objective(nn.Module, ABC):
             The loss terms of this process's shard as detached scalars.
         """
 
-    def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:  # noqa: ARG002
+    def validate(
+        self,
+        images: Tensor,  # noqa: ARG002
+        labels: Tensor,  # noqa: ARG002
+        *,
+        generator: torch.Generator,  # noqa: ARG002
+    ) -> Terms:
         """Return terms of images without training on them; call it in inference mode.
 
         Shapes are those of `step`. An objective without such terms returns an empty dict.

@@ -50,16 +50,14 @@ class Adam:
         The norm is a scalar over all parameters together. Raises RuntimeError if a parameter has
         no gradient.
         """
-        gradients = [parameter.grad for parameter in self.parameters]
-        if any(gradient is None for gradient in gradients):
-            raise RuntimeError("a parameter has no gradient")
+        gradients = self._gradients()
         if self.processes.world_size > 1:
             # In place: the fused kernel needs the memory layout of the parameters.
-            torch._foreach_copy_(gradients, self.processes.all_reduce_mean(gradients))  # type: ignore[arg-type]
-        norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()  # type: ignore[arg-type]
+            torch._foreach_copy_(gradients, self.processes.all_reduce_mean(gradients))
+        norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()
         adam(
             list(self.parameters),
-            gradients,  # type: ignore[arg-type]
+            gradients,
             self.first_moments,
             self.second_moments,
             [],
@@ -76,6 +74,14 @@ class Adam:
         for parameter in self.parameters:
             parameter.grad = None
         return norm
+
+    def _gradients(self) -> list[Tensor]:
+        gradients = []
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                raise RuntimeError("a parameter has no gradient")
+            gradients.append(parameter.grad)
+        return gradients
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the moments and step counts by name and index of the parameter."""

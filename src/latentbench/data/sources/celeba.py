@@ -43,7 +43,7 @@ class CelebASource:
         archive = _find_archive(Path(path).expanduser()) if path else _download(folder)
         return {"path": str(archive.path), "fingerprint": archive.fingerprint()}
 
-    def open(self, dataset: CelebADataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:  # noqa: ARG002
+    def open(self, dataset: CelebADataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the official splits, or a random split if the partition is missing."""
         archive = open_fetched(fetched)
         paths = {path_parts(path)[-1]: path for path in _face_paths(archive)}

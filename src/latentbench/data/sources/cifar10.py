@@ -37,7 +37,7 @@ class CIFAR10Source:
         md5 = download_file(ARCHIVE, folder, mirror=dataset.mirror, verify=dataset.verify)
         return {"files": {ARCHIVE.name: md5}}
 
-    def open(self, dataset: CIFAR10Dataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:  # noqa: ARG002
+    def open(self, dataset: CIFAR10Dataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the official splits."""
         members = _read_members(folder / ARCHIVE.name)
         train = np.concatenate([_read_batch(members, name) for name in BATCHES["train"]])

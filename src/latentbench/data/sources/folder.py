@@ -30,7 +30,7 @@ class FolderSource:
     random.
     """
 
-    def fetch(self, dataset: FolderDataset, folder: Path) -> dict[str, Any]:  # noqa: ARG002
+    def fetch(self, dataset: FolderDataset, folder: Path) -> dict[str, Any]:
         """Return path and fingerprint of the images, and of the table of attributes."""
         archive = open_archive(Path(dataset.path).expanduser(), key="path")
         if not archive.image_names():
@@ -45,7 +45,7 @@ class FolderSource:
             fetched["attributes"] = fingerprint(Path(dataset.attributes).expanduser())
         return fetched
 
-    def open(self, dataset: FolderDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:  # noqa: ARG002
+    def open(self, dataset: FolderDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the images with their classes and attributes."""
         archive = open_fetched(fetched)
         train_paths, test_paths = _split_paths(_strip_common_folders(archive.image_names()))

@@ -45,11 +45,11 @@ SCALE = 4  # glyphs are drawn this many times larger, then reduced for smooth ed
 class GlyphsSource:
     """Glyphs. There is nothing to download: matplotlib has the fonts."""
 
-    def fetch(self, dataset: GlyphsDataset, folder: Path) -> dict[str, Any]:  # noqa: ARG002
+    def fetch(self, dataset: GlyphsDataset, folder: Path) -> dict[str, Any]:
         """Return the SHA-256 of the fonts."""
         return {"fonts": {font: file_sha256(font_path(font)) for font in FONTS}}
 
-    def open(self, dataset: GlyphsDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:  # noqa: ARG002
+    def open(self, dataset: GlyphsDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return references to glyphs, which the reader draws; raise DataError for other fonts."""
         for font, digest in fetched["fonts"].items():
             if file_sha256(font_path(font)) != digest:

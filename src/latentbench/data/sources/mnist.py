@@ -68,7 +68,7 @@ class MNISTSource:
         class_names = [name.split(" - ")[0] for name in published.classes]
         return {"files": files, "class_names": class_names}
 
-    def open(self, dataset: MNISTDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:  # noqa: ARG002
+    def open(self, dataset: MNISTDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the official splits."""
 
         def read(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
