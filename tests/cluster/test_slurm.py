@@ -1,4 +1,4 @@
-"""The workflow on a real Slurm: two nodes, a time limit, a cancelled job, a GPU; the bits of a run without it."""
+"""The workflow on a real Slurm of two nodes leaves the bits of a run without it."""
 
 from __future__ import annotations
 
