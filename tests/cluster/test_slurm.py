@@ -1,4 +1,4 @@
-"""The workflow on a real Slurm: two nodes, a time limit, a cancelled job, a GPU; the bits of a run without it."""
+"""The workflow on a real Slurm of two nodes leaves the bits of a run without it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_demo_has_the_bits_of_a_local_run(cluster: dict[str, str], tmp_path:
             *slurm.PROFILE,
             *small,
             "--set-resources",
-            "train@vae:gpu=1",
+            "train:gpu=1",
             "--",
             "demo",
         )
@@ -102,19 +102,25 @@ def test_the_demo_has_the_bits_of_a_local_run(cluster: dict[str, str], tmp_path:
     assert len(checkpoints(here)) == 12
     assert checkpoints(there) == checkpoints(here)
 
-    jobs = {job["Comment"]: job for job in _jobs(cluster)}
-    assert {job["NodeList"] for job in jobs.values()} == set(slurm.NODES)
-    assert {job["JobState"] for job in jobs.values()} == {"COMPLETED"}
-    # One for each stage that is not run on the spot.
+    jobs = _jobs(cluster)
+    assert {job["NodeList"] for job in jobs} == set(slurm.NODES)
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    # Every stage of a dataset, experiment or study is a job, except for those that run here.
     assert len(jobs) == 2 + 3 * 3 + 1
+    trainings = _jobs_of("train", jobs)
+    assert len({job["ArrayJobId"] for job in trainings}) == 1
+    assert sorted(job["ArrayTaskId"] for job in trainings) == ["1", "2", "3"]
     given = slurm.gpus_given(cluster)
-    asking, other = jobs["rule_train@vae"], jobs["rule_train@dcgan"]
-    assert (asking["TresPerJob"], asking["NodeList"], given[asking["JobId"]]) == (
-        "gres:gpu:1",
-        "one",
-        "0",
-    )
-    assert given[other["JobId"]] == "none"
+    for job in trainings:
+        assert (job["TresPerJob"], job["NodeList"]) == ("gres:gpu:1", "one")
+        assert given[job["JobId"]] == "0"
+    for job in _jobs_of("evaluate", jobs):
+        assert "ArrayJobId" not in job
+        assert given[job["JobId"]] == "none"
+
+
+def _jobs_of(rule: str, jobs: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [job for job in jobs if job["Comment"].startswith(f"rule_{rule}_wildcards_")]
 
 
 def test_interrupted_jobs_go_on_to_the_same_bits(cluster: dict[str, str], tmp_path: Path) -> None:
@@ -128,25 +134,23 @@ def test_interrupted_jobs_go_on_to_the_same_bits(cluster: dict[str, str], tmp_pa
     finished(snakemake(here, cluster, "--", *targets))
 
     before = {job["JobId"] for job in _jobs(cluster)}
-    limit = ("--set-resources", "train@dcgan:runtime=1")
+    limit = ("--set-resources", "train:runtime=1")
     process = snakemake(there, cluster, *slurm.PROFILE, *limit, "--", *targets)
-    while process.poll() is None and not (there / "scratch/tiny/vae/state.safetensors").exists():
+    states = [there / f"scratch/tiny/{name}/state.safetensors" for name in params["experiments"]]
+    while process.poll() is None and not all(state.exists() for state in states):
         time.sleep(0.5)
-    [number] = [
-        job["JobId"]
-        for job in _jobs(cluster)
-        if job["Comment"] == "rule_train@vae" and job["JobId"] not in before
-    ]
-    subprocess.run(["scancel", number], env=cluster, check=True)
+    first, _ = [job for job in _jobs_of("train", _jobs(cluster)) if job["JobId"] not in before]
+    subprocess.run(
+        ["scancel", f"{first['ArrayJobId']}_{first['ArrayTaskId']}"], env=cluster, check=True
+    )
     finished(process)
 
     assert checkpoints(there) == checkpoints(here)
-    states = [
-        (job["Comment"], job["JobState"]) for job in _jobs(cluster) if job["JobId"] not in before
-    ]
-    assert states.count(("rule_train@vae", "CANCELLED")) == 1
-    assert ("rule_train@dcgan", "TIMEOUT") in states
-    assert {("rule_train@vae", "COMPLETED"), ("rule_train@dcgan", "COMPLETED")} <= set(states)
+    new = [job for job in _jobs(cluster) if job["JobId"] not in before]
+    ends = [job["JobState"] for job in new]
+    assert ends.count("CANCELLED") == 1
+    assert "TIMEOUT" in ends
+    assert ends.count("COMPLETED") == len(params["experiments"])
     # The last try began where the one before it ended, not anew.
     for name in params["experiments"]:
         assert (there / f"logs/tiny/{name}/train.log").read_text().startswith("Resuming after step")

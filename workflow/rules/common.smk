@@ -123,6 +123,11 @@ def gpu_of_processes(wildcards):
 
 
 def prepared_data(wildcards):
+    own_study = experiment(wildcards.experiment).study
+    if wildcards.study != own_study:
+        raise ConfigError(
+            f"{wildcards.experiment} belongs to the study {own_study}, not to {wildcards.study}."
+        )
     return f"data/prepared/{experiment(wildcards.experiment).dataset}"
 
 

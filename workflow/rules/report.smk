@@ -21,7 +21,7 @@ rule report:
     output:
         report(
             directory("report/{study}"),
-            htmlindex=paths.PAGE,
+            patterns=["{page}.html"],
             caption="../report/comparison.rst",
             category="{study}",
         ),

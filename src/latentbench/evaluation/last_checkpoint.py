@@ -29,9 +29,8 @@ from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.memorization import Memorization
 from latentbench.evaluation.samples import Sampler, SampleSet
 
-NUM_SHOWN = (
-    8  # closest samples, and first samples, that are kept with their nearest training images
-)
+# Closest samples, and first samples, that are kept with their nearest training images.
+NUM_SHOWN = 8
 NUM_NEIGHBORS = 3
 
 Images = np.ndarray[Any, np.dtype[np.uint8]]

@@ -133,9 +133,9 @@ def measure_accuracy(
 def learning_rate_factor(progress: float) -> float:
     """Return the one-cycle factor (Smith & Topin, 2018) at `progress` in [0, 1].
 
-    It rises linearly from 0 to 1 and falls to 0 as a cosine. OneCycleLR of torch.optim anneals both
-    phases with the same curve; here the rise is linear and the fall a cosine. It also takes a
-    torch.optim.Optimizer, which runtime.adam.Adam is not.
+    It rises linearly from 0 to 1, then falls to 0 along a cosine. OneCycleLR of torch.optim has the
+    same curve in both phases and needs a torch.optim.Optimizer, which runtime.adam.Adam is not.
+    With it, classifiers and metrics would not keep their bits.
     """
     if progress < WARM_UP:
         return progress / WARM_UP
