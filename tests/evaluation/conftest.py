@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from click.testing import CliRunner, Result
 from torch import Tensor, nn
@@ -32,6 +35,14 @@ from latentbench.models.networks import Shape
 from latentbench.models.registry import build_objective
 
 EPOCHS = (1, 3)
+
+
+@pytest.fixture(autouse=True)
+def clean_fid_with_new_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accept `disp=False`, which clean-fid passes to `sqrtm` and SciPy 1.18 no longer knows."""
+    if "disp" not in inspect.signature(scipy.linalg.sqrtm).parameters:
+        sqrtm = scipy.linalg.sqrtm
+        monkeypatch.setattr(scipy.linalg, "sqrtm", lambda matrix, disp: (sqrtm(matrix), math.nan))
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def test_random_embeddings_of_attributes(
     monkeypatch.setattr(
         EncoderDecoder, "decode", lambda self, latents, labels: low.expand(len(latents), -1, -1, -1)
     )
-    classifier = {"epochs": 6, "learning_rate": 1e-2}
+    classifier = {"epochs": 20, "learning_rate": 1e-2}
     _, facts, _ = explore("vae", data, classifier, model={"condition": ["rare", "low"]})
     assert [fact["predicted"] for fact in facts["random_embeddings"]] == 8 * [{"low": 1.0}]
     nearest = [fact["nearest"] for fact in facts["random_embeddings"]]
