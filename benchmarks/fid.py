@@ -153,7 +153,7 @@ def load_inception(root: Path) -> Any:
     import torch
 
     from latentbench.artifacts.files import file_sha256
-    from latentbench.evaluation.inception import InceptionExtractor
+    from latentbench.evaluation.features.inception import InceptionExtractor
 
     extractor = InceptionExtractor(
         root / NETWORK, sha256=file_sha256(root / NETWORK), device=device()
@@ -165,9 +165,9 @@ def load_inception(root: Path) -> Any:
 def measured(extractor: Any, arguments: argparse.Namespace, place: Path) -> dict[str, Any]:
     """Measure as the evaluate stage does."""
     from latentbench.evaluation.cache import FeatureCache
-    from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
-    from latentbench.evaluation.features import prepare_measurement
-    from latentbench.evaluation.frechet import frechet_distance
+    from latentbench.evaluation.features.extract import prepare_measurement
+    from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
+    from latentbench.evaluation.metrics.frechet import frechet_distance
     from latentbench.evaluation.samples import Sampler
 
     config = make_experiment(arguments)
@@ -274,7 +274,7 @@ def make_real_statistics(root: Path) -> None:
     """Save statistics of correlated random features, in the format of each side."""
     import torch
 
-    from latentbench.evaluation.feature_stats import compute_feature_stats
+    from latentbench.evaluation.features.feature_stats import compute_feature_stats
 
     generator = torch.Generator().manual_seed(1)
     mix = torch.randn(DIM, DIM, generator=generator) / DIM**0.5
@@ -336,7 +336,7 @@ def write_checkpoint(config: Any, place: Path) -> None:
     from latentbench.artifacts.paths import checkpoint_path
     from latentbench.artifacts.tensors import write_tensors
     from latentbench.data.labels import LabelSet
-    from latentbench.models.networks import Shape
+    from latentbench.models.networks.architectures import Shape
     from latentbench.models.registry import build_objective
 
     objective = build_objective(config.model, Shape(SIZE, 3), seed=0)

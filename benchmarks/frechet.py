@@ -21,8 +21,8 @@ def compare(arguments: argparse.Namespace) -> None:
     import torch
     from cleanfid.fid import frechet_distance as cleanfid_distance
 
-    from latentbench.evaluation.feature_stats import compute_feature_stats
-    from latentbench.evaluation.frechet import frechet_distance
+    from latentbench.evaluation.features.feature_stats import compute_feature_stats
+    from latentbench.evaluation.metrics.frechet import frechet_distance
 
     torch.set_num_threads(arguments.threads)
     reference = compute_feature_stats(make_features(arguments, seed=0))

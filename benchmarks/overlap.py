@@ -24,7 +24,7 @@ def compare(arguments: argparse.Namespace) -> None:
     import prdc
     import torch
 
-    from latentbench.evaluation.precision_recall import PrecisionRecall
+    from latentbench.evaluation.metrics.precision_recall import PrecisionRecall
     from latentbench.rng import torch_generator
 
     torch.set_num_threads(arguments.threads)

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.experiments import ExperimentConfig
-from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unflatten
-from latentbench.models.initialization import initialize_weights
-from latentbench.models.networks import Decoder, Encoder, Shape
+from latentbench.models.networks.architectures import Decoder, Encoder, Shape
+from latentbench.models.networks.channels_last import Flatten, ImageConvTranspose2d, Unflatten
+from latentbench.models.networks.initialization import initialize_weights
 from latentbench.rng import torch_generator
 
 WORKERS = 2  # of the GANs' DataLoaders

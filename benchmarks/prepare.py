@@ -29,7 +29,7 @@ import sys, time
 from pathlib import Path
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.load import read_config
-from latentbench.data.prepare import prepare_dataset
+from latentbench.data.preparation.prepare import prepare_dataset
 config, raw, output = map(Path, sys.argv[1:4])
 start = time.perf_counter()
 prepare_dataset(read_config(config, DatasetConfig), raw, output, workers=int(sys.argv[4]))

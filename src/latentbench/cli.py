@@ -143,7 +143,7 @@ def prepare(
     """Decode, crop and resize a dataset's images into uint8 arrays."""
     from latentbench.config.datasets import DatasetConfig
     from latentbench.config.load import read_config
-    from latentbench.data.prepare import prepare_dataset
+    from latentbench.data.preparation.prepare import prepare_dataset
 
     prepare_dataset(read_config(config, DatasetConfig), raw, output, record=record, workers=workers)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from latentbench.data.decode import ResizeSpec, resize_to_square
+from latentbench.data.preparation.decode import ResizeSpec, resize_to_square
 from latentbench.rng import numpy_generator
 
 

@@ -31,7 +31,7 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
 from latentbench.data.labels import LabelSet
 from latentbench.data.prepared import PreparedDataset
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.registry import build_objective
 
 EPOCHS = (1, 3)

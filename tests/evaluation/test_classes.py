@@ -13,7 +13,7 @@ from latentbench.artifacts.files import read_arrays, read_json
 from latentbench.artifacts.paths import EVALUATION_ARRAYS
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.classes import (
+from latentbench.evaluation.predictions.classes import (
     ClassPredictions,
     class_rows,
     diversity,

@@ -14,16 +14,16 @@ from latentbench.config.base import Compute
 from latentbench.config.datasets import Reference
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError, DivergenceError
-from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
-from latentbench.evaluation.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
-from latentbench.evaluation.features import prepare_measurement
-from latentbench.evaluation.train_classifier import (
+from latentbench.evaluation.features.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
+from latentbench.evaluation.features.extract import prepare_measurement
+from latentbench.evaluation.features.train_classifier import (
     ClassifierAccuracy,
     choose_task,
     learning_rate_factor,
     measure_accuracy,
     train_classifier,
 )
+from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
 from tests.evaluation.conftest import forget_classes, give_attributes
 
 SETTINGS = Reference(width=4, batch_size=16, epochs=6, learning_rate=1e-2)

@@ -25,8 +25,8 @@ from latentbench.artifacts.paths import (
     attributes_name,
     labels_name,
 )
-from latentbench.evaluation import discriminator_scores as stage
-from latentbench.evaluation.discriminator import DecisionThreshold, rows_by_class
+from latentbench.evaluation.predictions import discriminator_scores as stage
+from latentbench.evaluation.predictions.discriminator import DecisionThreshold, rows_by_class
 from latentbench.models.gan import GAN
 from latentbench.models.gan_losses import classified_as_real
 from tests.evaluation.conftest import evaluate, forget_classes

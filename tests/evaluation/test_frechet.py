@@ -11,8 +11,12 @@ from torch import Tensor
 
 from latentbench.artifacts.tensors import write_tensors
 from latentbench.errors import ArtifactError
-from latentbench.evaluation.feature_stats import FeatureStats, Moments, compute_feature_stats
-from latentbench.evaluation.frechet import frechet_distance
+from latentbench.evaluation.features.feature_stats import (
+    FeatureStats,
+    Moments,
+    compute_feature_stats,
+)
+from latentbench.evaluation.metrics.frechet import frechet_distance
 
 CPU = torch.device("cpu")
 

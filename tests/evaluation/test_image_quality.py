@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from latentbench.evaluation.image_quality import (
+from latentbench.evaluation.metrics.image_quality import (
     mean_squared_errors,
     peak_signal_to_noise,
     structural_similarities,

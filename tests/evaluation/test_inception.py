@@ -13,8 +13,8 @@ import torch
 
 from latentbench.artifacts.files import file_sha256
 from latentbench.errors import DataError, DownloadError
-from latentbench.evaluation import inception
-from latentbench.evaluation.inception import InceptionExtractor, locate_inception, resize
+from latentbench.evaluation.features import inception
+from latentbench.evaluation.features.inception import InceptionExtractor, locate_inception, resize
 
 CPU = torch.device("cpu")
 

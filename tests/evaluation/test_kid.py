@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentbench.evaluation.kid import KernelDistance, draw_subsets, polynomial_kernel
+from latentbench.evaluation.metrics.kid import KernelDistance, draw_subsets, polynomial_kernel
 
 
 def normal(number: int, dim: int, seed: int, *, offset: float = 0.0) -> Tensor:
@@ -49,7 +49,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, samples = normal(60, 6, seed=0), normal(45, 6, seed=1)
     subsets = subsets_of(60, 5, 20, seed=2), subsets_of(45, 5, 20, seed=3)
     whole = KernelDistance(real, subsets[0])(samples, subsets[1])
-    monkeypatch.setattr("latentbench.evaluation.kid._BLOCK", 7)
+    monkeypatch.setattr("latentbench.evaluation.metrics.kid._BLOCK", 7)
     torch.testing.assert_close(
         KernelDistance(real, subsets[0])(samples, subsets[1]), whole, rtol=1e-11, atol=1e-13
     )

@@ -15,9 +15,9 @@ from latentbench.artifacts.paths import EVALUATION_ARRAYS
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.knn import nearest_neighbors
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.memorization import Memorization
+from latentbench.evaluation.metrics.knn import nearest_neighbors
+from latentbench.evaluation.metrics.memorization import Memorization
 from latentbench.models.gan import GAN
 from tests.evaluation.conftest import evaluate
 
@@ -33,7 +33,7 @@ def test_nearest_are_those_of_all_pairs(number: int, monkeypatch: pytest.MonkeyP
     samples, real = normal(40, 6, seed=0) + 1e3, normal(70, 6, seed=1) + 1e3
     expected = torch.cdist(samples.double(), real.double()).sort(dim=1)
     for block in (1_000, 9):
-        monkeypatch.setattr("latentbench.evaluation.knn._BLOCK", block)
+        monkeypatch.setattr("latentbench.evaluation.metrics.knn._BLOCK", block)
         distances, indices = nearest_neighbors(samples, real.numpy(), num_neighbors=number)
         assert torch.equal(indices, expected.indices[:, :number])
         torch.testing.assert_close(distances, expected.values[:, :number], rtol=1e-9, atol=0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.metrics import PRDC
-from latentbench.evaluation.precision_recall import PrecisionRecall
+from latentbench.evaluation.metrics.precision_recall import PrecisionRecall
 
 
 def normal(number: int, dim: int, seed: int, *, offset: float = 0.0, scale: float = 1.0) -> Tensor:
@@ -57,7 +57,7 @@ def test_blocks_order_and_origin_change_nothing(monkeypatch: pytest.MonkeyPatch)
     assert PrecisionRecall(real + 1e3, num_neighbors=4)(samples + 1e3) == pytest.approx(
         whole, rel=1e-12
     )
-    monkeypatch.setattr("latentbench.evaluation.precision_recall._BLOCK", 9)
+    monkeypatch.setattr("latentbench.evaluation.metrics.precision_recall._BLOCK", 9)
     assert PrecisionRecall(real, num_neighbors=4)(samples) == pytest.approx(whole, rel=1e-12)
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
-from latentbench.evaluation.frechet import frechet_distance
-from latentbench.evaluation.sample_size import distances_by_size, intercept
+from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
+from latentbench.evaluation.metrics.frechet import frechet_distance
+from latentbench.evaluation.metrics.sample_size import distances_by_size, intercept
 
 DIM = 24
 

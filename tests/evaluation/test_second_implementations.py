@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentbench.evaluation.feature_stats import compute_feature_stats
-from latentbench.evaluation.frechet import frechet_distance
-from latentbench.evaluation.kid import KernelDistance, draw_subsets
-from latentbench.evaluation.precision_recall import PrecisionRecall
+from latentbench.evaluation.features.feature_stats import compute_feature_stats
+from latentbench.evaluation.metrics.frechet import frechet_distance
+from latentbench.evaluation.metrics.kid import KernelDistance, draw_subsets
+from latentbench.evaluation.metrics.precision_recall import PrecisionRecall
 
 DIM = 48
 Array = np.ndarray[Any, Any]

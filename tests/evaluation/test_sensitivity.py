@@ -15,9 +15,9 @@ from torch import Tensor
 from latentbench.config.experiments import Evaluation
 from latentbench.data.image_grid import Images
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.features import FeatureExtractor
+from latentbench.evaluation.features.extract import FeatureExtractor
 from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.evaluation.metrics.distances import Distances
 
 CPU = torch.device("cpu")
 NUMBER = 400

@@ -37,9 +37,9 @@ from latentbench.data.images import to_model, to_uint8
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation import reference as stage
 from latentbench.evaluation.checkpoints import load_checkpoint
-from latentbench.evaluation.classifier import ClassifierExtractor
-from latentbench.evaluation.feature_stats import compute_feature_stats
-from latentbench.evaluation.frechet import frechet_distance
+from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.evaluation.features.feature_stats import compute_feature_stats
+from latentbench.evaluation.metrics.frechet import frechet_distance
 from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
 from latentbench.rng import numpy_generator, torch_generator

@@ -15,7 +15,7 @@ from latentbench.cli import main
 from latentbench.config.load import parse_params
 from latentbench.config.params import Params
 from latentbench.data.fetch import fetch_dataset
-from latentbench.data.prepare import prepare_dataset
+from latentbench.data.preparation.prepare import prepare_dataset
 from latentbench.forecast.forecast import (
     EPOCH_FILES,
     EVALUATION_ARRAYS,

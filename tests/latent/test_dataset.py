@@ -12,7 +12,7 @@ import pytest
 from latentbench.artifacts.files import write_array
 from latentbench.artifacts.paths import labels_name
 from latentbench.data.prepared import PreparedDataset
-from latentbench.latent import dataset as exploration
+from latentbench.latent.explorations import dataset as exploration
 from tests.evaluation.conftest import forget_classes
 from tests.latent.conftest import give_attributes
 

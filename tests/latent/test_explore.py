@@ -15,7 +15,7 @@ from latentbench.artifacts.files import file_sha256, read_json, write_json
 from latentbench.config.models import MODELS
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.image_quality import (
+from latentbench.evaluation.metrics.image_quality import (
     mean_squared_errors,
     peak_signal_to_noise,
     structural_similarities,

@@ -9,11 +9,11 @@ from scipy.stats import kstest, truncnorm
 from torch import nn
 
 from latentbench.config.models import CGANModel
-from latentbench.latent.attribute_directions import fit_direction
-from latentbench.latent.label_embeddings import Embeddings, embeddings_as_labels
-from latentbench.latent.prior_samples import truncate
-from latentbench.latent.projections import principal_components, tsne
-from latentbench.models.networks import Decoder, Shape
+from latentbench.latent.explorations.attribute_directions import fit_direction
+from latentbench.latent.explorations.label_embeddings import Embeddings, embeddings_as_labels
+from latentbench.latent.explorations.prior_samples import truncate
+from latentbench.latent.explorations.projections import principal_components, tsne
+from latentbench.models.networks.architectures import Decoder, Shape
 from latentbench.rng import numpy_generator, torch_generator
 
 

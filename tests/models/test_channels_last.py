@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unflatten
+from latentbench.models.networks.channels_last import Flatten, ImageConvTranspose2d, Unflatten
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -21,7 +21,7 @@ from latentbench.models.likelihoods import (
     gaussian_nll,
     log_bernoulli_constant,
 )
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.registry import build_objective
 from latentbench.models.vae import VAE, gaussian_kl
 from latentbench.models.wgan_gp import WGANGP, gradient_penalty

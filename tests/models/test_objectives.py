@@ -13,9 +13,9 @@ from latentbench.config.load import parse_params
 from latentbench.config.models import AnyModel
 from latentbench.errors import ConfigError
 from latentbench.models.gan import GAN
-from latentbench.models.initialization import initialize_weights
-from latentbench.models.layers import LabelEmbedding
-from latentbench.models.networks import Decoder, Encoder, Shape, count_parameters
+from latentbench.models.networks.architectures import Decoder, Encoder, Shape, count_parameters
+from latentbench.models.networks.initialization import initialize_weights
+from latentbench.models.networks.layers import LabelEmbedding
 from latentbench.models.objective import HasDiscriminator, HasEncoder, Objective, draw_latents
 from latentbench.models.registry import OBJECTIVES, build_objective
 from latentbench.rng import torch_generator

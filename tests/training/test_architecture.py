@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from latentbench.config.models import DCGANModel, WGANGPModel
-from latentbench.models.networks import Shape, count_parameters
+from latentbench.models.networks.architectures import Shape, count_parameters
+from latentbench.models.networks.layer_table import describe_networks
 from latentbench.models.registry import build_objective
-from latentbench.training.architecture import describe_networks
 
 
 @pytest.mark.parametrize(

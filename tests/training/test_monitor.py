@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from latentbench.config.models import AutoencoderModel, DCGANModel
 from latentbench.data.prepared import PreparedDataset
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.registry import build_objective
 from latentbench.training.monitor import Monitor, find_warnings
 

@@ -12,7 +12,7 @@ from latentbench.artifacts.tensors import read_tensors, require_same_settings
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.labels import LabelSet
 from latentbench.errors import ArtifactError
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Objective
 from latentbench.models.registry import build_objective
 

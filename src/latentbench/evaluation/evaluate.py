@@ -29,13 +29,8 @@ from latentbench.artifacts.progress import log
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.attribute_accuracy import AttributeAccuracy, mean_balanced_accuracy
-from latentbench.evaluation.attribute_conditioning import AttributeClassifier
 from latentbench.evaluation.cache import FeatureCache
-from latentbench.evaluation.classes import ClassPredictions, LabelClassifier
-from latentbench.evaluation.discriminator_scores import DiscriminatorScorer
-from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.features import prepare_measurement
+from latentbench.evaluation.features.extract import prepare_measurement
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.last_checkpoint import (
     CheckpointSamples,
@@ -43,9 +38,17 @@ from latentbench.evaluation.last_checkpoint import (
     memorization_findings,
 )
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.memorization import Memorization
 from latentbench.evaluation.metadata import protocol_metadata, warnings
-from latentbench.evaluation.sample_size import MIN_SAMPLES
+from latentbench.evaluation.metrics.distances import Distances
+from latentbench.evaluation.metrics.memorization import Memorization
+from latentbench.evaluation.metrics.sample_size import MIN_SAMPLES
+from latentbench.evaluation.predictions.attribute_accuracy import (
+    AttributeAccuracy,
+    mean_balanced_accuracy,
+)
+from latentbench.evaluation.predictions.attribute_conditioning import AttributeClassifier
+from latentbench.evaluation.predictions.classes import ClassPredictions, LabelClassifier
+from latentbench.evaluation.predictions.discriminator_scores import DiscriminatorScorer
 from latentbench.evaluation.samples import Sampler, SampleSet
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 

@@ -15,18 +15,18 @@ from latentbench.artifacts.files import read_array
 from latentbench.artifacts.paths import REFERENCE_ROWS
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError
-from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
 from latentbench.evaluation.checkpoints import TrainedModel
-from latentbench.evaluation.classes import (
+from latentbench.evaluation.findings import Findings
+from latentbench.evaluation.metrics.distances import read_test_features
+from latentbench.evaluation.metrics.memorization import Memorization
+from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
+from latentbench.evaluation.predictions.classes import (
     MAX_IMAGES_PER_CLASS,
     ClassPredictions,
     LabelClassifier,
     class_rows,
     first_of_each_class,
 )
-from latentbench.evaluation.distances import read_test_features
-from latentbench.evaluation.findings import Findings
-from latentbench.evaluation.memorization import Memorization
 from latentbench.evaluation.samples import Sampler, SampleSet
 
 # Closest samples, and first samples, that are kept with their nearest training images.

@@ -13,10 +13,10 @@ from latentbench.artifacts.paths import CLASSIFIER, REFERENCE_MANIFEST
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError
-from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
-from latentbench.evaluation.classifier import ClassifierExtractor
-from latentbench.evaluation.features import FeatureExtractor
-from latentbench.evaluation.inception import InceptionExtractor, locate_inception
+from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.evaluation.features.extract import FeatureExtractor
+from latentbench.evaluation.features.inception import InceptionExtractor, locate_inception
+from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
 
 FORMAT = 3
 

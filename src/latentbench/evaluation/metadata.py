@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY, NAMES
-from latentbench.evaluation.attribute_accuracy import mean_balanced_accuracy
-from latentbench.evaluation.attribute_conditioning import AttributeClassifier
-from latentbench.evaluation.distances import Distances
 from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.evaluation.metrics.distances import Distances
+from latentbench.evaluation.predictions.attribute_accuracy import mean_balanced_accuracy
+from latentbench.evaluation.predictions.attribute_conditioning import AttributeClassifier
 
 
 def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool) -> list[str]:

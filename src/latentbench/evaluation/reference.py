@@ -28,17 +28,25 @@ from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import Evaluation
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
-from latentbench.evaluation.attribute_accuracy import mean_balanced_accuracy
-from latentbench.evaluation.classifier import ClassifierExtractor
-from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.feature_stats import Moments, compute_feature_stats
-from latentbench.evaluation.features import FeatureExtractor, extract_features, prepare_measurement
-from latentbench.evaluation.inception import InceptionExtractor, locate_inception
-from latentbench.evaluation.kid import MAX_REAL_IMAGES
-from latentbench.evaluation.knn import Rows
+from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.evaluation.features.extract import (
+    FeatureExtractor,
+    extract_features,
+    prepare_measurement,
+)
+from latentbench.evaluation.features.feature_stats import Moments, compute_feature_stats
+from latentbench.evaluation.features.inception import InceptionExtractor, locate_inception
+from latentbench.evaluation.features.train_classifier import (
+    choose_task,
+    measure_accuracy,
+    train_classifier,
+)
 from latentbench.evaluation.manifest import FORMAT, ExtractorManifest, ReferenceManifest
-from latentbench.evaluation.memorization import Memorization
-from latentbench.evaluation.train_classifier import choose_task, measure_accuracy, train_classifier
+from latentbench.evaluation.metrics.distances import Distances
+from latentbench.evaluation.metrics.kid import MAX_REAL_IMAGES
+from latentbench.evaluation.metrics.knn import Rows
+from latentbench.evaluation.metrics.memorization import Memorization
+from latentbench.evaluation.predictions.attribute_accuracy import mean_balanced_accuracy
 from latentbench.rng import numpy_generator
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]

@@ -18,7 +18,7 @@ from latentbench.data.images import to_uint8
 from latentbench.errors import DivergenceError
 from latentbench.evaluation.cache import FeatureCache, cache_key
 from latentbench.evaluation.checkpoints import TrainedModel, load_checkpoint
-from latentbench.evaluation.features import FeatureExtractor, require_finite
+from latentbench.evaluation.features.extract import FeatureExtractor, require_finite
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator

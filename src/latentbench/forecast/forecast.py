@@ -10,8 +10,8 @@ from pathlib import Path
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.params import Params
-from latentbench.evaluation.classifier import FEATURE_DIM
-from latentbench.evaluation.train_classifier import NUM_ROTATIONS
+from latentbench.evaluation.features.classifier import FEATURE_DIM
+from latentbench.evaluation.features.train_classifier import NUM_ROTATIONS
 from latentbench.forecast.rates import (
     INCEPTION_DIM,
     DatasetRates,

@@ -15,17 +15,17 @@ from torch.nn import functional
 
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import Evaluation, ExperimentConfig
-from latentbench.evaluation.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
-from latentbench.evaluation.distances import Distances
-from latentbench.evaluation.feature_stats import compute_feature_stats
-from latentbench.evaluation.features import prepare_measurement
-from latentbench.evaluation.kid import MAX_REAL_IMAGES
-from latentbench.evaluation.knn import nearest_neighbors
-from latentbench.evaluation.train_classifier import NUM_ROTATIONS
+from latentbench.evaluation.features.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
+from latentbench.evaluation.features.extract import prepare_measurement
+from latentbench.evaluation.features.feature_stats import compute_feature_stats
+from latentbench.evaluation.features.train_classifier import NUM_ROTATIONS
+from latentbench.evaluation.metrics.distances import Distances
+from latentbench.evaluation.metrics.kid import MAX_REAL_IMAGES
+from latentbench.evaluation.metrics.knn import nearest_neighbors
 from latentbench.forecast.sizes import DatasetSizes
+from latentbench.latent.explorations.projections import tsne
 from latentbench.latent.inversion import invert
-from latentbench.latent.projections import tsne
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import HasEncoder, Objective
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator

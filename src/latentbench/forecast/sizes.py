@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentbench.config.datasets import AnyDataset, DatasetConfig
-from latentbench.data.decode import ResizeSpec, resize_to_square
+from latentbench.data.preparation.decode import ResizeSpec, resize_to_square
 from latentbench.data.prepared import PreparedDataset
 from latentbench.data.sources import SOURCES, RawDataset
 from latentbench.errors import ArtifactError

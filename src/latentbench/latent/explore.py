@@ -24,18 +24,22 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.image_grid import image_grid, write_png
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.checkpoints import load_checkpoint
-from latentbench.evaluation.features import prepare_measurement
+from latentbench.evaluation.features.extract import prepare_measurement
 from latentbench.evaluation.findings import Array, Findings
-from latentbench.latent.attribute_directions import explore_directions
-from latentbench.latent.dataset import explore_data
-from latentbench.latent.label_embeddings import explore_embeddings
+from latentbench.latent.explorations.attribute_directions import explore_directions
+from latentbench.latent.explorations.dataset import explore_data
+from latentbench.latent.explorations.label_embeddings import explore_embeddings
+from latentbench.latent.explorations.paths import explore_paths
+from latentbench.latent.explorations.perturbation import explore_noise
+from latentbench.latent.explorations.prior_samples import (
+    explore_means,
+    explore_samples,
+    explore_truncation,
+)
+from latentbench.latent.explorations.projections import explore_projections
+from latentbench.latent.explorations.reconstruction import explore_reconstruction
 from latentbench.latent.model_probe import ModelProbe
-from latentbench.latent.paths import explore_paths
-from latentbench.latent.perturbation import explore_noise
-from latentbench.latent.prior_samples import explore_means, explore_samples, explore_truncation
-from latentbench.latent.projections import explore_projections
 from latentbench.latent.realism import Realism
-from latentbench.latent.reconstruction import explore_reconstruction
 
 # Each returns no findings for models that do not support it.
 EXPLORATIONS: dict[str, Callable[[ModelProbe], Findings]] = {

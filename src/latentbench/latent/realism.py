@@ -13,11 +13,11 @@ from torch import Tensor
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.image_grid import Images
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.classifier import ClassifierExtractor
-from latentbench.evaluation.features import BATCH_SIZE, FeatureExtractor
+from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.evaluation.features.extract import BATCH_SIZE, FeatureExtractor
 from latentbench.evaluation.findings import Array
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.memorization import Memorization
+from latentbench.evaluation.metrics.memorization import Memorization
 
 
 class Realism:

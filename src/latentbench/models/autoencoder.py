@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.models import AutoencoderModel, Model
-from latentbench.models.initialization import apply_spectral_norm, initialize_weights
-from latentbench.models.networks import Decoder, Encoder, Shape
+from latentbench.models.networks.architectures import Decoder, Encoder, Shape
+from latentbench.models.networks.initialization import apply_spectral_norm, initialize_weights
 from latentbench.models.objective import Objective, Terms
 from latentbench.runtime.adam import Adam
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from latentbench.config.models import CGANModel, DCGANModel
 from latentbench.models.gan import GAN
 from latentbench.models.gan_losses import classified_as_real, discriminator_loss, generator_loss
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Terms, draw_latents
 
 

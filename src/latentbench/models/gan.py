@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.models import GANModel
-from latentbench.models.initialization import apply_spectral_norm, initialize_weights
-from latentbench.models.networks import Decoder, Encoder, Shape
+from latentbench.models.networks.architectures import Decoder, Encoder, Shape
+from latentbench.models.networks.initialization import apply_spectral_norm, initialize_weights
 from latentbench.models.objective import Objective, Terms, frozen, use_batch_stats
 from latentbench.runtime.adam import Adam
 from latentbench.runtime.ema import update_ema

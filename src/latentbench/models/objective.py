@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from latentbench.models.layers import BATCH_NORMS
+from latentbench.models.networks.layers import BATCH_NORMS
 from latentbench.runtime.adam import Adam
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 

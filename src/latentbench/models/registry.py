@@ -9,7 +9,7 @@ import torch
 from latentbench.config.models import AnyModel
 from latentbench.models.autoencoder import Autoencoder
 from latentbench.models.dcgan import DCGAN
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Objective
 from latentbench.models.vae import VAE
 from latentbench.models.wgan_gp import WGANGP

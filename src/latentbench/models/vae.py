@@ -13,7 +13,7 @@ from latentbench.models.likelihoods import (
     Likelihood,
     bits_per_dimension,
 )
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Terms, draw_latents
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from latentbench.config.models import WGANGPModel
 from latentbench.models.gan import GAN
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Terms, draw_latents
 from latentbench.runtime.double_backward import EfficientDoubleBackward
 

@@ -12,6 +12,7 @@ import torch
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage
 from latentbench.errors import DivergenceError, InterruptedRun
+from latentbench.runtime.signals import StopRequest
 from latentbench.runtime.sync_batch_norm import SyncBatchNorm
 from latentbench.training.batches import step_generator
 from latentbench.training.history import LossTracker
@@ -19,7 +20,6 @@ from latentbench.training.monitor import Values
 from latentbench.training.outputs import restore_outputs
 from latentbench.training.reporter import Reporter
 from latentbench.training.run import Run
-from latentbench.training.signals import StopRequest
 from latentbench.training.state import (
     Progress,
     delete_state,

@@ -25,8 +25,8 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.artifacts.tensors import write_tensors
 from latentbench.data.image_grid import Images, write_png
-from latentbench.models.networks import count_parameters
-from latentbench.training.architecture import COLUMNS, describe_networks
+from latentbench.models.networks.architectures import count_parameters
+from latentbench.models.networks.layer_table import COLUMNS, describe_networks
 from latentbench.training.evolution import image_row, write_evolution, write_reconstructions
 from latentbench.training.history import LossTracker, write_history, write_iterations
 from latentbench.training.run import Run

@@ -11,7 +11,7 @@ import torch
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.labels import LabelSet
 from latentbench.data.prepared import PreparedDataset
-from latentbench.models.networks import Shape
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Objective
 from latentbench.models.registry import build_objective
 from latentbench.runtime.device import resolve_precision

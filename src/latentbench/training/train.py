@@ -6,10 +6,10 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.runtime.device import prepare_compute
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from latentbench.runtime.signals import stop_on_sigterm
 from latentbench.training.loop import TrainingLoop
 from latentbench.training.outputs import write_outputs
 from latentbench.training.run import Folders, Run
-from latentbench.training.signals import stop_on_sigterm
 from latentbench.training.state import delete_state
 
 __all__ = ["Folders", "train_experiment"]

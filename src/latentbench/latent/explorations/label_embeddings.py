@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.evaluation.findings import Findings
+from latentbench.latent.explorations.perturbation import SIGMAS
 from latentbench.latent.model_probe import ModelProbe
-from latentbench.latent.perturbation import SIGMAS
-from latentbench.models.networks import Decoder
+from latentbench.models.networks.architectures import Decoder
 
 NUM_RANDOM = 8  # random embeddings
 NUM_LATENTS = 10  # that are decoded under each of them

@@ -17,9 +17,9 @@ from latentbench.config.datasets import Reference
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DivergenceError
-from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
-from latentbench.evaluation.classifier import Classifier
-from latentbench.evaluation.features import BATCH_SIZE
+from latentbench.evaluation.features.classifier import Classifier
+from latentbench.evaluation.features.extract import BATCH_SIZE
+from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
 from latentbench.rng import numpy_generator, torch_generator
 from latentbench.runtime.adam import Adam
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from latentbench.artifacts.files import read_array
 from latentbench.artifacts.paths import features_name
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
-from latentbench.evaluation.knn import Rows, nearest_neighbors
 from latentbench.evaluation.manifest import ExtractorManifest
+from latentbench.evaluation.metrics.knn import Rows, nearest_neighbors
 
 
 class Memorization:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.data.images import to_model
 from latentbench.errors import ArtifactError
-from latentbench.models.initialization import initialize_weights
+from latentbench.models.networks.initialization import initialize_weights
 
 FORMAT = 1
 

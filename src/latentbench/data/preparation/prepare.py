@@ -22,11 +22,16 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.datasets import DatasetConfig
-from latentbench.data.decode import ResizeSpec
-from latentbench.data.decoding_pool import DecodeJob, DecodeTask, DecodingPool, num_usable_cores
+from latentbench.data.preparation.decode import ResizeSpec
+from latentbench.data.preparation.decoding_pool import (
+    DecodeJob,
+    DecodeTask,
+    DecodingPool,
+    num_usable_cores,
+)
+from latentbench.data.preparation.split_files import SplitFiles
 from latentbench.data.prepared import FORMAT
 from latentbench.data.sources import SOURCES, RawDataset, Split
-from latentbench.data.split_files import SplitFiles
 from latentbench.errors import ArtifactError, DataError
 from latentbench.rng import numpy_generator
 

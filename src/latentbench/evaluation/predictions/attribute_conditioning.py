@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from latentbench.data.labels import Condition
-from latentbench.evaluation.attribute_accuracy import AttributeAccuracy
-from latentbench.evaluation.classifier import ClassifierExtractor
-from latentbench.evaluation.features import FeatureExtractor
+from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.evaluation.features.extract import FeatureExtractor
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
 from latentbench.evaluation.samples import SampleSet
 
 

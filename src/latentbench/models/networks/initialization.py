@@ -9,7 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from latentbench.models.layers import BATCH_NORMS, LabelEmbedding, LabelPlane, SelfAttention
+from latentbench.models.networks.layers import (
+    BATCH_NORMS,
+    LabelEmbedding,
+    LabelPlane,
+    SelfAttention,
+)
 
 _LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 _Linear = nn.Linear | nn.Conv2d | nn.ConvTranspose2d

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from latentbench.models.networks import Decoder, Shape
+from latentbench.models.networks.architectures import Decoder, Shape
 from latentbench.models.objective import Objective
 
 COLUMNS = (

@@ -11,8 +11,8 @@ import numpy as np
 
 from latentbench.artifacts.files import atomic_write, file_sha256, write_array
 from latentbench.artifacts.paths import attributes_name, images_name, labels_name
-from latentbench.data.decode import ResizeSpec
-from latentbench.data.decoding_pool import DecodeTask
+from latentbench.data.preparation.decode import ResizeSpec
+from latentbench.data.preparation.decoding_pool import DecodeTask
 from latentbench.data.sources import Split
 from latentbench.errors import DataError
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from latentbench.artifacts.paths import SPLITS
 from latentbench.data.image_grid import Images
 from latentbench.evaluation.findings import Findings
-from latentbench.evaluation.image_quality import (
+from latentbench.evaluation.metrics.image_quality import (
     Values,
     mean_squared_errors,
     peak_signal_to_noise,

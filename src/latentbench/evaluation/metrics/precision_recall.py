@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.metrics import PRDC
-from latentbench.evaluation.knn import squared_distances
+from latentbench.evaluation.metrics.knn import squared_distances
 
 # Rows of a distance matrix in memory at once.
 _BLOCK = 1_000

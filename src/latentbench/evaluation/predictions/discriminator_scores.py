@@ -16,9 +16,13 @@ from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DivergenceError
-from latentbench.evaluation.classes import LabelClassifier
-from latentbench.evaluation.discriminator import MAX_PER_CLASS, DecisionThreshold, rows_by_class
 from latentbench.evaluation.findings import Findings
+from latentbench.evaluation.predictions.classes import LabelClassifier
+from latentbench.evaluation.predictions.discriminator import (
+    MAX_PER_CLASS,
+    DecisionThreshold,
+    rows_by_class,
+)
 from latentbench.models.objective import HasDiscriminator, Objective, draw_latents
 from latentbench.rng import numpy_generator, torch_generator
 

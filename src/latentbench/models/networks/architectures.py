@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.models import SMALLEST, Model, feature_map_sizes
-from latentbench.models.blocks import BLOCKS, Blocks
-from latentbench.models.channels_last import Flatten, ImageConvTranspose2d, Unflatten
-from latentbench.models.layers import LabelEmbedding, LabelPlane, SelfAttention
+from latentbench.models.networks.blocks import BLOCKS, Blocks
+from latentbench.models.networks.channels_last import Flatten, ImageConvTranspose2d, Unflatten
+from latentbench.models.networks.layers import LabelEmbedding, LabelPlane, SelfAttention
 
 LEAK = 0.2  # negative slope of the leaky ReLU (Radford et al., 2016, section 3)
 

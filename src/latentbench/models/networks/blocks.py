@@ -9,7 +9,7 @@ from functools import partial
 from torch import nn
 
 from latentbench.config.models import Model
-from latentbench.models.layers import Resample, ResidualBlock, same_size_convolution
+from latentbench.models.networks.layers import Resample, ResidualBlock, same_size_convolution
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from latentbench.evaluation.classifier import ClassifierExtractor
-from latentbench.evaluation.features import FeatureExtractor
+from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.evaluation.features.extract import FeatureExtractor
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.samples import SampleSet
 

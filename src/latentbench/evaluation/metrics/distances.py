@@ -12,12 +12,12 @@ from latentbench.artifacts.files import read_array
 from latentbench.artifacts.paths import features_name, statistics_name, test_features_name
 from latentbench.config.experiments import Evaluation
 from latentbench.errors import ArtifactError
-from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
-from latentbench.evaluation.frechet import frechet_distance
-from latentbench.evaluation.kid import MAX_REAL_IMAGES, KernelDistance, draw_subsets
-from latentbench.evaluation.knn import Rows
-from latentbench.evaluation.precision_recall import PrecisionRecall
-from latentbench.evaluation.sample_size import SampleSizes, distances_by_size
+from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
+from latentbench.evaluation.metrics.frechet import frechet_distance
+from latentbench.evaluation.metrics.kid import MAX_REAL_IMAGES, KernelDistance, draw_subsets
+from latentbench.evaluation.metrics.knn import Rows
+from latentbench.evaluation.metrics.precision_recall import PrecisionRecall
+from latentbench.evaluation.metrics.sample_size import SampleSizes, distances_by_size
 from latentbench.rng import numpy_generator, torch_generator
 
 # The real subsets of kernel distances do not depend on the experiment, so all models are compared

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.evaluation.feature_stats import FeatureStats, compute_feature_stats
-from latentbench.evaluation.frechet import frechet_distance
+from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
+from latentbench.evaluation.metrics.frechet import frechet_distance
 
 NUM_SIZES = 8
 SMALLEST_FRACTION = 0.25  # of the samples

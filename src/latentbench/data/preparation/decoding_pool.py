@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from latentbench.artifacts.files import convert_disk_errors
-from latentbench.data.decode import ResizeSpec, resize_to_square
+from latentbench.data.preparation.decode import ResizeSpec, resize_to_square
 from latentbench.data.sources import Reader
 from latentbench.errors import DataError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from latentbench.evaluation.feature_stats import FeatureStats
+from latentbench.evaluation.features.feature_stats import FeatureStats
 
 
 def frechet_distance(a: FeatureStats, b: FeatureStats) -> float:

@@ -1,0 +1,1 @@
+"""Decoding images of any size into arrays of one size."""

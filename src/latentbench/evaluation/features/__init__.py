@@ -1,0 +1,1 @@
+"""Feature extractors and statistics of their features."""

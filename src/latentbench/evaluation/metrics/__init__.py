@@ -1,0 +1,1 @@
+"""Metrics of generated images, each a pure function of features or pixels."""

@@ -1,0 +1,1 @@
+"""What classifiers and discriminators predict for real and generated images."""

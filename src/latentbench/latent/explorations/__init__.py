@@ -1,0 +1,1 @@
+"""What is explored in a latent space, one question per file."""
