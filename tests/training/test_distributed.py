@@ -140,7 +140,9 @@ def strike(event, arguments):
         import psutil
 
         for worker in psutil.Process(os.getppid()).children():
-            if worker.environ().get("RANK") == "1":
+            # Of a process that has ended it is None.
+            environment = worker.as_dict(["environ"])["environ"] or {}
+            if environment.get("RANK") == "1":
                 worker.kill()
     elif how == "SIGTERM":
         received = []
@@ -186,7 +188,8 @@ def test_killed_processes_resume_with_the_same_bits(
         assert line.startswith("Error: ")
         assert name in line
         assert "Traceback" not in "".join(capfd.readouterr())
-        running = [worker.cmdline() for worker in psutil.Process().children(recursive=True)]
+        children = psutil.Process().children(recursive=True)
+        running = [child.as_dict(["cmdline"])["cmdline"] or [] for child in children]
         assert not any(str(interrupted.results) in words for words in running)
     result = launched(_arguments(config, interrupted))
     assert result.exit_code == 0, result.output
