@@ -26,7 +26,7 @@ import signal
 import sys
 from pathlib import Path
 
-import latentbench.data.prepare  # once, before the forks
+import latentbench.data.preparation.prepare  # once, before the forks
 from latentbench.cli import main
 
 
