@@ -182,7 +182,7 @@ def test_directions_of_encoded_images(make_prepared: Make, explore: Explore) -> 
     arrays, facts, _ = explore("autoencoder", data)
     assert [found["attribute"] for found in facts["directions"]] == ["low", "coin"]
     low, coin = (found["accuracy"] for found in facts["directions"])
-    assert low > 0.95
+    assert low > 0.85
     assert coin < 0.7
     assert arrays["directions"].shape == (2, 4, 7, *IMAGE)
     for found in facts["directions"]:
