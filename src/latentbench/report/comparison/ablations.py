@@ -11,10 +11,10 @@ import pandas as pd
 from latentbench.config.models import has_prior
 from latentbench.results import quantities, ranking, tables
 from latentbench.results.formatting import join_words
-from latentbench.results.ranking import TIMING_NOISE, Ranked, rank
+from latentbench.results.ranking import Ranked, rank
 from latentbench.results.study import RunGroup, Study
 
-_MODEL = "model.name"
+_MODEL = "name"
 _NONE = "none"
 _MARGIN = (
     "A margin is twice the standard deviation of the difference. Where one of two models was "
@@ -23,7 +23,7 @@ _MARGIN = (
 )
 
 # The paper that introduced a setting, or one of its values.
-_PAPERS = {
+PAPERS = {
     "dilation": "yu2017",
     "attention_resolution": "zhang2019sagan",
     "spectral_norm": "miyato2018",
@@ -111,9 +111,8 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
             keys = [_MODEL] if other_kind[name] else list(settings.columns[differs.loc[name]])
             if keys:
                 first = known[settings.index.get_loc(name)]
-                ranks = None
-                if name in ranked and run.name in ranked:
-                    ranks = (ranked[name], ranked[run.name])
+                is_ranked = name in ranked and run.name in ranked
+                ranks = (ranked[name], ranked[run.name]) if is_ranked else None
                 changes.append(Change(first, run, earlier.loc[name], after, keys, ranks))
     return changes
 
@@ -127,9 +126,8 @@ def describe(study: Study) -> str:
             sentences = distances(change) + reconstructions(study, change)
             if sentences:
                 sentences += _replaced_layers(study, change) + _generator_steps(study, change)
-                sentences += _pace(study, change)
-                text = f"**{change.second.name}**, {_explained(change)}: {' '.join(sentences)}"
-                paragraphs.append(text)
+                text = " ".join([*sentences, *_pace(study, change)])
+                paragraphs.append(f"**{change.second.name}**, {_explained(change)}: {text}")
                 has_margins = has_margins or change.judged is not None
     return "\n\n".join([_MARGIN, *paragraphs] if has_margins else paragraphs)
 
@@ -169,35 +167,33 @@ def reconstructions(study: Study, change: Change) -> list[str]:
 
 
 def _compared_settings(study: Study, runs: Sequence[RunGroup]) -> pd.DataFrame:
-    """Return the settings of model and training by run; empty text where a model has none."""
+    """Return the settings of model and training by run; empty text where a model has none.
+
+    Their keys lack the section, `model` or `training`: no two sections share one.
+    """
     names = {run.members[0].name: run.name for run in runs}
     settings = study.settings.loc[list(names)].rename(index=names).dropna(axis=1, how="all")
     compared = settings.filter(regex=r"^(model|training)\.(?!checkpoints)")
-    return compared.fillna("")
+    return compared.fillna("").rename(columns=lambda key: key.partition(".")[2])
 
 
 def _setting(change: Change, key: str) -> str:
     before = _value(key, change.before).rstrip(",")
-    return f"{_code(key)} {_value(key, change.after)} instead of {before}"
+    return f"`{key}` {_value(key, change.after)} instead of {before}"
 
 
 def _explained(change: Change) -> str:
     """Return the changed settings with their papers, and the settings only the new model has."""
-    papers = _PAPERS | (_PAPERS_ON_GANS if change.after.get("model.n_critic") else {})
+    papers = PAPERS | (_PAPERS_ON_GANS if change.after.get("n_critic") else {})
     changed = []
     for key in change.keys:
-        name = key.partition(".")[2]
-        paper = papers.get(name) or papers.get(f"{name} {change.after[key]}")
+        paper = papers.get(key) or papers.get(f"{key} {change.after[key]}")
         changed.append(_setting(change, key) + (f" [@{paper}]" if paper else ""))
     own = []
     if _MODEL in change.keys:
         for key in change.after.index[change.before.eq("") & change.after.ne("")]:
-            own.append(f"{_code(key)} {_value(key, change.after)}")
+            own.append(f"`{key}` {_value(key, change.after)}")
     return join_words(changed) + (f", with {join_words(own)}" if own else "")
-
-
-def _code(key: str) -> str:
-    return f"`{key.partition('.')[2]}`"
 
 
 def _value(key: str, settings: pd.Series) -> str:
@@ -205,32 +201,28 @@ def _value(key: str, settings: pd.Series) -> str:
     value = settings[key]
     if value != _NONE:
         return str(value).replace("_", "-")
-    if key == "model.discriminator_learning_rate":
-        return f"{settings['model.learning_rate']}, the generator's,"
-    return "1.0" if key == "model.decoder_std" else _NONE
+    if key == "discriminator_learning_rate":
+        return f"{settings['learning_rate']}, the generator's,"
+    return "1.0" if key == "decoder_std" else _NONE
 
 
 def _replaced_layers(study: Study, change: Change) -> list[str]:
     """Return the networks that have lost their batch normalization by the change."""
-    networks = []
-    for run in (change.first, change.second):
-        layers = study.layers[study.layers["experiment"] == run.members[0].name]
-        if layers.empty:
-            return []
-        is_normalized = layers["kind"].str.startswith("BatchNorm")
-        networks.append(is_normalized.groupby(layers["network"]).any())
-    before, after = networks[0].align(networks[1], join="inner")
-    lost = list(before.index[before & ~after])
+    names = [run.members[0].name for run in (change.first, change.second)]
+    layers = study.layers[study.layers["experiment"].isin(names)]
+    is_normalized = layers["kind"].str.startswith("BatchNorm")
+    networks = is_normalized.groupby([layers["network"], layers["experiment"]]).any().unstack()
+    before, after = (networks.reindex(columns=names)[name] for name in names)
+    lost = list(networks.index[before.eq(True) & after.eq(False)])
     return [f"It replaces batch normalization in the {join_words(lost)}."] if lost else []
 
 
 def _generator_steps(study: Study, change: Change) -> list[str]:
     """Return how many steps the generator took, if their ratio to the critic's has changed."""
-    if {"model.n_critic", "model.n_generator"}.isdisjoint(change.keys):
+    if {"n_critic", "n_generator"}.isdisjoint(change.keys):
         return []
     steps = []
-    for run in (change.second, change.first):
-        model = run.members[0].model
+    for run, model in ((change.second, change.after), (change.first, change.before)):
         history = study.history[study.history["experiment"] == run.members[0].name]
         if history.empty:
             return []
@@ -257,6 +249,6 @@ def _pace(study: Study, change: Change) -> list[str]:
     rates = {each.name: each.mean for each in order}
     if len(rates) == 2:
         ratio = rates[change.first.name] / rates[change.second.name]
-        if abs(ratio - 1) > TIMING_NOISE:
+        if abs(ratio - 1) > ranking.TIMING_NOISE:
             sentences.append(f"An epoch takes {quantities.format_number(ratio, 1)} times as long.")
     return sentences

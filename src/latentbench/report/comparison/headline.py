@@ -11,7 +11,7 @@ import pandas as pd
 
 from latentbench.artifacts.metrics import Metric
 from latentbench.results import formatting, quantities, ranking, tables
-from latentbench.results.formatting import NBSP, escape_markdown, join_words
+from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.ranking import Ranked
 from latentbench.results.study import RunGroup, Study
 
@@ -27,9 +27,7 @@ _FIRST_LOOK = (
 def head(study: Study) -> dict[str, Any]:
     """Return the report's metadata as Markdown: title, authors, and the answer in a sentence."""
     config = study.config
-    answers = []
-    for dataset, runs in study.runs_by_dataset().items():
-        answers.append(_answer(study, dataset, runs))
+    answers = [_answer(study, *each) for each in study.runs_by_dataset().items()]
     content: dict[str, Any] = {
         "title": escape_markdown(config.title),
         "subtitle": escape_markdown(config.question),
@@ -83,7 +81,7 @@ def _best(study: Study, runs: Sequence[RunGroup]) -> str:
         return _tie(study, metric, order)
     fraction = ""
     if second.mean > 0:
-        fraction = f" ({100 * ranking.gap(best, second) / second.mean:.0f}{NBSP}%)"
+        fraction = f" ({formatting.percent(ranking.gap(best, second) / second.mean, 0)})"
     verdict = "best in this run" if study.config.budget == "small" else "best"
     lead = (
         f"By {metric.name}, {_bold(study, best.name)} is {verdict}: {best.text}, "
@@ -145,14 +143,14 @@ def _weaknesses(study: Study, best: Ranked, second: Ranked) -> list[str]:
 def _equal_time(study: Study, metric: Metric, order: Sequence[Ranked]) -> list[str]:
     """Return the best model at the checkpoints within the training time of the fastest."""
     ranked = {each.name: each for each in order}
-    works = {ranking.work(study, each.run) for each in order}
-    found = [study.checkpoints(each.run, metric.key) for each in order]
-    checkpoints = pd.concat(found, keys=list(ranked), names=["run"]).reset_index("run")
+    found = {name: study.checkpoints(each.run, metric.key) for name, each in ranked.items()}
+    checkpoints = pd.concat(found, names=["run"]).reset_index("run")
     totals = checkpoints.groupby("run")["seconds"].max()
     in_time = checkpoints["seconds"] <= (1 + _CLOCK_TOLERANCE) * totals.min()
     last = checkpoints[in_time].groupby("run").tail(1).set_index("run")
     # Equal work takes equal time but for chance.
-    if len(works) == 1 or totals.isna().any() or len(last) < 2:
+    does_equal_work = len({ranking.work(study, each.run) for each in order}) == 1
+    if does_equal_work or totals.isna().any() or len(last) < 2:
         return []
     name = last["mean"].idxmin()
     best = replace(ranked[name], mean=last.loc[name, "mean"], std=last.loc[name, "std"])

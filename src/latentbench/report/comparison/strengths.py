@@ -69,9 +69,12 @@ def _as_fast(study: Study, one: Ranked, other: Ranked) -> bool:
 def _add_places(
     places: Mapping[str, dict[str, list[str]]], name: str, order: Sequence[Ranked], alike: Alike
 ) -> None:
-    """Add who shares the first and who the last place of an order."""
+    """Add who shares the first and who the last place of an order, unless the two are alike."""
+    if alike(order[0], order[-1]):
+        return
     for place, own_order in (("best in", order), ("last in", order[::-1])):
-        sharing = _first(own_order, alike)
+        sharing = ranking.leaders(own_order, alike)
+        sharing = [each for each in sharing if not alike(each, own_order[-1])]
         if place == "last in" and len(sharing) > _MOST_LAST:
             continue
         for own in sharing:
@@ -79,13 +82,6 @@ def _add_places(
             text = own.mean_text + (f", with {join_words(others)}" if others else "")
             found = places[own.name].setdefault(f"among the {place}" if others else place, [])
             found.append(f"{name} ({text})")
-
-
-def _first(order: Sequence[Ranked], alike: Alike) -> list[Ranked]:
-    """Return who shares the first place; nobody if it is alike with the last."""
-    if alike(order[0], order[-1]):
-        return []
-    return [ranked for ranked in ranking.leaders(order, alike) if not alike(ranked, order[-1])]
 
 
 def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) -> str:
@@ -96,7 +92,7 @@ def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) 
 
 def _trouble(study: Study, run: RunGroup) -> str:
     epochs = study.history[study.history["experiment"].isin([each.name for each in run.members])]
-    if TROUBLE not in epochs or not epochs[TROUBLE].any():
+    troubled = int(epochs[TROUBLE].fillna("").ne("").sum()) if TROUBLE in epochs else 0
+    if not troubled:
         return ""
-    troubled = epochs[TROUBLE].fillna("").ne("").sum()
     return f" Its training showed warning signs in {troubled} of {len(epochs)} epochs."
