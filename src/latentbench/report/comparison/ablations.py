@@ -79,14 +79,6 @@ class Change:
         """The changed settings as Markdown."""
         return join_words([_setting(self, key) for key in self.keys])
 
-    @property
-    def effect(self) -> int:
-        """1 where the run is closer to the real images by more than the margin, -1 if farther."""
-        if self.judged is None or ranking.tied(*self.judged):
-            return 0
-        before, after = self.judged
-        return 1 if after.mean < before.mean else -1
-
 
 def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
     """Return each run with the earlier ones that it is compared with.

@@ -23,9 +23,9 @@ _ALONG_DIRECTIONS = (
     "Change of the share of images with an attribute along its direction, in percentage points: {}."
 )
 _EFFECTS = {
-    1: "Lower {} by more than the margin",
-    -1: "Higher {} by more than the margin",
-    0: "No difference in {} beyond the margin",
+    "lower": "Lower {} by more than the margin",
+    "higher": "Higher {} by more than the margin",
+    "tied": "No difference in {} beyond the margin",
 }
 
 
@@ -118,7 +118,7 @@ def _seeds(changes: Sequence[Change]) -> list[str]:
 
 def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
     """Return which changes had which effect, then what those did that samples do not judge."""
-    found: dict[int, list[str]] = {effect: [] for effect in _EFFECTS}
+    found: dict[str, list[str]] = {effect: [] for effect in _EFFECTS}
     others = []
     name = ""
     for change in changes:
@@ -126,7 +126,10 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
             before, after = change.judged
             name = after.quantity.name
             numbers = f"{change.second.name}: {after.mean_text} against {before.mean_text}"
-            found[change.effect].append(f"{change.settings} ({numbers})")
+            effect = "lower" if after.mean < before.mean else "higher"
+            if ranking.tied(before, after):
+                effect = "tied"
+            found[effect].append(f"{change.settings} ({numbers})")
             continue
         sentences = ablations.reconstructions(study, change)
         if change.second.name not in change.without_prior:

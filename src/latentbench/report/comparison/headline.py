@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from latentbench.artifacts.metrics import Metric
 from latentbench.results import formatting, quantities, ranking, tables
 from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.ranking import Ranked
@@ -45,12 +44,12 @@ def describe(study: Study) -> str:
     paragraphs = []
     for dataset, runs in study.runs_by_dataset().items():
         paragraphs.append(_answer(study, dataset, runs))
-        metric, order = ranking.primary(study, runs)
+        _, order = ranking.primary(study, runs)
         details = []
-        if metric is not None and len(order) > 1:
-            details += _other_metrics(study, metric, order, runs)
+        if len(order) > 1:
+            details += _other_metrics(study, order, runs)
             details += _weaknesses(study, *order[:2])
-            details += _equal_time(study, metric, order)
+            details += _equal_time(study, order)
         details += _reconstruction(study, runs)
         if details:
             paragraphs.append(" ".join(details))
@@ -68,23 +67,23 @@ def _answer(study: Study, dataset: str, runs: Sequence[RunGroup]) -> str:
 
 
 def _best(study: Study, runs: Sequence[RunGroup]) -> str:
-    metric, order = ranking.primary(study, runs)
-    if metric is None or not order:
+    _, order = ranking.primary(study, runs)
+    if not order:
         return "No model has been measured yet. Run `latentbench evaluate`."
-    best = order[0]
+    best, metric = order[0], order[0].quantity.name
     if len(order) == 1:
         name = _bold(study, best.name)
-        return f"Only {name} has been measured: its {metric.name} is {best.text}."
+        return f"Only {name} has been measured: its {metric} is {best.text}."
     second = order[1]
     margin = ranking.margin(best, second)
     if ranking.tied(best, second) and not math.isnan(margin):
-        return _tie(study, metric, order)
+        return _tie(study, order)
     fraction = ""
     if second.mean > 0:
         fraction = f" ({formatting.percent(ranking.gap(best, second) / second.mean, 0)})"
     verdict = "best in this run" if study.config.budget == "small" else "best"
     lead = (
-        f"By {metric.name}, {_bold(study, best.name)} is {verdict}: {best.text}, "
+        f"By {metric}, {_bold(study, best.name)} is {verdict}: {best.text}, "
         f"{ranking.gap_text(best, second)}{fraction} below {second.name} ({second.text})."
     )
     if math.isnan(margin):
@@ -95,25 +94,23 @@ def _best(study: Study, runs: Sequence[RunGroup]) -> str:
     )
 
 
-def _tie(study: Study, metric: Metric, order: Sequence[Ranked]) -> str:
+def _tie(study: Study, order: Sequence[Ranked]) -> str:
     alike = ranking.leaders(order)
     names = [f"{_bold(study, each.run.stem)} {each.in_brackets}" for each in alike]
     pairs = [(alike[0], other) for other in alike[1:]]
     return (
-        f"By {metric.name}, {join_words(names)} are tied. They differ by "
+        f"By {order[0].quantity.name}, {join_words(names)} are tied. They differ by "
         f"{ranking.gap_text(alike[0], alike[-1])}, which is within the margin: twice the standard "
         f"deviation of the difference over {ranking.sources_of_spread(pairs)}."
     )
 
 
-def _other_metrics(
-    study: Study, first: Metric, order: Sequence[Ranked], runs: Sequence[RunGroup]
-) -> list[str]:
+def _other_metrics(study: Study, order: Sequence[Ranked], runs: Sequence[RunGroup]) -> list[str]:
     """Return whether the other distances have the same best model."""
     sentences = []
     for metric in study.measured_metrics:
         other = ranking.rank(study, tables.distance(metric), runs)
-        if metric is first or len(other) < 2:
+        if metric.key == order[0].quantity.key or len(other) < 2:
             continue
         best = other[0]
         if best.name != order[0].name:
@@ -140,9 +137,9 @@ def _weaknesses(study: Study, best: Ranked, second: Ranked) -> list[str]:
     return [f"In {join_words(behind)}, {best.name} is behind {second.name}."]
 
 
-def _equal_time(study: Study, metric: Metric, order: Sequence[Ranked]) -> list[str]:
+def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
     """Return the best model at the checkpoints within the training time of the fastest."""
-    ranked = {each.name: each for each in order}
+    metric, ranked = order[0].quantity, {each.name: each for each in order}
     found = {name: study.checkpoints(each.run, metric.key) for name, each in ranked.items()}
     checkpoints = pd.concat(found, names=["run"]).reset_index("run")
     totals = checkpoints.groupby("run")["seconds"].max()

@@ -8,22 +8,13 @@ from functools import partial
 from latentbench.artifacts.metrics import Metric
 from latentbench.artifacts.paths import TROUBLE
 from latentbench.results import quantities, ranking, tables
-from latentbench.results.formatting import join_words, percent
+from latentbench.results.formatting import join_words
 from latentbench.results.ranking import TIMING_NOISE, Ranked
 from latentbench.results.study import RunGroup, Study
 
 _TRAINING_TIME = "training time"
 _PLACES = ("best in", "among the best in", "last in", "among the last in")
 _MOST_LAST = 2  # a last place that more models share is left out
-_RULE = (
-    "Compared are the distance to the real images, precision, recall, reconstruction error, "
-    "samples as requested and training time, as far as they were measured. Models share a place "
-    "if they differ by less than twice the standard deviation of the difference, or print alike "
-    "where no spread is known. Training times are alike if models do the same work or differ by "
-    f"less than {percent(TIMING_NOISE, 0)}. Last places that more than two models share are left "
-    "out."
-)
-
 Alike = Callable[[Ranked, Ranked], bool]
 
 
@@ -44,7 +35,7 @@ def strengths(study: Study) -> str:
             paragraphs.append(f"On **{dataset}**:")
         for run in runs:
             paragraphs.append(_portrait(study, run, places[run.name]))
-    return "\n\n".join([_RULE, *paragraphs]) if paragraphs else ""
+    return "\n\n".join(paragraphs)
 
 
 def _criteria(study: Study, metric: Metric) -> dict[str, quantities.Quantity]:
