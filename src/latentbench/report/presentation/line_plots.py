@@ -148,18 +148,11 @@ def label_ends(
         thin: dict[str, Any] = {"color": color, "linewidth": 0.5, "alpha": 0.6}
         xs, ys = [min(along, 1.0), 1.0], [height, height]
         axes.add_artist(Line2D(xs, ys, transform=axes.transAxes, **thin))
-        axes.annotate(
-            name,
-            xy=(1.0, height),
-            xycoords=axes.transAxes,
-            xytext=(1.0, place + shift),
-            textcoords=right,
-            va="center",
-            color=color,
-            fontsize=size,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0, **thin},
-        )
+        leader = {"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0, **thin}
+        points: dict[str, Any] = {"xy": (1.0, height), "xycoords": axes.transAxes}
+        points |= {"xytext": (1.0, place + shift), "textcoords": right}
+        text = axes.annotate(name, **points, arrowprops=leader, annotation_clip=False)
+        text.set(va="center", color=color, fontsize=size)
 
 
 def _panel_height(axes: Axes) -> float:
