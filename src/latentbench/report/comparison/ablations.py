@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from latentbench.config.models import has_prior
-from latentbench.results import quantities, ranking, tables
+from latentbench.results import quantities, ranking
 from latentbench.results.formatting import join_words
 from latentbench.results.ranking import Ranked, rank
 from latentbench.results.study import RunGroup, Study
@@ -86,8 +86,7 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
     These are the run of the same kind of model from which it differs in the fewest settings, and
     the first of another kind that agrees with it in all settings that both have.
     """
-    metric, _ = ranking.primary(study, runs)
-    order = rank(study, tables.distance(metric), runs) if metric else []
+    _, order = ranking.primary(study, runs)
     ranked = {ranked.name: ranked for ranked in order}
     known = [run for run in runs if run.members[0].settings]
     settings = _compared_settings(study, known)
@@ -148,12 +147,13 @@ def distances(change: Change) -> list[str]:
 def reconstructions(study: Study, change: Change) -> list[str]:
     """Return the reconstruction errors of two models with encoders, which are trained for them."""
     pair = [change.first, change.second]
-    methods = {run.members[0].latent.get("method") for run in pair}
+    if {run.members[0].latent.get("method") for run in pair} != {"encoding"}:
+        return []
     parts = []
     for quantity in (quantities.MSE, quantities.SSIM):
         found = {each.name: each.text for each in rank(study, quantity, pair)}
-        if len(found) == len(pair) and methods == {"encoding"}:
-            before, after = (found[run.name] for run in pair)
+        if len(found) == 2:
+            before, after = found[change.first.name], found[change.second.name]
             parts.append(f"{quantity.name} {after} against {before}")
     return [f"Test images are reconstructed with {join_words(parts)}."] if parts else []
 

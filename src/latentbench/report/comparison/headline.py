@@ -50,7 +50,11 @@ def describe(study: Study) -> str:
             details += _other_metrics(study, order, runs)
             details += _weaknesses(study, *order[:2])
             details += _equal_time(study, order)
-        details += _reconstruction(study, runs)
+        by_error = ranking.rank(study, quantities.MSE, runs)
+        if len(by_error) > 1:
+            method = by_error[0].run.members[0].latent.get("method", "")
+            numbers = f"by {method}, MSE {by_error[0].mean_text}"
+            details.append(f"{by_error[0].name} reconstructs test images best ({numbers}).")
         if details:
             paragraphs.append(" ".join(details))
     return "\n\n".join([*paragraphs, *_warnings(study)])
@@ -156,15 +160,6 @@ def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
         f"Within the training time of the fastest model ({time}), {name} reaches the lowest "
         f"{metric.name}: {best.text}."
     ]
-
-
-def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
-    order = ranking.rank(study, quantities.MSE, runs)
-    if len(order) < 2:
-        return []
-    method = order[0].run.members[0].latent.get("method", "")
-    numbers = f"by {method}, MSE {order[0].mean_text}"
-    return [f"{order[0].name} reconstructs test images best ({numbers})."]
 
 
 def _warnings(study: Study) -> list[str]:

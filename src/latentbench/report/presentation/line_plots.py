@@ -44,7 +44,7 @@ def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
     columns = min(3, number)
     rows = math.ceil(number / columns)
     height = min(ROW_HEIGHT, max(_MIN_ROW_HEIGHT, (style.TALLEST - _FOOTER) / rows))
-    figures, grid = rows_of_panels(rows, columns, height, wspace=0.08)
+    figures, grid = rows_of_panels(rows, height, [""] * columns, wspace=0.08)
     panels = [axes for row in grid for axes in row]
     for axes in panels[number:]:
         axes.set_axis_off()
@@ -52,17 +52,28 @@ def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
 
 
 def rows_of_panels(
-    rows: int, columns: int, height: float, **spacing: float
+    rows: int,
+    height: float,
+    labels: Sequence[str],
+    *,
+    wspace: float | None = None,
+    hspace: float | None = None,
 ) -> tuple[list[Figure], list[Sequence[Axes]]]:
-    """Return rows of panels, each `height` inches, on as many figures as pages are needed."""
+    """Return rows of panels, each `height` inches, on as many figures as pages are needed.
+
+    `labels` are those of the x axes, a column each; they stand at the last row of each figure.
+    """
     figures: list[Figure] = []
     grid: list[Sequence[Axes]] = []
     # The tolerance lets rows that fill a page exactly fit on it.
     for run in style.pages([height] * rows, tallest=style.TALLEST - _FOOTER + 1e-6):
         on_page = run.stop - run.start
         size = (style.WIDTH, _FOOTER + height * on_page)
-        figures.append(Figure(figsize=size, layout=ConstrainedLayoutEngine(**spacing)))
-        grid += list(figures[-1].subplots(on_page, columns, squeeze=False))
+        layout = ConstrainedLayoutEngine(wspace=wspace, hspace=hspace)
+        figures.append(Figure(figsize=size, layout=layout))
+        grid += list(figures[-1].subplots(on_page, len(labels), squeeze=False))
+        for axes, label in zip(grid[-1], labels, strict=True):
+            axes.set_xlabel(label)
     return figures, grid
 
 

@@ -64,7 +64,7 @@ def list_epochs(epochs: pd.Series) -> str:
 def _signs(study: Study) -> pd.DataFrame:
     """Return a row per experiment, epoch and sign of trouble."""
     rows = study.history.reindex(columns=["experiment", "epoch", TROUBLE])
-    rows["sign"] = rows[TROUBLE].fillna("").str.split("; ")
+    rows["sign"] = rows[TROUBLE].fillna("").astype(str).str.split("; ")
     rows = rows.explode("sign")
-    rows["sign"] = rows["sign"].str.partition(":")[0]
+    rows["sign"] = rows["sign"].str.split(":").str[0]
     return rows[rows["sign"].isin(_CRITERIA)]
