@@ -29,7 +29,7 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     """
     study = open_study(results)
     study.load()  # errors come before a kernel starts
-    names = [notebook_name(chapter) for chapter in study.config.notebooks]
+    names = list(map(notebook_name, study.config.notebooks))
     for part in (*names, *document.PARTS):
         if not (sources / part).is_file():
             raise ArtifactError(

@@ -86,8 +86,7 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
     These are the run of the same kind of model from which it differs in the fewest settings, and
     the first of another kind that agrees with it in all settings that both have.
     """
-    _, order = ranking.primary(study, runs)
-    ranked = {ranked.name: ranked for ranked in order}
+    ranked = ranking.by_name(ranking.primary(study, runs)[1])
     known = [run for run in runs if run.members[0].settings]
     settings = _compared_settings(study, known)
     changes = []
@@ -151,10 +150,10 @@ def reconstructions(study: Study, change: Change) -> list[str]:
         return []
     parts = []
     for quantity in (quantities.MSE, quantities.SSIM):
-        found = {each.name: each.text for each in rank(study, quantity, pair)}
+        found = ranking.by_name(rank(study, quantity, pair))
         if len(found) == 2:
             before, after = found[change.first.name], found[change.second.name]
-            parts.append(f"{quantity.name} {after} against {before}")
+            parts.append(f"{quantity.name} {after.text} against {before.text}")
     return [f"Test images are reconstructed with {join_words(parts)}."] if parts else []
 
 
@@ -200,12 +199,12 @@ def _value(key: str, settings: pd.Series) -> str:
 
 def _replaced_layers(study: Study, change: Change) -> list[str]:
     """Return the networks that have lost their batch normalization by the change."""
-    names = [run.members[0].name for run in (change.first, change.second)]
-    layers = study.layers[study.layers["experiment"].isin(names)]
+    before, after = change.first.members[0].name, change.second.members[0].name
+    layers = study.layers[study.layers["experiment"].isin([before, after])]
     is_normalized = layers["kind"].str.startswith("BatchNorm")
     networks = is_normalized.groupby([layers["network"], layers["experiment"]]).any().unstack()
-    before, after = (networks.reindex(columns=names)[name] for name in names)
-    lost = list(networks.index[before.eq(True) & after.eq(False)])
+    networks = networks.reindex(columns=[before, after])
+    lost = list(networks.index[networks[before].eq(True) & networks[after].eq(False)])
     return [f"It replaces batch normalization in the {join_words(lost)}."] if lost else []
 
 
@@ -237,10 +236,10 @@ def _pace(study: Study, change: Change) -> list[str]:
                 f"It reached the final {goal.quantity.name} of {change.first.name} by epoch "
                 f"{reached.iloc[0]} of {last}."
             )
-    order = rank(study, quantities.IMAGES_PER_SECOND, [change.first, change.second])
-    rates = {each.name: each.mean for each in order}
+    pair = [change.first, change.second]
+    rates = ranking.by_name(rank(study, quantities.IMAGES_PER_SECOND, pair))
     if len(rates) == 2:
-        ratio = rates[change.first.name] / rates[change.second.name]
+        ratio = rates[change.first.name].mean / rates[change.second.name].mean
         if abs(ratio - 1) > ranking.TIMING_NOISE:
             sentences.append(f"An epoch takes {quantities.format_number(ratio, 1)} times as long.")
     return sentences

@@ -144,7 +144,7 @@ def _floors(metric: Metric, experiments: Sequence[Experiment]) -> list[tuple[str
 
 def _leave_room(values: Sequence[float], floors: Sequence[float]) -> bool:
     """Return whether curves keep enough of a panel that reaches down to the floors."""
-    finite = [value for value in values if math.isfinite(value)]
+    finite = line_plots.finite(values)
     low, high, floor = min(finite), max(finite), min(floors, default=math.inf)
     if floor >= low:
         return True

@@ -143,7 +143,7 @@ def _weaknesses(study: Study, best: Ranked, second: Ranked) -> list[str]:
 
 def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
     """Return the best model at the checkpoints within the training time of the fastest."""
-    metric, ranked = order[0].quantity, {each.name: each for each in order}
+    metric, ranked = order[0].quantity, ranking.by_name(order)
     found = {name: study.checkpoints(each.run, metric.key) for name, each in ranked.items()}
     checkpoints = pd.concat(found, names=["run"]).reset_index("run")
     totals = checkpoints.groupby("run")["seconds"].max()

@@ -87,8 +87,8 @@ def scope(study: Study) -> str:
 
 def _facts(study: Study) -> pd.DataFrame:
     """Return a row per experiment that metrics.json has facts on memorization of."""
-    facts = {each.name: each.evaluation.get("memorization") for each in study}
-    return pd.DataFrame({name: own for name, own in facts.items() if own}).T.infer_objects()
+    facts = {each.name: each.evaluation.get("memorization") or {} for each in study}
+    return pd.DataFrame(facts).T.dropna(how="all").infer_objects()
 
 
 def _typical(study: Study, facts: pd.DataFrame) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -25,7 +26,7 @@ def strengths(study: Study) -> str:
         metric, _ = ranking.primary(study, runs)
         if metric is None or len(runs) < 2:
             continue
-        places: dict[str, dict[str, list[str]]] = {run.name: {} for run in runs}
+        places: dict[str, dict[str, list[str]]] = defaultdict(dict)
         for name, quantity in _criteria(study, metric).items():
             order = ranking.rank(study, quantity, runs)
             if len(order) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
     rows = math.ceil(number / columns)
     height = min(ROW_HEIGHT, max(_MIN_ROW_HEIGHT, (style.TALLEST - _FOOTER) / rows))
     figures, grid = rows_of_panels(rows, height, [""] * columns, wspace=0.08)
-    panels = [axes for row in grid for axes in row]
+    panels = list(chain.from_iterable(grid))
     for axes in panels[number:]:
         axes.set_axis_off()
     return figures, panels[:number]
@@ -99,13 +100,18 @@ def spread_apart(positions: Sequence[float], distance: float) -> list[float]:
     steps = distance * np.arange(len(order))
     spread = np.empty(len(order))
     spread[order] = isotonic_regression(np.asarray(positions, float)[order] - steps).x + steps
-    return [float(position) for position in spread]
+    return spread.tolist()
+
+
+def finite(values: Sequence[float]) -> list[float]:
+    """Return the values that are neither NaN nor infinite."""
+    return [value for value in values if math.isfinite(value)]
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
     """Return whether the values are positive and span a factor of ten or more."""
-    finite = [value for value in values if math.isfinite(value)]
-    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) >= _LOG_FROM
+    known = finite(values)
+    return bool(known) and min(known) > 0 and max(known) / min(known) >= _LOG_FROM
 
 
 def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> None:
@@ -114,15 +120,15 @@ def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> 
     Unbiased `estimates` of a quantity that cannot be negative may be negative; the axis is then
     linear around zero, as far as they reach.
     """
-    finite = [value for value in values if math.isfinite(value)]
-    if estimates and finite and -max(finite) / _SYMLOG_FROM <= min(finite) <= 0 < max(finite):
-        linear = max(-min(finite), max(finite) / _SYMLOG_DEPTH)
+    known = finite(values)
+    if estimates and known and -max(known) / _SYMLOG_FROM <= min(known) <= 0 < max(known):
+        linear = max(-min(known), max(known) / _SYMLOG_DEPTH)
         axes.set_yscale("symlog", linthresh=linear)
-        exponents = range(math.ceil(math.log10(linear)), math.ceil(math.log10(max(finite))))
+        exponents = range(math.ceil(math.log10(linear)), math.ceil(math.log10(max(known))))
         axes.yaxis.set_major_locator(FixedLocator([0, *(10.0**exponent for exponent in exponents)]))
-    elif is_logarithmic(finite):
+    elif is_logarithmic(known):
         axes.set_yscale("log")
-        decades = math.log10(max(finite) / min(finite))
+        decades = math.log10(max(known) / min(known))
         ticks = (1, 2, 5) if decades < 2 else (1,)
         axes.yaxis.set_major_locator(LogLocator(subs=ticks, numticks=12))
     else:

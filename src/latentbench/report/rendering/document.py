@@ -6,7 +6,6 @@ import copy
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +37,16 @@ def as_json(notebook: Any) -> str:
 
 def join_chapters(chapters: Sequence[Any]) -> Any:
     """Return one notebook of all cells, without the authors that each chapter shows."""
-    chapters = copy.deepcopy(chapters)
+    whole, *others = chapters = copy.deepcopy(chapters)
     for number, chapter in enumerate(chapters, start=1):
         for cell in chapter.cells:
             cell.id = f"chapter-{number}-{cell.id}"
             if "outputs" in cell:
                 outputs = cell.outputs
                 cell.outputs = [each for each in outputs if BYLINE not in each.get("metadata", {})]
-    chapters[0].cells = list(chain.from_iterable(chapter.cells for chapter in chapters))
-    return chapters[0]
+    for chapter in others:
+        whole.cells += chapter.cells
+    return whole
 
 
 def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
