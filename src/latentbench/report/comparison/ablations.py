@@ -1,20 +1,17 @@
-"""Ablations: pairs of models that differ in few settings, and what the change did."""
+"""What each change of settings did, as Markdown."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
-from latentbench.config.models import has_prior
 from latentbench.results import quantities, ranking
+from latentbench.results.changes import MODEL, Change, find_changes
 from latentbench.results.formatting import join_words
-from latentbench.results.ranking import Ranked, rank
-from latentbench.results.study import RunGroup, Study
+from latentbench.results.ranking import rank
+from latentbench.results.study import Study
 
-_MODEL = "name"
 _NONE = "none"
 _MARGIN = (
     "A margin is twice the standard deviation of the difference. Where one of two models was "
@@ -46,65 +43,6 @@ _PAPERS_ON_GANS = {
     "architecture convolutional": "radford2016",
     "architecture residual": "gulrajani2017",
 }
-
-
-@dataclass(frozen=True)
-class Change:
-    """A run that differs from an earlier one in the settings `keys`.
-
-    `before` and `after` are all settings of both. `ranks` are their scores by the primary
-    distance, if both were measured.
-    """
-
-    first: RunGroup
-    second: RunGroup
-    before: pd.Series
-    after: pd.Series
-    keys: Sequence[str]
-    ranks: tuple[Ranked, Ranked] | None
-
-    @property
-    def without_prior(self) -> list[str]:
-        """The runs that were not trained to generate samples."""
-        models = {self.first.name: self.before[_MODEL], self.second.name: self.after[_MODEL]}
-        return [name for name, model in models.items() if not has_prior(model)]
-
-    @property
-    def judged(self) -> tuple[Ranked, Ranked] | None:
-        """The scores, if both models were trained to generate samples."""
-        return None if self.without_prior else self.ranks
-
-    @property
-    def settings(self) -> str:
-        """The changed settings as Markdown."""
-        return join_words([_setting(self, key) for key in self.keys])
-
-
-def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
-    """Return each run with the earlier ones that it is compared with.
-
-    These are the run of the same kind of model from which it differs in the fewest settings, and
-    the first of another kind that agrees with it in all settings that both have.
-    """
-    ranked = ranking.by_name(ranking.primary(study, runs)[1])
-    known = [run for run in runs if run.members[0].settings]
-    settings = _compared_settings(study, known)
-    changes = []
-    for place, run in enumerate(known):
-        earlier, after = settings.iloc[:place], settings.loc[run.name]
-        differs = earlier.ne(after)
-        same_kind = ~differs[_MODEL]
-        conflicts = (differs & earlier.ne("") & after.ne("")).drop(columns=_MODEL)
-        other_kind = ~same_kind & ~conflicts.any(axis="columns")
-        nearest = differs[same_kind].sum(axis="columns").sort_values(kind="stable")
-        for name in [*nearest.index[:1], *earlier.index[other_kind][:1]]:
-            keys = [_MODEL] if other_kind[name] else list(settings.columns[differs.loc[name]])
-            if keys:
-                first = known[settings.index.get_loc(name)]
-                is_ranked = name in ranked and run.name in ranked
-                ranks = (ranked[name], ranked[run.name]) if is_ranked else None
-                changes.append(Change(first, run, earlier.loc[name], after, keys, ranks))
-    return changes
 
 
 def describe(study: Study) -> str:
@@ -157,15 +95,9 @@ def reconstructions(study: Study, change: Change) -> list[str]:
     return [f"Test images are reconstructed with {join_words(parts)}."] if parts else []
 
 
-def _compared_settings(study: Study, runs: Sequence[RunGroup]) -> pd.DataFrame:
-    """Return the settings of model and training by run; empty text where a model has none.
-
-    Their keys lack the section, `model` or `training`: no two sections share one.
-    """
-    names = {run.members[0].name: run.name for run in runs}
-    settings = study.settings.loc[list(names)].rename(index=names).dropna(axis=1, how="all")
-    compared = settings.filter(regex=r"^(model|training)\.(?!checkpoints)")
-    return compared.fillna("").rename(columns=lambda key: key.partition(".")[2])
+def changed_settings(change: Change) -> str:
+    """Return the changed settings as Markdown."""
+    return join_words([_setting(change, key) for key in change.keys])
 
 
 def _setting(change: Change, key: str) -> str:
@@ -181,7 +113,7 @@ def _explained(change: Change) -> str:
         paper = papers.get(key) or papers.get(f"{key} {change.after[key]}")
         changed.append(_setting(change, key) + (f" [@{paper}]" if paper else ""))
     own = []
-    if _MODEL in change.keys:
+    if MODEL in change.keys:
         for key in change.after.index[change.before.eq("") & change.after.ne("")]:
             own.append(f"`{key}` {_value(key, change.after)}")
     return join_words(changed) + (f", with {join_words(own)}" if own else "")

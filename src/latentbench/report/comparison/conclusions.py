@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.report.comparison import ablations
-from latentbench.report.comparison.ablations import Change
 from latentbench.report.latent import attributes, interpolation, projections
 from latentbench.results import quantities, ranking, tables
+from latentbench.results.changes import Change, find_changes
 from latentbench.results.formatting import escape_markdown, join_words, percent
 from latentbench.results.ranking import Ranked, rank
 from latentbench.results.study import RunGroup, Study
@@ -65,7 +65,7 @@ def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
         ranges = _ranges(study, shown, runs)
         if ranges:
             points.append(sentence.format(ranges))
-    changes = ablations.find_changes(study, runs)
+    changes = find_changes(study, runs)
     return [*points, *_seeds(changes), *_effects(study, changes)]
 
 
@@ -122,6 +122,7 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
     others = []
     name = ""
     for change in changes:
+        settings = ablations.changed_settings(change)
         if change.judged:
             before, after = change.judged
             name = after.quantity.name
@@ -129,13 +130,13 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
             effect = "lower" if after.mean < before.mean else "higher"
             if ranking.tied(before, after):
                 effect = "tied"
-            found[effect].append(f"{change.settings} ({numbers})")
+            found[effect].append(f"{settings} ({numbers})")
             continue
         sentences = ablations.reconstructions(study, change)
         if change.second.name not in change.without_prior:
             sentences = ablations.distances(change) + sentences
         if sentences:
-            others.append(f"{change.second.name}, with {change.settings}: {' '.join(sentences)}")
+            others.append(f"{change.second.name}, with {settings}: {' '.join(sentences)}")
     points = []
     for effect, title in _EFFECTS.items():
         if found[effect]:
