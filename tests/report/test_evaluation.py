@@ -11,7 +11,6 @@ from latentbench.artifacts.paths import EVALUATION_ARRAYS, LAST_METRICS
 from latentbench.errors import ArtifactError
 from latentbench.report.comparison import (
     classes,
-    discriminator_findings,
     discriminators,
     memorization,
 )
@@ -257,7 +256,7 @@ def test_one_discriminator_has_one_table_by_class(make_study):
 
 
 def test_discriminators_with_the_same_verdict_share_a_line(make_study):
-    text = discriminator_findings.verdicts(open_study(make_study()))
+    text = discriminators.verdicts(open_study(make_study()))
     assert f"**dcgan** (80.0{NBSP}%) and **wgan-gp** (80.0{NBSP}%)." in text
 
 
@@ -284,7 +283,7 @@ def test_verdicts_follow_the_shares(
     facts["all"] |= {"predicted_fake": predicted_fake, "accuracy": accuracy}
     facts["all"] |= {"false_positives": positives, "false_negatives": negatives}
     change(path, discriminator=facts)
-    line = discriminator_findings.verdicts(open_study(folder)).splitlines()[-1]
+    line = discriminators.verdicts(open_study(folder)).splitlines()[-1]
     assert all(part in line.replace(NBSP, " ") for part in expected.replace(", ", ": ").split(": "))
     for errors in ("all errors", "most errors", "without errors"):
         assert (errors in line) is (errors in expected)
@@ -294,8 +293,7 @@ def test_a_study_without_discriminators_has_no_judgments(make_study):
     study = open_study(make_study({"vae": (30.0, 0.4)}))
     assert discriminators.judgments(study).markdown is None
     assert discriminators.judgments_by_class(study) == []
-    assert discriminators.scores_scope(study) == ""
-    assert discriminator_findings.verdicts(study) == ""
+    assert discriminators.verdicts(study) == ""
 
 
 def test_equal_scores_are_drawn(make_study):

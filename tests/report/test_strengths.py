@@ -15,8 +15,8 @@ FD = "FD (classifier)"
 
 
 def portraits(folder) -> dict[str, str]:
-    """Return the sentence on each model; the rule stands before them."""
-    _, *paragraphs = strengths(open_study(folder)).split("\n\n")
+    """Return the sentence on each model."""
+    paragraphs = strengths(open_study(folder)).split("\n\n")
     return {text.split("**")[1]: text for text in paragraphs}
 
 

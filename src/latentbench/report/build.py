@@ -12,8 +12,8 @@ from latentbench.artifacts.provenance import write_record
 from latentbench.config.params import NOTEBOOKS
 from latentbench.errors import ArtifactError
 from latentbench.report.comparison import headline
+from latentbench.report.rendering import document
 from latentbench.report.rendering.citations import with_citations
-from latentbench.report.rendering.document import PARTS, join_chapters, to_page, to_pdf
 from latentbench.report.rendering.execute import execute
 from latentbench.results.study import Study, open_study
 
@@ -29,8 +29,8 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     """
     study = open_study(results)
     study.load()  # errors come before a kernel starts
-    names = [notebook_name(chapter) for chapter in study.config.notebooks]
-    for part in (*names, *PARTS):
+    names = list(map(notebook_name, study.config.notebooks))
+    for part in (*names, *document.PARTS):
         if not (sources / part).is_file():
             raise ArtifactError(
                 f"{sources / part} is missing; give the project's report folder as --sources."
@@ -38,10 +38,10 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     log(f"Rendering the report of {study.config.name}: {len(study.members)} experiments")
     output.mkdir(parents=True, exist_ok=True)
     notebooks = _execute(study, names, sources, output)
-    whole, head = join_chapters(list(notebooks.values())), headline.head(study)
-    page, pdf = to_page(whole, head, sources), to_pdf(whole, head, sources)
+    whole, head = document.join_chapters(list(notebooks.values())), headline.head(study)
+    page, pdf = document.to_page(whole, head, sources), document.to_pdf(whole, head, sources)
     for name, notebook in notebooks.items():
-        write_text(output / name, _as_json(with_citations(notebook, sources)))
+        write_text(output / name, document.as_json(with_citations(notebook, sources)) + "\n")
     for chapter in set(NOTEBOOKS) - set(study.config.notebooks):
         (output / notebook_name(chapter)).unlink(missing_ok=True)  # of an earlier report
     write_bytes(output / PDF, pdf)
@@ -65,10 +65,3 @@ def _execute(study: Study, names: list[str], sources: Path, output: Path) -> dic
         chapter = str(number) if len(names) > 1 else ""
         executed[name] = execute(sources / name, study.folder, output, chapter=chapter)
     return executed
-
-
-def _as_json(notebook: Any) -> str:
-    import nbformat
-
-    text: str = nbformat.writes(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]
-    return text + "\n"

@@ -8,15 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
 
+from latentbench.artifacts import paths
 from latentbench.artifacts.files import atomic_write, yaml_text
-from latentbench.artifacts.paths import (
-    PAGE,
-    PDF,
-    PROVENANCE,
-    SUBMITTED_FILES,
-    checkpoint_path,
-    notebook_name,
-)
+from latentbench.artifacts.paths import PAGE, PDF, notebook_name
 from latentbench.artifacts.progress import log
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError
@@ -66,17 +60,15 @@ def build_submission(
         files[f"notebooks/{notebook_name(chapter)}"] = report / notebook_name(chapter)
     for name in config.experiments:
         last = params.experiment(name).training.checkpoint_epochs[-1]
-        model = checkpoint_path(results / name, last)
+        model = paths.checkpoint_path(results / name, last)
         files[f"models/{name}/{model.name}"] = model
-        for file in SUBMITTED_FILES:
+        for file in paths.SUBMITTED_FILES:
             files[f"models/{name}/{file}"] = results / name / file
     for path in files.values():
         if not path.is_file():
             raise ArtifactError(f"{path} is missing; run the study {study} to its report first.")
-    texts = {
-        PARAMS: yaml_text(params.excerpt("study", study)),
-        READ_ME: _read_me(params, config, results),
-    }
+    settings = yaml_text(params.excerpt("study", study))
+    texts = {PARAMS: settings, READ_ME: _read_me(params, config, results)}
     place = output / config.archive_file_name(study)
     with atomic_write(place) as partial:
         _write_zip(partial, files, texts)
@@ -117,7 +109,7 @@ def _version(study: StudyConfig, results: Path) -> str:
     """Return the commits that made the models, as text."""
     commits = set()
     for name in study.experiments:
-        record = read_optional(results / name / PROVENANCE)
+        record = read_optional(results / name / paths.PROVENANCE)
         if record.get("commit"):
             edited = " with uncommitted changes" if record.get("uncommitted_changes") else ""
             commits.add(f"{record['commit']}{edited}")

@@ -103,6 +103,11 @@ def rank(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[Ran
     return sorted(found, key=lambda ranked: -quantity.better * ranked.mean)
 
 
+def by_name(order: Sequence[Ranked]) -> dict[str, Ranked]:
+    """Return an order by the names of its runs."""
+    return {ranked.name: ranked for ranked in order}
+
+
 def primary(study: Study, runs: Sequence[RunGroup]) -> tuple[Metric | None, list[Ranked]]:
     """Return the distance that most of the runs were measured by, and their ranking by it."""
     chosen, best = None, []

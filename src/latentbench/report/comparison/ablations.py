@@ -1,20 +1,17 @@
-"""Ablations: pairs of models that differ in few settings, and what the change did."""
+"""What each change of settings did, as Markdown."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
-from latentbench.config.models import has_prior
-from latentbench.results import quantities, ranking, tables
+from latentbench.results import quantities, ranking
+from latentbench.results.changes import MODEL, Change, find_changes
 from latentbench.results.formatting import join_words
-from latentbench.results.ranking import TIMING_NOISE, Ranked, rank
-from latentbench.results.study import RunGroup, Study
+from latentbench.results.ranking import rank
+from latentbench.results.study import Study
 
-_MODEL = "model.name"
 _NONE = "none"
 _MARGIN = (
     "A margin is twice the standard deviation of the difference. Where one of two models was "
@@ -23,7 +20,7 @@ _MARGIN = (
 )
 
 # The paper that introduced a setting, or one of its values.
-_PAPERS = {
+PAPERS = {
     "dilation": "yu2017",
     "attention_resolution": "zhang2019sagan",
     "spectral_norm": "miyato2018",
@@ -48,76 +45,6 @@ _PAPERS_ON_GANS = {
 }
 
 
-@dataclass(frozen=True)
-class Change:
-    """A run that differs from an earlier one in the settings `keys`.
-
-    `before` and `after` are all settings of both. `ranks` are their scores by the primary
-    distance, if both were measured.
-    """
-
-    first: RunGroup
-    second: RunGroup
-    before: pd.Series
-    after: pd.Series
-    keys: Sequence[str]
-    ranks: tuple[Ranked, Ranked] | None
-
-    @property
-    def without_prior(self) -> list[str]:
-        """The runs that were not trained to generate samples."""
-        models = {self.first.name: self.before[_MODEL], self.second.name: self.after[_MODEL]}
-        return [name for name, model in models.items() if not has_prior(model)]
-
-    @property
-    def judged(self) -> tuple[Ranked, Ranked] | None:
-        """The scores, if both models were trained to generate samples."""
-        return None if self.without_prior else self.ranks
-
-    @property
-    def settings(self) -> str:
-        """The changed settings as Markdown."""
-        return join_words([_setting(self, key) for key in self.keys])
-
-    @property
-    def effect(self) -> int:
-        """1 where the run is closer to the real images by more than the margin, -1 if farther."""
-        if self.judged is None or ranking.tied(*self.judged):
-            return 0
-        before, after = self.judged
-        return 1 if after.mean < before.mean else -1
-
-
-def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
-    """Return each run with the earlier ones that it is compared with.
-
-    These are the run of the same kind of model from which it differs in the fewest settings, and
-    the first of another kind that agrees with it in all settings that both have.
-    """
-    metric, _ = ranking.primary(study, runs)
-    order = rank(study, tables.distance(metric), runs) if metric else []
-    ranked = {ranked.name: ranked for ranked in order}
-    known = [run for run in runs if run.members[0].settings]
-    settings = _compared_settings(study, known)
-    changes = []
-    for place, run in enumerate(known):
-        earlier, after = settings.iloc[:place], settings.loc[run.name]
-        differs = earlier.ne(after)
-        same_kind = ~differs[_MODEL]
-        conflicts = (differs & earlier.ne("") & after.ne("")).drop(columns=_MODEL)
-        other_kind = ~same_kind & ~conflicts.any(axis="columns")
-        nearest = differs[same_kind].sum(axis="columns").sort_values(kind="stable")
-        for name in [*nearest.index[:1], *earlier.index[other_kind][:1]]:
-            keys = [_MODEL] if other_kind[name] else list(settings.columns[differs.loc[name]])
-            if keys:
-                first = known[settings.index.get_loc(name)]
-                ranks = None
-                if name in ranked and run.name in ranked:
-                    ranks = (ranked[name], ranked[run.name])
-                changes.append(Change(first, run, earlier.loc[name], after, keys, ranks))
-    return changes
-
-
 def describe(study: Study) -> str:
     """Return what each change of settings did, as Markdown; empty where none was made."""
     paragraphs = []
@@ -127,9 +54,8 @@ def describe(study: Study) -> str:
             sentences = distances(change) + reconstructions(study, change)
             if sentences:
                 sentences += _replaced_layers(study, change) + _generator_steps(study, change)
-                sentences += _pace(study, change)
-                text = f"**{change.second.name}**, {_explained(change)}: {' '.join(sentences)}"
-                paragraphs.append(text)
+                text = " ".join([*sentences, *_pace(study, change)])
+                paragraphs.append(f"**{change.second.name}**, {_explained(change)}: {text}")
                 has_margins = has_margins or change.judged is not None
     return "\n\n".join([_MARGIN, *paragraphs] if has_margins else paragraphs)
 
@@ -158,46 +84,39 @@ def distances(change: Change) -> list[str]:
 def reconstructions(study: Study, change: Change) -> list[str]:
     """Return the reconstruction errors of two models with encoders, which are trained for them."""
     pair = [change.first, change.second]
-    methods = {run.members[0].latent.get("method") for run in pair}
+    if {run.members[0].latent.get("method") for run in pair} != {"encoding"}:
+        return []
     parts = []
     for quantity in (quantities.MSE, quantities.SSIM):
-        found = {each.name: each.text for each in rank(study, quantity, pair)}
-        if len(found) == len(pair) and methods == {"encoding"}:
-            before, after = (found[run.name] for run in pair)
-            parts.append(f"{quantity.name} {after} against {before}")
+        found = ranking.by_name(rank(study, quantity, pair))
+        if len(found) == 2:
+            before, after = found[change.first.name], found[change.second.name]
+            parts.append(f"{quantity.name} {after.text} against {before.text}")
     return [f"Test images are reconstructed with {join_words(parts)}."] if parts else []
 
 
-def _compared_settings(study: Study, runs: Sequence[RunGroup]) -> pd.DataFrame:
-    """Return the settings of model and training by run; empty text where a model has none."""
-    names = {run.members[0].name: run.name for run in runs}
-    settings = study.settings.loc[list(names)].rename(index=names).dropna(axis=1, how="all")
-    compared = settings.filter(regex=r"^(model|training)\.(?!checkpoints)")
-    return compared.fillna("")
+def changed_settings(change: Change) -> str:
+    """Return the changed settings as Markdown."""
+    return join_words([_setting(change, key) for key in change.keys])
 
 
 def _setting(change: Change, key: str) -> str:
     before = _value(key, change.before).rstrip(",")
-    return f"{_code(key)} {_value(key, change.after)} instead of {before}"
+    return f"`{key}` {_value(key, change.after)} instead of {before}"
 
 
 def _explained(change: Change) -> str:
     """Return the changed settings with their papers, and the settings only the new model has."""
-    papers = _PAPERS | (_PAPERS_ON_GANS if change.after.get("model.n_critic") else {})
+    papers = PAPERS | (_PAPERS_ON_GANS if change.after.get("n_critic") else {})
     changed = []
     for key in change.keys:
-        name = key.partition(".")[2]
-        paper = papers.get(name) or papers.get(f"{name} {change.after[key]}")
+        paper = papers.get(key) or papers.get(f"{key} {change.after[key]}")
         changed.append(_setting(change, key) + (f" [@{paper}]" if paper else ""))
     own = []
-    if _MODEL in change.keys:
+    if MODEL in change.keys:
         for key in change.after.index[change.before.eq("") & change.after.ne("")]:
-            own.append(f"{_code(key)} {_value(key, change.after)}")
+            own.append(f"`{key}` {_value(key, change.after)}")
     return join_words(changed) + (f", with {join_words(own)}" if own else "")
-
-
-def _code(key: str) -> str:
-    return f"`{key.partition('.')[2]}`"
 
 
 def _value(key: str, settings: pd.Series) -> str:
@@ -205,32 +124,28 @@ def _value(key: str, settings: pd.Series) -> str:
     value = settings[key]
     if value != _NONE:
         return str(value).replace("_", "-")
-    if key == "model.discriminator_learning_rate":
-        return f"{settings['model.learning_rate']}, the generator's,"
-    return "1.0" if key == "model.decoder_std" else _NONE
+    if key == "discriminator_learning_rate":
+        return f"{settings['learning_rate']}, the generator's,"
+    return "1.0" if key == "decoder_std" else _NONE
 
 
 def _replaced_layers(study: Study, change: Change) -> list[str]:
     """Return the networks that have lost their batch normalization by the change."""
-    networks = []
-    for run in (change.first, change.second):
-        layers = study.layers[study.layers["experiment"] == run.members[0].name]
-        if layers.empty:
-            return []
-        is_normalized = layers["kind"].str.startswith("BatchNorm")
-        networks.append(is_normalized.groupby(layers["network"]).any())
-    before, after = networks[0].align(networks[1], join="inner")
-    lost = list(before.index[before & ~after])
+    before, after = change.first.members[0].name, change.second.members[0].name
+    layers = study.layers[study.layers["experiment"].isin([before, after])]
+    is_normalized = layers["kind"].str.startswith("BatchNorm")
+    networks = is_normalized.groupby([layers["network"], layers["experiment"]]).any().unstack()
+    networks = networks.reindex(columns=[before, after])
+    lost = list(networks.index[networks[before].eq(True) & networks[after].eq(False)])
     return [f"It replaces batch normalization in the {join_words(lost)}."] if lost else []
 
 
 def _generator_steps(study: Study, change: Change) -> list[str]:
     """Return how many steps the generator took, if their ratio to the critic's has changed."""
-    if {"model.n_critic", "model.n_generator"}.isdisjoint(change.keys):
+    if {"n_critic", "n_generator"}.isdisjoint(change.keys):
         return []
     steps = []
-    for run in (change.second, change.first):
-        model = run.members[0].model
+    for run, model in ((change.second, change.after), (change.first, change.before)):
         history = study.history[study.history["experiment"] == run.members[0].name]
         if history.empty:
             return []
@@ -253,10 +168,10 @@ def _pace(study: Study, change: Change) -> list[str]:
                 f"It reached the final {goal.quantity.name} of {change.first.name} by epoch "
                 f"{reached.iloc[0]} of {last}."
             )
-    order = rank(study, quantities.IMAGES_PER_SECOND, [change.first, change.second])
-    rates = {each.name: each.mean for each in order}
+    pair = [change.first, change.second]
+    rates = ranking.by_name(rank(study, quantities.IMAGES_PER_SECOND, pair))
     if len(rates) == 2:
-        ratio = rates[change.first.name] / rates[change.second.name]
-        if abs(ratio - 1) > TIMING_NOISE:
+        ratio = rates[change.first.name].mean / rates[change.second.name].mean
+        if abs(ratio - 1) > ranking.TIMING_NOISE:
             sentences.append(f"An epoch takes {quantities.format_number(ratio, 1)} times as long.")
     return sentences

@@ -80,11 +80,14 @@ def summary_caption(study: Study) -> str:
 
 def reference_lines(study: Study) -> str:
     """Return what the horizontal lines next to curves mean; empty where there are none."""
-    found = [each.evaluation for each in study if each.floor]
-    tested = {(each.get("num_test_images"), each["num_samples"]) for each in found}
-    halves = {each.halves["num_images"] for each in study if "num_images" in each.halves}
+    tested, halves = set(), set()
+    for each in study:
+        if each.floor and each.evaluation.get("num_test_images"):
+            tested.add((each.evaluation["num_test_images"], each.evaluation["num_samples"]))
+        if "num_images" in each.halves:
+            halves.add(each.halves["num_images"])
     sentences = []
-    for number, samples in sorted(each for each in tested if each[0]):
+    for number, samples in sorted(tested):
         difference = np.sign(number - samples)
         comparison = {-1: "a lower", 0: "about the same", 1: "a higher"}[difference]
         sentences.append(

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
+from latentbench.report.presentation import style
 from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import INK, color_of, house_style
 from latentbench.results.experiment import Experiment
 from latentbench.results.formatting import decimals, escape_markdown, names_of
 from latentbench.results.quantities import format_number
@@ -23,7 +23,7 @@ _MOST_CLASSES = 20  # shown as images
 _IMAGES_PER_CLASS = {1: 10, 2: 8, 3: 7}  # by the number of panels side by side
 
 
-@house_style()
+@style.house_style()
 def samples_by_class(study: Study) -> Drawing:
     """Return a panel of real images and one per model for each dataset, with a row per class."""
     present, notes = study.with_evaluation("class_samples", "class_counts", facts=["classes"])
@@ -33,10 +33,9 @@ def samples_by_class(study: Study) -> Drawing:
     groups = []
     for dataset, experiments in study.by_dataset(present).items():
         title = f"real images of {dataset}" if study.has_several_datasets else "real images"
-        panels = _real_panels(experiments, title, _IMAGES_PER_CLASS[across])
-        for experiment in experiments:
-            panels.append(_panel(experiment, _IMAGES_PER_CLASS[across]))
-        groups.append(panels)
+        number = _IMAGES_PER_CLASS[across]
+        models = [_panel(experiment, number) for experiment in experiments]
+        groups.append([*_real_panels(experiments, title, number), *models])
     figure, *others = panels_figures(groups, across=across)
     description = f"Real images and samples by class, of {names_of(present)}."
     return Drawing(figure, description, notes, others)
@@ -133,7 +132,7 @@ def _panel(experiment: Experiment, number: int) -> Panel:
     counts = experiment.evaluation_arrays["class_counts"][:_MOST_CLASSES]
     titles = [str(row["name"]) for row in experiment.evaluation["classes"][:_MOST_CLASSES]]
     shown = np.arange(images.shape[1]) < counts[:, None]
-    return Panel(experiment.name, color_of(experiment.index), images, titles, shown=shown)
+    return Panel(experiment.name, style.color_of(experiment.index), images, titles, shown=shown)
 
 
 def _real_panels(experiments: Sequence[Experiment], title: str, number: int) -> list[Panel]:
@@ -143,5 +142,5 @@ def _real_panels(experiments: Sequence[Experiment], title: str, number: int) -> 
             images = experiment.latent_arrays["data_samples"][:_MOST_CLASSES, :number]
             classes = pd.DataFrame(experiment.latent["data"]["classes"][:_MOST_CLASSES])
             shown = np.arange(images.shape[1]) < classes["train"].to_numpy()[:, None]
-            return [Panel(title, INK, images, list(classes["name"]), shown=shown)]
+            return [Panel(title, style.INK, images, list(classes["name"]), shown=shown)]
     return []

@@ -6,22 +6,26 @@ from collections.abc import Iterable, Sequence
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.report.comparison import ablations
-from latentbench.report.comparison.ablations import Change
-from latentbench.report.latent.attributes import walk_quantities
-from latentbench.report.latent.interpolation import PATH_DISTANCES
-from latentbench.report.latent.projections import ACTIVE_FRACTION
-from latentbench.results import ranking
+from latentbench.report.latent import attributes, interpolation, projections
+from latentbench.results import quantities, ranking, tables
+from latentbench.results.changes import Change, find_changes
 from latentbench.results.formatting import escape_markdown, join_words, percent
-from latentbench.results.quantities import MSE, Quantity, format_fraction, format_number
 from latentbench.results.ranking import Ranked, rank
 from latentbench.results.study import RunGroup, Study
-from latentbench.results.tables import AS_REQUESTED
 
 _MOST_WALKS = 3  # attributes
+_IN_LATENT_SPACE = "In the latent space: {}."
+_ON_PATHS = (
+    "Largest distance to the training images on paths between two real images (1 is the distance "
+    "of unseen images; mean over pairs): {}."
+)
+_ALONG_DIRECTIONS = (
+    "Change of the share of images with an attribute along its direction, in percentage points: {}."
+)
 _EFFECTS = {
-    1: "Lower {} by more than the margin",
-    -1: "Higher {} by more than the margin",
-    0: "No difference in {} beyond the margin",
+    "lower": "Lower {} by more than the margin",
+    "higher": "Higher {} by more than the margin",
+    "tied": "No difference in {} beyond the margin",
 }
 
 
@@ -29,11 +33,11 @@ def summarize(study: Study) -> str:
     """Return the question and a list for each dataset; empty where nothing was measured."""
     paragraphs = []
     for dataset, runs in study.runs_by_dataset().items():
-        points = [f"- {point}" for point in _points(study, runs)]
+        points = _points(study, runs)
         if points and study.has_several_datasets:
             paragraphs.append(f"On **{dataset}**:")
         if points:
-            paragraphs.append("\n".join(points))
+            paragraphs.append("- " + "\n- ".join(points))
     question = escape_markdown(study.config.question.strip())
     if paragraphs and question:
         paragraphs.insert(0, f"*{question}*")
@@ -48,52 +52,42 @@ def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     elif metric and order:
         ends = f"{_first(order)}; farthest: {_first(order[::-1])}"
         points.append(f"Closest to the real images, by {metric.name}: {ends}.")
-    order = rank(study, MSE, runs)
+    order = rank(study, quantities.MSE, runs)
     if len(order) > 1:
         points.append(f"Best reconstruction of test images, by squared error: {_first(order)}.")
     points += [*_as_requested(study, runs), *_discriminators(runs)]
-    ranges = _ranges(study, PATH_DISTANCES.values(), runs)
-    if ranges:
-        points.append(
-            "Largest distance to the training images on paths between two real images (1 is the "
-            f"distance of unseen images; mean over pairs): {ranges}."
-        )
-    ranges = _ranges(study, [ACTIVE_FRACTION], runs)
-    if ranges:
-        points.append(f"In the latent space: {ranges}.")
-    ranges = _ranges(study, walk_quantities(study, runs)[:_MOST_WALKS], runs)
-    if ranges:
-        points.append(
-            "Change of the share of images with an attribute along its direction, in percentage "
-            f"points: {ranges}."
-        )
-    changes = ablations.find_changes(study, runs)
+    walks = attributes.walk_quantities(study, runs)[:_MOST_WALKS]
+    for sentence, shown in (
+        (_ON_PATHS, interpolation.PATH_DISTANCES.values()),
+        (_IN_LATENT_SPACE, [projections.ACTIVE_FRACTION]),
+        (_ALONG_DIRECTIONS, walks),
+    ):
+        ranges = _ranges(study, shown, runs)
+        if ranges:
+            points.append(sentence.format(ranges))
+    changes = find_changes(study, runs)
     return [*points, *_seeds(changes), *_effects(study, changes)]
 
 
 def _as_requested(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     """Return the best share of samples as requested, with that of real images and chance."""
-    order = rank(study, AS_REQUESTED, runs)
+    order = rank(study, tables.AS_REQUESTED, runs)
     if not order:
         return []
     member = order[0].run.members[0]
     parts = [f"Largest share of samples as requested: {_first(order)}"]
     if LABEL_ACCURACY in member.floor:
-        parts.append(f"real test images: {format_fraction(member.floor[LABEL_ACCURACY], 3)}")
-    number = (
-        2 if member.evaluation.get("attributes") else len(member.evaluation.get("classes") or [])
-    )
+        parts.append(f"real test images: {member.floor[LABEL_ACCURACY]:.3f}")
+    by_attribute = member.evaluation.get("attributes")
+    number = 2 if by_attribute else len(member.evaluation.get("classes") or [])
     if number:
-        parts.append(f"chance: {format_fraction(1 / number, 3)}")
+        parts.append(f"chance: {1 / number:.3f}")
     return ["; ".join(parts) + "."]
 
 
 def _discriminators(runs: Sequence[RunGroup]) -> list[str]:
-    accuracies = []
-    for run in runs:
-        for member in run.members:
-            if member.evaluation.get("discriminator"):
-                accuracies.append(float(member.evaluation["discriminator"]["all"]["accuracy"]))
+    found = [member.evaluation.get("discriminator") for run in runs for member in run.members]
+    accuracies = [facts["all"]["accuracy"] for facts in found if facts]
     if not accuracies:
         return []
     ends = dict.fromkeys((percent(min(accuracies)), percent(max(accuracies))))
@@ -113,7 +107,7 @@ def _seeds(changes: Sequence[Change]) -> list[str]:
     for name, own in sorted(pairs.items()):
         before = own[0][0]
         beyond = [pair for pair in own if not ranking.tied(*pair)]
-        largest = format_number(max(ranking.gap(*pair) for pair in own), before.places)
+        largest = quantities.format_number(max(ranking.gap(*pair) for pair in own), before.places)
         points.append(
             f"Spread over seeds: {name} has {before.quantity.name} {before.text}. {len(beyond)} of "
             f"{len(own)} models with other settings differ from it by more than the margin; the "
@@ -124,21 +118,25 @@ def _seeds(changes: Sequence[Change]) -> list[str]:
 
 def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
     """Return which changes had which effect, then what those did that samples do not judge."""
-    found: dict[int, list[str]] = {effect: [] for effect in _EFFECTS}
+    found: dict[str, list[str]] = {effect: [] for effect in _EFFECTS}
     others = []
     name = ""
     for change in changes:
+        settings = ablations.changed_settings(change)
         if change.judged:
             before, after = change.judged
             name = after.quantity.name
             numbers = f"{change.second.name}: {after.mean_text} against {before.mean_text}"
-            found[change.effect].append(f"{change.settings} ({numbers})")
+            effect = "lower" if after.mean < before.mean else "higher"
+            if ranking.tied(before, after):
+                effect = "tied"
+            found[effect].append(f"{settings} ({numbers})")
             continue
         sentences = ablations.reconstructions(study, change)
         if change.second.name not in change.without_prior:
             sentences = ablations.distances(change) + sentences
         if sentences:
-            others.append(f"{change.second.name}, with {change.settings}: {' '.join(sentences)}")
+            others.append(f"{change.second.name}, with {settings}: {' '.join(sentences)}")
     points = []
     for effect, title in _EFFECTS.items():
         if found[effect]:
@@ -152,10 +150,10 @@ def _first(order: Sequence[Ranked]) -> str:
     return order[0].quoted + (f", tied with {join_words(others)}" if others else "")
 
 
-def _ranges(study: Study, quantities: Iterable[Quantity], runs: Sequence[RunGroup]) -> str:
+def _ranges(study: Study, shown: Iterable[quantities.Quantity], runs: Sequence[RunGroup]) -> str:
     """Return the lowest and the highest score by quantity: `Linear paths 1.28 (vae) to …`."""
     ranges = []
-    for quantity in quantities:
+    for quantity in shown:
         order = sorted(rank(study, quantity, runs), key=lambda ranked: ranked.mean)
         if order:
             ranges.append(f"{quantity.name} {_range(order)}")

@@ -44,14 +44,12 @@ def metric_curves(study: Study) -> Drawing:
         return Drawing(None, notes=notes or ["No metric was measured."])
     unit, unit_name = _time_unit(rows)
     height = max(line_plots.row_height(len(row.curves) + _MAX_FLOORS) for row in rows)
-    figures, grid = line_plots.rows_of_panels(len(rows), 2, height, wspace=0.05, hspace=0.06)
+    labels = ["epoch", f"training time ({unit_name})"]
+    figures, grid = line_plots.rows_of_panels(len(rows), height, labels, wspace=0.05, hspace=0.06)
     for row, (by_epoch, by_time) in zip(rows, grid, strict=True):
         by_time.sharey(by_epoch)
         by_time.tick_params(labelleft=False)
         _draw_metric(by_epoch, by_time, row, seconds_per_unit=unit)
-        if by_epoch.get_subplotspec().is_last_row():
-            by_epoch.set_xlabel("epoch")
-            by_time.set_xlabel(f"training time ({unit_name})")
     names = ", ".join(dict.fromkeys(row.metric.name for row in rows))
     number = len(study.run_groups(measured))
     description = f"{names} of {number} models against epoch (left) and training time (right)."
@@ -72,12 +70,11 @@ def sample_size_curves(study: Study) -> Drawing:
     if not panels:
         return Drawing(None, notes=notes)
     height = max(1.3 * line_plots.row_height(len(shown)) for _, _, shown in panels)
-    figures, grid = line_plots.rows_of_panels(len(panels), 1, height)
+    labels = ["number of samples, at distances of 1 over it"]
+    figures, grid = line_plots.rows_of_panels(len(panels), height, labels)
     for (title, metric, shown), (axes,) in zip(panels, grid, strict=True):
         _draw_sample_sizes(axes, metric, shown)
         axes.set_title(title)
-        if axes.get_subplotspec().is_last_row():
-            axes.set_xlabel("number of samples, at distances of 1 over it")
     description = f"Fréchet distance against 1 over the number of samples: {len(measured)} models."
     return Drawing(figures[0], description, notes, figures[1:])
 
@@ -147,7 +144,7 @@ def _floors(metric: Metric, experiments: Sequence[Experiment]) -> list[tuple[str
 
 def _leave_room(values: Sequence[float], floors: Sequence[float]) -> bool:
     """Return whether curves keep enough of a panel that reaches down to the floors."""
-    finite = [value for value in values if math.isfinite(value)]
+    finite = line_plots.finite(values)
     low, high, floor = min(finite), max(finite), min(floors, default=math.inf)
     if floor >= low:
         return True

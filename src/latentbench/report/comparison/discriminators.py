@@ -1,7 +1,8 @@
-"""How often the discriminators of GANs are right, by class, and their scores."""
+"""How well the discriminators of GANs separate real from generated images, and their scores."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from latentbench.report.presentation import line_plots, style
 from latentbench.report.presentation.page import Drawing
 from latentbench.results.experiment import Experiment
 from latentbench.results.files import Array
-from latentbench.results.formatting import NBSP, names_of
+from latentbench.results.formatting import join_words, names_of, percent
 from latentbench.results.quantities import format_number
 from latentbench.results.study import Study
 from latentbench.results.tables import ABSENT, Table, percent_cell
@@ -36,6 +37,8 @@ _BY_CLASS = {
 }
 _LEFT_OUT = f"Rows of zeros and classes with fewer than {FEWEST} images are left out."
 _SPLITS = {"training": "train", "test": "test", "generated": "generated"}
+_NEARLY_ALL, _MOST = 0.9, 0.65  # shares of a balanced set of images
+_MANY_TIMES = 3  # by so much one rate of errors exceeds the other
 _TEXT_LEVEL = 0.17  # of the highest peak: the height of a line of text above it
 _NUM_BINS = 40
 _PANELS_SHARE = 0.78  # of the figure's width, without the tick labels
@@ -94,15 +97,48 @@ def score_histograms(study: Study) -> Drawing:
     return Drawing(figures[0], description, notes, figures[1:])
 
 
-def scores_scope(study: Study) -> str:
-    """Return how many scores the axes of the histograms leave out."""
-    if judgments(study).markdown is None:
-        return ""
-    return f"Each axis leaves out {100 * _TAIL:g}{NBSP}% of the scores at either end."
+def verdicts(study: Study) -> str:
+    """Return a list of what discriminators achieve, alike ones together."""
+    found: dict[str, list[str]] = {}
+    for experiment in study:
+        if _facts(experiment):
+            verdict, share = _verdict(_facts(experiment)["all"])
+            found.setdefault(verdict, []).append(f"**{experiment.name}** ({percent(share)})")
+    return "\n".join(f"- {verdict}: {join_words(names)}." for verdict, names in found.items())
 
 
 def _facts(experiment: Experiment) -> Mapping[str, Any]:
     return experiment.evaluation.get("discriminator") or {}
+
+
+def _verdict(row: Mapping[str, Any]) -> tuple[str, float]:
+    """Return what a discriminator achieves, and the share that shows it."""
+    for kind, share in (("fake", row["predicted_fake"]), ("real", 1 - row["predicted_fake"])):
+        if share >= _MOST:
+            extent = "nearly everything" if share >= _NEARLY_ALL else "too many images"
+            return f"Calls {extent} {kind} (share of a set that is half {kind})", share
+    accuracy = row["accuracy"]
+    if accuracy >= _NEARLY_ALL:
+        verdict = "Separates real from generated images"
+    elif accuracy >= _MOST:
+        verdict = "Separates most real from generated images"
+    else:
+        verdict = "Hardly separates real from generated images; guessing is right on half"
+    return verdict + _errors(row), accuracy
+
+
+def _errors(row: Mapping[str, Any]) -> str:
+    """Return on which kind most errors are, if the rates differ by more than chance explains."""
+    positives, negatives = row["false_positives"], row["false_negatives"]
+    if not positives and not negatives:
+        return ", without errors"
+    variance = positives * (1 - positives) / row["num_generated"]
+    variance += negatives * (1 - negatives) / row["num_real"]
+    fewer, more = sorted((positives, negatives))
+    if more < _MANY_TIMES * fewer or more - fewer <= 2 * math.sqrt(variance):
+        return ""
+    kind = "generated" if positives > negatives else "real"
+    return f", with {'most' if fewer else 'all'} errors on {kind} images"
 
 
 def _cells(rows: pd.DataFrame) -> pd.DataFrame:

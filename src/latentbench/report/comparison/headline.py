@@ -9,9 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from latentbench.artifacts.metrics import Metric
 from latentbench.results import formatting, quantities, ranking, tables
-from latentbench.results.formatting import NBSP, escape_markdown, join_words
+from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.ranking import Ranked
 from latentbench.results.study import RunGroup, Study
 
@@ -27,9 +26,7 @@ _FIRST_LOOK = (
 def head(study: Study) -> dict[str, Any]:
     """Return the report's metadata as Markdown: title, authors, and the answer in a sentence."""
     config = study.config
-    answers = []
-    for dataset, runs in study.runs_by_dataset().items():
-        answers.append(_answer(study, dataset, runs))
+    answers = [_answer(study, *each) for each in study.runs_by_dataset().items()]
     content: dict[str, Any] = {
         "title": escape_markdown(config.title),
         "subtitle": escape_markdown(config.question),
@@ -47,13 +44,17 @@ def describe(study: Study) -> str:
     paragraphs = []
     for dataset, runs in study.runs_by_dataset().items():
         paragraphs.append(_answer(study, dataset, runs))
-        metric, order = ranking.primary(study, runs)
+        _, order = ranking.primary(study, runs)
         details = []
-        if metric is not None and len(order) > 1:
-            details += _other_metrics(study, metric, order, runs)
+        if len(order) > 1:
+            details += _other_metrics(study, order, runs)
             details += _weaknesses(study, *order[:2])
-            details += _equal_time(study, metric, order)
-        details += _reconstruction(study, runs)
+            details += _equal_time(study, order)
+        by_error = ranking.rank(study, quantities.MSE, runs)
+        if len(by_error) > 1:
+            method = by_error[0].run.members[0].latent.get("method", "")
+            numbers = f"by {method}, MSE {by_error[0].mean_text}"
+            details.append(f"{by_error[0].name} reconstructs test images best ({numbers}).")
         if details:
             paragraphs.append(" ".join(details))
     return "\n\n".join([*paragraphs, *_warnings(study)])
@@ -70,23 +71,23 @@ def _answer(study: Study, dataset: str, runs: Sequence[RunGroup]) -> str:
 
 
 def _best(study: Study, runs: Sequence[RunGroup]) -> str:
-    metric, order = ranking.primary(study, runs)
-    if metric is None or not order:
+    _, order = ranking.primary(study, runs)
+    if not order:
         return "No model has been measured yet. Run `latentbench evaluate`."
-    best = order[0]
+    best, metric = order[0], order[0].quantity.name
     if len(order) == 1:
         name = _bold(study, best.name)
-        return f"Only {name} has been measured: its {metric.name} is {best.text}."
+        return f"Only {name} has been measured: its {metric} is {best.text}."
     second = order[1]
     margin = ranking.margin(best, second)
     if ranking.tied(best, second) and not math.isnan(margin):
-        return _tie(study, metric, order)
+        return _tie(study, order)
     fraction = ""
     if second.mean > 0:
-        fraction = f" ({100 * ranking.gap(best, second) / second.mean:.0f}{NBSP}%)"
+        fraction = f" ({formatting.percent(ranking.gap(best, second) / second.mean, 0)})"
     verdict = "best in this run" if study.config.budget == "small" else "best"
     lead = (
-        f"By {metric.name}, {_bold(study, best.name)} is {verdict}: {best.text}, "
+        f"By {metric}, {_bold(study, best.name)} is {verdict}: {best.text}, "
         f"{ranking.gap_text(best, second)}{fraction} below {second.name} ({second.text})."
     )
     if math.isnan(margin):
@@ -97,25 +98,23 @@ def _best(study: Study, runs: Sequence[RunGroup]) -> str:
     )
 
 
-def _tie(study: Study, metric: Metric, order: Sequence[Ranked]) -> str:
+def _tie(study: Study, order: Sequence[Ranked]) -> str:
     alike = ranking.leaders(order)
     names = [f"{_bold(study, each.run.stem)} {each.in_brackets}" for each in alike]
     pairs = [(alike[0], other) for other in alike[1:]]
     return (
-        f"By {metric.name}, {join_words(names)} are tied. They differ by "
+        f"By {order[0].quantity.name}, {join_words(names)} are tied. They differ by "
         f"{ranking.gap_text(alike[0], alike[-1])}, which is within the margin: twice the standard "
         f"deviation of the difference over {ranking.sources_of_spread(pairs)}."
     )
 
 
-def _other_metrics(
-    study: Study, first: Metric, order: Sequence[Ranked], runs: Sequence[RunGroup]
-) -> list[str]:
+def _other_metrics(study: Study, order: Sequence[Ranked], runs: Sequence[RunGroup]) -> list[str]:
     """Return whether the other distances have the same best model."""
     sentences = []
     for metric in study.measured_metrics:
         other = ranking.rank(study, tables.distance(metric), runs)
-        if metric is first or len(other) < 2:
+        if metric.key == order[0].quantity.key or len(other) < 2:
             continue
         best = other[0]
         if best.name != order[0].name:
@@ -142,17 +141,17 @@ def _weaknesses(study: Study, best: Ranked, second: Ranked) -> list[str]:
     return [f"In {join_words(behind)}, {best.name} is behind {second.name}."]
 
 
-def _equal_time(study: Study, metric: Metric, order: Sequence[Ranked]) -> list[str]:
+def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
     """Return the best model at the checkpoints within the training time of the fastest."""
-    ranked = {each.name: each for each in order}
-    works = {ranking.work(study, each.run) for each in order}
-    found = [study.checkpoints(each.run, metric.key) for each in order]
-    checkpoints = pd.concat(found, keys=list(ranked), names=["run"]).reset_index("run")
+    metric, ranked = order[0].quantity, ranking.by_name(order)
+    found = {name: study.checkpoints(each.run, metric.key) for name, each in ranked.items()}
+    checkpoints = pd.concat(found, names=["run"]).reset_index("run")
     totals = checkpoints.groupby("run")["seconds"].max()
     in_time = checkpoints["seconds"] <= (1 + _CLOCK_TOLERANCE) * totals.min()
     last = checkpoints[in_time].groupby("run").tail(1).set_index("run")
     # Equal work takes equal time but for chance.
-    if len(works) == 1 or totals.isna().any() or len(last) < 2:
+    does_equal_work = len({ranking.work(study, each.run) for each in order}) == 1
+    if does_equal_work or totals.isna().any() or len(last) < 2:
         return []
     name = last["mean"].idxmin()
     best = replace(ranked[name], mean=last.loc[name, "mean"], std=last.loc[name, "std"])
@@ -161,15 +160,6 @@ def _equal_time(study: Study, metric: Metric, order: Sequence[Ranked]) -> list[s
         f"Within the training time of the fastest model ({time}), {name} reaches the lowest "
         f"{metric.name}: {best.text}."
     ]
-
-
-def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
-    order = ranking.rank(study, quantities.MSE, runs)
-    if len(order) < 2:
-        return []
-    method = order[0].run.members[0].latent.get("method", "")
-    numbers = f"by {method}, MSE {order[0].mean_text}"
-    return [f"{order[0].name} reconstructs test images best ({numbers})."]
 
 
 def _warnings(study: Study) -> list[str]:

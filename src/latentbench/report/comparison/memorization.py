@@ -6,16 +6,11 @@ import pandas as pd
 
 from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
+from latentbench.report.presentation import style
 from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
 from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import color_of, house_style
 from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import (
-    join_words,
-    names_of,
-    percent,
-    space_percent,
-)
+from latentbench.results.formatting import join_words, names_of, percent, space_percent
 from latentbench.results.quantities import Quantity
 from latentbench.results.study import Study
 from latentbench.results.tables import Table, models_table, percent_cell
@@ -38,19 +33,17 @@ def closeness(study: Study) -> Table:
     return Table(models_table(study, quantities) if quantities else None, notes)
 
 
-@house_style()
+@style.house_style()
 def closest_pairs(study: Study) -> Drawing:
     """Return samples with their closest training images: the closest of all, then random ones."""
     present, notes = study.with_evaluation("memorization_samples", "memorization_nearest")
     if not present:
         return Drawing(None, notes=notes)
     groups = []
-    for experiment in present:
-        rows = []
-        for remark, half in _HALVES.items():
-            images = _sample_groups(experiment, half)
-            rows.append(Row(experiment.name, color_of(experiment.index), images, remark))
-        groups.append(rows)
+    for each in present:
+        color = style.color_of(each.index)
+        images = {remark: _sample_groups(each, half) for remark, half in _HALVES.items()}
+        groups.append([Row(each.name, color, own, remark) for remark, own in images.items()])
     figure, *others = rows_figures(groups, header=_header(present[0]))
     description = f"Samples and their closest training images, of {names_of(present)}."
     return Drawing(figure, description, notes, others)
@@ -94,8 +87,8 @@ def scope(study: Study) -> str:
 
 def _facts(study: Study) -> pd.DataFrame:
     """Return a row per experiment that metrics.json has facts on memorization of."""
-    facts = {each.name: each.evaluation.get("memorization") for each in study}
-    return pd.DataFrame({name: own for name, own in facts.items() if own}).T.infer_objects()
+    facts = {each.name: each.evaluation.get("memorization") or {} for each in study}
+    return pd.DataFrame(facts).T.dropna(how="all").infer_objects()
 
 
 def _typical(study: Study, facts: pd.DataFrame) -> list[str]:
@@ -115,10 +108,9 @@ def _sample_groups(experiment: Experiment, half: int) -> Images:
     """Return samples, each followed by its closest training images."""
     samples = experiment.evaluation_arrays["memorization_samples"]
     nearest = experiment.evaluation_arrays["memorization_nearest"]
-    number = len(samples) // 2
-    side = samples.shape[2]
+    start, side = half * (len(samples) // 2), samples.shape[2]
     groups = []
-    for place in range(half * number, half * number + min(_GROUPS, number)):
+    for place in range(start, start + min(_GROUPS, len(samples) // 2)):
         pair = [strip(samples[place : place + 1]), strip(nearest[place])]
         groups.append(join(pair, gap=_GAP * side))
     return join(groups, gap=_GROUP_GAP * side)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from latentbench.artifacts.metrics import Metric
 from latentbench.artifacts.paths import TROUBLE
 from latentbench.results import quantities, ranking, tables
-from latentbench.results.formatting import join_words, percent
+from latentbench.results.formatting import join_words
 from latentbench.results.ranking import TIMING_NOISE, Ranked
 from latentbench.results.study import RunGroup, Study
 
 _TRAINING_TIME = "training time"
 _PLACES = ("best in", "among the best in", "last in", "among the last in")
 _MOST_LAST = 2  # a last place that more models share is left out
-_RULE = (
-    "Compared are the distance to the real images, precision, recall, reconstruction error, "
-    "samples as requested and training time, as far as they were measured. Models share a place "
-    "if they differ by less than twice the standard deviation of the difference, or print alike "
-    "where no spread is known. Training times are alike if models do the same work or differ by "
-    f"less than {percent(TIMING_NOISE, 0)}. Last places that more than two models share are left "
-    "out."
-)
-
 Alike = Callable[[Ranked, Ranked], bool]
 
 
@@ -34,7 +26,7 @@ def strengths(study: Study) -> str:
         metric, _ = ranking.primary(study, runs)
         if metric is None or len(runs) < 2:
             continue
-        places: dict[str, dict[str, list[str]]] = {run.name: {} for run in runs}
+        places: dict[str, dict[str, list[str]]] = defaultdict(dict)
         for name, quantity in _criteria(study, metric).items():
             order = ranking.rank(study, quantity, runs)
             if len(order) > 1:
@@ -44,7 +36,7 @@ def strengths(study: Study) -> str:
             paragraphs.append(f"On **{dataset}**:")
         for run in runs:
             paragraphs.append(_portrait(study, run, places[run.name]))
-    return "\n\n".join([_RULE, *paragraphs]) if paragraphs else ""
+    return "\n\n".join(paragraphs)
 
 
 def _criteria(study: Study, metric: Metric) -> dict[str, quantities.Quantity]:
@@ -69,9 +61,12 @@ def _as_fast(study: Study, one: Ranked, other: Ranked) -> bool:
 def _add_places(
     places: Mapping[str, dict[str, list[str]]], name: str, order: Sequence[Ranked], alike: Alike
 ) -> None:
-    """Add who shares the first and who the last place of an order."""
+    """Add who shares the first and who the last place of an order, unless the two are alike."""
+    if alike(order[0], order[-1]):
+        return
     for place, own_order in (("best in", order), ("last in", order[::-1])):
-        sharing = _first(own_order, alike)
+        sharing = ranking.leaders(own_order, alike)
+        sharing = [each for each in sharing if not alike(each, own_order[-1])]
         if place == "last in" and len(sharing) > _MOST_LAST:
             continue
         for own in sharing:
@@ -79,13 +74,6 @@ def _add_places(
             text = own.mean_text + (f", with {join_words(others)}" if others else "")
             found = places[own.name].setdefault(f"among the {place}" if others else place, [])
             found.append(f"{name} ({text})")
-
-
-def _first(order: Sequence[Ranked], alike: Alike) -> list[Ranked]:
-    """Return who shares the first place; nobody if it is alike with the last."""
-    if alike(order[0], order[-1]):
-        return []
-    return [ranked for ranked in ranking.leaders(order, alike) if not alike(ranked, order[-1])]
 
 
 def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) -> str:
@@ -96,7 +84,7 @@ def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) 
 
 def _trouble(study: Study, run: RunGroup) -> str:
     epochs = study.history[study.history["experiment"].isin([each.name for each in run.members])]
-    if TROUBLE not in epochs or not epochs[TROUBLE].any():
+    troubled = int(epochs[TROUBLE].fillna("").ne("").sum()) if TROUBLE in epochs else 0
+    if not troubled:
         return ""
-    troubled = epochs[TROUBLE].fillna("").ne("").sum()
     return f" Its training showed warning signs in {troubled} of {len(epochs)} epochs."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -44,25 +45,36 @@ def panels_of_curves(number: int) -> tuple[list[Figure], list[Axes]]:
     columns = min(3, number)
     rows = math.ceil(number / columns)
     height = min(ROW_HEIGHT, max(_MIN_ROW_HEIGHT, (style.TALLEST - _FOOTER) / rows))
-    figures, grid = rows_of_panels(rows, columns, height, wspace=0.08)
-    panels = [axes for row in grid for axes in row]
+    figures, grid = rows_of_panels(rows, height, [""] * columns, wspace=0.08)
+    panels = list(chain.from_iterable(grid))
     for axes in panels[number:]:
         axes.set_axis_off()
     return figures, panels[:number]
 
 
 def rows_of_panels(
-    rows: int, columns: int, height: float, **spacing: float
+    rows: int,
+    height: float,
+    labels: Sequence[str],
+    *,
+    wspace: float | None = None,
+    hspace: float | None = None,
 ) -> tuple[list[Figure], list[Sequence[Axes]]]:
-    """Return rows of panels, each `height` inches, on as many figures as pages are needed."""
+    """Return rows of panels, each `height` inches, on as many figures as pages are needed.
+
+    `labels` are those of the x axes, a column each; they stand at the last row of each figure.
+    """
     figures: list[Figure] = []
     grid: list[Sequence[Axes]] = []
     # The tolerance lets rows that fill a page exactly fit on it.
     for run in style.pages([height] * rows, tallest=style.TALLEST - _FOOTER + 1e-6):
         on_page = run.stop - run.start
         size = (style.WIDTH, _FOOTER + height * on_page)
-        figures.append(Figure(figsize=size, layout=ConstrainedLayoutEngine(**spacing)))
-        grid += list(figures[-1].subplots(on_page, columns, squeeze=False))
+        layout = ConstrainedLayoutEngine(wspace=wspace, hspace=hspace)
+        figures.append(Figure(figsize=size, layout=layout))
+        grid += list(figures[-1].subplots(on_page, len(labels), squeeze=False))
+        for axes, label in zip(grid[-1], labels, strict=True):
+            axes.set_xlabel(label)
     return figures, grid
 
 
@@ -88,13 +100,18 @@ def spread_apart(positions: Sequence[float], distance: float) -> list[float]:
     steps = distance * np.arange(len(order))
     spread = np.empty(len(order))
     spread[order] = isotonic_regression(np.asarray(positions, float)[order] - steps).x + steps
-    return [float(position) for position in spread]
+    return spread.tolist()
+
+
+def finite(values: Sequence[float]) -> list[float]:
+    """Return the values that are neither NaN nor infinite."""
+    return [value for value in values if math.isfinite(value)]
 
 
 def is_logarithmic(values: Sequence[float]) -> bool:
     """Return whether the values are positive and span a factor of ten or more."""
-    finite = [value for value in values if math.isfinite(value)]
-    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) >= _LOG_FROM
+    known = finite(values)
+    return bool(known) and min(known) > 0 and max(known) / min(known) >= _LOG_FROM
 
 
 def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> None:
@@ -103,15 +120,15 @@ def scale_y(axes: Axes, values: Sequence[float], *, estimates: bool = False) -> 
     Unbiased `estimates` of a quantity that cannot be negative may be negative; the axis is then
     linear around zero, as far as they reach.
     """
-    finite = [value for value in values if math.isfinite(value)]
-    if estimates and finite and -max(finite) / _SYMLOG_FROM <= min(finite) <= 0 < max(finite):
-        linear = max(-min(finite), max(finite) / _SYMLOG_DEPTH)
+    known = finite(values)
+    if estimates and known and -max(known) / _SYMLOG_FROM <= min(known) <= 0 < max(known):
+        linear = max(-min(known), max(known) / _SYMLOG_DEPTH)
         axes.set_yscale("symlog", linthresh=linear)
-        exponents = range(math.ceil(math.log10(linear)), math.ceil(math.log10(max(finite))))
+        exponents = range(math.ceil(math.log10(linear)), math.ceil(math.log10(max(known))))
         axes.yaxis.set_major_locator(FixedLocator([0, *(10.0**exponent for exponent in exponents)]))
-    elif is_logarithmic(finite):
+    elif is_logarithmic(known):
         axes.set_yscale("log")
-        decades = math.log10(max(finite) / min(finite))
+        decades = math.log10(max(known) / min(known))
         ticks = (1, 2, 5) if decades < 2 else (1,)
         axes.yaxis.set_major_locator(LogLocator(subs=ticks, numticks=12))
     else:
@@ -148,18 +165,11 @@ def label_ends(
         thin: dict[str, Any] = {"color": color, "linewidth": 0.5, "alpha": 0.6}
         xs, ys = [min(along, 1.0), 1.0], [height, height]
         axes.add_artist(Line2D(xs, ys, transform=axes.transAxes, **thin))
-        axes.annotate(
-            name,
-            xy=(1.0, height),
-            xycoords=axes.transAxes,
-            xytext=(1.0, place + shift),
-            textcoords=right,
-            va="center",
-            color=color,
-            fontsize=size,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0, **thin},
-        )
+        leader = {"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0, **thin}
+        points: dict[str, Any] = {"xy": (1.0, height), "xycoords": axes.transAxes}
+        points |= {"xytext": (1.0, place + shift), "textcoords": right}
+        text = axes.annotate(name, **points, arrowprops=leader, annotation_clip=False)
+        text.set(va="center", color=color, fontsize=size)
 
 
 def _panel_height(axes: Axes) -> float:

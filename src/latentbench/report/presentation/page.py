@@ -83,15 +83,13 @@ class Page:
 
     def figure(self, name: str, drawing: Drawing, caption: str) -> None:
         """Show a figure above its caption; each continuation has a number of its own."""
-        if drawing.figure is not None:
+        parts = [] if drawing.figure is None else [drawing.figure, *drawing.continued]
+        for place, figure in enumerate(parts):
             self._show_heading()
-            first = self._number("Figure", name)
-            _display(_SVG, to_svg(drawing.figure), alt=drawing.description)
-            self.text(f"**{first}.** {caption}")
-            for part, figure in enumerate(drawing.continued, start=2):
-                number = self._number("Figure", f"{name}, part {part}")
-                _display(_SVG, to_svg(figure), alt=drawing.description)
-                self.text(f"**{number}.** {first}, continued.")
+            number = self._number("Figure", f"{name}, part {place + 1}")
+            _display(_SVG, to_svg(figure), alt=drawing.description)
+            self.text(f"**{number}.** {caption}")
+            caption = f"{self._number('Figure', f'{name}, part 1')}, continued."
         self._show_notes(drawing.notes)
 
     def animation(self, name: str, animation: Animation, caption: str) -> None:

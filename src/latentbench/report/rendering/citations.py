@@ -55,11 +55,11 @@ def _markdown(notebook: Any) -> Iterator[tuple[MutableMapping[str, str], str]]:
 def _as_text(citations: list[str], sources: Path) -> list[str]:
     options = ("--from=markdown", "--to=plain", "--wrap=none")
     text = convert("\n\n".join(citations), options, {"suppress-bibliography": True}, sources)
-    return [line for line in text.splitlines() if line]
+    return list(filter(None, text.splitlines()))
 
 
 def _references(citations: list[str], sources: Path) -> str:
     keys = sorted(set(_KEY.findall(" ".join(citations))))
-    nocite = ", ".join(f"@{key}" for key in keys)
+    nocite = f"@{', @'.join(keys)}"
     options = ("--from=markdown", "--to=commonmark-raw_html", "--wrap=none")
     return f"## References\n\n{convert('', options, {'nocite': nocite}, sources).strip()}"

@@ -27,31 +27,32 @@ _OPTIONS = (
 )
 
 
+def as_json(notebook: Any) -> str:
+    """Return the text of a notebook's file."""
+    import nbformat
+
+    text: str = nbformat.writes(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]
+    return text
+
+
 def join_chapters(chapters: Sequence[Any]) -> Any:
     """Return one notebook of all cells, without the authors that each chapter shows."""
-    whole = copy.deepcopy(chapters[0])
-    whole.cells = []
+    whole, *others = chapters = copy.deepcopy(chapters)
     for number, chapter in enumerate(chapters, start=1):
-        for cell in copy.deepcopy(chapter.cells):
+        for cell in chapter.cells:
             cell.id = f"chapter-{number}-{cell.id}"
-            if cell.cell_type == "code":
+            if "outputs" in cell:
                 outputs = cell.outputs
                 cell.outputs = [each for each in outputs if BYLINE not in each.get("metadata", {})]
-            whole.cells.append(cell)
+    for chapter in others:
+        whole.cells += chapter.cells
     return whole
 
 
 def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
     """Return HTML with everything inside; `head` is metadata with Markdown in its values."""
-    options = [
-        "--to=html5",
-        "--embed-resources",
-        "--mathml",
-        "--toc",
-        "--toc-depth=2",
-        f"--css={sources / 'style.css'}",
-        f"--template={sources / 'page.html'}",
-    ]
+    options = ["--to=html5", "--embed-resources", "--mathml", "--toc", "--toc-depth=2"]
+    options += [f"--css={sources / 'style.css'}", f"--template={sources / 'page.html'}"]
     return _convert_notebook(notebook, options, head, sources)
 
 
@@ -79,9 +80,6 @@ def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
 def _convert_notebook(
     notebook: Any, options: Sequence[str], head: Mapping[str, Any], sources: Path
 ) -> str:
-    import nbformat
-
-    text: str = nbformat.writes(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]
     metadata = {
         "link-citations": True,
         "reference-section-title": "References",
@@ -89,15 +87,14 @@ def _convert_notebook(
         **head,
     }
     options = [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options]
-    return convert(text, options, metadata, sources)
+    return convert(as_json(notebook), options, metadata, sources)
 
 
 def _for_paper(notebook: Any) -> Any:
     """Return a copy with fixed colors, without animations and the captions that follow them."""
     printed = copy.deepcopy(notebook)
     for cell in printed.cells:
-        kept = []
-        follows_animation = False
+        kept, follows_animation = [], False
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if _SVG in data:
@@ -105,6 +102,6 @@ def _for_paper(notebook: Any) -> Any:
             if ANIMATION not in data and not follows_animation:
                 kept.append(output)
             follows_animation = ANIMATION in data
-        if cell.get("outputs"):
+        if "outputs" in cell:
             cell.outputs = kept
     return printed

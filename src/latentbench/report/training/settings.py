@@ -80,6 +80,8 @@ def _compare(values: pd.DataFrame, what: str) -> tuple[Table, Table]:
 
     Columns of one section, such as `training.`, stand together.
     """
+    if values.empty:
+        return Table(None), Table(None)
     sections = values.columns.str.replace(r"[^.]*$", "", regex=True)
     values = values.iloc[:, pd.factorize(sections)[0].argsort(kind="stable")]
     is_shared = values.nunique() == 1

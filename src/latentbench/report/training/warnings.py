@@ -63,8 +63,10 @@ def list_epochs(epochs: pd.Series) -> str:
 
 def _signs(study: Study) -> pd.DataFrame:
     """Return a row per experiment, epoch and sign of trouble."""
-    rows = study.history.reindex(columns=["experiment", "epoch", TROUBLE])
-    rows["sign"] = rows[TROUBLE].fillna("").str.split("; ")
+    if TROUBLE not in study.history:
+        return pd.DataFrame(columns=["experiment", "epoch", "sign"])
+    rows = study.history[["experiment", "epoch"]].copy()
+    rows["sign"] = study.history[TROUBLE].fillna("").str.split("; ")
     rows = rows.explode("sign")
     rows["sign"] = rows["sign"].str.partition(":")[0]
     return rows[rows["sign"].isin(_CRITERIA)]

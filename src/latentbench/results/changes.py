@@ -1,0 +1,80 @@
+"""Ablations: pairs of runs that differ in few settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from latentbench.config.models import has_prior
+from latentbench.results import ranking
+from latentbench.results.ranking import Ranked
+from latentbench.results.study import RunGroup, Study
+
+MODEL = "name"  # the setting that is the kind of model
+
+
+@dataclass(frozen=True)
+class Change:
+    """A run that differs from an earlier one in the settings `keys`.
+
+    `before` and `after` are all settings of both. `ranks` are their scores by the primary
+    distance, if both were measured.
+    """
+
+    first: RunGroup
+    second: RunGroup
+    before: pd.Series
+    after: pd.Series
+    keys: Sequence[str]
+    ranks: tuple[Ranked, Ranked] | None
+
+    @property
+    def without_prior(self) -> list[str]:
+        """The runs that were not trained to generate samples."""
+        models = {self.first.name: self.before[MODEL], self.second.name: self.after[MODEL]}
+        return [name for name, model in models.items() if not has_prior(model)]
+
+    @property
+    def judged(self) -> tuple[Ranked, Ranked] | None:
+        """The scores, if both models were trained to generate samples."""
+        return None if self.without_prior else self.ranks
+
+
+def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
+    """Return each run with the earlier ones that it is compared with.
+
+    These are the run of the same kind of model from which it differs in the fewest settings, and
+    the first of another kind that agrees with it in all settings that both have.
+    """
+    ranked = ranking.by_name(ranking.primary(study, runs)[1])
+    known = [run for run in runs if run.members[0].settings]
+    settings = _compared_settings(study, known)
+    changes = []
+    for place, run in enumerate(known):
+        earlier, after = settings.iloc[:place], settings.loc[run.name]
+        differs = earlier.ne(after)
+        same_kind = ~differs[MODEL]
+        conflicts = (differs & earlier.ne("") & after.ne("")).drop(columns=MODEL)
+        other_kind = ~same_kind & ~conflicts.any(axis="columns")
+        nearest = differs[same_kind].sum(axis="columns").sort_values(kind="stable")
+        for name in [*nearest.index[:1], *earlier.index[other_kind][:1]]:
+            keys = [MODEL] if other_kind[name] else list(settings.columns[differs.loc[name]])
+            if keys:
+                first = known[settings.index.get_loc(name)]
+                is_ranked = name in ranked and run.name in ranked
+                ranks = (ranked[name], ranked[run.name]) if is_ranked else None
+                changes.append(Change(first, run, earlier.loc[name], after, keys, ranks))
+    return changes
+
+
+def _compared_settings(study: Study, runs: Sequence[RunGroup]) -> pd.DataFrame:
+    """Return the settings of model and training by run; empty text where a model has none.
+
+    Their keys lack the section, `model` or `training`: no two sections share one.
+    """
+    names = {run.members[0].name: run.name for run in runs}
+    settings = study.settings.loc[list(names)].rename(index=names).dropna(axis=1, how="all")
+    compared = settings.filter(regex=r"^(model|training)\.(?!checkpoints)")
+    return compared.fillna("").rename(columns=lambda key: key.partition(".")[2])
