@@ -78,8 +78,7 @@ def make_prepared(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_config(tmp_path: Path) -> Callable[..., Path]:
-    """Write the resolved config.yaml of an experiment, on the squares if not told otherwise; keywords lie over its
-    sections."""
+    """Write the resolved config.yaml of an experiment; keywords are laid over its sections."""
 
     def make(
         objective: str = "dcgan",

@@ -1,4 +1,4 @@
-"""As much of Kubernetes' API as Snakemake's plugin asks for: a job's pod is a process in an empty folder."""
+"""The part of Kubernetes' API that Snakemake's plugin uses: a pod is a process in a folder."""
 
 from __future__ import annotations
 

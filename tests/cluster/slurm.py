@@ -49,7 +49,8 @@ JobAcctGatherType=jobacct_gather/linux
 MinJobAge=3600
 KillWait=20
 GresTypes=gpu
-NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=20000 Gres=gpu:1
+NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=20000 \
+    Gres=gpu:1
 NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=20000
 PartitionName=main Nodes=one,two Default=YES MaxTime=INFINITE State=UP
 """
@@ -68,7 +69,7 @@ def missing() -> list[str]:
 
 @contextmanager
 def running(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment in which Slurm's commands reach it. Its daemons end with the context, by their own ids."""
+    """Yield the environment of Slurm's commands. The daemons end with the context."""
     for part in ("controller", *(f"node-{node}" for node in NODES)):
         (folder / part).mkdir(parents=True)
     host = socket.gethostname().split(".")[0]
@@ -82,7 +83,7 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
     key.write_bytes(secrets.token_bytes(128))
     key.chmod(0o600)
     _script(folder / "bin" / "prolog", PROLOG.format(folder=folder))
-    # Snakemake's plugin takes SLURM_CONF from the environment of the srun that it calls within a job.
+    # Snakemake's plugin calls srun within a job, which takes SLURM_CONF from its environment.
     _script(
         folder / "bin" / "srun", f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n'
     )

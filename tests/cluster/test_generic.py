@@ -1,4 +1,4 @@
-"""The workflow by commands to submit, ask and cancel: those beside profiles/generic, on this machine."""
+"""The workflow with commands to submit, query and cancel jobs: those of profiles/generic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workflow by Kubernetes, with its files in S3: stand-ins take the plugins' real calls, and pods run their jobs."""
+"""The workflow on Kubernetes, with files in S3: fake servers answer the plugins' real calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMAGE = "registry.lab/latentbench:1"
 # As NEEDS of workflow/rules/common.smk has it.
 MEMORY = {"prepare": "4000M", "reference": "6000M", "train": "4000M", "evaluate": "6000M"}
 KEYS = {"SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "me", "SNAKEMAKE_STORAGE_S3_SECRET_KEY": "secret"}
-# Reads jobs as Kubernetes' own client does, which refuses what lacks or is of a wrong type, and writes them again.
+# Reads jobs with Kubernetes' own client, which refuses missing keys and wrong types.
 READ_AGAIN = """
 import json, sys
 from types import SimpleNamespace
@@ -40,7 +40,8 @@ print(json.dumps(client.sanitize_for_serialization(read)))
 STORED = """
 import sys, boto3
 endpoint, name, key, secret = sys.argv[1:]
-client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key, aws_secret_access_key=secret)
+keys = {"aws_access_key_id": key, "aws_secret_access_key": secret}
+client = boto3.client("s3", endpoint_url=endpoint, **keys)
 sys.stdout.buffer.write(client.get_object(Bucket="bucket", Key=name)["Body"].read())
 """
 

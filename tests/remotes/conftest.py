@@ -1,4 +1,4 @@
-"""An SSH server of one's own on the loopback: its host key, its users and its files lie in a folder of the test."""
+"""An SSH server on the loopback, with host key, users and files in a folder of the test."""
 
 from __future__ import annotations
 

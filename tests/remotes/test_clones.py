@@ -1,4 +1,4 @@
-"""Results travel by `dvc push` and `dvc pull`: of a study that is trained once, in the first clone."""
+"""`dvc push` and `dvc pull` of a study that is trained once, in the first clone."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Clone:
         self.do("git", "commit", "--quiet", "--message", "A state of the study")
 
     def report(self) -> dict[str, str]:
-        """The hash of each of its files, but for the record of where and from which commit it was rendered."""
+        """Return the hash of each file of the report, except its provenance record."""
         files = [
             file for file in sorted((self.folder / REPORT).iterdir()) if file.name != REPORT_RECORD
         ]
@@ -82,7 +82,7 @@ class Clone:
 
 @pytest.fixture(scope="module")
 def first(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """Where the study was trained; two commits, the second with another title, are on the server."""
+    """Train the study and push two commits, the second with another title."""
     clone = Clone.of(ROOT, tmp_path_factory.mktemp("clones") / "first")
     for words in (
         ("add", "--default", "lab", server.url),

@@ -1,4 +1,4 @@
-"""A plausible small study on disk, made up: experiments measured at three checkpoints, examined and explored."""
+"""A small synthetic study on disk: experiments with three evaluated checkpoints."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SIX = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)} | {
     for name, mean in (("vae", 25.0), ("dcgan", 18.0), ("wgan-gp", 11.0))
 }
 SCORES = {"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)}
-# More models than there are colors, or places on a page: `vae_1` is like `vae`, and as large as no other.
+# More models than colors, or places on a page: `vae_1` is like `vae` in another size.
 MANY = {
     f"{name}{more}": (mean + place, 0.2)
     for place, more in enumerate(("", "_1", "_2"))
@@ -80,7 +80,7 @@ MakeStudy = Callable[..., Path]
 
 @pytest.fixture
 def make_study(tmp_path: Path) -> MakeStudy:
-    """Writes results/demo and returns its path; `scores` gives mean and std of each model's FD (classifier)."""
+    """Write results/demo; `scores` has mean and std of each model's FD (classifier)."""
 
     def make(
         scores: Mapping[str, tuple[float, float | None]] = SCORES,
@@ -235,7 +235,7 @@ def cost(wall_seconds: float) -> dict[str, float]:
 
 
 def write_iterations(folder: Path, number: int = 60) -> None:
-    """As history.csv has them, noisy; a term of the generator does not come up at the first point."""
+    """Write noisy loss terms; the generator's are missing at the first point."""
     terms = TERMS[kind_of(folder.name)]
     noise = np.random.default_rng(0).normal(1, 0.1, (number, len(terms)))
     rows = [
@@ -375,7 +375,7 @@ def give_datasets(folder: Path, **datasets: str) -> None:
 
 
 def assert_on_the_page(figure: Figure) -> None:
-    """All words but tick labels, which are left to matplotlib: it keeps some that it does not show."""
+    """Return all texts except tick labels, some of which matplotlib does not show."""
     figure.draw_without_rendering()
     assert all(axes.get_position().x1 <= 1 + 1e-6 for axes in figure.axes)
     written = [

@@ -1,4 +1,4 @@
-"""Arrays as evaluation and exploration leave them, made up: images are blurred blobs, a place and color per class."""
+"""Synthetic arrays of evaluation and exploration: blurred blobs, placed and colored by class."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def explored(
 
 
 def _data(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
-    """The second of the classes has three images; without classes there are fewer than fill the last row."""
+    """Images of the dataset: three of the second class; without classes an unfilled last row."""
     counts = [3 if place == 1 else 400 for place in range(len(classes))] or [40]
     labels = np.arange(len(counts)) % 10
     arrays = {
@@ -153,7 +153,7 @@ def _data(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
 def pictured(
     see: Imagination, epochs: list[int], *, columns: int
 ) -> tuple[dict[int, Array], Array]:
-    """Mosaics of samples by epoch, 8 rows with white gaps of 2, and rows of reconstructions under 8 inputs."""
+    """Grids of samples by epoch, 8 rows with gaps of 2 pixels, and rows of 8 reconstructions."""
     step = see.side + 2
     mosaics = {}
     for epoch in epochs:
@@ -305,7 +305,7 @@ def _codes(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
 
 
 def _walked(attributes: list[str], along: str) -> Facts:
-    """Its own attribute comes by 80 of 100 images, of the others every second goes by 6 and every second comes."""
+    """Shares that rise by 80 points for the own attribute, and by ±6 for the others."""
     steps = np.linspace(0, 1, 7)
     seen = {
         name: (0.1 + 0.8 * steps if name == along else 0.5 + 0.06 * (-1) ** place * steps).tolist()

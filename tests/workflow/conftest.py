@@ -1,4 +1,4 @@
-"""A workplace of its own for the engines: the workflow, the sources and a stand-in for the stages."""
+"""A folder for the engines: the workflow, the sources and fake stages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         path = os.pathsep.join([str(folder / "bin"), str(BIN), os.environ["PATH"]])
-        # Slurm's plugin, where it is installed, looks for a controller at every start: here it finds none at once.
+        # If Slurm's plugin is installed, it looks for a controller; here it finds none at once.
         own = {"PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), "SLURM_CONF": os.devnull}
         self.environment = os.environ | own
 

@@ -1,7 +1,7 @@
-"""Stands in for `latentbench` where the engines are tested: stages leave their files at once, always alike.
+"""A fake `latentbench` for tests of the engines: stages write the same files at once.
 
-`split` and `configure` are the real ones. The others write what they were asked for, by which code and from which
-files, so that a file's content changes exactly when something that decides it does.
+`split` and `configure` are real. The others write their settings, their code and their inputs, so
+that the content of a file changes exactly when something that decides it changes.
 """
 
 from __future__ import annotations
@@ -82,11 +82,12 @@ def _content(stage: str, config: Section) -> str:
         "explore": {*trained, "latent"},
     }
     content = config.model_dump(mode="json")
-    return f"{stage} {json.dumps({key: content[key] for key in decides.get(stage, content)}, sort_keys=True)}"
+    relevant = {key: content[key] for key in decides.get(stage, content)}
+    return f"{stage} {json.dumps(relevant, sort_keys=True)}"
 
 
 def _read(stage: str, config: Section, options: dict[str, Path]) -> Iterator[Path]:
-    """What a stage reads beside its config: the layer that it is, and what stages before it left."""
+    """Return what a stage reads: its layer of the sources and the files of earlier stages."""
     yield Path("src/latentbench") / LAYERS.get(stage, stage)
     yield from (options[name] for name in ("data", "raw", "reference") if name in options)
     if stage in ("evaluate", "explore"):

@@ -111,7 +111,9 @@ def test_both_engines_name_the_same_files(
     for stages, outputs in zip((in_snakemake, in_dvc), configured, strict=True):
         for name, stage in stages.items():
             if name.startswith("configure"):
-                outputs |= stage.outputs if isinstance(stage, Stage) else dvc_stage(stage).outputs
+                outputs.update(
+                    stage.outputs if isinstance(stage, Stage) else dvc_stage(stage).outputs
+                )
     assert_covers(configured[1], configured[0])
 
 

@@ -1,6 +1,6 @@
 """After a run by one engine the other takes over what is true, and refuses what is not.
 
-`SYNC_SEQUENCES=20x5 pytest tests/workflow/test_sync.py` drives twenty random sequences of five runs each.
+`SYNC_SEQUENCES=20x5 pytest tests/workflow/test_sync.py` runs 20 random sequences of five runs.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Bench(Workplace):
         }
 
     def clean(self, folder: Path) -> dict[str, str]:
-        """What the stages make of the same params and code where nothing was before, without an engine."""
+        """Return what the stages write for these params and this code in an empty folder."""
         for part in ("src", "params.yaml"):
             copy = shutil.copytree if (self.folder / part).is_dir() else shutil.copy
             folder.mkdir(exist_ok=True)
@@ -189,7 +189,7 @@ def leave_stray(bench: Bench) -> None:
 
 
 def run_dvc_alone(bench: Bench) -> None:
-    """DVC runs changed code, which then is changed back: Snakemake knows the code, but not the results."""
+    """DVC runs changed code, which is then changed back: Snakemake lacks its results."""
     place = bench.folder / "src/latentbench/training/__init__.py"
     before = place.read_text()
     bench.edit_layer("training", "Tried.")
@@ -282,7 +282,7 @@ class Person:
             refusal = self.bench.tell(other)
             if refusal is None:
                 break
-            # Snakemake cannot know of what `dvc checkout` brought back whether it is what its jobs would make.
+            # Snakemake cannot compare what `dvc checkout` restored with what its jobs would write.
             assert self.bench.made() != clean or "go_back" in self.done, (self.done, refusal)
             self.done.append(refusal)
             self.obey(refusal)
@@ -322,7 +322,7 @@ class Person:
         append(self.draw.choice(list(self.bench.made())))(self.bench)
 
     def commit(self) -> None:
-        """What was agreed on last is in dvc.lock; params and code may be ahead of it, as people's are."""
+        """dvc.lock has the last recorded state; params and code may be newer."""
         self.bench.commit()
 
     def go_back(self) -> None:

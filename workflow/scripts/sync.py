@@ -28,6 +28,7 @@ TOLERANCE = 1e-3
 
 
 def main() -> None:
+    """Record the results of STUDY for ENGINE, `dvc` or `snakemake`."""
     engine, study = sys.argv[1:]
     try:
         studies = read_params(Path("params.yaml")).studies
@@ -82,7 +83,7 @@ def files_of_snakemake(study: str) -> dict[str, str]:
 
 
 def recorded_times() -> dict[str, float]:
-    """Return when each output was written, from Snakemake's records, which are named by paths in base64."""
+    """Return when each output was written; Snakemake names its records by path in base64."""
     times = {}
     for record in RECORDS.rglob("*"):
         if record.is_file():
@@ -119,6 +120,7 @@ def files_without_rule(rules: dict[str, str], study: str) -> list[str]:
 
 
 def listed(names: Iterable[str]) -> str:
+    """Return the first name and the number of the others."""
     first, *others = names
     return f"{first} (and {len(others)} more)" if others else first
 
@@ -134,6 +136,7 @@ def run(*command: str, quiet: bool = False) -> str:
 
 
 def refuse(sentence: str) -> NoReturn:
+    """Exit with the reason for which nothing is recorded."""
     sys.exit(f"Nothing is recorded: {sentence}")
 
 
