@@ -142,10 +142,9 @@ def _wait_for_nodes(environment: dict[str, str]) -> None:
 
 
 def gpus_given(environment: dict[str, str]) -> dict[str, str]:
-    """What each job's stage saw of GPUs, by the job's id."""
+    """Return the GPUs that each job's script saw, by the job's id."""
     lines = (Path(environment["SLURM_CONF"]).parent / "tasks").read_text().splitlines()
-    # A batch script has no step of a number; the stage runs in step 0.
-    return {job: gpus for job, step, gpus in map(str.split, lines) if step == "0"}
+    return {job: gpus for job, step, gpus in map(str.split, lines) if step == "batch"}
 
 
 def _script(path: Path, content: str) -> None:

@@ -20,6 +20,12 @@ os.environ |= {
     "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
 }
 
+if workflow.storage_settings.default_storage_provider == "s3":
+    from snakemake_storage_plugin_s3 import StorageObject
+
+    # The plugin caches that a folder does not exist, and so misses what a job uploads later.
+    StorageObject.is_dir = lambda self: any(self.get_subkeys())
+
 # Memory (MB) and time (minutes) of a job. The demo's jobs take 0.7 GB (train) to 1.1 GB (reference) and
 # two minutes; 50,000 images with Inception's features take 2 GB. The rest is for larger images and models.
 NEEDS = {
