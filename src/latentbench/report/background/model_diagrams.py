@@ -13,7 +13,6 @@ from scipy.spatial.distance import cdist
 
 from latentbench.report.presentation import style
 from latentbench.report.presentation.diagrams import arrow, box, canvas, head, note, write
-from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import INK, MUTED
 
 Points = NDArray[np.float64]
@@ -27,21 +26,16 @@ _NEAR = 0.3  # the largest distance of a draw that counts as near a code
 
 
 @style.house_style()
-def encoders() -> Drawing:
+def encoders() -> Figure:
     """Return diagrams of an autoencoder and a VAE."""
     figure, axes = canvas(3.55)
     _autoencoder(axes, 3.0)
     _vae(axes, 1.0)
-    description = (
-        "Block diagrams of an autoencoder (image, encoder, code, decoder, reconstruction) and of a "
-        "VAE. Its code is the mean plus the standard deviation times external noise; the gradient "
-        "flows back through mean and standard deviation, not through the noise."
-    )
-    return Drawing(figure, description)
+    return figure
 
 
 @style.house_style()
-def gan() -> Drawing:
+def gan() -> Figure:
     """Return a diagram of the two networks of a GAN, and of where a label enters."""
     figure, axes = canvas(3.5)
     y = 1.25
@@ -58,27 +52,18 @@ def gan() -> Drawing:
     arrow(axes, (5.35, 1.9), (5.75, 1.9))
     _labels(axes)
     _losses(axes)
-    description = (
-        "A block diagram: generated and real images pass through the discriminator, which outputs "
-        "a logit. The generator's loss flows back through the fixed discriminator and updates the "
-        "generator only. A label, if there is one, enters both."
-    )
-    return Drawing(figure, description)
+    return figure
 
 
 @style.house_style()
-def codes() -> Drawing:
+def codes() -> Figure:
     """Return codes of an autoencoder and a VAE against N(0, I), with draws from it."""
     draws = np.random.default_rng(7).standard_normal((60, 2))
     figure = Figure(figsize=(style.WIDTH, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     _draw_codes(left, "Autoencoder", autoencoder_codes(), draws, limit=8.5)
     _draw_codes(right, "VAE", vae_codes(), draws, limit=3.9)
-    description = (
-        "Codes of an autoencoder in islands away from the origin, and codes of a VAE that fill a "
-        "disc around it, with draws from N(0, I). Dashed circles hold half and 95 % of N(0, I)."
-    )
-    return Drawing(figure, description)
+    return figure
 
 
 def autoencoder_codes() -> Points:

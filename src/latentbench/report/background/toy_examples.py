@@ -17,7 +17,6 @@ from scipy.stats import norm, wasserstein_distance
 
 from latentbench.report.presentation import style
 from latentbench.report.presentation.line_plots import label_ends
-from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import COLORS, INK, MUTED
 
 Values = NDArray[np.float64]
@@ -50,7 +49,7 @@ def generator_gradients(logits: Values) -> dict[str, Values]:
 
 
 @style.house_style()
-def losses() -> Drawing:
+def losses() -> Figure:
     """Return four losses of a generator and their gradients."""
     logits = np.linspace(-6, 4, 400)
     curves = (generator_losses(logits), generator_gradients(logits))
@@ -66,12 +65,7 @@ def losses() -> Drawing:
     right.set(title="Its gradient by s", ylim=(-3.2, 3.2))
     ends = zip(curves[1].items(), COLORS, strict=False)
     label_ends(right, [(name, color, 4.0, float(values[-1])) for (name, values), color in ends])
-    description = (
-        "Four generator losses and their gradients against the discriminator's logit. At very "
-        "negative logits the minimax gradient is nearly 0, the non-saturating and the hinge "
-        "gradient are near -1, and the least-squares gradient grows with the distance from 1."
-    )
-    return Drawing(figure, description)
+    return figure
 
 
 def shifted_gaussians(shift: float, std: float = 0.25) -> tuple[Values, Values, Values]:
@@ -87,7 +81,7 @@ def divergences(shift: float) -> tuple[float, float]:
 
 
 @style.house_style()
-def divergence_curves() -> Drawing:
+def divergence_curves() -> Figure:
     """Return two narrow Gaussians, and two divergences between them against their distance."""
     shifts = np.linspace(0, 4, 81)
     figure, (densities, *panels) = _panels(3, 2.3)
@@ -102,11 +96,7 @@ def divergence_curves() -> Drawing:
     panels[0].axhline(np.log(2), color=MUTED, linewidth=0.8, linestyle="--")
     panels[0].text(4, np.log(2) * 1.03, "log 2", color=MUTED, **limit)
     panels[0].set_ylim(0, 0.82)
-    description = (
-        "Two narrow Gaussians at distance θ. Their Jensen-Shannon divergence rises to log 2 "
-        "within about one unit and stays there; their Wasserstein distance is θ throughout."
-    )
-    return Drawing(figure, description)
+    return figure
 
 
 def frechet_distance(a: Values, b: Values) -> float:
@@ -134,7 +124,7 @@ def clouds() -> tuple[Values, Values, Values]:
 
 
 @style.house_style()
-def frechet_examples() -> Drawing:
+def frechet_examples() -> Figure:
     """Return clouds with the Gaussians fitted to them, and the distance of each to the first."""
     real, *others = clouds()
     titles = ["Real", *(f"Distance {abs(frechet_distance(real, other)):.2f}" for other in others)]
@@ -147,11 +137,7 @@ def frechet_examples() -> Drawing:
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
     panels[0].set(xlabel="first feature", ylabel="second feature")
-    description = (
-        "Three clouds with the ellipses of fitted Gaussians. The second consists of three clusters "
-        "but has the ellipses of the first and distance 0 to it; the third is shifted and wider."
-    )
-    return Drawing(figure, description)
+    return figure
 
 
 def diffusion_density(x: Values, step: int) -> Values:
@@ -173,7 +159,7 @@ def diffusion_paths(number: int) -> Values:
 
 
 @style.house_style()
-def diffusion() -> Drawing:
+def diffusion() -> Figure:
     """Return paths from data to noise, and the density at some steps."""
     grid = np.linspace(-3.6, 3.6, 400)
     steps = np.arange(0, DIFFUSION_STEPS + 1, 4)
@@ -196,11 +182,7 @@ def diffusion() -> Drawing:
     axes.set(xlabel="step t", ylabel="x", xlim=(-5, 1060), ylim=(-3.6, 5.0))
     axes.set(xticks=shown, yticks=[-2, 0, 2])
     axes.grid(visible=False)
-    description = (
-        "Paths from left to right: noise moves two groups of data until, at step 1,000, they are "
-        "distributed as N(0, 1). One arrow forward, fixed; one arrow in reverse, learned."
-    )
-    return Drawing(figure, description)
+    return figure
 
 
 def _panels(number: int, height: float, *, share: bool = False) -> tuple[Figure, list[Axes]]:
