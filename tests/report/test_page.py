@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from latentbench.report.presentation import page
 from latentbench.report.presentation.page import Drawing, Page
+from latentbench.report.presentation.style import COLORS
 from latentbench.results.tables import Table
 
 
@@ -57,3 +60,15 @@ def test_what_continues_a_figure_has_the_next_number(shown):
         "**Figure 4.2.** Figure 4.1, continued.",
     ]
     assert shown.count("figure") == 6
+
+
+def test_a_plot_of_a_frame_is_a_figure_in_the_style_of_the_report(shown):
+    page = Page()
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 3.0]})
+    axes = frame.plot()
+    page.figure("plot", axes, "Caption.")
+    page.table("frame", frame, "Caption.")
+    assert [line.get_color() for line in axes.lines] == list(COLORS[:2])
+    assert shown[:2] == ["figure", "**Figure 1.** Caption."]
+    assert "2.0" in shown[2]
+    assert not plt.get_fignums()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pandas as pd
 from IPython.display import display
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latentbench.report.presentation.style import to_svg
+from latentbench.report.presentation.style import to_svg, use_house_style
 from latentbench.results.formatting import escape_markdown
 from latentbench.results.study import Study
-from latentbench.results.tables import Table
+from latentbench.results.tables import Table, pipe_table
 
 # Metadata of the output with question and authors: a report of several notebooks shows it once.
 BYLINE = "byline"
@@ -49,13 +52,17 @@ class Animation:
 class Page:
     """The output of a notebook. Showing a figure or table again keeps its number.
 
-    `chapter` is the number of the notebook in a report, empty for a notebook on its own.
+    `chapter` is the number of the notebook in a report, empty for a notebook on its own. A page
+    sets the style of all figures, also of those that pandas or pyplot draw.
     """
 
     chapter: str = ""
     _numbers: dict[str, list[str]] = field(default_factory=dict)
     _heading: str = ""  # waits until there is something below it
     _notes_shown: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        use_house_style()
 
     def title(self, study: Study, heading: str) -> None:
         """Show the heading of the notebook, the study's title, its question and its authors."""
@@ -81,8 +88,13 @@ class Page:
             self._show_heading()
             _display(_MARKDOWN, markdown)
 
-    def figure(self, name: str, drawing: Drawing, caption: str) -> None:
-        """Show a figure above its caption; each continuation has a number of its own."""
+    def figure(self, name: str, drawing: Drawing | Figure | Axes, caption: str) -> None:
+        """Show a figure above its caption; each continuation has a number of its own.
+
+        Axes, such as `DataFrame.plot` returns, stand for their figure.
+        """
+        if not isinstance(drawing, Drawing):
+            drawing = _as_drawing(drawing, caption)
         parts = [] if drawing.figure is None else [drawing.figure, *drawing.continued]
         for place, figure in enumerate(parts):
             self._show_heading()
@@ -101,8 +113,10 @@ class Page:
             self.text(f"**{self._number('Animation', name)}.** {caption}")
         self._show_notes(animation.notes)
 
-    def table(self, name: str, table: Table, caption: str) -> None:
-        """Show a table below its caption."""
+    def table(self, name: str, table: Table | pd.DataFrame, caption: str) -> None:
+        """Show a table below its caption; of a DataFrame the columns, not the index."""
+        if isinstance(table, pd.DataFrame):
+            table = Table(pipe_table(table.astype(str), num_text=1))
         if table.markdown is not None:
             self.text(f"**{self._number('Table', name)}.** {caption}\n\n{table.markdown}")
         self._show_notes(table.notes)
@@ -125,6 +139,16 @@ class Page:
             names.append(name)
         chapter = f"{self.chapter}." if self.chapter else ""
         return f"{kind} {chapter}{names.index(name) + 1}"
+
+
+def _as_drawing(plot: Figure | Axes, caption: str) -> Drawing:
+    """Return a plot as a drawing, and keep pyplot from showing it a second time."""
+    figure = plot if isinstance(plot, Figure) else plot.get_figure(root=True)
+    assert figure is not None
+    figure.set_layout_engine("constrained")
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close(figure)
+    return Drawing(figure, caption)
 
 
 def _display(kind: str, content: str, **metadata: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
@@ -57,6 +58,7 @@ _SETTINGS: dict[Any, Any] = {
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=COLORS),
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "text.color": INK,
@@ -69,6 +71,8 @@ _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "latentbench",
     "svg.image_inline": True,
+    "figure.figsize": (WIDTH, 2.8),
+    "legend.frameon": False,
 }
 
 # The page redefines these in dark mode; elsewhere the color after the comma holds.
@@ -126,6 +130,11 @@ def pages(heights: Sequence[float], *, tallest: float = TALLEST) -> list[slice]:
         if len(even) == len(fewest):
             return even
     return fewest
+
+
+def use_house_style() -> None:
+    """Apply the style to every figure of this process from now on."""
+    matplotlib.rcParams.update(_SETTINGS)
 
 
 @contextmanager
