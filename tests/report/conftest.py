@@ -175,8 +175,8 @@ def write_training(folder: Path, *, seconds: float) -> None:
         "",
         "",
     ]
-    trouble = [{"trouble": sign if folder.name == "vae" else ""} for sign in signs]
-    rows = [row | sign for row, sign in zip(rows, trouble, strict=True)]
+    warnings = [{"warnings": sign if folder.name == "vae" else ""} for sign in signs]
+    rows = [row | sign for row, sign in zip(rows, warnings, strict=True)]
     write_csv(folder / "history.csv", rows, columns=list(rows[0]))
     write_iterations(folder)
     layer = {

@@ -40,7 +40,7 @@ def test_history_and_iterations_are_those_of_the_files(make_study):
         for name, rows in frame.groupby("experiment"):
             path = folder / str(name) / file
             expected = pd.read_csv(path) if path.is_file() else pd.DataFrame()
-            for column in set(expected) - {"trouble"}:
+            for column in set(expected) - {"warnings"}:
                 assert list(rows[column].dropna()) == list(expected[column].dropna())
 
 

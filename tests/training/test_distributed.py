@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 
 from latentbench.artifacts.files import file_sha256, read_csv
-from latentbench.artifacts.paths import TROUBLE
+from latentbench.artifacts.paths import WARNINGS
 from latentbench.config.base import Compute
 from latentbench.config.load import parse_params
 from latentbench.errors import ConfigError
@@ -35,7 +35,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "wgan_gp": {"n_critic": 2},
 }
 # Clocks and words.
-IGNORED = {"seconds", "images_per_second", "peak_memory_mb", TROUBLE}
+IGNORED = {"seconds", "images_per_second", "peak_memory_mb", WARNINGS}
 
 
 def _folders(config: Path, data: Path, place: str) -> Folders:

@@ -78,7 +78,7 @@ def reference_files(extractors: Sequence[str]) -> list[str]:
 CONFIG = "config.yaml"  # the whole experiment, resolved; stages read their part of it
 HISTORY = "history.csv"
 ITERATIONS = "iterations.csv"
-TROUBLE = "trouble"  # the only column of history.csv that is not numeric
+WARNINGS = "warnings"  # the only column of history.csv that is not numeric
 ARCHITECTURE = "architecture.csv"
 PROVENANCE = "provenance/train.json"
 EVOLUTION = ("samples/evolution.gif", "samples/evolution.webp")

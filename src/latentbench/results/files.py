@@ -57,7 +57,7 @@ def read_table(path: Path, *, sort_by: str, text: tuple[str, ...] = ()) -> pd.Da
 
 def read_history(folder: Path) -> pd.DataFrame:
     """Return history.csv, a row per epoch; the column of warnings is text."""
-    return read_table(folder / paths.HISTORY, sort_by="epoch", text=(paths.TROUBLE,))
+    return read_table(folder / paths.HISTORY, sort_by="epoch", text=(paths.WARNINGS,))
 
 
 def read_picture(path: Path) -> Array:

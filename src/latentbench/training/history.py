@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import write_csv
-from latentbench.artifacts.paths import TROUBLE
+from latentbench.artifacts.paths import WARNINGS
 from latentbench.artifacts.provenance import peak_memory_mb
 
 Row = dict[str, Any]
@@ -149,5 +149,5 @@ def write_iterations(path: Path, curve: LossCurve, *, batch_size: int) -> None:
 
 def write_history(path: Path, rows: list[Row], terms: Sequence[str]) -> None:
     """Write a row per epoch: clock, loss terms, monitored values, warnings."""
-    monitored = sorted(rows[0].keys() - {*CLOCK_COLUMNS, *terms, TROUBLE})
-    write_csv(path, rows, columns=[*CLOCK_COLUMNS, *terms, *monitored, TROUBLE])
+    monitored = sorted(rows[0].keys() - {*CLOCK_COLUMNS, *terms, WARNINGS})
+    write_csv(path, rows, columns=[*CLOCK_COLUMNS, *terms, *monitored, WARNINGS])

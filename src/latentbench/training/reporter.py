@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
-from latentbench.artifacts.paths import HISTORY, TROUBLE
+from latentbench.artifacts.paths import HISTORY, WARNINGS
 from latentbench.artifacts.progress import log
 from latentbench.data.image_grid import Images, image_grid, write_png
 from latentbench.data.images import to_uint8
@@ -71,7 +71,7 @@ class Reporter:
             has_prior=run.config.model.has_prior,
         )
         row = self._clock_columns() | losses | monitored | self._learning_rates()
-        progress.rows.append(row | {TROUBLE: "; ".join(warnings)})
+        progress.rows.append(row | {WARNINGS: "; ".join(warnings)})
         write_history(run.folders.results / HISTORY, progress.rows, run.objective.terms)
         self._log_epoch_scalars(row, monitored)
         grid = self._write_images(row["epoch"], samples, reconstructions)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from latentbench.artifacts.metrics import Metric
-from latentbench.artifacts.paths import TROUBLE
+from latentbench.artifacts.paths import WARNINGS
 from latentbench.results import quantities, ranking, tables
 from latentbench.results.formatting import join_words
 from latentbench.results.ranking import TIMING_NOISE, Ranked
@@ -84,7 +84,7 @@ def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) 
 
 def _trouble(study: Study, run: RunGroup) -> str:
     epochs = study.history[study.history["experiment"].isin([each.name for each in run.members])]
-    troubled = int(epochs[TROUBLE].fillna("").ne("").sum()) if TROUBLE in epochs else 0
+    troubled = int(epochs[WARNINGS].fillna("").ne("").sum()) if WARNINGS in epochs else 0
     if not troubled:
         return ""
     return f" Its training showed warning signs in {troubled} of {len(epochs)} epochs."

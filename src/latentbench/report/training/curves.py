@@ -24,7 +24,7 @@ _WINDOW = 0.05  # of the points of a curve: the window of the running mean
 _NO_LOSS = (
     r"^(train|test|accuracy)_|^learning_rate/|gradient$|"
     r"^(images|seconds|images_per_second|peak_memory_mb|mse|bits_per_dimension)$|"
-    r"^(step|diversity|active_units|trouble)$"
+    r"^(step|diversity|active_units|warnings)$"
 )
 # What is measured on both splits, by column; a model shows the first that it has.
 _ON_BOTH_SPLITS = {

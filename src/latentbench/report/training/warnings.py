@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from latentbench.artifacts.paths import TROUBLE
+from latentbench.artifacts.paths import WARNINGS
 from latentbench.artifacts.thresholds import LOW_DIVERSITY, MIN_ACTIVE_FRACTION, SATURATED_ACCURACY
 from latentbench.results.formatting import join_words, names_of, percent
 from latentbench.results.study import Study
@@ -63,10 +63,10 @@ def list_epochs(epochs: pd.Series) -> str:
 
 def _signs(study: Study) -> pd.DataFrame:
     """Return a row per experiment, epoch and sign of trouble."""
-    if TROUBLE not in study.history:
+    if WARNINGS not in study.history:
         return pd.DataFrame(columns=["experiment", "epoch", "sign"])
     rows = study.history[["experiment", "epoch"]].copy()
-    rows["sign"] = study.history[TROUBLE].fillna("").str.split("; ")
+    rows["sign"] = study.history[WARNINGS].fillna("").str.split("; ")
     rows = rows.explode("sign")
     rows["sign"] = rows["sign"].str.partition(":")[0]
     return rows[rows["sign"].isin(_CRITERIA)]
