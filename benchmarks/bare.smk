@@ -58,7 +58,7 @@ rule configure_dataset:
     log:
         "logs/data/{dataset}/configure_{stage}.log",
     shell:
-        "touch {output}"
+        "printf %s {wildcards.dataset} > {output} 2> {log}"
 
 
 rule configure_stage:
@@ -67,7 +67,7 @@ rule configure_stage:
     log:
         "logs/{study}/{experiment}/configure_{stage}.log",
     shell:
-        "touch {output}"
+        "printf %s {wildcards.experiment} > {output} 2> {log}"
 
 
 rule configure_experiment:
@@ -76,7 +76,7 @@ rule configure_experiment:
     log:
         "logs/{study}/{experiment}/configure.log",
     shell:
-        "touch {output}"
+        "printf %s {wildcards.experiment} > {output} 2> {log}"
 
 
 rule configure_study:
@@ -85,7 +85,7 @@ rule configure_study:
     log:
         "logs/{study}/configure.log",
     shell:
-        "touch {output}"
+        "printf %s {wildcards.study} > {output} 2> {log}"
 
 
 rule fetch:
@@ -96,7 +96,7 @@ rule fetch:
     log:
         "logs/data/{dataset}/fetch.log",
     shell:
-        "touch {output}"
+        "latentbench fetch --config {input} --output data/raw/{wildcards.dataset} &> {log}"
 
 
 rule prepare:
@@ -109,7 +109,8 @@ rule prepare:
     log:
         "logs/data/{dataset}/prepare.log",
     shell:
-        "touch {output}"
+        "latentbench prepare --config {input[0]} --raw data/raw/{wildcards.dataset}"
+        " --output {output[0]} --record {output[1]} &> {log}"
 
 
 rule reference:
@@ -122,7 +123,8 @@ rule reference:
     log:
         "logs/data/{dataset}/reference.log",
     shell:
-        "touch {output}"
+        "latentbench reference --config {input[0]} --data {input[1]}"
+        " --output {output[0]} --record {output[1]} &> {log}"
 
 
 rule train:
@@ -139,7 +141,10 @@ rule train:
     log:
         "logs/{study}/{experiment}/train.log",
     shell:
-        "touch {output}"
+        "latentbench train --config {input[0]} --data {input[1]}"
+        " --results results/{wildcards.study}/{wildcards.experiment}"
+        " --logs logs/{wildcards.study}/{wildcards.experiment}"
+        " --scratch scratch/{wildcards.study}/{wildcards.experiment} &> {log}"
 
 
 rule evaluate:
@@ -156,7 +161,9 @@ rule evaluate:
     log:
         "logs/{study}/{experiment}/evaluate.log",
     shell:
-        "touch {output}"
+        "latentbench evaluate --config {input[0]} --data {input[2]} --reference {input[3]}"
+        " --results results/{wildcards.study}/{wildcards.experiment}"
+        " --scratch scratch/{wildcards.study}/{wildcards.experiment} &> {log}"
 
 
 rule explore:
@@ -176,7 +183,8 @@ rule explore:
     log:
         "logs/{study}/{experiment}/explore.log",
     shell:
-        "touch {output}"
+        "latentbench explore --config {input[0]} --data {input[2]} --reference {input[3]}"
+        " --results results/{wildcards.study}/{wildcards.experiment} &> {log}"
 
 
 rule report:
@@ -190,7 +198,7 @@ rule report:
     log:
         "logs/{study}/report.log",
     shell:
-        "touch {output}"
+        "latentbench report --results results/{wildcards.study} --sources report --output {output} &> {log}"
 
 
 rule handin:
@@ -204,4 +212,4 @@ rule handin:
     log:
         "logs/{study}/handin.log",
     shell:
-        "touch {output}"
+        "latentbench handin --results results/{wildcards.study} --output {output} &> {log}"

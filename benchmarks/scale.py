@@ -1,7 +1,7 @@
 """Many experiments: the time of a dry run, compared with the same DAG in a bare Snakefile.
 
 The params are VAEs with different learning rates, on one dataset, in ten studies; nothing has been
-run. The bare Snakefile (bare.smk) has the same rules with the same inputs, outputs and logs, and
+run. The bare Snakefile (bare.smk) has the same rules, files and similar commands, and
 nothing else: no params, threads or resources, no Python package.
 
 A second line is the start of Snakemake within a job, which happens twice per job on a cluster. A
