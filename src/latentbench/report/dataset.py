@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Panel, panels_figures
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import INK, house_style
-from latentbench.results.experiment import Experiment
+from latentbench.results import Experiment, Study, Table
 from latentbench.results.formatting import NBSP, escape_markdown, join_words
-from latentbench.results.study import Study
-from latentbench.results.tables import ABSENT, Table, percent_cell, pipe_table
+from latentbench.results.tables import ABSENT, percent_cell, pipe_table
 
 _MAX_CLASSES, _FIRST_CLASSES = 26, 20  # in figures: all up to so many; of more, the first
 _MAX_ROWS = 8  # classes with a row each; more have a column each
@@ -88,12 +86,12 @@ def attributes(study: Study) -> Table:
     return Table(pipe_table(table.drop(columns="Dataset"), num_text=1), notes)
 
 
-def samples(study: Study) -> Drawing:
+def samples(study: Study) -> page.Drawing:
     """Return training images of each class, a panel per dataset."""
     return _draw(study, _samples_panel, "Training images by class")
 
 
-def means(study: Study) -> Drawing:
+def means(study: Study) -> page.Drawing:
     """Return the mean training image of each class, a panel per dataset."""
     return _draw(study, _means_panel, "Mean training image of each class")
 
@@ -150,17 +148,17 @@ def _counts(facts: Mapping[str, Any]) -> pd.DataFrame:
     return rows.rename(columns=_SPLITS | {"name": "Dataset"})
 
 
-@house_style()
-def _draw(study: Study, panel: Callable[[Experiment, str], Panel], what: str) -> Drawing:
+@style.house_style()
+def _draw(study: Study, panel: Callable[[Experiment, str], Panel], what: str) -> page.Drawing:
     described, notes = _described(study)
     if not described:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     panels = []
     for dataset, experiment in described.items():
         title = dataset if study.has_several_datasets else ""
         panels.append(panel(experiment, title))
     figure, *others = panels_figures([panels], across=1)
-    return Drawing(figure, f"{what}, of {', '.join(described)}.", notes, others)
+    return page.Drawing(figure, f"{what}, of {', '.join(described)}.", notes, others)
 
 
 def _samples_panel(experiment: Experiment, dataset: str) -> Panel:
@@ -173,18 +171,18 @@ def _samples_panel(experiment: Experiment, dataset: str) -> Panel:
         padding = -len(images) % across
         shown = np.pad(np.ones(len(images), bool), (0, padding)).reshape(-1, across)
         images = np.pad(images, ((0, padding), (0, 0), (0, 0), (0, 0)))
-        return Panel(title, INK, images.reshape(-1, across, *images.shape[1:]), shown=shown)
+        return Panel(title, style.INK, images.reshape(-1, across, *images.shape[1:]), shown=shown)
     images = images[: len(names)]
     shown = np.arange(images.shape[1]) < numbers[:, None]
     if len(names) <= _MAX_ROWS:
-        return Panel(title, INK, images, rows=names, shown=shown)
-    return Panel(title, INK, images.swapaxes(0, 1), columns=names, shown=shown.T)
+        return Panel(title, style.INK, images, rows=names, shown=shown)
+    return Panel(title, style.INK, images.swapaxes(0, 1), columns=names, shown=shown.T)
 
 
 def _means_panel(experiment: Experiment, dataset: str) -> Panel:
     names, numbers, title = _shown_classes(experiment, dataset)
     images = experiment.latent_arrays["data_means"][None, : len(names)]
-    return Panel(title, INK, images, columns=names, shown=numbers[None] > 0)
+    return Panel(title, style.INK, images, columns=names, shown=numbers[None] > 0)
 
 
 def _shown_classes(experiment: Experiment, title: str) -> tuple[list[str], Any, str]:

@@ -8,33 +8,24 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from latentbench.report.presentation import line_plots
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import DASHES, MUTED, color_of, house_style
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import escape_markdown, names_of
-from latentbench.results.quantities import Quantity
-from latentbench.results.study import RunGroup, Study
-from latentbench.results.tables import ABSENT, Table, pipe_table
+from latentbench.report.presentation import line_plots, page, style
+from latentbench.results import Experiment, Quantity, RunGroup, Study, Table, formatting, tables
 
 _MAX_DIRECTIONS = 6
 
 
-@house_style()
-def walk_curves(study: Study) -> Drawing:
+@style.house_style()
+def walk_curves(study: Study) -> page.Drawing:
     """Return how often the classifier sees each attribute along its direction, by model."""
     found, notes = study.with_latent("directions", facts=["directions"])
     present = [experiment for experiment in found if _classified(experiment)]
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     figures, panels = line_plots.panels_of_curves(len(present))
     for experiment, axes in zip(present, panels, strict=True):
         _walk_panel(axes, experiment)
-    description = (
-        "The share of images in which the classifier sees an attribute, along its direction, of "
-        f"{names_of(present)}."
-    )
-    return Drawing(figures[0], description, notes, figures[1:])
+    description = "The share of images in which the classifier sees an attribute, by step, of"
+    return page.Drawing.of(figures, description, present, notes)
 
 
 def walk_table(study: Study) -> Table:
@@ -50,12 +41,12 @@ def walk_table(study: Study) -> Table:
     table = changes.pivot_table(
         "change", ["experiment", "direction"], "attribute", aggfunc="first", sort=False
     )
-    table = table.reindex(columns=names).fillna(ABSENT).reset_index()
-    models = table["experiment"].map(escape_markdown)
+    table = table.reindex(columns=names).fillna(tables.ABSENT).reset_index()
+    models = table["experiment"].map(formatting.escape_markdown)
     table["experiment"] = models.mask(models.duplicated(), "")
     table["direction"] = table["direction"].map(_title)
     table.columns = ["Model", "Direction", *map(_title, names)]
-    return Table(pipe_table(table, num_text=2), notes)
+    return Table(tables.pipe_table(table, num_text=2), notes)
 
 
 def walk_quantities(study: Study, runs: Sequence[RunGroup]) -> list[Quantity]:
@@ -98,13 +89,13 @@ def _classified(experiment: Experiment) -> Sequence[Mapping[str, Any]]:
 
 def _walk_panel(axes: Axes, experiment: Experiment) -> None:
     steps = experiment.latent["direction_steps"]
-    color = color_of(experiment.index)
+    color = style.color_of(experiment.index)
     ends = []
-    for direction, dashes in zip(_classified(experiment), DASHES * 3, strict=False):
+    for direction, dashes in zip(_classified(experiment), style.DASHES * 3, strict=False):
         attribute = direction["attribute"]
         shares = direction["predicted"][attribute]
         axes.plot(steps, shares, color=color, linestyle=dashes, clip_on=False)
-        ends.append((attribute.replace("_", " "), MUTED, steps[-1], shares[-1]))
+        ends.append((attribute.replace("_", " "), style.MUTED, steps[-1], shares[-1]))
     line_plots.name_panel(axes, experiment.name, color, against="steps (σ)")
     ticks = [steps[0], 0, steps[-1]]
     axes.set_xticks(ticks, [f"{step:g}".replace("-", "\N{MINUS SIGN}") for step in ticks])
@@ -120,4 +111,4 @@ def _in_points(change: float, _: int = 0) -> str:
 
 
 def _title(attribute: str) -> str:
-    return escape_markdown(attribute.replace("_", " "))
+    return formatting.escape_markdown(attribute.replace("_", " "))

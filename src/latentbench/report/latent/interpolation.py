@@ -12,16 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.presentation import image_grids, style
-from latentbench.report.presentation.image_grids import Row
-from latentbench.report.presentation.line_plots import scale_y
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import MUTED, SMALL_SIZE, WIDTH, color_of
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import names_of
-from latentbench.results.quantities import Quantity
-from latentbench.results.study import Study
-from latentbench.results.tables import Table, models_table
+from latentbench.report.presentation import image_grids, line_plots, page, style
+from latentbench.results import Experiment, Quantity, Study, Table, tables
 
 KINDS = ("linear", "spherical")
 _ARRAYS = ("interpolation_real", "interpolation_linear", "interpolation_spherical")
@@ -55,18 +47,18 @@ def path_distances(study: Study) -> Table:
     present, notes = study.with_latent(*_DISTANCES)
     if not present:
         return Table(None, notes)
-    return Table(models_table(study, list(PATH_DISTANCES.values())), notes)
+    return Table(tables.models_table(study, list(PATH_DISTANCES.values())), notes)
 
 
 @style.house_style()
-def interpolations(study: Study) -> Drawing:
+def interpolations(study: Study) -> page.Drawing:
     """Return both kinds of path for some pairs of real images, a row of images per model.
 
     Plots below show the distance to real images and the probability of both classes.
     """
     present, notes = study.with_latent(*_ARRAYS, *_DISTANCES, facts=["pairs"])
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     names = max(style.text_width(each.name) for each in present)
     left = max(_TITLES_WIDTH, min(names, image_grids.MAX_LABEL_WIDTH)) + 0.12
     blocks = []
@@ -78,12 +70,12 @@ def interpolations(study: Study) -> Drawing:
     figures = []
     for run in style.pages([block.height for block in blocks]):
         top = sum(block.height for block in blocks[run])
-        figures.append(Figure(figsize=(WIDTH, top)))
+        figures.append(Figure(figsize=(style.WIDTH, top)))
         for block in blocks[run]:
             _draw_block(figures[-1], block, top)
             top -= block.height
-    description = f"Linear and spherical paths between real images by {names_of(present)}."
-    return Drawing(figures[0], description, notes, figures[1:])
+    description = "Linear and spherical paths between real images by"
+    return page.Drawing.of(figures, description, present, notes)
 
 
 def scope(study: Study) -> str:
@@ -126,14 +118,14 @@ class _Block:
         return pair["from"], pair["to"]
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[image_grids.Row]:
         """The real images with both paths between them, by model."""
         rows = []
         for each in self.experiments:
             real, *paths = (each.latent_arrays[name][self.pair] for name in _ARRAYS)
             strips = map(image_grids.strip, (real[:1], *paths, real[1:]))
             joined = image_grids.join(list(strips), gap=_PATH_GAP * real.shape[2])
-            rows.append(Row(each.name, color_of(each.index), joined))
+            rows.append(image_grids.Row(each.name, style.color_of(each.index), joined))
         return rows
 
     @property
@@ -152,7 +144,7 @@ class _Block:
         """Return left end and width in inches of both kinds of path."""
         side = self.experiments[0].latent_arrays["interpolation_real"].shape[3]
         total = self.rows[0].strip.shape[1]
-        scale = (WIDTH - self.left) / total
+        scale = (style.WIDTH - self.left) / total
         gap = round(_PATH_GAP * side)
         width = (total - 2 * side - 3 * gap) / 2
         starts = (side + gap, side + width + 2 * gap)
@@ -165,14 +157,14 @@ class _Block:
 def _draw_block(figure: Figure, block: _Block, top: float) -> None:
     first, last = block.ends
     title = f"{first} to {last}" if first or last else f"pair {block.pair + 1}"
-    small: dict[str, Any] = {"color": MUTED, "fontsize": SMALL_SIZE, "linespacing": 1.1}
+    small: dict[str, Any] = {"color": style.MUTED, "fontsize": style.SMALL_SIZE, "linespacing": 1.1}
     inches = figure.dpi_scale_trans
     heading = figure.text(0, top - 0.05, title + block.where, transform=inches, fontsize=9)
     heading.set(va="top", fontweight="bold")
     bottom = top - _TITLE
     for kind, (left, width) in block.places().items():
         label = figure.text(left + width / 2, bottom + 0.07, f"{kind} path", transform=inches)
-        label.set(ha="center", color=MUTED)
+        label.set(ha="center", color=style.MUTED)
     for row in block.rows:
         bottom -= row.height(block.left) + _ROW_GAP
         image_grids.draw_row(figure, row, block.left, bottom)
@@ -182,7 +174,7 @@ def _draw_block(figure: Figure, block: _Block, top: float) -> None:
         for kind, (left, width) in block.places().items():
             place = np.array([left, bottom, width, _PLOT - _MARGIN])
             axes = figure.add_axes(place / np.tile(figure.get_size_inches(), 2), sharey=shared)
-            axes.tick_params(labelleft=shared is None, labelsize=SMALL_SIZE)
+            axes.tick_params(labelleft=shared is None, labelsize=style.SMALL_SIZE)
             shared = shared or axes
             _plot(axes, block, kind, what)
         x, y = block.places()[KINDS[0]][0] - 0.34, bottom + (_PLOT - _MARGIN) / 2
@@ -199,7 +191,7 @@ def _plot(axes: Axes, block: _Block, kind: str, what: str) -> None:
     for experiment in block.experiments:
         measured = experiment.latent_arrays[f"interpolation_{kind}_{what}"][block.pair]
         axes.set_xlim(-0.5, len(measured) - 0.5)  # points stand below the middle of their images
-        color = color_of(experiment.index)
+        color = style.color_of(experiment.index)
         if what == "distance":
             dashes = style.dashes_of(experiment.index)
             axes.plot(measured, color=color, linestyle=dashes, linewidth=1.2)
@@ -212,8 +204,8 @@ def _plot(axes: Axes, block: _Block, kind: str, what: str) -> None:
             axes.plot(line, color=color, linestyle=looks[name], linewidth=1.2)
     axes.set_xticks([])
     if what == "distance":
-        axes.axhline(1, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        scale_y(axes, values)
+        axes.axhline(1, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        line_plots.scale_y(axes, values)
         axes.yaxis.set_major_locator(MaxNLocator(3))
     else:
         axes.set_ylim(-0.05, 1.05)

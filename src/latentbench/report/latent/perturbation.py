@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from latentbench.report.latent.sample_grids import draw_panels
+from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Panel, panels_figures
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import INK, color_of, house_style
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import NBSP, join_words, names_of, percent
-from latentbench.results.study import Study
+from latentbench.results import Experiment, Study
+from latentbench.results.formatting import NBSP, join_words, percent
 
 # Images in a row of a panel, by how many panels stand next to one another.
 _IMAGES = {1: 12, 2: 8, 3: 5}
@@ -24,7 +22,7 @@ _MAX_DIRECTIONS = 4
 _MAX_LARGE_WALKS = 8  # rows of all models; with more, two models stand next to one another
 
 
-def truncated(study: Study) -> Drawing:
+def truncated(study: Study) -> page.Drawing:
     """Return images of the same latents within ever tighter bounds, a row per bound."""
 
     def panel(experiment: Experiment, across: int) -> Panel:
@@ -36,17 +34,17 @@ def truncated(study: Study) -> Drawing:
     return draw_panels(study, found, panel, "Samples whose latents have ever tighter bounds, by")
 
 
-def noise_around_mean(study: Study) -> Drawing:
+def noise_around_mean(study: Study) -> page.Drawing:
     """Return images of growing noise around the mean latent, a row per standard deviation."""
     return _noise(study, "noise_latent", _IMAGES, "Images of noise around the mean latent, by")
 
 
-def noise_around_labels(study: Study) -> Drawing:
+def noise_around_labels(study: Study) -> page.Drawing:
     """Return images of one latent under label embeddings with growing noise."""
     return _noise(study, "noise_embedding", _LABELS, "Images under noisy label embeddings, by")
 
 
-def _noise(study: Study, array: str, numbers: Mapping[int, int], description: str) -> Drawing:
+def _noise(study: Study, array: str, numbers: Mapping[int, int], description: str) -> page.Drawing:
     """Return a row per standard deviation; conditional models have a column per label."""
 
     def panel(experiment: Experiment, across: int) -> Panel:
@@ -58,7 +56,7 @@ def _noise(study: Study, array: str, numbers: Mapping[int, int], description: st
     return draw_panels(study, found, panel, description, max(numbers))
 
 
-def random_embeddings(study: Study) -> Drawing:
+def random_embeddings(study: Study) -> page.Drawing:
     """Return images under random label embeddings, a row per embedding."""
 
     def panel(experiment: Experiment, across: int) -> Panel:
@@ -75,7 +73,7 @@ def _panel(
 ) -> Panel:
     """Return a panel with the first `number` images of each row of an array."""
     images = experiment.latent_arrays[array][: len(rows), :number]
-    color = color_of(experiment.index)
+    color = style.color_of(experiment.index)
     return Panel(experiment.name, color, images, rows, columns[:number])
 
 
@@ -99,8 +97,8 @@ def embedding_agreement(study: Study) -> str:
     return f"The classifier sees the nearest label in {join_words(shares)}." if shares else ""
 
 
-@house_style()
-def means(study: Study) -> Drawing:
+@style.house_style()
+def means(study: Study) -> page.Drawing:
     """Return images of mean latents, a row per model.
 
     Conditional models have an image per label, models with an encoder one per class. Models with
@@ -108,14 +106,14 @@ def means(study: Study) -> Drawing:
     """
     present, notes = study.with_latent("means", facts=["means"])
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     single = [each for each in present if len(each.latent["means"]) == 1]
     panels = []
     for group in study.by_dataset(single).values():
         for start in range(0, len(group), _MAX_MEANS):
             line = group[start : start + _MAX_MEANS]
             images = np.stack([each.latent_arrays["means"][0] for each in line])[None]
-            panels.append(Panel("", INK, images, ["zero"], [each.name for each in line]))
+            panels.append(Panel("", style.INK, images, ["zero"], [each.name for each in line]))
     above: list[str] = []
     for experiment in present:
         titles = experiment.latent["means"][:_MAX_MEANS]
@@ -123,14 +121,14 @@ def means(study: Study) -> Drawing:
             titles = ["zero" if title == "zero vector" else title for title in titles]
             images = experiment.latent_arrays["means"][None, :_MAX_MEANS]
             columns = titles if titles != above else []  # once above the rows that share them
-            color = color_of(experiment.index)
+            color = style.color_of(experiment.index)
             panels.append(Panel("", color, images, [experiment.name], columns, row_color=color))
             above = titles
-    figure, *others = panels_figures([panels], across=1)
-    return Drawing(figure, f"Images of mean latents, by {names_of(present)}.", notes, others)
+    figures = panels_figures([panels], across=1)
+    return page.Drawing.of(figures, "Images of mean latents, by", present, notes)
 
 
-def scaled(study: Study) -> Drawing:
+def scaled(study: Study) -> page.Drawing:
     """Return real images, and images of their latents times a growing factor."""
 
     def panel(experiment: Experiment, across: int) -> Panel:
@@ -139,14 +137,14 @@ def scaled(study: Study) -> Drawing:
         images = np.concatenate([real, experiment.latent_arrays["scaled"][:number]], axis=1)
         first, *others = [f"{factor:g}" for factor in experiment.latent["scales"]]
         columns = ["real", f"t{NBSP}={NBSP}{first}", *others]
-        color = color_of(experiment.index)
+        color = style.color_of(experiment.index)
         return Panel(experiment.name, color, images, columns=columns, split=1)
 
     found = study.with_latent("scaled", "scaled_real", facts=["scales"])
     return draw_panels(study, found, panel, "Images of scaled latents of real images, by", 2)
 
 
-def walks(study: Study) -> Drawing:
+def walks(study: Study) -> page.Drawing:
     """Return images moved along the directions of attributes, a row per attribute."""
     found = study.with_latent("directions", facts=["directions", "direction_steps"])
     number = 2 if len(found[0]) == 1 else 1  # images per attribute
@@ -164,7 +162,7 @@ def walks(study: Study) -> Drawing:
         for step in experiment.latent["direction_steps"]:
             text = f"{step:+g}{NBSP}σ" if step else f"0{NBSP}σ"
             columns.append(text.replace("-", "\N{MINUS SIGN}"))
-        return Panel(experiment.name, color_of(experiment.index), images, rows, columns)
+        return Panel(experiment.name, style.color_of(experiment.index), images, rows, columns)
 
     num_rows = sum(min(len(each.latent["directions"]), _MAX_DIRECTIONS) for each in found[0])
     across = 1 if num_rows <= _MAX_LARGE_WALKS else 2

@@ -14,14 +14,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from latentbench.report.presentation import style
-from latentbench.report.presentation.line_plots import ROW_HEIGHT, label_ends, scale_y
-from latentbench.report.presentation.page import Drawing
+from latentbench.report.presentation import line_plots, page, style
 from latentbench.report.presentation.style import CLASS_COLORS, MUTED, SMALL_SIZE, WIDTH, color_of
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import names_of, percent
-from latentbench.results.quantities import Quantity
-from latentbench.results.study import Study
+from latentbench.results import Experiment, Quantity, Study
+from latentbench.results.formatting import percent
 
 _POINT = 5.0  # area of a marker in square points, for a single model
 # Markers are larger, up to so many times, where there are fewer codes.
@@ -34,13 +30,13 @@ _USAGE = {
 
 
 @style.house_style()
-def maps(study: Study) -> Drawing:
+def maps(study: Study) -> page.Drawing:
     """Return the codes of each model by PCA and by t-SNE, colored by class."""
     present, notes = study.with_latent(
         "projection_pca", "projection_tsne", "projection_labels", facts=["pca_variance"]
     )
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     across = min(2, len(present))
     rows = math.ceil(len(present) / across)
     classes = next(filter(None, map(_class_names, present)), [])
@@ -60,8 +56,8 @@ def maps(study: Study) -> Drawing:
         axes.set_axis_off()
     if classes:
         _legend(figure, classes)
-    description = f"Two-dimensional maps of the codes of test images, by {names_of(present)}."
-    return Drawing(figure, description, notes)
+    description = "Two-dimensional maps of the codes of test images, by"
+    return page.Drawing.of([figure], description, present, notes)
 
 
 def _class_names(experiment: Experiment) -> list[str]:
@@ -98,20 +94,20 @@ def _legend(figure: Figure, classes: Sequence[str]) -> None:
 
 
 @style.house_style()
-def usage(study: Study) -> Drawing:
+def usage(study: Study) -> page.Drawing:
     """Return the variance of each dimension of the codes, and its KL divergence for VAEs."""
     present, notes = study.with_latent("variance_per_dimension")
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     names = [name for name in _USAGE if any(name in each.latent_arrays for each in present)]
     layout = ConstrainedLayoutEngine(wspace=0.08)
-    figure = Figure(figsize=(WIDTH, 1.2 * ROW_HEIGHT), layout=layout)
+    figure = Figure(figsize=(WIDTH, 1.2 * line_plots.ROW_HEIGHT), layout=layout)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _usage_panel(axes, name, [each for each in present if name in each.latent_arrays])
         axes.set_title(_USAGE[name])
         axes.set_xlabel("dimensions, most used first")
-    description = f"How much each dimension of the codes is used, by {names_of(present)}."
-    return Drawing(figure, description, notes)
+    description = "How much each dimension of the codes is used, by"
+    return page.Drawing.of([figure], description, present, notes)
 
 
 def _usage_panel(axes: Axes, name: str, experiments: Sequence[Experiment]) -> None:
@@ -125,13 +121,13 @@ def _usage_panel(axes: Axes, name: str, experiments: Sequence[Experiment]) -> No
         values += line.tolist()
     axes.set_xlim(left=1)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    scale_y(axes, values)
+    line_plots.scale_y(axes, values)
     active = experiments[0].latent.get("active_variance")
     if name == "variance_per_dimension" and active is not None and min(values) < active:
         axes.axhline(active, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         words: dict[str, Any] = {"color": MUTED, "fontsize": SMALL_SIZE}
         axes.annotate("used above", (1, active), (2, 2), textcoords="offset points", **words)
-    label_ends(axes, ends, size=SMALL_SIZE)
+    line_plots.label_ends(axes, ends, size=SMALL_SIZE)
 
 
 def active_units(study: Study) -> str:

@@ -10,15 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from latentbench.report.latent.sample_grids import draw_panels
-from latentbench.report.presentation import line_plots
-from latentbench.report.presentation.image_grids import Panel
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import color_of, dashes_of, house_style
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import decimals, join_words, names_of
-from latentbench.results.quantities import MSE, PSNR, SSIM, Quantity, format_integer
-from latentbench.results.study import Study
-from latentbench.results.tables import Table, models_table
+from latentbench.report.presentation import image_grids, line_plots, page, style
+from latentbench.results import Experiment, Quantity, Study, Table, formatting, tables
+from latentbench.results.quantities import MSE, PSNR, SSIM, format_integer
 
 _NUM_EXTREMES = {1: 6, 2: 4}  # best images of a panel, by the panels next to one another
 _EXTREMES = ("best", "worst")
@@ -31,7 +25,7 @@ def methods(study: Study) -> str:
     for method in ("encoding", "inversion"):
         models = [each for each in study if each.latent.get("method") == method]
         if models:
-            sentences.append(f"By {method}: {names_of(models)}.")
+            sentences.append(f"By {method}: {formatting.names_of(models)}.")
     for each in study:
         if each.latent.get("method") == "inversion":
             steps, starts = max(each.latent["inversion_steps"]), each.latent["inversion_starts"]
@@ -47,7 +41,7 @@ def scope(study: Study) -> str:
     numbers = sorted(study.reconstruction.query("split == 'test'")["num_images"].unique())
     if not numbers:
         return ""
-    images = join_words([f"{number:,}" for number in numbers])
+    images = formatting.join_words([f"{number:,}" for number in numbers])
     return f"Errors are means over the first {images} images, the same for all models."
 
 
@@ -63,18 +57,16 @@ def reconstruction_errors(study: Study) -> Table:
         return float(values.loc[key, column]) if key in values.index else None
 
     num_images = partial(value, split="test", column="num_images")
-    quantities = [Quantity("num_images", "Test images", 0, format_integer, num_images)]
+    columns = [Quantity("num_images", "Test images", 0, format_integer, num_images)]
     for error in (MSE, PSNR, SSIM):
         for split, title in _SPLITS.items():
             compute = partial(value, split=split, column=error.key)
             name = f"{error.name}, {title}"
-            quantities.append(
-                replace(error, key=f"{split}_{error.key}", name=name, compute=compute)
-            )
-    return Table(models_table(study, quantities), notes)
+            columns.append(replace(error, key=f"{split}_{error.key}", name=name, compute=compute))
+    return Table(tables.models_table(study, columns), notes)
 
 
-def best_and_worst(study: Study) -> Drawing:
+def best_and_worst(study: Study) -> page.Drawing:
     """Return the test images with the smallest and the largest error above reconstructions."""
     names = (f"{which}_{what}" for which in _EXTREMES for what in ("real", "decoded", "errors"))
     found, notes = study.with_latent(*names)
@@ -84,7 +76,7 @@ def best_and_worst(study: Study) -> Drawing:
     return draw_panels(study, (present, notes), _extremes, description, across)
 
 
-def _extremes(experiment: Experiment, across: int) -> Panel:
+def _extremes(experiment: Experiment, across: int) -> image_grids.Panel:
     """Return the best images on the left and the worst on the right, with their errors."""
     arrays = experiment.latent_arrays
     number = min(_NUM_EXTREMES[across], *(len(arrays[f"{which}_errors"]) for which in _EXTREMES))
@@ -95,27 +87,28 @@ def _extremes(experiment: Experiment, across: int) -> Panel:
     columns = []
     for which in _EXTREMES:
         thousandths = 1000 * arrays[f"{which}_errors"][:number].astype(float)
-        places = max(decimals(thousandths) - 1, 0)
+        places = max(formatting.decimals(thousandths) - 1, 0)
         columns += [f"{error:.{places}f}" for error in thousandths]
     total = experiment.num_reconstructed("test")
     title = f"{experiment.name} (of {total:,} images)" if total else experiment.name
-    color = color_of(experiment.index)
-    return Panel(title, color, np.stack(images), ("real", "model"), columns, split=number)
+    color = style.color_of(experiment.index)
+    return image_grids.Panel(
+        title, color, np.stack(images), ("real", "model"), columns, split=number
+    )
 
 
-@house_style()
-def inversion_curves(study: Study) -> Drawing:
+@style.house_style()
+def inversion_curves(study: Study) -> page.Drawing:
     """Return the error of inversions by step, a panel per dataset."""
     present, notes = study.with_latent("inversion_error", facts=["inversion_steps"])
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     groups = study.by_dataset(present)
     figures, panels = line_plots.panels_of_curves(len(groups))
     for (dataset, experiments), axes in zip(groups.items(), panels, strict=True):
         _inversion_panel(axes, experiments)
         axes.set_title(dataset if study.has_several_datasets else "")
-    description = f"Error of the inversion by step, by {names_of(present)}."
-    return Drawing(figures[0], description, notes, figures[1:])
+    return page.Drawing.of(figures, "Error of the inversion by step, by", present, notes)
 
 
 def _inversion_panel(axes: Axes, experiments: Sequence[Experiment]) -> None:
@@ -125,9 +118,9 @@ def _inversion_panel(axes: Axes, experiments: Sequence[Experiment]) -> None:
         steps = [float(step) for step in experiment.latent["inversion_steps"]]
         errors = experiment.latent_arrays["inversion_error"]
         low, middle, high = np.quantile(errors, [0.25, 0.5, 0.75], axis=0)
-        color = color_of(experiment.index)
+        color = style.color_of(experiment.index)
         axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.plot(steps, middle, color=color, linestyle=dashes_of(experiment.index))
+        axes.plot(steps, middle, color=color, linestyle=style.dashes_of(experiment.index))
         ends.append((experiment.name, color, steps[-1], float(middle[-1])))
         values += [*low.tolist(), *high.tolist()]
     axes.set_xlim(0, max(end[2] for end in ends))

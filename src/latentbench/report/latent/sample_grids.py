@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from latentbench.report.presentation import image_grids
+from latentbench.report.presentation import image_grids, page, style
 from latentbench.report.presentation.image_grids import Panel, Row, strip
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import MUTED, TALLEST, WIDTH, color_of, house_style
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import decimals, names_of
-from latentbench.results.study import Study
+from latentbench.results import Experiment, Study, formatting
 
 _MAX_SAMPLES = 36
 _ACROSS = (3, 4, 5)  # squares of samples in a line: the fewest that fit on a page
@@ -21,14 +17,14 @@ _MAX_TOGETHER = 12  # models below the same real images
 Found = tuple[list[Experiment], list[str]]  # experiments and notes on those that lack something
 
 
-@house_style()
+@style.house_style()
 def draw_panels(
     study: Study,
     found: Found,
     make_panel: Callable[[Experiment, int], Panel],
     description: str,
     max_across: int = 3,
-) -> Drawing:
+) -> page.Drawing:
     """Return a panel per experiment, with models of one dataset next to one another.
 
     `make_panel` gets an experiment and how many panels stand next to one another. The names of
@@ -36,7 +32,7 @@ def draw_panels(
     """
     present, notes = found
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     groups = list(study.by_dataset(present).values())
     if max(map(len, groups)) == 1:
         groups = [present]
@@ -44,46 +40,45 @@ def draw_panels(
     panels = []
     for group in groups:
         panels.append([make_panel(experiment, across) for experiment in group])
-    figure, *others = image_grids.panels_figures(panels, across=across)
-    return Drawing(figure, f"{description} {names_of(present)}.", notes, others)
+    figures = image_grids.panels_figures(panels, across=across)
+    return page.Drawing.of(figures, description, present, notes)
 
 
-def samples(study: Study) -> Drawing:
+def samples(study: Study) -> page.Drawing:
     """Return a square of samples per model; each place holds the same latent in all of them."""
 
     def panel(experiment: Experiment, _: int) -> Panel:
         images = experiment.latent_arrays["samples"]
         side = max(1, math.isqrt(min(len(images), _MAX_SAMPLES)))
         square = images[: side**2].reshape(side, side, *images.shape[1:])
-        return Panel(experiment.name, color_of(experiment.index), square)
+        return Panel(experiment.name, style.color_of(experiment.index), square)
 
     present, notes = study.with_latent("samples")
     groups = study.by_dataset(present).values()
     for across in _ACROSS:
         lines = sum(math.ceil(len(group) / across) for group in groups)
-        if lines * (WIDTH / across + image_grids.TITLE_HEIGHT) <= TALLEST:
+        if lines * (style.WIDTH / across + image_grids.TITLE_HEIGHT) <= style.TALLEST:
             break
     return draw_panels(study, (present, notes), panel, "Grids of samples:", across)
 
 
-@house_style()
-def reconstructions(study: Study) -> Drawing:
+@style.house_style()
+def reconstructions(study: Study) -> page.Drawing:
     """Return rows of real images, each with the reconstructions of the models below it."""
     present, notes = study.with_latent("reconstruction_real", "reconstruction_decoded")
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     mse = study.reconstruction.query("split == 'test'").set_index("experiment")["mse"]
     groups = []
     for experiments in study.by_dataset(present).values():
         for start in range(0, len(experiments), _MAX_TOGETHER):
             shown = experiments[start : start + _MAX_TOGETHER]
             real = shown[0].latent_arrays["reconstruction_real"][:_MAX_RECONSTRUCTIONS]
-            rows = [Row("real", MUTED, strip(real))]
+            rows = [Row("real", style.MUTED, strip(real))]
             for each in shown:
                 images = each.latent_arrays["reconstruction_decoded"][:_MAX_RECONSTRUCTIONS]
                 error = mse.get(each.name)
-                remark = "" if error is None else f"MSE {error:.{decimals([error])}f}"
-                rows.append(Row(each.name, color_of(each.index), strip(images), remark))
+                remark = "" if error is None else f"MSE {error:.{formatting.decimals([error])}f}"
+                rows.append(Row(each.name, style.color_of(each.index), strip(images), remark))
             groups.append(rows)
-    figure, *others = image_grids.rows_figures(groups)
-    return Drawing(figure, f"Reconstructions by {names_of(present)}.", notes, others)
+    return page.Drawing.of(image_grids.rows_figures(groups), "Reconstructions by", present, notes)

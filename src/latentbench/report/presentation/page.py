@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from latentbench.report.presentation.style import to_svg, use_house_style
-from latentbench.results.formatting import escape_markdown
+from latentbench.results.formatting import Named, escape_markdown, names_of
 from latentbench.results.study import Study
 from latentbench.results.tables import Table, pipe_table
 
@@ -37,6 +37,13 @@ class Drawing:
     description: str = ""
     notes: Sequence[str] = ()
     continued: Sequence[Figure] = ()
+
+    @classmethod
+    def of(
+        cls, figures: Sequence[Figure], what: str, models: Sequence[Named], notes: Sequence[str]
+    ) -> Drawing:
+        """Return figures of some models; the alternative text is `what` and their names."""
+        return cls(figures[0], f"{what} {names_of(models)}.", notes, figures[1:])
 
 
 @dataclass(frozen=True)

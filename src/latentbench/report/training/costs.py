@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
+from latentbench.results import Study, Table
 from latentbench.results.formatting import duration
 from latentbench.results.quantities import format_integer
-from latentbench.results.study import Study
-from latentbench.results.tables import ABSENT, Table, pipe_table
+from latentbench.results.tables import ABSENT, pipe_table
 
 TITLES = {"train": "Training", "evaluate": "Evaluation", "explore": "Exploration"}
 

@@ -10,12 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from latentbench.artifacts.paths import ITERATIONS
-from latentbench.report.presentation import line_plots
-from latentbench.report.presentation.page import Drawing
-from latentbench.report.presentation.style import DASHES, MUTED, color_of, house_style
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import term_label
-from latentbench.results.study import Study
+from latentbench.report.presentation import line_plots, page, style
+from latentbench.results import Experiment, Study, formatting
 
 _MAX_POINTS = 1_000  # of a curve; of more points, the means of neighbors are drawn
 _WINDOW = 0.05  # of the points of a curve: the window of the running mean
@@ -40,22 +36,22 @@ Panel = tuple[Experiment, pd.DataFrame]
 Select = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def loss_curves(study: Study) -> Drawing:
+def loss_curves(study: Study) -> page.Drawing:
     """Return every term of each model's loss against the epoch."""
     return _history_curves(study, "Loss terms", _loss_terms)
 
 
-def gradient_curves(study: Study) -> Drawing:
+def gradient_curves(study: Study) -> page.Drawing:
     """Return the norm of each network's gradient against the epoch."""
     return _history_curves(study, "Gradient norms", _gradient_norms)
 
 
-def split_curves(study: Study) -> Drawing:
+def split_curves(study: Study) -> page.Drawing:
     """Return one quantity on training and on test images against the epoch."""
     return _history_curves(study, "Quantities on both splits", _on_both_splits)
 
 
-def iteration_curves(study: Study) -> Drawing:
+def iteration_curves(study: Study) -> page.Drawing:
     """Return every term of each model's loss against the step, with its running mean."""
     panels = []
     for experiment, lines in _panels(study, study.iterations, "step", _loss_terms):
@@ -74,7 +70,7 @@ def thin(lines: pd.DataFrame, most: int) -> pd.DataFrame:
     return rows.groupby(places).mean().set_index(lines.index.name)
 
 
-def _history_curves(study: Study, what: str, select: Select) -> Drawing:
+def _history_curves(study: Study, what: str, select: Select) -> page.Drawing:
     _, notes = study.with_rows(study.history, "history.csv", "train")
     return _draw(_panels(study, study.history, "epoch", select), what, notes)
 
@@ -96,7 +92,7 @@ def _panels(study: Study, frame: pd.DataFrame, index: str, select: Select) -> li
 
 def _loss_terms(rows: pd.DataFrame) -> pd.DataFrame:
     terms = [column for column in rows if not re.search(_NO_LOSS, column)]
-    return rows[terms].rename(columns=term_label)
+    return rows[terms].rename(columns=formatting.term_label)
 
 
 def _gradient_norms(rows: pd.DataFrame) -> pd.DataFrame:
@@ -118,33 +114,35 @@ def _on_both_splits(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame()
 
 
-@house_style()
-def _draw(panels: list[Panel], what: str, notes: list[str], *, smooth: bool = False) -> Drawing:
+@style.house_style()
+def _draw(
+    panels: list[Panel], what: str, notes: list[str], *, smooth: bool = False
+) -> page.Drawing:
     if not panels:
-        return Drawing(None, notes=notes)
-    (figure, *others), grid = line_plots.panels_of_curves(len(panels))
+        return page.Drawing(None, notes=notes)
+    figures, grid = line_plots.panels_of_curves(len(panels))
     for (experiment, lines), axes in zip(panels, grid, strict=True):
         _draw_panel(axes, experiment, lines, smooth=smooth)
     against = panels[0][1].index.name
-    description = f"{what} against {against}, a panel for each of {len(panels)} models."
-    return Drawing(figure, description, notes, others)
+    models = [experiment for experiment, _ in panels]
+    return page.Drawing.of(figures, f"{what} against {against}, of", models, notes)
 
 
 def _draw_panel(axes: Axes, experiment: Experiment, lines: pd.DataFrame, *, smooth: bool) -> None:
     """Draw the lines; where they are smoothed, their running means over the faint originals."""
-    color, label = color_of(experiment.index), lines.columns.name
+    color, label = style.color_of(experiment.index), lines.columns.name
     window = 2 * round(_WINDOW * len(lines) / 2) + 1
     ends = []
-    for (name, exact), dashes in zip(lines.items(), DASHES * 3, strict=False):
-        line, style = exact, {"color": color, "linestyle": dashes, "clip_on": label != "accuracy"}
+    for (name, exact), dashes in zip(lines.items(), style.DASHES * 3, strict=False):
+        line, look = exact, {"color": color, "linestyle": dashes, "clip_on": label != "accuracy"}
         if smooth:
             axes.plot(exact, color=color, alpha=0.3, linewidth=0.6)
             line = exact.rolling(window, center=True, min_periods=1).mean()
-            style["linewidth"] = 1.2
-        axes.plot(line, **style)
+            look["linewidth"] = 1.2
+        axes.plot(line, **look)
         finite = line[np.isfinite(line)]
         if len(finite):
-            ends.append((str(name), MUTED, finite.index[-1], finite.iloc[-1]))
+            ends.append((str(name), style.MUTED, finite.index[-1], finite.iloc[-1]))
     line_plots.name_panel(axes, experiment.name, color, against=lines.index.name)
     axes.set_ylabel(label or "")
     if smooth:

@@ -12,14 +12,9 @@ from matplotlib.figure import Figure
 from latentbench.artifacts.paths import EVOLUTION, GRID_GAP, RECONSTRUCTIONS, samples_path
 from latentbench.config.models import has_encoder
 from latentbench.errors import ArtifactError
-from latentbench.report.presentation import image_grids, style
-from latentbench.report.presentation.image_grids import Images, Panel
-from latentbench.report.presentation.page import Animation, Drawing
-from latentbench.report.presentation.style import WIDTH
-from latentbench.results.experiment import Experiment
+from latentbench.report.presentation import image_grids, page, style
+from latentbench.results import Experiment, Study
 from latentbench.results.files import read_picture
-from latentbench.results.formatting import names_of
-from latentbench.results.study import Study
 
 _MAX_CHECKPOINTS = 5
 _MIN_COLUMNS = 3  # fewer checkpoints are drawn in the same size
@@ -27,26 +22,25 @@ _MAX_EPOCHS = 8  # of reconstructions
 _MAX_CLASSES, _MAX_SAMPLES = 10, 8  # columns of a grid, of models with labels and without
 _LABEL_HEIGHT = 0.2  # inches
 
-Grids = Mapping[int, Images]  # images by epoch
+Grids = Mapping[int, image_grids.Images]  # images by epoch
 T = TypeVar("T")
 
 
 @style.house_style()
-def samples_by_epoch(study: Study) -> Drawing:
+def samples_by_epoch(study: Study) -> page.Drawing:
     """Return samples of the same latents at the checkpoints, a row of grids per model."""
     present, notes = study.with_files("samples/epoch-*.png", "train", _sample_paths)
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     num_models = len(study.members)
     num_rows = 8 if num_models <= 3 else 4 if num_models <= 8 else 2
-    figure, *others = _grid_figures([(each, _read_grids(each, num_rows)) for each in present])
-    names = names_of(present)
-    description = f"Samples of the same latents at checkpoints, from first to last, of {names}."
-    return Drawing(figure, description, notes, others)
+    figures = _grid_figures([(each, _read_grids(each, num_rows)) for each in present])
+    description = "Samples of the same latents at checkpoints, from first to last, of"
+    return page.Drawing.of(figures, description, present, notes)
 
 
 @style.house_style()
-def reconstructions_by_epoch(study: Study) -> Drawing:
+def reconstructions_by_epoch(study: Study) -> page.Drawing:
     """Return test images and their reconstructions after each epoch, a panel per model."""
     complete, notes = study.with_files(
         RECONSTRUCTIONS,
@@ -55,25 +49,25 @@ def reconstructions_by_epoch(study: Study) -> Drawing:
     )
     encoders = list(filter(_has_encoder, complete))
     if not encoders:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     panels = [_reconstructions_panel(each) for each in encoders]
-    figure, *others = image_grids.panels_figures([panels], across=min(2, len(panels)))
-    description = f"Test images and their reconstructions by epoch, by {names_of(encoders)}."
-    return Drawing(figure, description, notes, others)
+    figures = image_grids.panels_figures([panels], across=min(2, len(panels)))
+    description = "Test images and their reconstructions by epoch, by"
+    return page.Drawing.of(figures, description, encoders, notes)
 
 
-def animation(experiment: Experiment) -> Animation:
+def animation(experiment: Experiment) -> page.Animation:
     """Return the animation of samples of the same latents from epoch to epoch."""
     name = EVOLUTION[1]  # the WebP has all colors in a sixth of the bytes of the GIF
     path = experiment.folder / name
     if not path.is_file():
-        return Animation(
+        return page.Animation(
             None, notes=[f"{experiment.name}: no {name} yet. Run `latentbench train`."]
         )
     webp = path.read_bytes()
     if not webp.startswith(b"RIFF"):
         raise ArtifactError(f"{path} is damaged; delete it and run its stage again.")
-    return Animation(webp, f"Samples of {experiment.name} from epoch to epoch.")
+    return page.Animation(webp, f"Samples of {experiment.name} from epoch to epoch.")
 
 
 def evenly_spaced(items: Sequence[T], most: int) -> list[T]:
@@ -107,15 +101,15 @@ def _read_grids(experiment: Experiment, num_rows: int) -> Grids:
     return grids
 
 
-def _reconstructions_panel(experiment: Experiment) -> Panel:
+def _reconstructions_panel(experiment: Experiment) -> image_grids.Panel:
     images = _split_grid(experiment.folder / RECONSTRUCTIONS, experiment, gap=0)
     epochs = evenly_spaced(range(1, len(images)), _MAX_EPOCHS)
     labels = ["input", *(f"epoch {epoch}" for epoch in epochs)]
     color = style.color_of(experiment.index)
-    return Panel(experiment.name, color, images[[0, *epochs]], rows=labels)
+    return image_grids.Panel(experiment.name, color, images[[0, *epochs]], rows=labels)
 
 
-def _split_grid(path: Path, experiment: Experiment, *, gap: int) -> Images:
+def _split_grid(path: Path, experiment: Experiment, *, gap: int) -> image_grids.Images:
     """Return the images of a picture, uint8 (rows, columns, side, side, channel).
 
     Raises:
@@ -136,7 +130,7 @@ def _split_grid(path: Path, experiment: Experiment, *, gap: int) -> Images:
 def _grid_figures(found: Sequence[tuple[Experiment, Grids]]) -> list[Figure]:
     """Return figures with a row of grids per model; epochs stand once if all models share them."""
     columns = max(_MIN_COLUMNS, *(len(grids) for _, grids in found))
-    width = (WIDTH - (columns - 1) * image_grids.PANEL_GAP) / columns
+    width = (style.WIDTH - (columns - 1) * image_grids.PANEL_GAP) / columns
     shared = all(grids.keys() == found[0][1].keys() for _, grids in found)
     heights = []
     for _, grids in found:
@@ -154,7 +148,7 @@ def _grid_figure(
 ) -> Figure:
     """Return one page; a `header` of some height holds the epochs of all rows."""
     total = sum(heights) + header
-    figure = Figure(figsize=(WIDTH, total))
+    figure = Figure(figsize=(style.WIDTH, total))
     top = total - header
     for row, ((experiment, grids), height) in enumerate(zip(found, heights, strict=True)):
         name = figure.text(0, (top - _LABEL_HEIGHT) / total, experiment.name, fontsize=9)
@@ -165,7 +159,9 @@ def _grid_figure(
             inches = (left, top - height, width, width * grid.shape[0] / grid.shape[1])
             image_grids.draw(figure, grid, inches)
             if row == 0 or not header:
-                label = figure.text((left + width / 2) / WIDTH, label_y / total, f"epoch {epoch}")
+                label = figure.text(
+                    (left + width / 2) / style.WIDTH, label_y / total, f"epoch {epoch}"
+                )
                 label.set(ha="center", color=style.MUTED, fontsize=style.SMALL_SIZE)
         top -= height
     return figure

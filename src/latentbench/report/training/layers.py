@@ -9,10 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import join_words
-from latentbench.results.study import Study
-from latentbench.results.tables import Table, pipe_table
+from latentbench.results import Experiment, Study, Table, formatting
+from latentbench.results.tables import pipe_table
 
 Layer = dict[str, Any]
 
@@ -36,7 +34,7 @@ def architectures(study: Study) -> list[tuple[str, Table]]:
     owners: dict[str, list[str]] = {}
     for name, layers in study.layers.groupby("experiment", sort=False):
         owners.setdefault(_table(layers, study[name]), []).append(f"**{name}**")
-    tables = [(join_words(names), Table(table)) for table, names in owners.items()]
+    tables = [(formatting.join_words(names), Table(table)) for table, names in owners.items()]
     _, notes = study.with_rows(study.layers, "architecture.csv", "train")
     if notes:
         tables.append(("others", Table(None, notes)))

@@ -8,9 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from latentbench.results.experiment import Experiment
-from latentbench.results.study import Study
-from latentbench.results.tables import ABSENT, Table, pipe_table
+from latentbench.results import Experiment, Study, Table, tables
 
 _MAX_COLUMNS = 4  # models that have a column each; more models have a row each
 _MAX_NARROW = 60  # letters of a value, for two columns of values side by side
@@ -92,8 +90,8 @@ def _compare(values: pd.DataFrame, what: str) -> tuple[Table, Table]:
     elif len(values) > _MAX_COLUMNS:
         table = _table_by_model(differing)
     else:
-        rows = differing.T.fillna(ABSENT).rename_axis(what).reset_index()
-        table = pipe_table(rows, num_text=rows.shape[1])
+        rows = differing.T.fillna(tables.ABSENT).rename_axis(what).reset_index()
+        table = tables.pipe_table(rows, num_text=rows.shape[1])
     return Table(table), Table(None if shared.empty else _two_columns(shared, what))
 
 
@@ -105,7 +103,7 @@ def _table_by_model(values: pd.DataFrame) -> str:
     for name, own in values.iterrows():
         rows[name] = _join(own[own.notna() & own.ne(usual.reindex(own.index))]) or "as most"
     table = pd.Series(rows).rename_axis("Model").reset_index(name="Differs in")
-    return pipe_table(table[table["Differs in"] != ""], num_text=2)
+    return tables.pipe_table(table[table["Differs in"] != ""], num_text=2)
 
 
 def _join(values: pd.Series) -> str:
@@ -116,7 +114,7 @@ def _two_columns(values: pd.DataFrame, what: str) -> str:
     """Return a table of values, in two columns where all are narrow."""
     table = values.reset_index().set_axis([what, "Value"], axis=1)
     if table["Value"].str.len().max() > _MAX_NARROW:
-        return pipe_table(table, num_text=2)
+        return tables.pipe_table(table, num_text=2)
     half = (len(table) + 1) // 2
     parts = [table[:half], table[half:].reset_index(drop=True)]
-    return pipe_table(pd.concat(parts, axis=1).fillna(""), num_text=4)
+    return tables.pipe_table(pd.concat(parts, axis=1).fillna(""), num_text=4)

@@ -6,9 +6,8 @@ import pandas as pd
 
 from latentbench.artifacts.paths import WARNINGS
 from latentbench.artifacts.thresholds import LOW_DIVERSITY, MIN_ACTIVE_FRACTION, SATURATED_ACCURACY
+from latentbench.results import Study, Table, tables
 from latentbench.results.formatting import join_words, names_of, percent
-from latentbench.results.study import Study
-from latentbench.results.tables import ABSENT, Table, pipe_table
 
 # When training finds each of them in an epoch.
 _CRITERIA = {
@@ -30,8 +29,8 @@ def table(study: Study) -> Table:
     epochs = epochs.reindex(index=found["experiment"].unique())
     epochs = epochs.reindex(columns=list(_CRITERIA)).dropna(axis="columns", how="all")
     epochs.insert(0, "Epochs", study.history["experiment"].value_counts())
-    epochs = epochs.fillna(ABSENT).rename(columns=str.capitalize).rename_axis("Model")
-    return Table(pipe_table(epochs.reset_index(), num_text=1 + epochs.shape[1]))
+    epochs = epochs.fillna(tables.ABSENT).rename(columns=str.capitalize).rename_axis("Model")
+    return Table(tables.pipe_table(epochs.reset_index(), num_text=1 + epochs.shape[1]))
 
 
 def verdict(study: Study) -> str:
