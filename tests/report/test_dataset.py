@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -157,15 +160,25 @@ def test_missing_explorations_are_named(make_study):
     assert dataset.counts(open_study(folder)).markdown is None
 
 
+def sources_of_the_notebook():
+    notebook = json.loads((Path(__file__).parents[2] / "report" / "data.ipynb").read_text())
+    for cell in notebook["cells"]:
+        start, _, sources = "".join(cell["source"]).partition("sources = ")
+        if sources:
+            return ast.literal_eval(sources.partition("}")[0] + "}")
+    return {}
+
+
 def test_every_source_has_an_origin(make_study):
     folder = make_study()
     names = []
     for source in get_args(get_args(AnyDataset)[0]):
         names += get_args(source.model_fields["source"].annotation)
     assert len(names) == 7
+    sources = sources_of_the_notebook()
     for name in names:
         describe(folder, source=name)
-        text = dataset.origins(open_study(folder))
+        text = dataset.origins(open_study(folder), sources)
         assert text.startswith("**glyphs**")
         assert ("[@" in text) == (name not in ("glyphs", "folder"))
 

@@ -7,7 +7,6 @@ import pytest
 
 from latentbench import open_study
 from latentbench.report.training import warnings
-from latentbench.results.formatting import NBSP
 from tests.report.test_tables import cells
 
 
@@ -22,8 +21,7 @@ def test_signs_are_listed_by_model_and_epochs(make_study):
 def test_healthy_trainings_have_no_table(make_study):
     study = open_study(make_study({"dcgan": (1.0, 0.1)}))
     assert warnings.table(study).markdown is None
-    for threshold in (f"30{NBSP}%", f"99{NBSP}%", f"10{NBSP}%"):
-        assert threshold in warnings.verdict(study)
+    assert "any model" in warnings.verdict(study)
 
 
 @pytest.mark.parametrize(

@@ -21,26 +21,12 @@ _IMAGES_PER_ROW = 16  # of images without classes
 _MAX_NAME = 24  # letters of a class in a figure
 _SPLITS = {"train": "Training images", "test": "Test images"}
 
-# By the source in params.yaml. Files may hold other images in the same format (verify: false).
-_ORIGINS = {
-    "glyphs": "digits rendered in the fonts that ship with matplotlib, with a random font, size, "
-    "stroke width, position, rotation and slant, and some noise",
-    "folder": "a folder or zip of images",
-    "mnist": "files in MNIST's format: handwritten digits [@lecun1998]",
-    "fashion_mnist": "files in Fashion-MNIST's format: clothes, shoes and bags, harder than "
-    "digits [@xiao2017]",
-    "emnist": "files in EMNIST's format: handwritten letters and digits [@cohen2017]",
-    "cifar10": "files in CIFAR-10's format: photographs of ten kinds of vehicles and animals "
-    "[@krizhevsky2009]",
-    "celeba": "files in CelebA's format: faces, each with forty attributes [@liu2015]",
-}
 
-
-def origins(study: Study) -> str:
-    """Return where the images of each dataset come from, with the paper that introduced them."""
+def origins(study: Study, sources: Mapping[str, str]) -> str:
+    """Return where the images of each dataset come from, by the source in params.yaml."""
     paragraphs = []
     for dataset, experiment in _described(study)[0].items():
-        origin = _ORIGINS.get(experiment.latent["data"].get("source", ""))
+        origin = sources.get(experiment.latent["data"].get("source", ""))
         if origin:
             paragraphs.append(f"{_bold(dataset)} is {origin}.")
     return "\n\n".join(paragraphs)

@@ -6,11 +6,10 @@ import math
 
 import pandas as pd
 
-from latentbench.results import quantities, ranking
+from latentbench.results import Study, quantities, ranking
 from latentbench.results.changes import MODEL, Change, find_changes
 from latentbench.results.formatting import join_words
 from latentbench.results.ranking import rank
-from latentbench.results.study import Study
 
 _NONE = "none"
 _MARGIN = (

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
+from latentbench.results import Study
 from latentbench.results.formatting import join_words, space_percent
-from latentbench.results.study import Study
 from latentbench.results.tables import best_in_bold
 
 _SIZES = (

@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
-from latentbench.report.presentation import style
+from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Panel, panels_figures
-from latentbench.report.presentation.page import Drawing
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import decimals, escape_markdown, names_of
+from latentbench.results import Experiment, Study, Table
+from latentbench.results.formatting import decimals, escape_markdown
 from latentbench.results.quantities import format_number
-from latentbench.results.study import Study
-from latentbench.results.tables import ABSENT, REAL, Table, percent_cell, pipe_table
+from latentbench.results.tables import ABSENT, REAL, percent_cell, pipe_table
 
 FEWEST = 20  # images that a share or a distance is computed from
 _MOST_CLASSES = 20  # shown as images
@@ -24,11 +22,11 @@ _IMAGES_PER_CLASS = {1: 10, 2: 8, 3: 7}  # by the number of panels side by side
 
 
 @style.house_style()
-def samples_by_class(study: Study) -> Drawing:
+def samples_by_class(study: Study) -> page.Drawing:
     """Return a panel of real images and one per model for each dataset, with a row per class."""
     present, notes = study.with_evaluation("class_samples", "class_counts", facts=["classes"])
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     across = min(3, 1 + len(present))
     groups = []
     for dataset, experiments in study.by_dataset(present).items():
@@ -36,9 +34,8 @@ def samples_by_class(study: Study) -> Drawing:
         number = _IMAGES_PER_CLASS[across]
         models = [_panel(experiment, number) for experiment in experiments]
         groups.append([*_real_panels(experiments, title, number), *models])
-    figure, *others = panels_figures(groups, across=across)
-    description = f"Real images and samples by class, of {names_of(present)}."
-    return Drawing(figure, description, notes, others)
+    figures = panels_figures(groups, across=across)
+    return page.Drawing.of(figures, "Real images and samples by class, of", present, notes)
 
 
 def class_rows(study: Study) -> pd.DataFrame:

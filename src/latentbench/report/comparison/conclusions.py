@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.report.comparison import ablations
 from latentbench.report.latent import attributes, interpolation, projections
-from latentbench.results import quantities, ranking, tables
+from latentbench.results import RunGroup, Study, quantities, ranking, tables
 from latentbench.results.changes import Change, find_changes
 from latentbench.results.formatting import escape_markdown, join_words, percent
 from latentbench.results.ranking import Ranked, rank
-from latentbench.results.study import RunGroup, Study
 
 _MOST_WALKS = 3  # attributes
 _IN_LATENT_SPACE = "In the latent space: {}."

@@ -13,12 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.artifacts.metrics import Metric
-from latentbench.report.presentation import line_plots, style
-from latentbench.report.presentation.page import Drawing
-from latentbench.results.experiment import Experiment
+from latentbench.report.presentation import line_plots, page, style
+from latentbench.results import Experiment, RunGroup, Study
 from latentbench.results.formatting import NBSP, decimals
 from latentbench.results.ranking import score, scores_of
-from latentbench.results.study import RunGroup, Study
 from latentbench.results.tables import distance
 
 _MAX_FLOORS = 2
@@ -36,12 +34,12 @@ class _Row:
 
 
 @style.house_style()
-def metric_curves(study: Study) -> Drawing:
+def metric_curves(study: Study) -> page.Drawing:
     """Return each metric against epoch (left) and training time (right), a row per dataset."""
     measured, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
     rows = _metric_rows(study)
     if not rows:
-        return Drawing(None, notes=notes or ["No metric was measured."])
+        return page.Drawing(None, notes=notes or ["No metric was measured."])
     unit, unit_name = _time_unit(rows)
     height = max(line_plots.row_height(len(row.curves) + _MAX_FLOORS) for row in rows)
     labels = ["epoch", f"training time ({unit_name})"]
@@ -53,11 +51,11 @@ def metric_curves(study: Study) -> Drawing:
     names = ", ".join(dict.fromkeys(row.metric.name for row in rows))
     number = len(study.run_groups(measured))
     description = f"{names} of {number} models against epoch (left) and training time (right)."
-    return Drawing(figures[0], description, notes, figures[1:])
+    return page.Drawing(figures[0], description, notes, figures[1:])
 
 
 @style.house_style()
-def sample_size_curves(study: Study) -> Drawing:
+def sample_size_curves(study: Study) -> page.Drawing:
     """Return Fréchet distances against 1 over the number of samples, a panel per dataset."""
     measured, notes = study.with_files("metrics.json", "evaluate", lambda each: each.evaluation)
     panels = []
@@ -68,7 +66,7 @@ def sample_size_curves(study: Study) -> Drawing:
             if shown:
                 panels.append((metric.name + suffix, metric, shown))
     if not panels:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     height = max(1.3 * line_plots.row_height(len(shown)) for _, _, shown in panels)
     labels = ["number of samples, at distances of 1 over it"]
     figures, grid = line_plots.rows_of_panels(len(panels), height, labels)
@@ -76,7 +74,7 @@ def sample_size_curves(study: Study) -> Drawing:
         _draw_sample_sizes(axes, metric, shown)
         axes.set_title(title)
     description = f"Fréchet distance against 1 over the number of samples: {len(measured)} models."
-    return Drawing(figures[0], description, notes, figures[1:])
+    return page.Drawing(figures[0], description, notes, figures[1:])
 
 
 def _metric_rows(study: Study) -> list[_Row]:

@@ -12,14 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.comparison.classes import FEWEST, cells_table, pivot, stack_rows
-from latentbench.report.presentation import line_plots, style
-from latentbench.report.presentation.page import Drawing
-from latentbench.results.experiment import Experiment
+from latentbench.report.presentation import line_plots, page, style
+from latentbench.results import Experiment, Study, Table
 from latentbench.results.files import Array
-from latentbench.results.formatting import join_words, names_of, percent
+from latentbench.results.formatting import join_words, percent
 from latentbench.results.quantities import format_number
-from latentbench.results.study import Study
-from latentbench.results.tables import ABSENT, Table, percent_cell
+from latentbench.results.tables import ABSENT, percent_cell
 
 _COUNTS = {"num_real": "Real images", "num_generated": "Generated"}
 _SHARES = {
@@ -82,19 +80,19 @@ def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
 
 
 @style.house_style()
-def score_histograms(study: Study) -> Drawing:
+def score_histograms(study: Study) -> page.Drawing:
     """Return a panel per GAN: the scores of training, test and generated images."""
     arrays = [f"scores_{split}" for split in _SPLITS.values()]
     found, notes = study.with_evaluation(*arrays, facts=["discriminator"])
     present = [each for each in found if all(map(len, _scores(each).values()))]
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     figures, panels = line_plots.panels_of_curves(len(present))
     inches = _PANELS_SHARE * style.WIDTH / min(3, len(present))
     for experiment, axes in zip(present, panels, strict=True):
         _draw_histogram(axes, experiment, inches=inches)
-    description = f"Histograms of the discriminators' scores, of {names_of(present)}."
-    return Drawing(figures[0], description, notes, figures[1:])
+    description = "Histograms of the discriminators' scores, of"
+    return page.Drawing.of(figures, description, present, notes)
 
 
 def verdicts(study: Study) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from latentbench.results import formatting, quantities, ranking, tables
+from latentbench.results import RunGroup, Study, formatting, quantities, ranking, tables
 from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.ranking import Ranked
-from latentbench.results.study import RunGroup, Study
 
 # A checkpoint counts as in time if it is later than the end of the fastest training by up to this.
 _CLOCK_TOLERANCE = 0.05

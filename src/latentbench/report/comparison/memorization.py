@@ -6,14 +6,11 @@ import pandas as pd
 
 from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
-from latentbench.report.presentation import style
+from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
-from latentbench.report.presentation.page import Drawing
-from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import join_words, names_of, percent, space_percent
-from latentbench.results.quantities import Quantity
-from latentbench.results.study import Study
-from latentbench.results.tables import Table, models_table, percent_cell
+from latentbench.results import Experiment, Quantity, Study, Table
+from latentbench.results.formatting import join_words, percent, space_percent
+from latentbench.results.tables import models_table, percent_cell
 
 _EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
 _GROUPS = 3  # samples in a row, each with its closest training images
@@ -34,19 +31,18 @@ def closeness(study: Study) -> Table:
 
 
 @style.house_style()
-def closest_pairs(study: Study) -> Drawing:
+def closest_pairs(study: Study) -> page.Drawing:
     """Return samples with their closest training images: the closest of all, then random ones."""
     present, notes = study.with_evaluation("memorization_samples", "memorization_nearest")
     if not present:
-        return Drawing(None, notes=notes)
+        return page.Drawing(None, notes=notes)
     groups = []
     for each in present:
         color = style.color_of(each.index)
         images = {remark: _sample_groups(each, half) for remark, half in _HALVES.items()}
         groups.append([Row(each.name, color, own, remark) for remark, own in images.items()])
-    figure, *others = rows_figures(groups, header=_header(present[0]))
-    description = f"Samples and their closest training images, of {names_of(present)}."
-    return Drawing(figure, description, notes, others)
+    figures = rows_figures(groups, header=_header(present[0]))
+    return page.Drawing.of(figures, "Samples and their closest training images, of", present, notes)
 
 
 def verdicts(study: Study) -> str:

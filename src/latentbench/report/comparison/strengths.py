@@ -8,10 +8,9 @@ from functools import partial
 
 from latentbench.artifacts.metrics import Metric
 from latentbench.artifacts.paths import WARNINGS
-from latentbench.results import quantities, ranking, tables
+from latentbench.results import RunGroup, Study, quantities, ranking, tables
 from latentbench.results.formatting import join_words
 from latentbench.results.ranking import TIMING_NOISE, Ranked
-from latentbench.results.study import RunGroup, Study
 
 _TRAINING_TIME = "training time"
 _PLACES = ("best in", "among the best in", "last in", "among the last in")

@@ -5,19 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from latentbench.artifacts.paths import WARNINGS
-from latentbench.artifacts.thresholds import LOW_DIVERSITY, MIN_ACTIVE_FRACTION, SATURATED_ACCURACY
 from latentbench.results import Study, Table, tables
-from latentbench.results.formatting import join_words, names_of, percent
+from latentbench.results.formatting import join_words, names_of
 
-# When training finds each of them in an epoch.
-_CRITERIA = {
-    "mode collapse": "the mean distance between two samples is less than "
-    f"{percent(LOW_DIVERSITY, 0)} of that between two real images",
-    "saturated discriminator": f"its accuracy is {percent(SATURATED_ACCURACY, 0)} or more on both "
-    "the real and the generated training images",
-    "posterior collapse": f"less than {percent(MIN_ACTIVE_FRACTION, 0)} of the latent units "
-    "are active",
-}
+_SIGNS = ["mode collapse", "saturated discriminator", "posterior collapse"]
 
 
 def table(study: Study) -> Table:
@@ -27,25 +18,21 @@ def table(study: Study) -> Table:
         return Table(None)
     epochs = found.groupby(["experiment", "sign"])["epoch"].agg(list_epochs).unstack()
     epochs = epochs.reindex(index=found["experiment"].unique())
-    epochs = epochs.reindex(columns=list(_CRITERIA)).dropna(axis="columns", how="all")
+    epochs = epochs.reindex(columns=_SIGNS).dropna(axis="columns", how="all")
     epochs.insert(0, "Epochs", study.history["experiment"].value_counts())
     epochs = epochs.fillna(tables.ABSENT).rename(columns=str.capitalize).rename_axis("Model")
     return Table(tables.pipe_table(epochs.reset_index(), num_text=1 + epochs.shape[1]))
 
 
 def verdict(study: Study) -> str:
-    """Return which models showed no sign of trouble, and the criteria; empty without histories."""
+    """Return which models showed no sign of trouble, as a sentence."""
     watched, _ = study.with_rows(study.history, "history.csv", "train")
-    if not watched:
-        return ""
     troubled = set(_signs(study)["experiment"])
     free = [experiment for experiment in watched if experiment.name not in troubled]
-    criteria = "; ".join(f"{sign} ({criterion})" for sign, criterion in _CRITERIA.items())
-    text = f"Criteria for each epoch: {criteria}."
-    if free:
-        models = "any model" if len(free) == len(watched) else names_of(free)
-        text = f"No epoch of {models} showed signs of trouble. {text}"
-    return text
+    if not free:
+        return ""
+    models = "any model" if len(free) == len(watched) else names_of(free)
+    return f"No epoch of {models} showed signs of trouble."
 
 
 def list_epochs(epochs: pd.Series) -> str:
@@ -68,4 +55,4 @@ def _signs(study: Study) -> pd.DataFrame:
     rows["sign"] = study.history[WARNINGS].fillna("").str.split("; ")
     rows = rows.explode("sign")
     rows["sign"] = rows["sign"].str.partition(":")[0]
-    return rows[rows["sign"].isin(_CRITERIA)]
+    return rows[rows["sign"].isin(_SIGNS)]
