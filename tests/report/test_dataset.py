@@ -163,7 +163,7 @@ def test_missing_explorations_are_named(make_study):
 def sources_of_the_notebook():
     notebook = json.loads((Path(__file__).parents[2] / "report" / "data.ipynb").read_text())
     for cell in notebook["cells"]:
-        start, _, sources = "".join(cell["source"]).partition("sources = ")
+        sources = "".join(cell["source"]).partition("sources = ")[2]
         if sources:
             return ast.literal_eval(sources.partition("}")[0] + "}")
     return {}

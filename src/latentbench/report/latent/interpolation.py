@@ -67,13 +67,7 @@ def interpolations(study: Study) -> page.Drawing:
         for pair in _shown_pairs(experiments)[0]:
             for run in style.pages([1.0] * len(experiments), tallest=_MAX_TOGETHER):
                 blocks.append(_Block(pair, experiments[run], where, left))
-    figures = []
-    for run in style.pages([block.height for block in blocks]):
-        top = sum(block.height for block in blocks[run])
-        figures.append(Figure(figsize=(style.WIDTH, top)))
-        for block in blocks[run]:
-            _draw_block(figures[-1], block, top)
-            top -= block.height
+    figures = image_grids.stack(blocks, [block.height for block in blocks], _draw_block)
     description = "Linear and spherical paths between real images by"
     return page.Drawing.of(figures, description, present, notes)
 
@@ -147,11 +141,11 @@ class _Block:
         scale = (style.WIDTH - self.left) / total
         gap = round(_PATH_GAP * side)
         width = (total - 2 * side - 3 * gap) / 2
-        starts = (side + gap, side + width + 2 * gap)
-        return {
-            kind: (self.left + scale * start, scale * width)
-            for kind, start in zip(KINDS, starts, strict=True)
-        }
+        places = {}
+        for index, kind in enumerate(KINDS):
+            start = side + gap + index * (width + gap)
+            places[kind] = (self.left + scale * start, scale * width)
+        return places
 
 
 def _draw_block(figure: Figure, block: _Block, top: float) -> None:

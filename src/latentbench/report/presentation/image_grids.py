@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from latentbench.report.presentation import style
-from latentbench.report.presentation.style import INK, MUTED, SMALL_SIZE, TALLEST, WIDTH
+from latentbench.report.presentation.style import MUTED, SMALL_SIZE, TALLEST, WIDTH
 
 Images = np.ndarray[Any, Any]
+T = TypeVar("T")
 
 # In inches.
 MAX_LABEL_WIDTH = 1.7  # left of images; longer labels get a smaller font
@@ -134,6 +135,29 @@ def draw(figure: Figure, image_grid: Images, inches: tuple[float, float, float, 
     return axes
 
 
+def stack(
+    parts: Sequence[T],
+    heights: Sequence[float],
+    draw_part: Callable[[Figure, T, float], None],
+    *,
+    header: float = 0.0,
+    footer: float = 0.0,
+) -> list[Figure]:
+    """Return parts below one another on as many figures as pages are needed.
+
+    `draw_part` gets a figure, a part and the place of its upper edge. Heights and places are in
+    inches; each figure has a free `header` above its first part and a `footer` below the last.
+    """
+    figures = []
+    for run in style.pages(heights, tallest=TALLEST - header):
+        top = sum(heights[run]) + footer
+        figures.append(Figure(figsize=(WIDTH, top + header)))
+        for part, height in zip(parts[run], heights[run], strict=True):
+            draw_part(figures[-1], part, top)
+            top -= height
+    return figures
+
+
 def rows_figures(
     groups: Sequence[Sequence[Row]], *, header: Sequence[tuple[str, float]] = ()
 ) -> list[Figure]:
@@ -147,29 +171,22 @@ def rows_figures(
     left = label_width + LABEL_GAP + 0.02
     gap = 0.07 * min(1.0, min(row.height(left) for row in rows) / 0.5)
     heights = [sum(row.height(left) + gap for row in group) + _GROUP_GAP for group in groups]
-    runs = style.pages(heights, tallest=TALLEST - _HEADER_HEIGHT)
-    return [_rows_figure(groups[run], header, left, gap) for run in runs]
 
-
-def _rows_figure(
-    groups: Sequence[Sequence[Row]], header: Sequence[tuple[str, float]], left: float, gap: float
-) -> Figure:
-    margin = _HEADER_HEIGHT if header else 0.02
-    heights = [row.height(left) + gap for group in groups for row in group]
-    total = sum(heights) - gap + _GROUP_GAP * (len(groups) - 1) + margin + 0.02
-    figure = Figure(figsize=(WIDTH, total))
-    top = total - margin
-    for group in groups:
+    def draw_group(figure: Figure, group: Sequence[Row], top: float) -> None:
         for row in group:
             top -= row.height(left)
             draw_row(figure, row, left, top)
             top -= gap
-        top -= _GROUP_GAP
+
+    margin = _HEADER_HEIGHT if header else 0.02
+    footer = 0.02 - gap - _GROUP_GAP  # no gaps below the last row
+    figures = stack(groups, heights, draw_group, header=margin, footer=footer)
     small: dict[str, Any] = {"ha": "center", "color": MUTED, "fontsize": SMALL_SIZE}
-    for text, pixel in header:
-        x = left + (WIDTH - left) * pixel / groups[0][0].strip.shape[1]
-        figure.text(x / WIDTH, 1 - 0.14 / total, text, **small)
-    return figure
+    for figure in figures:
+        for text, pixel in header:
+            x = left + (WIDTH - left) * pixel / rows[0].strip.shape[1]
+            figure.text(x / WIDTH, 1 - 0.14 / figure.get_figheight(), text, **small)
+    return figures
 
 
 def draw_row(figure: Figure, row: Row, left: float, bottom: float) -> None:
@@ -192,8 +209,9 @@ def panels_figures(groups: Sequence[Sequence[Panel]], *, across: int) -> list[Fi
     for group in groups:
         lines += [group[start : start + across] for start in range(0, len(group), across)]
     layout = _layout([panel for line in lines for panel in line], across)
-    runs = style.pages([sum(_heights(line, layout.side)) + _LINE_GAP for line in lines])
-    return [_panels_figure(lines[run], layout) for run in runs]
+    heights = [sum(_heights(line, layout.side)) + _LINE_GAP for line in lines]
+    draw_line = partial(_draw_line, layout=layout)
+    return stack(lines, heights, draw_line, footer=0.03 - _LINE_GAP)
 
 
 @dataclass(frozen=True)
@@ -230,24 +248,19 @@ def _heights(line: Sequence[Panel], side: float) -> tuple[float, float]:
     return max(panel.head(side) for panel in line), max(panel.size(side)[1] for panel in line)
 
 
-def _panels_figure(lines: Sequence[Sequence[Panel]], layout: _Layout) -> Figure:
-    heights = [_heights(line, layout.side) for line in lines]
-    figure = Figure(figsize=(WIDTH, np.sum(heights) + _LINE_GAP * (len(lines) - 1) + 0.03))
-    top = float(figure.get_size_inches()[1])
+def _draw_line(figure: Figure, line: Sequence[Panel], top: float, *, layout: _Layout) -> None:
+    head, _ = _heights(line, layout.side)
     between = PANEL_GAP if layout.shared else PANEL_GAP + layout.labels
-    for line, (head, body) in zip(lines, heights, strict=True):
-        for place, panel in enumerate(line):
-            width, height = panel.size(layout.side)
-            left = layout.labels + place * (layout.room + between)
-            axes = draw(figure, panel.mosaic, (left, top - head - height, width, height))
-            _label_columns(axes, panel, layout.side)
-            if place == 0 or not layout.shared:
-                _label_rows(axes, panel)
-            title = axes.text(0, 1 + (head - 0.16) / height, panel.title, fontweight="bold")
-            title.set(transform=axes.transAxes, color=panel.color or INK)
-            title.set_fontsize(style.fitting_size(panel.title, 0.97 * layout.room))
-        top -= head + body + _LINE_GAP
-    return figure
+    for place, panel in enumerate(line):
+        width, height = panel.size(layout.side)
+        left = layout.labels + place * (layout.room + between)
+        axes = draw(figure, panel.mosaic, (left, top - head - height, width, height))
+        _label_columns(axes, panel, layout.side)
+        if place == 0 or not layout.shared:
+            _label_rows(axes, panel)
+        title = axes.text(0, 1 + (head - 0.16) / height, panel.title, fontweight="bold")
+        title.set(transform=axes.transAxes, color=panel.color)
+        title.set_fontsize(style.fitting_size(panel.title, 0.97 * layout.room))
 
 
 def _label_columns(axes: Axes, panel: Panel, side: float) -> None:

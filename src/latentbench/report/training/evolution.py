@@ -132,36 +132,25 @@ def _grid_figures(found: Sequence[tuple[Experiment, Grids]]) -> list[Figure]:
     columns = max(_MIN_COLUMNS, *(len(grids) for _, grids in found))
     width = (style.WIDTH - (columns - 1) * image_grids.PANEL_GAP) / columns
     shared = all(grids.keys() == found[0][1].keys() for _, grids in found)
+    above = image_grids.TITLE_HEIGHT + (0 if shared else _LABEL_HEIGHT)
     heights = []
     for _, grids in found:
         height = max(width * grid.shape[0] / grid.shape[1] for grid in grids.values())
-        heights.append(height + image_grids.TITLE_HEIGHT + (0 if shared else _LABEL_HEIGHT))
-    header = _LABEL_HEIGHT if shared else 0.0
-    return [
-        _grid_figure(found[on_page], heights[on_page], width, header)
-        for on_page in style.pages(heights, tallest=style.TALLEST - header)
-    ]
+        heights.append(height + above)
 
-
-def _grid_figure(
-    found: Sequence[tuple[Experiment, Grids]], heights: Sequence[float], width: float, header: float
-) -> Figure:
-    """Return one page; a `header` of some height holds the epochs of all rows."""
-    total = sum(heights) + header
-    figure = Figure(figsize=(style.WIDTH, total))
-    top = total - header
-    for row, ((experiment, grids), height) in enumerate(zip(found, heights, strict=True)):
-        name = figure.text(0, (top - _LABEL_HEIGHT) / total, experiment.name, fontsize=9)
+    def draw_row(figure: Figure, part: tuple[Experiment, Grids], top: float) -> None:
+        experiment, grids = part
+        is_labeled, inches = not (shared and figure.axes), {"transform": figure.dpi_scale_trans}
+        name = figure.text(0, top - _LABEL_HEIGHT, experiment.name, fontsize=9, **inches)
         name.set(color=style.color_of(experiment.index), fontweight="bold")
-        label_y = top + 0.05 if header else top - image_grids.TITLE_HEIGHT - _LABEL_HEIGHT + 0.05
+        label_y = top + 0.05 - (0 if shared else above)
         for column, (epoch, grid) in enumerate(grids.items()):
             left = column * (width + image_grids.PANEL_GAP)
-            inches = (left, top - height, width, width * grid.shape[0] / grid.shape[1])
-            image_grids.draw(figure, grid, inches)
-            if row == 0 or not header:
-                label = figure.text(
-                    (left + width / 2) / style.WIDTH, label_y / total, f"epoch {epoch}"
-                )
+            height = width * grid.shape[0] / grid.shape[1]
+            image_grids.draw(figure, grid, (left, top - above - height, width, height))
+            if is_labeled:
+                label = figure.text(left + width / 2, label_y, f"epoch {epoch}", **inches)
                 label.set(ha="center", color=style.MUTED, fontsize=style.SMALL_SIZE)
-        top -= height
-    return figure
+
+    header = _LABEL_HEIGHT if shared else 0.0
+    return image_grids.stack(found, heights, draw_row, header=header)
