@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from latentbench.artifacts.paths import (
 )
 from latentbench.config.load import parse_params, read_yaml
 from latentbench.report.presentation.page import Drawing
+from latentbench.report.presentation.style import house_style
 from tests.report.synthetic_results import CLASSES, Array, Imagination, examined, explored, pictured
 
 EPOCHS = 4
@@ -76,6 +77,13 @@ MANY = {
 }
 
 MakeStudy = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def style_of_the_report() -> Iterator[None]:
+    """As a page sets it; the settings of other tests stay."""
+    with house_style():
+        yield
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from latentbench import open_study
 from latentbench.artifacts.paths import LATENT_FACTS
 from latentbench.report.latent import attributes
+from latentbench.results import latent_space
 from latentbench.results.ranking import rank
 from tests.report.conftest import change
 from tests.report.test_tables import column, table_cells
@@ -56,7 +57,7 @@ def test_walks_without_predictions(make_study):
     study = open_study(folder)
     assert attributes.walk_table(study).markdown is None
     assert attributes.walk_curves(study).figure is None
-    assert attributes.walk_quantities(study, study.run_groups()) == []
+    assert latent_space.walk_quantities(study, study.run_groups()) == []
 
 
 def test_walk_quantities(make_study):
@@ -65,7 +66,7 @@ def test_walk_quantities(make_study):
     study = open_study(folder)
     runs = study.run_groups()
     rankings = {
-        each.name: rank(study, each, runs) for each in attributes.walk_quantities(study, runs)
+        each.name: rank(study, each, runs) for each in latent_space.walk_quantities(study, runs)
     }
     smiling = rankings["Smiling"]
     assert [(each.name, each.mean_text) for each in smiling] == [

@@ -17,6 +17,7 @@ from latentbench.report.latent import (
     reconstruction,
     sample_grids,
 )
+from latentbench.results import latent_space
 from latentbench.results.formatting import NBSP
 from latentbench.results.ranking import rank
 from latentbench.results.tables import summary
@@ -171,7 +172,7 @@ def test_path_distances(make_study):
     table = interpolation.path_distances(study).markdown
     assert column(table, "Linear")["vae"] == "3.00"
     assert column(table, "Spherical")["vae"] == "**1.25**"
-    best, *_ = rank(study, interpolation.PATH_DISTANCES["spherical"], study.run_groups())
+    best, *_ = rank(study, latent_space.PATH_DISTANCES["spherical"], study.run_groups())
     assert (best.name, best.mean) == ("vae", 1.25)
     for name in ("vae", "dcgan", "wgan-gp"):
         change_arrays(
@@ -278,7 +279,7 @@ def test_usage_of_dimensions(make_study):
     change(folder / "vae" / LATENT_FACTS, active_units=8)
     study = open_study(folder)
     assert "vae 8 of 32" in projections.active_units(study)
-    [ranked] = rank(study, projections.ACTIVE_FRACTION, study.run_groups())
+    [ranked] = rank(study, latent_space.ACTIVE_FRACTION, study.run_groups())
     assert ranked.mean == 0.25
     change_arrays(folder / "vae", kl_per_dimension=None)
     study = open_study(folder)

@@ -134,7 +134,6 @@ def _counts(facts: Mapping[str, Any]) -> pd.DataFrame:
     return rows.rename(columns=_SPLITS | {"name": "Dataset"})
 
 
-@style.house_style()
 def _draw(study: Study, panel: Callable[[Experiment, str], Panel], what: str) -> page.Drawing:
     described, notes = _described(study)
     if not described:

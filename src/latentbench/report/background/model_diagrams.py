@@ -25,7 +25,6 @@ POSTERIOR_STD = 0.3  # of each code of the VAE
 _NEAR = 0.3  # the largest distance of a draw that counts as near a code
 
 
-@style.house_style()
 def encoders() -> Figure:
     """Return diagrams of an autoencoder and a VAE."""
     figure, axes = canvas(3.55)
@@ -34,7 +33,6 @@ def encoders() -> Figure:
     return figure
 
 
-@style.house_style()
 def gan() -> Figure:
     """Return a diagram of the two networks of a GAN, and of where a label enters."""
     figure, axes = canvas(3.5)
@@ -55,7 +53,6 @@ def gan() -> Figure:
     return figure
 
 
-@style.house_style()
 def codes() -> Figure:
     """Return codes of an autoencoder and a VAE against N(0, I), with draws from it."""
     draws = np.random.default_rng(7).standard_normal((60, 2))

@@ -48,7 +48,6 @@ def generator_gradients(logits: Values) -> dict[str, Values]:
     }
 
 
-@style.house_style()
 def losses() -> Figure:
     """Return four losses of a generator and their gradients."""
     logits = np.linspace(-6, 4, 400)
@@ -80,7 +79,6 @@ def divergences(shift: float) -> tuple[float, float]:
     return float(jensenshannon(p, q) ** 2), float(wasserstein_distance(grid, grid, p, q))
 
 
-@style.house_style()
 def divergence_curves() -> Figure:
     """Return two narrow Gaussians, and two divergences between them against their distance."""
     shifts = np.linspace(0, 4, 81)
@@ -123,7 +121,6 @@ def clouds() -> tuple[Values, Values, Values]:
     return first, clusters, first * np.array([1.5, 1.0]) + np.array([0.8, 0.4])
 
 
-@style.house_style()
 def frechet_examples() -> Figure:
     """Return clouds with the Gaussians fitted to them, and the distance of each to the first."""
     real, *others = clouds()
@@ -158,7 +155,6 @@ def diffusion_paths(number: int) -> Values:
     return np.stack(path)
 
 
-@style.house_style()
 def diffusion() -> Figure:
     """Return paths from data to noise, and the density at some steps."""
     grid = np.linspace(-3.6, 3.6, 400)

@@ -21,7 +21,6 @@ _MOST_CLASSES = 20  # shown as images
 _IMAGES_PER_CLASS = {1: 10, 2: 8, 3: 7}  # by the number of panels side by side
 
 
-@style.house_style()
 def samples_by_class(study: Study) -> page.Drawing:
     """Return a panel of real images and one per model for each dataset, with a row per class."""
     present, notes = study.with_evaluation("class_samples", "class_counts", facts=["classes"])

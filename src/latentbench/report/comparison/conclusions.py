@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.report.comparison import ablations
-from latentbench.report.latent import attributes, interpolation, projections
-from latentbench.results import RunGroup, Study, quantities, ranking, tables
+from latentbench.results import RunGroup, Study, latent_space, quantities, ranking, tables
 from latentbench.results.changes import Change, find_changes
 from latentbench.results.formatting import escape_markdown, join_words, percent
 from latentbench.results.ranking import Ranked, rank
@@ -55,10 +54,10 @@ def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     if len(order) > 1:
         points.append(f"Best reconstruction of test images, by squared error: {_first(order)}.")
     points += [*_as_requested(study, runs), *_discriminators(runs)]
-    walks = attributes.walk_quantities(study, runs)[:_MOST_WALKS]
+    walks = latent_space.walk_quantities(study, runs)[:_MOST_WALKS]
     for sentence, shown in (
-        (_ON_PATHS, interpolation.PATH_DISTANCES.values()),
-        (_IN_LATENT_SPACE, [projections.ACTIVE_FRACTION]),
+        (_ON_PATHS, latent_space.PATH_DISTANCES.values()),
+        (_IN_LATENT_SPACE, [latent_space.ACTIVE_FRACTION]),
         (_ALONG_DIRECTIONS, walks),
     ):
         ranges = _ranges(study, shown, runs)

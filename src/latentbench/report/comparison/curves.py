@@ -33,7 +33,6 @@ class _Row:
     floors: list[tuple[str, Any, float]]
 
 
-@style.house_style()
 def metric_curves(study: Study) -> page.Drawing:
     """Return each metric against epoch (left) and training time (right), a row per dataset."""
     measured, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
@@ -54,7 +53,6 @@ def metric_curves(study: Study) -> page.Drawing:
     return page.Drawing(figures[0], description, notes, figures[1:])
 
 
-@style.house_style()
 def sample_size_curves(study: Study) -> page.Drawing:
     """Return Fréchet distances against 1 over the number of samples, a panel per dataset."""
     measured, notes = study.with_files("metrics.json", "evaluate", lambda each: each.evaluation)

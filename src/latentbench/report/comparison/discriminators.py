@@ -79,7 +79,6 @@ def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
     return tables
 
 
-@style.house_style()
 def score_histograms(study: Study) -> page.Drawing:
     """Return a panel per GAN: the scores of training, test and generated images."""
     arrays = [f"scores_{split}" for split in _SPLITS.values()]

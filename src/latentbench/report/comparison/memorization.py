@@ -30,7 +30,6 @@ def closeness(study: Study) -> Table:
     return Table(models_table(study, quantities) if quantities else None, notes)
 
 
-@style.house_style()
 def closest_pairs(study: Study) -> page.Drawing:
     """Return samples with their closest training images: the closest of all, then random ones."""
     present, notes = study.with_evaluation("memorization_samples", "memorization_nearest")

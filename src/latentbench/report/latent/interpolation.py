@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.presentation import image_grids, line_plots, page, style
-from latentbench.results import Experiment, Quantity, Study, Table, tables
+from latentbench.results import Experiment, Study, Table, latent_space, tables
 
-KINDS = ("linear", "spherical")
 _ARRAYS = ("interpolation_real", "interpolation_linear", "interpolation_spherical")
 _DISTANCES = ("interpolation_linear_distance", "interpolation_spherical_distance")
 
@@ -26,31 +25,14 @@ _PLOTS = {"distance": "distance to\nnearest real", "classes": "probability\nof t
 _MAX_TOGETHER = 12  # models below the same pair
 
 
-def _path_distance(kind: str) -> Quantity:
-    """Return the largest distance to the nearest real image along a path, the mean over pairs.
-
-    The unit is the distance of a typical real test image to the nearest training image.
-    """
-
-    def compute(experiment: Experiment) -> float | None:
-        distances = experiment.latent_arrays.get(f"interpolation_{kind}_distance")
-        return None if distances is None else float(distances.max(axis=1).mean())
-
-    return Quantity(f"{kind}_path", f"{kind.capitalize()} paths", -1, compute=compute)
-
-
-PATH_DISTANCES = {kind: _path_distance(kind) for kind in KINDS}
-
-
 def path_distances(study: Study) -> Table:
     """Return how far the paths of each model lead from real images at most."""
     present, notes = study.with_latent(*_DISTANCES)
     if not present:
         return Table(None, notes)
-    return Table(tables.models_table(study, list(PATH_DISTANCES.values())), notes)
+    return Table(tables.models_table(study, list(latent_space.PATH_DISTANCES.values())), notes)
 
 
-@style.house_style()
 def interpolations(study: Study) -> page.Drawing:
     """Return both kinds of path for some pairs of real images, a row of images per model.
 
@@ -142,7 +124,7 @@ class _Block:
         gap = round(_PATH_GAP * side)
         width = (total - 2 * side - 3 * gap) / 2
         places = {}
-        for index, kind in enumerate(KINDS):
+        for index, kind in enumerate(latent_space.PATHS):
             start = side + gap + index * (width + gap)
             places[kind] = (self.left + scale * start, scale * width)
         return places
@@ -171,7 +153,7 @@ def _draw_block(figure: Figure, block: _Block, top: float) -> None:
             axes.tick_params(labelleft=shared is None, labelsize=style.SMALL_SIZE)
             shared = shared or axes
             _plot(axes, block, kind, what)
-        x, y = block.places()[KINDS[0]][0] - 0.34, bottom + (_PLOT - _MARGIN) / 2
+        x, y = block.places()["linear"][0] - 0.34, bottom + (_PLOT - _MARGIN) / 2
         figure.text(x, y, _PLOTS[what], transform=inches, ha="right", va="center", **small)
 
 

@@ -97,7 +97,6 @@ def embedding_agreement(study: Study) -> str:
     return f"The classifier sees the nearest label in {join_words(shares)}." if shares else ""
 
 
-@style.house_style()
 def means(study: Study) -> page.Drawing:
     """Return images of mean latents, a row per model.
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.presentation import line_plots, page, style
 from latentbench.report.presentation.style import CLASS_COLORS, MUTED, SMALL_SIZE, WIDTH, color_of
-from latentbench.results import Experiment, Quantity, Study
+from latentbench.results import Experiment, Study
 from latentbench.results.formatting import percent
 
 _POINT = 5.0  # area of a marker in square points, for a single model
@@ -29,7 +29,6 @@ _USAGE = {
 }
 
 
-@style.house_style()
 def maps(study: Study) -> page.Drawing:
     """Return the codes of each model by PCA and by t-SNE, colored by class."""
     present, notes = study.with_latent(
@@ -93,7 +92,6 @@ def _legend(figure: Figure, classes: Sequence[str]) -> None:
     figure.legend(marks, classes, fontsize=SMALL_SIZE, **place, **gaps)
 
 
-@style.house_style()
 def usage(study: Study) -> page.Drawing:
     """Return the variance of each dimension of the codes, and its KL divergence for VAEs."""
     present, notes = study.with_latent("variance_per_dimension")
@@ -143,18 +141,3 @@ def active_units(study: Study) -> str:
         counts.append(f"{each.name} {each.latent['active_units']} of {total}")
     least = present[0].latent["active_variance"]
     return f"Dimensions whose variance exceeds {least:g}: {', '.join(counts)}."
-
-
-def _active_fraction(experiment: Experiment) -> float | None:
-    units = experiment.latent.get("active_units")
-    variance = experiment.latent_arrays.get("variance_per_dimension")
-    return None if units is None or variance is None else units / len(variance)
-
-
-ACTIVE_FRACTION = Quantity(
-    "active_fraction",
-    "Active dimensions",
-    1,
-    lambda fraction, _: percent(fraction, 0),
-    _active_fraction,
-)

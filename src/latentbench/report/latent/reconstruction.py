@@ -97,7 +97,6 @@ def _extremes(experiment: Experiment, across: int) -> image_grids.Panel:
     )
 
 
-@style.house_style()
 def inversion_curves(study: Study) -> page.Drawing:
     """Return the error of inversions by step, a panel per dataset."""
     present, notes = study.with_latent("inversion_error", facts=["inversion_steps"])

@@ -17,7 +17,6 @@ _MAX_TOGETHER = 12  # models below the same real images
 Found = tuple[list[Experiment], list[str]]  # experiments and notes on those that lack something
 
 
-@style.house_style()
 def draw_panels(
     study: Study,
     found: Found,
@@ -62,7 +61,6 @@ def samples(study: Study) -> page.Drawing:
     return draw_panels(study, (present, notes), panel, "Grids of samples:", across)
 
 
-@style.house_style()
 def reconstructions(study: Study) -> page.Drawing:
     """Return rows of real images, each with the reconstructions of the models below it."""
     present, notes = study.with_latent("reconstruction_real", "reconstruction_decoded")

@@ -114,7 +114,6 @@ def _on_both_splits(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame()
 
 
-@style.house_style()
 def _draw(
     panels: list[Panel], what: str, notes: list[str], *, smooth: bool = False
 ) -> page.Drawing:

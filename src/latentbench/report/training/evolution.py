@@ -26,7 +26,6 @@ Grids = Mapping[int, image_grids.Images]  # images by epoch
 T = TypeVar("T")
 
 
-@style.house_style()
 def samples_by_epoch(study: Study) -> page.Drawing:
     """Return samples of the same latents at the checkpoints, a row of grids per model."""
     present, notes = study.with_files("samples/epoch-*.png", "train", _sample_paths)
@@ -39,7 +38,6 @@ def samples_by_epoch(study: Study) -> page.Drawing:
     return page.Drawing.of(figures, description, present, notes)
 
 
-@style.house_style()
 def reconstructions_by_epoch(study: Study) -> page.Drawing:
     """Return test images and their reconstructions after each epoch, a panel per model."""
     complete, notes = study.with_files(

@@ -1,0 +1,94 @@
+"""Quantities of the latent space: on paths, along the directions of attributes, in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import escape_markdown, percent
+from latentbench.results.quantities import Quantity
+from latentbench.results.study import RunGroup, Study
+
+PATHS = ("linear", "spherical")
+_MAX_DIRECTIONS = 6
+
+
+def _path_distance(kind: str) -> Quantity:
+    """Return the largest distance to the nearest real image along a path, the mean over pairs.
+
+    The unit is the distance of a typical real test image to the nearest training image.
+    """
+
+    def compute(experiment: Experiment) -> float | None:
+        distances = experiment.latent_arrays.get(f"interpolation_{kind}_distance")
+        return None if distances is None else float(distances.max(axis=1).mean())
+
+    return Quantity(f"{kind}_path", f"{kind.capitalize()} paths", -1, compute=compute)
+
+
+def _active_fraction(experiment: Experiment) -> float | None:
+    units = experiment.latent.get("active_units")
+    variance = experiment.latent_arrays.get("variance_per_dimension")
+    return None if units is None or variance is None else units / len(variance)
+
+
+PATH_DISTANCES = {kind: _path_distance(kind) for kind in PATHS}
+ACTIVE_FRACTION = Quantity(
+    "active_fraction",
+    "Active dimensions",
+    1,
+    lambda fraction, _: percent(fraction, 0),
+    _active_fraction,
+)
+
+
+def classified_directions(experiment: Experiment) -> Sequence[Mapping[str, Any]]:
+    """Return the first directions whose images the classifier has seen."""
+    directions = experiment.latent["directions"]
+    return [direction for direction in directions if direction.get("predicted")][:_MAX_DIRECTIONS]
+
+
+def walk_changes(study: Study) -> pd.DataFrame:
+    """Return a row per experiment, direction and attribute that the classifier predicts.
+
+    `change` is the share of images with the attribute at the last step less that at the first.
+    """
+    present, _ = study.with_latent("directions", facts=["directions"])
+    rows = []
+    for experiment in present:
+        for direction in classified_directions(experiment):
+            for attribute, shares in direction["predicted"].items():
+                names = (experiment.name, direction["attribute"], attribute)
+                rows.append((*names, float(shares[-1] - shares[0])))
+    return pd.DataFrame(rows, columns=["experiment", "direction", "attribute", "change"])
+
+
+def walk_quantities(study: Study, runs: Sequence[RunGroup]) -> list[Quantity]:
+    """Return a quantity per attribute: how its share of images changes along its direction."""
+    members = [member.name for run in runs for member in run.members]
+    changes = walk_changes(study)
+    own = changes[changes["experiment"].isin(members)].query("direction == attribute")
+    return [_walk_quantity(str(name), rows) for name, rows in own.groupby("attribute", sort=False)]
+
+
+def _walk_quantity(attribute: str, changes: pd.DataFrame) -> Quantity:
+    values: dict[str, float] = changes.set_index("experiment")["change"].to_dict()
+
+    def compute(experiment: Experiment) -> float | None:
+        return values.get(experiment.name)
+
+    title = attribute_title(attribute)
+    return Quantity(f"walk_{attribute}", title, 1, percentage_points, compute)
+
+
+def percentage_points(change: float, _: int = 0) -> str:
+    """Return a change in percentage points with its sign: `+12`."""
+    return f"{100 * change:+.0f}".replace("-", "\N{MINUS SIGN}")
+
+
+def attribute_title(attribute: str) -> str:
+    """Return the name of an attribute as Markdown."""
+    return escape_markdown(attribute.replace("_", " "))
