@@ -85,7 +85,9 @@ def _legend(figure: Figure, classes: Sequence[str]) -> None:
     """Write the colors of the classes below all maps."""
     look: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 5}
     colors = itertools.cycle(CLASS_COLORS)
-    marks = [Line2D([], [], color=color, **look) for _, color in zip(classes, colors, strict=False)]
+    marks = []
+    for _, color in zip(classes, colors, strict=False):
+        marks.append(Line2D([], [], color=color, **look))
     columns = math.ceil(len(classes) / math.ceil(len(classes) / _LEGEND_COLUMNS))
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False}
     gaps: dict[str, Any] = {"handletextpad": 0.1, "columnspacing": 1.2, "borderpad": 0}
@@ -97,11 +99,16 @@ def usage(study: Study) -> page.Drawing:
     present, notes = study.with_latent("variance_per_dimension")
     if not present:
         return page.Drawing(None, notes=notes)
-    names = [name for name in _USAGE if any(name in each.latent_arrays for each in present)]
+    owners = {}
+    for name in _USAGE:
+        models = [each for each in present if name in each.latent_arrays]
+        if models:
+            owners[name] = models
     layout = ConstrainedLayoutEngine(wspace=0.08)
     figure = Figure(figsize=(WIDTH, 1.2 * line_plots.ROW_HEIGHT), layout=layout)
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        _usage_panel(axes, name, [each for each in present if name in each.latent_arrays])
+    grid = figure.subplots(1, len(owners), squeeze=False)[0]
+    for axes, (name, models) in zip(grid, owners.items(), strict=True):
+        _usage_panel(axes, name, models)
         axes.set_title(_USAGE[name])
         axes.set_xlabel("dimensions, most used first")
     description = "How much each dimension of the codes is used, by"

@@ -41,7 +41,7 @@ def scope(study: Study) -> str:
     numbers = sorted(study.reconstruction.query("split == 'test'")["num_images"].unique())
     if not numbers:
         return ""
-    images = formatting.join_words([f"{number:,}" for number in numbers])
+    images = formatting.join_words(list(map("{:,}".format, numbers)))
     return f"Errors are means over the first {images} images, the same for all models."
 
 
@@ -114,7 +114,7 @@ def _inversion_panel(axes: Axes, experiments: Sequence[Experiment]) -> None:
     """Draw the median error over images, and a band for the middle half of them."""
     ends, values = [], []
     for experiment in experiments:
-        steps = [float(step) for step in experiment.latent["inversion_steps"]]
+        steps = list(map(float, experiment.latent["inversion_steps"]))
         errors = experiment.latent_arrays["inversion_error"]
         low, middle, high = np.quantile(errors, [0.25, 0.5, 0.75], axis=0)
         color = style.color_of(experiment.index)

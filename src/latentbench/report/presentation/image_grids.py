@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -165,12 +166,14 @@ def rows_figures(
 
     `header` holds words, each with the pixel of the first strip that it is centered above.
     """
-    rows = [row for group in groups for row in group]
+    rows = list(chain.from_iterable(groups))
     label_width = min(max(style.text_width(row.label) for row in rows), MAX_LABEL_WIDTH)
     label_width = max(label_width, _widest([row.remark for row in rows]))
     left = label_width + LABEL_GAP + 0.02
     gap = 0.07 * min(1.0, min(row.height(left) for row in rows) / 0.5)
-    heights = [sum(row.height(left) + gap for row in group) + _GROUP_GAP for group in groups]
+    heights = []
+    for group in groups:
+        heights.append(sum(row.height(left) + gap for row in group) + _GROUP_GAP)
 
     def draw_group(figure: Figure, group: Sequence[Row], top: float) -> None:
         for row in group:
@@ -208,7 +211,7 @@ def panels_figures(groups: Sequence[Sequence[Panel]], *, across: int) -> list[Fi
     lines = []
     for group in groups:
         lines += [group[start : start + across] for start in range(0, len(group), across)]
-    layout = _layout([panel for line in lines for panel in line], across)
+    layout = _layout(list(chain.from_iterable(lines)), across)
     heights = [sum(_heights(line, layout.side)) + _LINE_GAP for line in lines]
     draw_line = partial(_draw_line, layout=layout)
     return stack(lines, heights, draw_line, footer=0.03 - _LINE_GAP)
@@ -234,8 +237,7 @@ def _layout(panels: Sequence[Panel], across: int) -> _Layout:
     shared = all(panel.rows == panels[0].rows for panel in panels)
     taken = (labels if shared else across * labels) + (across - 1) * PANEL_GAP
     room = (WIDTH - taken) / across
-    width = max(panel.size(1.0)[0] for panel in panels)
-    height = max(panel.size(1.0)[1] for panel in panels)
+    width, height = np.max([panel.size(1.0) for panel in panels], axis=0).tolist()
     side = min(_MAX_SIDE, room / width, _MAX_HEIGHT / height)
     # The last slanted label of a panel ends right of its column.
     last = [_widest(each.columns[-1:]) for each in panels if _widest(each.columns) > side]

@@ -120,10 +120,11 @@ def _draw(
     if not panels:
         return page.Drawing(None, notes=notes)
     figures, grid = line_plots.panels_of_curves(len(panels))
+    models = []
     for (experiment, lines), axes in zip(panels, grid, strict=True):
         _draw_panel(axes, experiment, lines, smooth=smooth)
+        models.append(experiment)
     against = panels[0][1].index.name
-    models = [experiment for experiment, _ in panels]
     return page.Drawing.of(figures, f"{what} against {against}, of", models, notes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -48,7 +48,7 @@ def reconstructions_by_epoch(study: Study) -> page.Drawing:
     encoders = list(filter(_has_encoder, complete))
     if not encoders:
         return page.Drawing(None, notes=notes)
-    panels = [_reconstructions_panel(each) for each in encoders]
+    panels = list(map(_reconstructions_panel, encoders))
     figures = image_grids.panels_figures([panels], across=min(2, len(panels)))
     description = "Test images and their reconstructions by epoch, by"
     return page.Drawing.of(figures, description, encoders, notes)
@@ -138,7 +138,8 @@ def _grid_figures(found: Sequence[tuple[Experiment, Grids]]) -> list[Figure]:
 
     def draw_row(figure: Figure, part: tuple[Experiment, Grids], top: float) -> None:
         experiment, grids = part
-        is_labeled, inches = not (shared and figure.axes), {"transform": figure.dpi_scale_trans}
+        is_labeled = not (shared and figure.axes)
+        inches: dict[str, Any] = {"transform": figure.dpi_scale_trans}
         name = figure.text(0, top - _LABEL_HEIGHT, experiment.name, fontsize=9, **inches)
         name.set(color=style.color_of(experiment.index), fontweight="bold")
         label_y = top + 0.05 - (0 if shared else above)
