@@ -6,7 +6,8 @@ import pytest
 
 from latentbench import open_study
 from latentbench.report.comparison import captions
-from latentbench.results import kinds, tables
+from latentbench.report.presentation import kinds
+from latentbench.results import tables
 from tests.report.conftest import change, make_repeats, score_labels
 from tests.report.synthetic_results import CLASSES
 
