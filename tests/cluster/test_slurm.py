@@ -146,7 +146,7 @@ def test_interrupted_jobs_go_on_to_the_same_bits(cluster: dict[str, str], tmp_pa
     finished(process)
 
     assert checkpoints(there) == checkpoints(here)
-    new = [job for job in _jobs(cluster) if job["JobId"] not in before]
+    new = [job for job in _jobs_of("train", _jobs(cluster)) if job["JobId"] not in before]
     ends = [job["JobState"] for job in new]
     assert ends.count("CANCELLED") == 1
     assert "TIMEOUT" in ends
