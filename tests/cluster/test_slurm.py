@@ -69,7 +69,7 @@ def checkpoints(folder: Path) -> dict[str, str]:
 
 def _jobs(environment: dict[str, str]) -> list[dict[str, str]]:
     """What Slurm knows of its jobs, ended ones included."""
-    told = subprocess.run(
+    output = subprocess.run(
         ["scontrol", "show", "job", "--detail", "--oneliner"],
         env=environment,
         capture_output=True,
@@ -78,7 +78,7 @@ def _jobs(environment: dict[str, str]) -> list[dict[str, str]]:
     )
     return [
         dict(re.findall(r"(\w+)=(\S+)", line))
-        for line in told.stdout.splitlines()
+        for line in output.stdout.splitlines()
         if line.startswith("JobId")
     ]
 

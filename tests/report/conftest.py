@@ -325,7 +325,7 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
 
 
 def score_labels(folder: Path, accuracies: dict[str, str]) -> None:
-    """Say how often what was asked for is recognized, with ± 0.01, at every checkpoint."""
+    """Write a label accuracy with ± 0.01 for every checkpoint."""
     for name, accuracy in accuracies.items():
         scores = {"label_accuracy": accuracy, "label_accuracy_std": "0.01"}
         rows = [row | scores for row in read_csv(folder / name / METRICS)]
@@ -351,7 +351,7 @@ def change(path: Path, **facts: Any) -> None:
 
 
 def keep_arrays(path: Path, *names: str) -> None:
-    """Leave only these arrays, as if the model could be asked nothing else."""
+    """Leave only these arrays, as for a model that has no others."""
     write_arrays(path, {name: array for name, array in read_arrays(path).items() if name in names})
 
 

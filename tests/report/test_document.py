@@ -52,12 +52,12 @@ def test_a_figure_moves_where_it_stands_amid_words(written):
 
 
 def test_what_leads_in_stays_with_what_it_leads_to(written):
-    told = written("On digits:", "The first is best.")
+    text = written("On digits:", "The first is best.")
     assert (
-        told.index("sticky: true")
-        < told.index("On digits:")
-        < told.index("]")
-        < told.index("The first")
+        text.index("sticky: true")
+        < text.index("On digits:")
+        < text.index("]")
+        < text.index("The first")
     )
     assert "sticky" in written("## Losses", "Words.", "figure", "## Gradients")
     assert "sticky" not in written("On digits.", "The first is best.")
@@ -70,5 +70,5 @@ def test_apostrophes_are_those_of_print():
 
 def test_the_cover_tells_the_version():
     template = f"--template={SOURCES / 'page.typ'}"
-    told = convert("Words.", ("--to=typst", template), {"title": "A", "version": "1.2.3"}, SOURCES)
-    assert "[latentbench 1.2.3]" in told
+    text = convert("Words.", ("--to=typst", template), {"title": "A", "version": "1.2.3"}, SOURCES)
+    assert "[latentbench 1.2.3]" in text

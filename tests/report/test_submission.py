@@ -87,7 +87,7 @@ def test_it_holds_report_models_params_and_their_sums(whole, tmp_path):
     assert found[f"models/vae/{METRICS}"] == (whole["results"] / "vae" / METRICS).read_bytes()
     sums = dict(reversed(line.split("  ")) for line in found.pop(SUMS).decode().splitlines())
     assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
-    told = found[READ_ME].decode()
+    text = found[READ_ME].decode()
     for said in (
         "Three models",
         "Which is best?",
@@ -95,9 +95,9 @@ def test_it_holds_report_models_params_and_their_sums(whole, tmp_path):
         f"sha256sum --check {SUMS}",
         "0123456789abcdef",
     ):
-        assert said in told
-    assert f"snakemake --configfile {PARAMS} demo" in told
-    assert "small budget" not in told
+        assert said in text
+    assert f"snakemake --configfile {PARAMS} demo" in text
+    assert "small budget" not in text
 
 
 def test_its_params_are_those_of_the_study_alone_and_resolve_to_the_same(whole, tmp_path):

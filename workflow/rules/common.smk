@@ -15,7 +15,7 @@ from latentbench.artifacts import dependencies, paths
 from latentbench.config.load import parse_params
 from latentbench.errors import ConfigError
 
-# Cluster jobs start without the environment activated: its commands lie beside its Python.
+# Cluster jobs start without the environment activated: its commands are in the folder of its Python.
 os.environ |= {
     "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
 }
@@ -37,7 +37,7 @@ NEEDS = {
     "explore": (4_000, 240),
     "report": (4_000, 30),
 }
-# The files of report/ that every report is made with, beside its notebooks.
+# The files of report/ that every report is made from, apart from its notebooks.
 REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bib")
 
 
