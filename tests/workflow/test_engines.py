@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from dataclasses import dataclass, field
+from posixpath import dirname
 from typing import Any
 
 import grimp
@@ -58,6 +59,7 @@ def in_snakemake(finished: Workplace) -> dict[str, Stage]:
         command = re.sub(
             r"--params - --(\w+) (\S+)", r"--params data/params/\1/\2.yaml --\1 \2", command
         )
+        command = re.sub(r"\$\(dirname (\S+)\)", lambda match: dirname(match[1]), command)
         name = job_name(row["rule"], row["output_file"])
         stage = stages.setdefault(name, Stage(command, inputs - {""}, sources=sources))
         stage.outputs.add(row["output_file"])

@@ -128,6 +128,11 @@ def gpu_of_processes(wildcards):
     return gpu(wildcards) * processes(wildcards)
 
 
+# Snakemake evaluates every resource of every job, and a number faster than a function.
+if "cuda" not in json.dumps(config):
+    gpu = gpu_of_processes = 0
+
+
 def prepared_data(wildcards):
     own_study = experiment(wildcards.experiment).study
     if wildcards.study != own_study:

@@ -17,9 +17,8 @@ rule fetch:
         runtime=runtime("fetch"),
     params:
         code=code("fetch"),
-        folder=subpath(output[0], parent=True),
     shell:
-        "latentbench fetch --config {input.config} --output {params.folder} &> {log}"
+        "latentbench fetch --config {input.config} --output $(dirname {output}) &> {log}"
 
 
 rule prepare:
@@ -40,9 +39,8 @@ rule prepare:
         runtime=runtime("prepare"),
     params:
         code=code("prepare"),
-        raw=subpath(input.raw, parent=True),
     shell:
-        "latentbench prepare --config {input.config} --raw {params.raw}"
+        "latentbench prepare --config {input.config} --raw $(dirname {input.raw})"
         " --output {output.data} --record {output.record} &> {log}"
 
 

@@ -31,10 +31,9 @@ rule train:
         gpu=gpu_of_processes,
     params:
         code=code("train"),
-        results=subpath(output.history, parent=True),
     shell:
-        "latentbench train --config {input.config} --data {input.data} --results {params.results}"
-        " --logs logs/{wildcards.study}/{wildcards.experiment}"
+        "latentbench train --config {input.config} --data {input.data} --results $(dirname {output.checkpoints})"
+        " --logs $(dirname {log})"
         " --scratch scratch/{wildcards.study}/{wildcards.experiment} &> {log}"
 
 
@@ -65,10 +64,9 @@ rule evaluate:
         gpu=gpu_of_processes,
     params:
         code=code("evaluate"),
-        results=subpath(output.metrics, parent=True),
     shell:
         "latentbench evaluate --config {input.config} --data {input.data}"
-        " --reference {input.reference} --results {params.results}"
+        " --reference {input.reference} --results $(dirname {input.checkpoints})"
         " --scratch scratch/{wildcards.study}/{wildcards.experiment} &> {log}"
 
 
@@ -99,7 +97,6 @@ rule explore:
         gpu=gpu,
     params:
         code=code("explore"),
-        results=subpath(output.record, ancestor=2),
     shell:
         "latentbench explore --config {input.config} --data {input.data}"
-        " --reference {input.reference} --results {params.results} &> {log}"
+        " --reference {input.reference} --results $(dirname {input.checkpoints}) &> {log}"

@@ -34,9 +34,8 @@ rule report:
         runtime=runtime("report"),
     params:
         code=code("report"),
-        results=subpath(input.study, parent=True),
     shell:
-        "latentbench report --results {params.results} --sources report --output {output} &> {log}"
+        "latentbench report --results $(dirname {input.study}) --sources report --output {output} &> {log}"
 
 
 rule handin:
@@ -55,7 +54,6 @@ rule handin:
     params:
         code=code("handin"),
         params=lambda wildcards: json.dumps(PARAMS.excerpt("study", wildcards.study)),
-        results=subpath(input.study, parent=True),
     shell:
         "printf %s {params.params:q} | latentbench handin --params - --study {wildcards.study}"
-        " --results {params.results} --report {input.report} --lock {input.lock} --output {output} &> {log}"
+        " --results $(dirname {input.study}) --report {input.report} --lock {input.lock} --output {output} &> {log}"
