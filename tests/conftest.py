@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def make_prepared(tmp_path: Path) -> Callable[..., Path]:
-    """Write a prepared dataset of bright squares whose place tells their class."""
+    """Write a prepared dataset of bright squares whose place is their class."""
 
     def make(
         *, image_size: int = 32, channels: int = 1, num_train: int = 40, num_test: int = 20

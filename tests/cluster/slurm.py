@@ -54,7 +54,7 @@ NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealM
 NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=20000
 PartitionName=main Nodes=one,two Default=YES MaxTime=INFINITE State=UP
 """
-# A GPU that nothing can be computed on: it shows that one is asked for and given.
+# A GPU that nothing can be computed on: it shows that one is requested and given.
 GPU = "NodeName=one Name=gpu File=/dev/null\n"
 # Runs before each task, in its environment.
 PROLOG = """#!/bin/sh
@@ -128,17 +128,17 @@ def _daemon(
 
 def _wait_for_nodes(environment: dict[str, str]) -> None:
     for _ in range(60):
-        told = subprocess.run(
+        states = subprocess.run(
             ["sinfo", "--noheader", "--Node", "--format=%T"],
             env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        if told.stdout.split() == ["idle"] * len(NODES):
+        if states.stdout.split() == ["idle"] * len(NODES):
             return
         time.sleep(1)
-    raise RuntimeError(f"Slurm's nodes did not come up: {told.stdout}{told.stderr}")
+    raise RuntimeError(f"Slurm's nodes did not come up: {states.stdout}{states.stderr}")
 
 
 def gpus_given(environment: dict[str, str]) -> dict[str, str]:

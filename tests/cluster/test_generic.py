@@ -34,20 +34,20 @@ def test_a_job_that_is_cancelled_ends_with_all_that_it_started(tmp_path: Path) -
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\nsleep 600 & echo $! > child\nwait\n")
 
-    def told(name: str, argument: str) -> str:
+    def call(name: str, argument: str) -> str:
         command = ["sh", str(scripts / f"{name}.sh"), argument]
         return subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    job = told("submit", str(script))
+    job = call("submit", str(script))
     while not (tmp_path / "child").exists():
         time.sleep(0.05)
     child = int((tmp_path / "child").read_text())
-    assert told("status", job) == "running"
-    told("cancel", job)
-    while told("status", job) == "running":
+    assert call("status", job) == "running"
+    call("cancel", job)
+    while call("status", job) == "running":
         time.sleep(0.05)
-    assert told("status", job) == "failed"
+    assert call("status", job) == "failed"
     with pytest.raises(ProcessLookupError):
         os.kill(child, signal.SIGCONT)

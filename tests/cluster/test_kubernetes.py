@@ -152,8 +152,8 @@ def test_pods_leave_the_bits_of_a_local_run(
         resources = container["resources"]
         assert resources["limits"]["memory"] == resources["requests"]["memory"] == MEMORY[stage]
         # Kubernetes gives a GPU by the limit, which the request must equal.
-        asked = [resources[kind].get("nvidia.com/gpu", "0") for kind in ("requests", "limits")]
-        assert asked == (["1", "1"] if stage == "train" else ["0", "0"])
+        requested = [resources[kind].get("nvidia.com/gpu", "0") for kind in ("requests", "limits")]
+        assert requested == (["1", "1"] if stage == "train" else ["0", "0"])
 
 
 def stage_of(manifest: dict[str, Any]) -> str:

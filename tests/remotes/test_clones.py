@@ -23,7 +23,7 @@ CHECKPOINT = "results/tiny/vae/checkpoints/epoch-0002.safetensors"
 
 
 class Clone:
-    """A clone with a home of its own, so that nobody's settings or keys are met."""
+    """A clone with a home of its own, without settings or keys of the user."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -169,8 +169,8 @@ def test_an_old_commits_report_comes_back(first: Clone, tmp_path: Path) -> None:
     assert second.stages_run("dvc", "repro", "report@tiny") == []
 
 
-def test_the_default_remote_serves_the_clones_beside(first: Clone) -> None:
-    first.do("dvc", "push", "--remote", "beside")
-    second = Clone.of(first.folder, first.folder.parent / "beside")
-    second.do("dvc", "pull", "--remote", "beside")
+def test_the_default_remote_serves_other_clones(first: Clone) -> None:
+    first.do("dvc", "push", "--remote", "local")
+    second = Clone.of(first.folder, first.folder.parent / "local")
+    second.do("dvc", "pull", "--remote", "local")
     assert second.report() == first.report()

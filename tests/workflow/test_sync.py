@@ -62,7 +62,7 @@ class Bench(Workplace):
         bench.git("config", "user.email", "student@example.org")
         (folder / ".git/info/exclude").write_text("/bin/\n/cache/\n")
         bench.snakemake("--quiet", "all", "--", STUDY)
-        assert bench.tell("dvc") is None
+        assert bench.record("dvc") is None
         bench.commit()
         return bench
 
@@ -84,7 +84,7 @@ class Bench(Workplace):
         result = self.run("dvc", *arguments)
         assert result.returncode == 0, result.stdout + result.stderr
 
-    def tell(self, engine: str) -> str | None:
+    def record(self, engine: str) -> str | None:
         """Let this engine record the other's results; why it refused, if it did."""
         result = self.run("python", "workflow/scripts/sync.py", engine, STUDY)
         refusal = re.fullmatch(r"Nothing is recorded: (.*)\n", result.stderr)
@@ -214,7 +214,7 @@ def test_dvc_records_nothing_untrue(
 ) -> None:
     act(bench)
     before = (bench.folder / "dvc.lock").read_text()
-    assert reason in (bench.tell("dvc") or "")
+    assert reason in (bench.record("dvc") or "")
     assert (bench.folder / "dvc.lock").read_text() == before
 
 
@@ -228,7 +228,7 @@ def test_dvc_records_nothing_untrue(
 )
 def test_snakemake_takes_nothing_untrue(bench: Bench, act: Callable[[Bench], None]) -> None:
     act(bench)
-    assert "DVC still has to run" in (bench.tell("snakemake") or "")
+    assert "DVC still has to run" in (bench.record("snakemake") or "")
 
 
 def test_a_study_that_is_not_there_is_named(bench: Bench) -> None:
@@ -279,7 +279,7 @@ class Person:
         self.run_by(engine)
         clean = self.bench.clean(self.folder / f"clean-{len(self.done)}")
         for _ in range(5):
-            refusal = self.bench.tell(other)
+            refusal = self.bench.record(other)
             if refusal is None:
                 break
             # Snakemake cannot compare what `dvc checkout` restored with what its jobs would write.
