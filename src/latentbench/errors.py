@@ -10,6 +10,33 @@ LatentbenchError
 └── InterruptedRun     a stage was interrupted and can be resumed
 """
 
+from __future__ import annotations
+
+import re
+
+_LONGEST_QUOTE = 80
+_LONGEST_REASON = 200
+_OBJECT = re.compile(r" ?<[\w.]+ object at 0x[0-9a-fA-F]+>")
+
+
+def quote(text: object) -> str:
+    """Return foreign text for a message: in quotes, control characters as escapes, cut at 80."""
+    return repr(_cut(str(text), _LONGEST_QUOTE))
+
+
+def reason(error: BaseException) -> str:
+    """Return what a library's exception says, for a message: one line, at most 200 characters.
+
+    Control characters are escapes, and addresses of objects are left out. An exception without a
+    message is given by its class.
+    """
+    line = " ".join(_OBJECT.sub("", str(error)).split()).rstrip(".")
+    return repr(_cut(line, _LONGEST_REASON))[1:-1] if line else type(error).__name__
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
 
 class LatentbenchError(Exception):
     """Base of all errors that the command line reports without a traceback."""
