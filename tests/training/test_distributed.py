@@ -123,7 +123,7 @@ def _assert_alike(one: dict[str, str], other: dict[str, str], where: str) -> Non
 
 
 # Read by every Python that starts with its folder on PYTHONPATH. The first process, when it has
-# written its first state, kills the second one, or asks the launcher to end all and waits until
+# written its first state, kills the second one, or sends SIGTERM to the launcher and waits until
 # the launcher has sent SIGTERM.
 STRIKE = """
 import os

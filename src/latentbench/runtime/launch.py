@@ -26,6 +26,8 @@ from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+# The launcher's process ID, in the environment of the processes that it starts.
+LAUNCHER = "LATENTBENCH_LAUNCHER"
 # How long a process waits at a barrier, for instance while the first one writes files.
 TIMEOUT = datetime.timedelta(hours=2)
 
@@ -55,6 +57,7 @@ def launch(arguments: Sequence[str], *, num_processes: int, compute: Compute) ->
             f"{torch.cuda.device_count()} GPU. Lower it, or set compute.device to cpu."
         )
     _disable_elastic_logging()
+    os.environ[LAUNCHER] = str(os.getpid())
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
             min_nodes=1,
@@ -166,10 +169,17 @@ def _suppress_stderr(suppress: bool) -> Iterator[None]:
 
 
 def _terminate_with_parent() -> None:
-    """Request SIGTERM for this process when its parent dies, on systems that support it (Linux)."""
+    """Request SIGTERM for this process when its parent dies, on systems that support it (Linux).
+
+    Raises:
+        InterruptedRun: The launcher died before this request.
+    """
     try:
         prctl = ctypes.CDLL(None).prctl
     except (AttributeError, OSError, TypeError):
         return
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
     prctl(set_parent_death_signal, signal.SIGTERM)
+    launcher = os.environ.get(LAUNCHER)
+    if launcher is not None and os.getppid() != int(launcher):
+        raise InterruptedRun("The process that started this one was killed. Run it again.")

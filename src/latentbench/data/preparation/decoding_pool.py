@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -85,6 +86,15 @@ _job: DecodeJob  # of this worker process
 def _start_worker(job: DecodeJob) -> None:
     global _job  # noqa: PLW0603
     _job = job
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent and end this process: a worker whose parent was killed gets no tasks."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _decode(task: DecodeTask) -> list[int]:
