@@ -81,3 +81,22 @@ def test_projections_separate_clusters() -> None:
         nearest = np.linalg.norm(places[:, None] - centers, axis=2).argmin(axis=1)
         assert (nearest == labels).all()
     np.testing.assert_array_equal(tsne(codes), tsne(codes))
+
+
+@pytest.mark.parametrize("num_codes", [1, 2, 3, 10])
+@pytest.mark.parametrize("code_dim", [1, 2, 3])
+def test_codes_of_any_number_and_dimension_are_projected(num_codes: int, code_dim: int) -> None:
+    codes = numpy_generator(0, "codes").normal(size=(num_codes, code_dim))
+    pca, shares = principal_components(codes)
+    assert (sum(shares) > 0) == (num_codes > 1)
+    for places in (pca, tsne(codes)):
+        assert places.shape == (num_codes, 2)
+        assert np.isfinite(places).all()
+
+
+def test_equal_codes_are_projected_to_the_origin() -> None:
+    codes = np.full((40, 4), 0.3)
+    pca, shares = principal_components(codes)
+    assert shares == [0, 0]
+    assert not pca.any()
+    assert not tsne(codes).any()

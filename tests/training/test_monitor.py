@@ -119,5 +119,7 @@ def test_warnings_by_thresholds(values: dict[str, float | None], named: list[str
     assert [warning.partition(":")[0] for warning in found] == named
 
 
-def test_no_mode_collapse_without_prior() -> None:
-    assert find_warnings({"diversity": 0.1}, latent_dim=64, has_prior=False) == []
+def test_no_modes_or_posterior_without_prior() -> None:
+    values = {"diversity": 0.1, "active_units": 1.0}
+    [warning] = find_warnings(values, latent_dim=64, has_prior=False)
+    assert warning.startswith("inactive latents: 1 of 64")

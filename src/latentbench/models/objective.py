@@ -26,7 +26,7 @@ class Objective(nn.Module, ABC):
     """
 
     latent_dim: int
-    # The loss terms that `step` may return, in the order of the columns of history.csv.
+    # The loss terms of `step` and `validate`, in the order of the columns of history.csv.
     terms: tuple[str, ...]
 
     def __init__(self) -> None:

@@ -110,6 +110,8 @@ class Monitor:
             images, labels = batches[index]
             generator = torch_generator(self._seed, f"{split} batch {index}", epoch, self._device)
             for name, value in objective.validate(images, labels, generator=generator).items():
+                if name not in objective.terms:
+                    raise KeyError(f"{type(objective).__name__}.terms lacks {name} of validate.")
                 column = objective.terms.index(name)
                 totals[:, column] += len(images) * torch.stack([value, torch.ones_like(value)])
         self._processes.all_reduce_sum(totals)
@@ -146,7 +148,8 @@ def find_warnings(values: Values, *, latent_dim: int, has_prior: bool = True) ->
     Args:
         values: The loss terms and monitored values of the epoch.
         latent_dim: The number of latent units.
-        has_prior: Whether samples come from a prior; without one, mode collapse has no meaning.
+        has_prior: Whether samples come from a prior; without one, modes and posteriors have no
+            meaning.
     """
     warnings = []
     diversity = values.get("diversity")
@@ -162,7 +165,8 @@ def find_warnings(values: Values, *, latent_dim: int, has_prior: bool = True) ->
         )
     units = values.get("active_units")
     if units is not None and units < MIN_ACTIVE_FRACTION * latent_dim:
-        warnings.append(f"posterior collapse: {units:.0f} of {latent_dim} latent units are active")
+        name = "posterior collapse" if has_prior else "inactive latents"
+        warnings.append(f"{name}: {units:.0f} of {latent_dim} latent units are active")
     return warnings
 
 

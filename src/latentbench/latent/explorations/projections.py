@@ -11,6 +11,7 @@ from latentbench.models.objective import ACTIVE_VARIANCE
 from latentbench.models.vae import gaussian_kl_by_dimension
 
 _PERPLEXITY = 30.0  # of t-SNE, at most a third of the number of codes
+_FEWEST_CODES = 3  # for t-SNE
 
 
 def explore_projections(probe: ModelProbe) -> Findings:
@@ -34,7 +35,7 @@ def explore_projections(probe: ModelProbe) -> Findings:
     if posterior is not None:
         divergence = gaussian_kl_by_dimension(*posterior).double().mean(dim=0)
         arrays["kl_per_dimension"] = divergence.cpu().numpy()
-    variance = codes.var(axis=0, ddof=1)
+    variance = codes.var(axis=0, ddof=min(1, len(codes) - 1))
     arrays["variance_per_dimension"] = variance
     facts = {
         "pca_variance": variance_shares,
@@ -45,21 +46,37 @@ def explore_projections(probe: ModelProbe) -> Findings:
 
 
 def principal_components(codes: Array) -> tuple[Array, list[float]]:
-    """Return float32 (number, 2), and the share of the variance along each axis."""
+    """Return float32 (number, 2), and the share of the variance along each axis.
+
+    Axes without variance are 0: all of them if the codes are equal, the second of one dimension.
+    """
     from sklearn.decomposition import PCA
 
-    model = PCA(n_components=2, svd_solver="full")
-    projected = model.fit_transform(codes)
-    return projected.astype(np.float32), model.explained_variance_ratio_.tolist()
+    projected = np.zeros((len(codes), 2), np.float32)
+    shares = [0.0, 0.0]
+    if _differ(codes):
+        number = min(2, *codes.shape)
+        model = PCA(n_components=number, svd_solver="full")
+        projected[:, :number] = model.fit_transform(codes)
+        shares[:number] = model.explained_variance_ratio_.tolist()
+    return projected, shares
 
 
 def tsne(codes: Array) -> Array:
     """Return float32 (number, 2) by t-SNE from the principal components.
 
-    Neighbors stay close; other distances are not preserved.
+    Neighbors stay close; other distances are not preserved. Codes of one dimension start at random
+    places, and codes that do not differ are 0.
     """
     from sklearn.manifold import TSNE
 
-    model = TSNE(perplexity=min(_PERPLEXITY, len(codes) / 3), init="pca", random_state=0)
+    if len(codes) < _FEWEST_CODES or not _differ(codes):
+        return np.zeros((len(codes), 2), np.float32)
+    start = "pca" if codes.shape[1] > 1 else "random"
+    model = TSNE(perplexity=min(_PERPLEXITY, len(codes) / 3), init=start, random_state=0)
     projected: Array = model.fit_transform(codes).astype(np.float32)
     return projected
+
+
+def _differ(codes: Array) -> bool:
+    return len(np.unique(codes.astype(np.float32), axis=0)) > 1

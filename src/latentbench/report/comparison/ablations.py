@@ -66,9 +66,10 @@ def distances(change: Change) -> list[str]:
     before, after = change.ranks
     name = after.quantity.name
     if change.without_prior:
+        verb = "is" if len(change.without_prior) == 1 else "are"
         return [
             f"{name} is {after.text}, against {before.quoted}. It does not judge "
-            f"{join_words(change.without_prior)}, which is not trained to generate samples."
+            f"{join_words(change.without_prior)}, which {verb} not trained to generate samples."
         ]
     direction = "above" if after.mean > before.mean else "below"
     gap = ranking.gap_text(before, after)

@@ -1,4 +1,4 @@
-"""Signs of trouble that training found: mode collapse, saturation, posterior collapse."""
+"""Signs of trouble that training found: mode collapse, saturation, unused latents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from latentbench.artifacts.paths import WARNINGS
 from latentbench.results import Study, Table, tables
 from latentbench.results.formatting import join_words, names_of
 
-_SIGNS = ["mode collapse", "saturated discriminator", "posterior collapse"]
+_SIGNS = ["mode collapse", "saturated discriminator", "posterior collapse", "inactive latents"]
 
 
 def table(study: Study) -> Table:
