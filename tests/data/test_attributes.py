@@ -137,10 +137,10 @@ def test_the_record_lists_the_attribute_arrays(
 
 BAD = {
     "has no row for 1 of": TEXTS["file names"].replace("0.png,1,0\n", ""),
-    "has two rows for 0.png": TEXTS["file names"] + "0.png,1,0\n",
-    "has 1 values for 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,1\n"),
-    "has a value for 0.png": TEXTS["file names"].replace("0.png,1,0\n", "0.png,yes,0\n"),
-    "has 2 for Smiling": TEXTS["file names"].replace("0.png,1,0\n", "0.png,2,0\n"),
+    "has two rows for '0.png'": TEXTS["file names"] + "0.png,1,0\n",
+    "has 1 values for '0.png'": TEXTS["file names"].replace("0.png,1,0\n", "0.png,1\n"),
+    "has a value for '0.png'": TEXTS["file names"].replace("0.png,1,0\n", "0.png,yes,0\n"),
+    "has '2' for 'Smiling'": TEXTS["file names"].replace("0.png,1,0\n", "0.png,2,0\n"),
     "has no attributes": "6\n",
     "has a column 'Smiling'": TEXTS["file names"].replace("Hat", "Smiling"),
 }
@@ -155,7 +155,7 @@ def test_a_faulty_table_is_an_error(words: str, faces: Path, table: Run, run: Ru
 def test_a_row_that_matches_two_images_is_an_error(faces: Path, table: Run, run: Run) -> None:
     save(faces / "train" / "4.png", picture(9))
     line = error_of(run(source="folder", path=str(faces), attributes=table(TEXTS["file names"])))
-    for name in (" 4.png", "train/4.png", "test/4.png"):
+    for name in ("'4.png'", "train/4.png", "test/4.png"):
         assert name in line
 
 

@@ -16,6 +16,7 @@ import requests
 
 from latentbench.artifacts.files import atomic_write, convert_disk_errors
 from latentbench.artifacts.progress import log, track
+from latentbench.data.raw_files import convert_damage
 from latentbench.errors import DownloadError
 
 CHUNK_BYTES = 1 << 20
@@ -143,7 +144,7 @@ def _check_md5(path: Path, file: OfficialFile, source: str) -> None:
 
 
 def _md5(path: Path) -> str:
-    with path.open("rb") as file:
+    with convert_damage(path), path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 

@@ -32,7 +32,8 @@ from latentbench.data.preparation.decoding_pool import (
 from latentbench.data.preparation.split_files import SplitFiles
 from latentbench.data.prepared import FORMAT
 from latentbench.data.sources import SOURCES, RawDataset, Split
-from latentbench.errors import ArtifactError, DataError
+from latentbench.data.sources.checks import check_dataset
+from latentbench.errors import ArtifactError
 from latentbench.rng import numpy_generator
 
 
@@ -58,7 +59,7 @@ def prepare_dataset(
     Raises:
         ArtifactError, DataError, StorageError
     """
-    contents = _open_raw(config, raw)
+    contents = open_raw(config, raw)
     (output / DATASET_MANIFEST).unlink(missing_ok=True)  # from here on the folder is incomplete
     manifests, skipped = _write_splits(config, contents, output, workers or num_usable_cores())
     for reference in skipped:
@@ -90,8 +91,8 @@ def prepare_dataset(
         )
 
 
-def _open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
-    """Return the fetched dataset, with at most `max_train_images` training images."""
+def open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
+    """Return the fetched dataset, checked, with at most `max_train_images` training images."""
     fetched = read_json(raw / SOURCE_MANIFEST)
     dataset = config.dataset
     if fetched.get("source") != dataset.source:
@@ -100,6 +101,7 @@ def _open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
             "fetch it again."
         )
     contents = SOURCES[dataset.source].open(dataset, raw, fetched)
+    check_dataset(contents, where=fetched.get("path", raw))
     train = contents.train
     max_images = dataset.max_train_images
     if max_images is not None and max_images < len(train.references):
@@ -119,12 +121,6 @@ def _write_splits(
     dataset = config.dataset
     spec = ResizeSpec(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
     splits: dict[str, Split] = {name: getattr(contents, name) for name in SPLITS}
-    for name, split in splits.items():
-        if len(split.references) == 0:
-            raise DataError(
-                f"Dataset {config.name!r} has no images for its {name} split; add some or raise "
-                "test_fraction."
-            )
     references = {name: split.references for name, split in splits.items()}
     job = DecodeJob(contents.reader, references, spec, skip=contents.skip_undecodable)
     files = {name: SplitFiles(output, name, split, spec) for name, split in splits.items()}

@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from latentbench.artifacts.files import file_sha256
 from latentbench.artifacts.progress import log
 from latentbench.data.image_archive import path_parts
-from latentbench.errors import DataError
+from latentbench.data.raw_files import convert_damage, decode_text
+from latentbench.errors import DataError, quote, reason
 
 _SEPARATORS = ",;\t"  # spreadsheets write commas or semicolons, depending on their language
+_VALUES = frozenset((-1, 0, 1))
 
 Attributes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -37,22 +39,32 @@ class AttributeTable:
         missing.
         Raises DataError, whose message starts with `where`.
         """
-        names, rows = _parse_cells([line for line in text.splitlines() if line.strip()])
+        try:
+            names, rows = _parse_cells([line for line in text.splitlines() if line.strip()])
+        except csv.Error as error:
+            raise DataError(f"{where} is not a table ({reason(error)}); correct it.") from None
+        for name, count in Counter(names).items():
+            if count > 1 or not name:
+                raise DataError(
+                    f"{where} has a column {quote(name)} that is unnamed or repeated; rename it."
+                )
         table: dict[str, list[int]] = {}
         for image, *values in rows:
+            if not image:
+                raise DataError(f"{where} has a row without an image's name; add it.")
             if image in table:
-                raise DataError(f"{where} has two rows for {image}; remove one.")
+                raise DataError(f"{where} has two rows for {quote(image)}; remove one.")
             if names and len(values) != len(names):
                 raise DataError(
-                    f"{where} has {len(values)} values for {image}, but {len(names)} columns; "
-                    "correct the row."
+                    f"{where} has {len(values)} values for {quote(image)}, but {len(names)} "
+                    "columns; correct the row."
                 )
             try:
                 table[image] = [int(value) for value in values]
             except ValueError as error:
                 raise DataError(
-                    f"{where} has a value for {image} that is not a whole number ({error}); "
-                    "correct it."
+                    f"{where} has a value for {quote(image)} that is not a whole number "
+                    f"({reason(error)}); correct it."
                 ) from None
         return cls(names, table)
 
@@ -63,19 +75,28 @@ class AttributeTable:
         Raises DataError if an image has no row, if a row belongs to several images, or if a value
         is not -1, 0 or 1.
         """
-        rows = self._match_rows(images, where=where)
-        values = np.array([self.rows[row] for row in rows])
-        invalid = np.argwhere(abs(values) > 1)
-        if len(invalid):
-            index, column = invalid[0]
+        if not self.names:
             raise DataError(
-                f"{where} has {values[index, column]} for {self.names[column]} of {rows[index]}; "
-                "write 1 if the image has the attribute, else 0 or -1."
+                f"{where} has no attributes; add a first line such as image,Smiling,Eyeglasses."
             )
+        rows = self._match_rows(images, where=where)
+        for row in rows:
+            if not _VALUES.issuperset(self.rows[row]):
+                self._raise_invalid(row, where=where)
+        values = np.array([self.rows[row] for row in rows])
         num_unused = len(self.rows) - len(rows)
         if num_unused:
             log(f"{where} has {num_unused} rows without an image; they are ignored.")
         return (values > 0).astype(np.uint8)
+
+    def _raise_invalid(self, row: str, *, where: str) -> NoReturn:
+        """Raise DataError for the first value of the row that is not -1, 0 or 1."""
+        values = dict(zip(self.names, self.rows[row], strict=True))
+        name = next(name for name in self.names if values[name] not in _VALUES)
+        raise DataError(
+            f"{where} has {quote(values[name])} for {quote(name)} of {quote(row)}; write 1 if the "
+            "image has the attribute, else 0 or -1."
+        )
 
     def _match_rows(self, images: Sequence[str], *, where: str) -> list[str]:
         """Return the name of each image's row; raise DataError if the match is not one to one."""
@@ -89,15 +110,15 @@ class AttributeTable:
                 continue
             if row in image_of_row:
                 raise DataError(
-                    f"{where} has a row {row}, which matches {image_of_row[row]} and {image}; "
-                    "write more of its path."
+                    f"{where} has a row {quote(row)}, which matches {quote(image_of_row[row])} "
+                    f"and {quote(image)}; write more of its path."
                 )
             image_of_row[row] = image
             rows.append(row)
         if unmatched:
             raise DataError(
                 f"{where} has no row for {len(unmatched)} of {len(images)} images "
-                f"({unmatched[0]}); add rows or remove these images."
+                f"({quote(unmatched[0])}); add rows or remove these images."
             )
         return rows
 
@@ -134,12 +155,14 @@ def _parse_csv(lines: list[str], separator: str) -> tuple[list[str], list[list[s
 
 
 def fingerprint(path: Path) -> dict[str, str]:
-    """Return path and SHA-256 of the user's table; raise DataError if there is no such file."""
-    if not path.is_file():
-        raise DataError(
-            f"attributes: {path} is not a file; set it to a CSV file or a list in CelebA's format."
-        )
-    return {"path": str(path), "sha256": file_sha256(path)}
+    """Return path and SHA-256 of a table; raise DataError if there is no such file."""
+    with convert_damage(path):
+        if not path.is_file():
+            raise DataError(
+                f"attributes: {path} is not a file; set it to a CSV file or a list in CelebA's "
+                "format."
+            )
+        return {"path": str(path), "sha256": file_sha256(path)}
 
 
 def read_table(fetched: dict[str, str]) -> AttributeTable:
@@ -147,16 +170,6 @@ def read_table(fetched: dict[str, str]) -> AttributeTable:
     path = Path(fetched["path"])
     if fingerprint(path) != fetched:
         raise DataError(f"{path} has changed since it was fetched; fetch the dataset again.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8.") from None
-    table = AttributeTable.parse(text, where=str(path))
-    if not table.names:
-        raise DataError(
-            f"{path} has no attributes; add a first line such as image,Smiling,Eyeglasses."
-        )
-    for name, count in Counter(table.names).items():
-        if count > 1 or not name:
-            raise DataError(f"{path} has a column {name!r} that is unnamed or repeated; rename it.")
-    return table
+    with convert_damage(path):
+        data = path.read_bytes()
+    return AttributeTable.parse(decode_text(data, where=path), where=str(path))

@@ -6,14 +6,14 @@ torchvision has the URL and MD5 of the Python version only, which is pickled.
 from __future__ import annotations
 
 import tarfile
-import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from latentbench.config.datasets import CIFAR10Dataset
 from latentbench.data.download import OfficialFile, download_file
+from latentbench.data.raw_files import REMEDY, convert_damage, decode_text
 from latentbench.data.sources.base import ArrayReader, RawDataset, Split
 from latentbench.errors import DataError
 
@@ -27,6 +27,8 @@ BATCHES = {
     "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
     "test": ["test_batch.bin"],
 }
+CLASS_NAMES = "batches.meta.txt"
+MEMBERS = {*BATCHES["train"], *BATCHES["test"], CLASS_NAMES}
 
 
 class CIFAR10Source:
@@ -39,9 +41,10 @@ class CIFAR10Source:
 
     def open(self, dataset: CIFAR10Dataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the official splits."""
-        members = _read_members(folder / ARCHIVE.name)
-        train = np.concatenate([_read_batch(members, name) for name in BATCHES["train"]])
-        test = np.concatenate([_read_batch(members, name) for name in BATCHES["test"]])
+        path = folder / ARCHIVE.name
+        members = _read_members(path)
+        train = np.concatenate([_read_batch(members, name, path) for name in BATCHES["train"]])
+        test = np.concatenate([_read_batch(members, name, path) for name in BATCHES["test"]])
         records = np.concatenate([train, test])
         labels = records[:, 0].astype(np.int64)
         images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -49,27 +52,44 @@ class CIFAR10Source:
             ArrayReader(images),
             Split(range(len(train)), labels[: len(train)]),
             Split(range(len(train), len(records)), labels[len(train) :]),
-            members["batches.meta.txt"].decode().split(),
+            _class_names(members, path),
         )
 
 
 def _read_members(path: Path) -> dict[str, bytes]:
-    """Return the content of the archive's files by name, without extracting them to disk."""
-    members = {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.isfile() else None
-                if file is not None:
-                    members[Path(member.name).name] = file.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path} is not a complete archive ({error}); fetch it again.") from None
+    """Return the content of the dataset's files by name, without extracting them to disk."""
+    members: dict[str, bytes] = {}
+    with convert_damage(path):
+        if not tarfile.is_tarfile(path):
+            raise tarfile.ReadError("not a tar archive")
+    with convert_damage(path), tarfile.open(path) as archive:
+        for member in archive:
+            if member.size < 0:  # tarfile would read the members before it again, without end
+                raise tarfile.ReadError("negative size")
+            name = PurePosixPath(member.name).name
+            file = archive.extractfile(member) if name in MEMBERS and member.isfile() else None
+            if file is None or member.issparse():
+                continue
+            if name in members:
+                raise DataError(f"{path} has two files {name}; {REMEDY}.")
+            members[name] = file.read()
     return members
 
 
-def _read_batch(members: dict[str, bytes], name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _read_batch(
+    members: dict[str, bytes], name: str, path: Path
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the records of a batch, uint8 (number, RECORD)."""
     data = members.get(name, b"")
     if not data or len(data) % RECORD:
-        raise DataError(f"{ARCHIVE.name} has no complete {name}; fetch it again.")
+        raise DataError(f"{path} has no complete {name}; {REMEDY}.")
     return np.frombuffer(data, np.uint8).reshape(-1, RECORD)
+
+
+def _class_names(members: dict[str, bytes], path: Path) -> list[str]:
+    """Return the names of the classes, which are the lines of a file."""
+    if CLASS_NAMES not in members:
+        raise DataError(f"{path} has no {CLASS_NAMES} with the names of its classes; {REMEDY}.")
+    text = decode_text(members[CLASS_NAMES], where=f"{path}, {CLASS_NAMES}")
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line]

@@ -9,46 +9,60 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from latentbench.artifacts.progress import log
 from latentbench.config.datasets import EMNISTDataset, MNISTDataset
 from latentbench.data.download import OfficialFile, download_file
-from latentbench.data.image_archive import ImageArchive
+from latentbench.data.image_archive import ImageArchive, path_parts
+from latentbench.data.raw_files import REMEDY, convert_damage
 from latentbench.data.sources.base import ArrayReader, RawDataset, Split
 from latentbench.errors import DataError
 
 UINT8 = 0x08  # the only element type of these datasets
+CHUNK_BYTES = 1 << 20
+# Images are (number, height, width), and may have a dimension for color.
+_DIMENSIONS = {"images-idx3": (3, 4), "labels-idx1": (1,)}
+
+Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-def parse_idx(data: bytes, *, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return the array of an IDX file; raise DataError if it is truncated or has another format.
+def read_idx(data: bytes, *, where: object, dimensions: tuple[int, ...]) -> Array:
+    """Return the array of a gzipped IDX file.
 
     The format is: two zero bytes, the element type, the number of dimensions, each dimension as
-    big-endian uint32, the elements.
+    big-endian uint32, the elements. No more than the announced elements are unpacked.
+
+    Args:
+        data: The content of the file.
+        where: Its path, for messages.
+        dimensions: The numbers of dimensions that it may have.
+
+    Raises:
+        DataError: The file is damaged, no IDX file, or has another number of dimensions.
     """
-    dimensions = data[3] if len(data) > 3 else 0
-    offset = 4 + 4 * dimensions
-    if data[:3] != bytes((0, 0, UINT8)) or len(data) < offset:
-        raise DataError(f"{name} is not an IDX file of bytes; fetch it again.")
-    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", dimensions, offset=4))
-    num_elements = len(data) - offset
-    if num_elements != math.prod(shape):
-        raise DataError(
-            f"{name} has {num_elements} elements instead of {math.prod(shape)}; fetch it again."
-        )
-    return np.frombuffer(data, np.uint8, offset=offset).reshape(shape)
-
-
-def _gunzip(data: bytes, *, name: str) -> bytes:
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{name} is not a complete gzip file ({error}); fetch it again.") from None
+    with convert_damage(where), gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        magic = file.read(4)
+        if len(magic) != 4 or magic[:3] != bytes((0, 0, UINT8)):
+            raise DataError(f"{where} is not an IDX file of bytes; {REMEDY}.")
+        if magic[3] not in dimensions:
+            allowed = " or ".join(map(str, dimensions))
+            raise DataError(f"{where} has {magic[3]} dimensions instead of {allowed}; {REMEDY}.")
+        sizes = file.read(4 * magic[3])
+        if len(sizes) != 4 * magic[3]:
+            raise DataError(f"{where} ends within its header; {REMEDY}.")
+        shape = tuple(np.frombuffer(sizes, ">u4").tolist())
+        number = math.prod(shape)
+        elements = bytearray()
+        while len(elements) <= number and (chunk := file.read(CHUNK_BYTES)):
+            elements += chunk
+    if len(elements) != number:
+        found = "more" if len(elements) > number else len(elements)
+        raise DataError(f"{where} has {found} elements instead of {number}; {REMEDY}.")
+    return np.frombuffer(elements, np.uint8).reshape(shape)
 
 
 class MNISTSource:
@@ -71,13 +85,15 @@ class MNISTSource:
     def open(self, dataset: MNISTDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the official splits."""
 
-        def read(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-            path = folder / name
-            return parse_idx(_gunzip(path.read_bytes(), name=str(path)), name=name)
+        def read(split: str, kind: str) -> Array:
+            path = folder / f"{split}-{kind}-ubyte.gz"
+            with convert_damage(path):
+                data = path.read_bytes()
+            return read_idx(data, where=path, dimensions=_DIMENSIONS[kind])
 
-        images = [read(f"{split}-images-idx3-ubyte.gz") for split in ("train", "t10k")]
-        labels = [read(f"{split}-labels-idx1-ubyte.gz") for split in ("train", "t10k")]
-        return _raw_dataset(images, labels, fetched["class_names"])
+        images = [read(split, "images-idx3") for split in ("train", "t10k")]
+        labels = [read(split, "labels-idx1") for split in ("train", "t10k")]
+        return _raw_dataset(images, labels, fetched["class_names"], where=folder)
 
 
 class EMNISTSource:
@@ -96,25 +112,28 @@ class EMNISTSource:
     def open(self, dataset: EMNISTDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the training and test images of the chosen split, upright."""
         archive = ImageArchive(folder / "gzip.zip")
-        paths = {Path(path).name: path for path in archive.file_names()}
+        with convert_damage(archive.path):
+            paths = archive.file_names()
 
-        def read(split: str, kind: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        def read(split: str, kind: str) -> Array:
             name = f"emnist-{dataset.split}-{split}-{kind}-ubyte.gz"
-            if name not in paths:
-                raise DataError(f"{archive.path} has no {name}; fetch it again.")
-            try:
-                data = archive.read_bytes(paths[name])
-            except (zipfile.BadZipFile, zlib.error, io.UnsupportedOperation) as error:
+            where = f"{archive.path}, {name}"
+            found = [path for path in paths if path_parts(path)[-1] == name]
+            if len(found) != 1:
                 raise DataError(
-                    f"{archive.path} is damaged at {name} ({error}); fetch it again."
-                ) from None
-            return parse_idx(_gunzip(data, name=name), name=name)
+                    f"{archive.path} has {len(found)} files {name} instead of one; {REMEDY}."
+                )
+            with convert_damage(where):
+                data = archive.read_bytes(found[0])
+            return read_idx(data, where=where, dimensions=_DIMENSIONS[kind])
 
-        images = [read(split, "images-idx3").swapaxes(1, 2) for split in ("train", "test")]
+        images = [read(split, "images-idx3") for split in ("train", "test")]
         labels = [read(split, "labels-idx1") for split in ("train", "test")]
-        if dataset.split == "letters":  # labels start at 1
-            labels = [values - 1 for values in labels]
-        return _raw_dataset(images, labels, fetched["class_names"])
+        class_names = fetched["class_names"]
+        if dataset.split == "letters":
+            labels = _number_from_zero(labels, len(class_names), where=archive.path)
+        images = [values.swapaxes(1, 2) for values in images]
+        return _raw_dataset(images, labels, class_names, where=archive.path)
 
 
 def _torchvision_class(source: str) -> Any:
@@ -127,17 +146,43 @@ def _torchvision_class(source: str) -> Any:
     }[source]
 
 
+def _number_from_zero(labels: list[Array], num_classes: int, *, where: Path) -> list[Array]:
+    """Return the labels of the letters from 0. EMNIST's start at 1, those of other tools at 0.
+
+    They start at 0 if they are all of 0 to 25. Raises DataError for any other with a 0.
+    """
+    found = set(np.concatenate(labels).tolist())
+    if found == set(range(num_classes)):
+        log(f"{where} has labels from 0; the first letter is 0, not 1 as in EMNIST.")
+        return labels
+    if 0 in found:
+        raise DataError(
+            f"{where} has the label 0, but EMNIST's letters have the labels 1 to {num_classes}; "
+            "correct the labels."
+        )
+    return [values - 1 for values in labels]
+
+
 def _raw_dataset(
-    images: list[np.ndarray[Any, np.dtype[np.uint8]]],
-    labels: list[np.ndarray[Any, np.dtype[np.uint8]]],
-    class_names: list[str],
+    images: list[Array], labels: list[Array], class_names: list[str], *, where: Path
 ) -> RawDataset:
     """Return training and test images as one dataset."""
+    train_shape, test_shape = (values.shape[1:] for values in images)
+    if train_shape != test_shape:
+        raise DataError(
+            f"{where} has training images of shape {train_shape} and test images of shape "
+            f"{test_shape}; use files that belong together."
+        )
+    if 0 in train_shape or train_shape[2:] not in ((), (3,)):
+        raise DataError(
+            f"{where} has images of shape {train_shape}; they need a height, a width, and 3 "
+            "channels if they have color."
+        )
     train_labels, test_labels = (values.astype(np.int64) for values in labels)
-    start = len(images[0])  # of the test images
+    start, stop = len(images[0]), len(images[0]) + len(images[1])  # of the test images
     return RawDataset(
         ArrayReader(np.concatenate(images)),
-        Split(range(len(train_labels)), train_labels),
-        Split(range(start, start + len(test_labels)), test_labels),
+        Split(range(start), train_labels),
+        Split(range(start, stop), test_labels),
         class_names,
     )

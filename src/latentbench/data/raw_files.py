@@ -1,0 +1,50 @@
+"""Read fetched files. What a library raises for a damaged file becomes a DataError."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from latentbench.errors import DataError, reason
+
+REMEDY = "repair or replace it, then fetch the dataset again"
+
+# What gzip, bz2, lzma, zipfile and tarfile raise, from their source. Numbers in the headers of a
+# tar are converted (ValueError), allocated (MemoryError, OverflowError) and followed (IndexError,
+# RecursionError) as they are. RuntimeError is an encrypted entry, or an unknown kind of zip (its
+# subclass NotImplementedError).
+_DAMAGE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    ValueError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+)
+
+
+@contextmanager
+def convert_damage(where: object) -> Iterator[None]:
+    """Raise DataError, which names the file, if it is missing, unreadable or damaged."""
+    try:
+        yield
+    except _DAMAGE as error:
+        cause = error.strerror if isinstance(error, OSError) else None
+        raise DataError(f"{where} cannot be read ({cause or reason(error)}); {REMEDY}.") from None
+
+
+def decode_text(data: bytes, *, where: object) -> str:
+    """Return UTF-8 text without its byte order mark; raise DataError if it is in another code."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} is not UTF-8 text ({error.reason}); save it as UTF-8.") from None
