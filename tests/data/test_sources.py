@@ -447,11 +447,13 @@ PARTS = [0] * 6 + [1] * 2 + [2] * 2
 
 
 def _celeba(root: Path, layout: str) -> Path:
-    """CelebA as the official files, as Kaggle's archive, or as either unpacked."""
+    """CelebA as the official files, as its site has it, as Kaggle's archive, or unpacked."""
     kaggle = "kaggle" in layout
-    below = root / "files" / ("img_align_celeba/img_align_celeba" if kaggle else "img_align_celeba")
+    folder = "img_align_celeba_png" if layout == "png" else "img_align_celeba"
+    below = root / "files" / (f"{folder}/{folder}" if kaggle else folder)
     for number, name in enumerate(FACES):
-        save(below / name, picture(number, (178, 218)))
+        suffix = ".png" if layout == "png" else ".jpg"
+        save((below / name).with_suffix(suffix), picture(number, (178, 218)))
     smiling = [1 if number % 2 else -1 for number in range(10)]
     rows = list(zip(FACES, smiling, PARTS, strict=True))
     if kaggle:
@@ -472,19 +474,96 @@ def _celeba(root: Path, layout: str) -> Path:
         (root / "zips").mkdir()
         zipped(place, root / "zips" / "img_align_celeba.zip")
         place = root / "zips"
+    if layout.startswith("site"):
+        place = root / "site"
+        for part in ("Img", "Anno", "Eval"):
+            (place / part).mkdir(parents=True)
+        if layout == "site":
+            zipped(root / "files", place / "Img" / "img_align_celeba.zip")
+        else:
+            below.rename(place / "Img" / below.name)
+        (place / "Anno" / "list_attr_celeba.txt").write_text(tables["list_attr_celeba.txt"])
+        (place / "Eval" / "list_eval_partition.txt").write_text(tables["list_eval_partition.txt"])
+        return place
     for name, text in tables.items():
         (place / name).write_text(text)
     return zipped(place, root / "archive.zip") if layout == "kaggle" else place
 
 
-@pytest.mark.parametrize("layout", ["official", "kaggle", "kaggle unpacked", "unpacked"])
-def test_celeba_archives(layout: str, tmp_path: Path, prepared: Run) -> None:
-    dataset = prepared(source="celeba", path=str(_celeba(tmp_path, layout)))
+@pytest.mark.parametrize(
+    ("layout", "below"),
+    [
+        ("official", ""),
+        ("official", "img_align_celeba.zip"),
+        ("kaggle", ""),
+        ("kaggle unpacked", ""),
+        ("kaggle unpacked", "img_align_celeba/img_align_celeba"),
+        ("unpacked", ""),
+        ("unpacked", "img_align_celeba"),
+        ("png", ""),
+        ("site", ""),
+        ("site", "Img"),
+        ("site", "Img/img_align_celeba.zip"),
+        ("site unpacked", ""),
+        ("site unpacked", "Img"),
+        ("site unpacked", "Img/img_align_celeba"),
+    ],
+)
+def test_celeba_archives(layout: str, below: str, tmp_path: Path, prepared: Run) -> None:
+    dataset = prepared(source="celeba", path=str(_celeba(tmp_path, layout) / below))
     assert dataset.images("train").shape == (6, 64, 64, 3)
     assert dataset.manifest.test.num_images == 2
     assert dataset.manifest.attribute_names == ["Smiling", "Male"]
     attributes = np.load(tmp_path / "prepared" / "train-attributes.npy")
     assert attributes.tolist() == [[number % 2, 1 - number % 2] for number in range(6)]
+
+
+def test_lists_of_celeba_that_changed_have_to_be_fetched(tmp_path: Path, run: Run) -> None:
+    place = _celeba(tmp_path, "site")
+    assert run(("fetch",), source="celeba", path=str(place)).exit_code == 0
+    path = place / "Eval" / "list_eval_partition.txt"
+    path.write_text(path.read_text().replace("1.jpg 0", "1.jpg 2"))
+    assert str(path) in error_of(run(("prepare",), source="celeba", path=str(place)))
+    assert run(source="celeba", path=str(place)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("partition", "000001.jpg 0", "000001.jpg", ["000001.jpg"]),
+        ("partition", "000001.jpg 0", "000001.jpg 3", ["000001.jpg", "3"]),
+        ("partition", "000001.jpg 0", "000001.jpg 0 0", ["000001.jpg"]),
+        ("partition", "000001.jpg 0\n", "", ["000001.jpg"]),
+        ("partition", " 2\n", " 1\n", ["test"]),
+        ("attr", "000001.jpg -1", "000001.jpg", ["000001.jpg"]),
+        ("attr", "000001.jpg -1", "000001.jpg 2", ["000001.jpg", "Smiling"]),
+        ("attr", "10\nSmiling Male\n", "", ["no attributes"]),
+        ("attr", "Smiling", "Smi\udce9ng", ["UTF-8"]),
+    ],
+)
+def test_lists_of_celeba_that_do_not_fit_are_refused(
+    name: str, old: str, new: str, words: list[str], tmp_path: Path, run: Run
+) -> None:
+    place = _celeba(tmp_path, "unpacked")
+    path = next(place.glob(f"list_*{name}*"))
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new), errors="surrogateescape")
+    line = error_of(run(source="celeba", path=str(place)))
+    for word in [str(place), *words]:
+        assert word in line
+
+
+def test_lists_of_celeba_that_differ_are_refused(tmp_path: Path, run: Run) -> None:
+    place = _celeba(tmp_path, "site")
+    copy = place / "list_attr_celeba.txt"
+    original = place / "Anno" / copy.name
+    copy.write_bytes(original.read_bytes())
+    assert run(source="celeba", path=str(place)).exit_code == 0
+    copy.write_text(copy.read_text().replace("1 -1", "1  1"))
+    line = error_of(run(source="celeba", path=str(place)))
+    assert str(copy) in line
+    assert str(original) in line
 
 
 def test_celeba_without_lists_has_random_test_images(tmp_path: Path, prepared: Run) -> None:

@@ -176,8 +176,8 @@ class CelebADataset(DownloadedDataset):
     source: Literal["celeba"]
     path: str | None = Field(
         default=None,
-        description="The official zip, Kaggle's archive or an unpacked folder; null is the mirror, "
-        "or a download.",
+        description="The official zip or folders, Kaggle's archive or the images; null is the "
+        "mirror, or a download.",
     )
     image_size: ImageSize = 64
     crop: int | None = Field(
