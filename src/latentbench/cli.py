@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from latentbench.errors import LatentbenchError
+from latentbench.errors import LatentbenchError, StorageError, explain, reason
 
 if TYPE_CHECKING:
     from latentbench.config.experiments import ExperimentConfig
@@ -18,25 +19,47 @@ if TYPE_CHECKING:
     from latentbench.runtime.distributed import ProcessGroup
 
 
+class Stage(click.Command):
+    """Reports what the system refuses, with the file and a remedy."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the stage."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise  # click ends without a message
+        except OSError as error:
+            raise StorageError(explain(error, _places(context))) from error
+        except MemoryError as error:
+            raise StorageError(
+                f"There is too little memory for {context.info_name} ({reason(error)}). Reduce the "
+                "batch size or the number of images."
+            ) from error
+
+
 class Stages(click.Group):
     """Reports errors as a message instead of a traceback, unless `--debug` is given."""
 
+    command_class = Stage
+
     def invoke(self, context: click.Context) -> Any:
         """Run the subcommand and report its errors."""
-        from latentbench.artifacts.files import convert_disk_errors
-
         if context.params.get("debug"):
             return super().invoke(context)
         try:
-            with convert_disk_errors(Path.cwd()):
-                return super().invoke(context)
+            return super().invoke(context)
         except LatentbenchError as error:
             click.ClickException(str(error)).show()
             raise click.exceptions.Exit(error.exit_code) from error
-        except OSError as error:
-            raise click.ClickException(
-                f"{error.filename or 'The system'}: {error.strerror or error}."
-            ) from error
+
+
+def _places(context: click.Context) -> str:
+    """Return where a stage writes, for an error of the system that names no file."""
+    written = ("output", "results", "logs", "scratch", "record")
+    places = [str(context.params[name]) for name in written if context.params.get(name)]
+    return (
+        f"a file of {context.info_name} in {', '.join([*places, os.environ.get('TMPDIR', '/tmp')])}"
+    )
 
 
 PATH = click.Path(path_type=Path)
@@ -324,4 +347,4 @@ def _run_distributed(config: ExperimentConfig, stage: Callable[[ProcessGroup], N
 def _read_params(path: Path) -> Params:
     from latentbench.config.load import read_params
 
-    return read_params(path, text=sys.stdin.read() if str(path) == "-" else None)
+    return read_params(path, text=sys.stdin.buffer.read() if str(path) == "-" else None)

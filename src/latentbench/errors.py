@@ -12,10 +12,29 @@ LatentbenchError
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Collection
+from itertools import islice
 
+_MOST_NAMES = 20
 _LONGEST_QUOTE = 80
 _LONGEST_REASON = 200
+# What to do about an error of the system.
+_REMEDIES = {
+    errno.ENOSPC: "Free some space and run again",
+    errno.EDQUOT: "Free some space of your quota and run again",
+    errno.EFBIG: "Raise the limit of file sizes (ulimit -f) and run again",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n) and run again",
+    errno.ENFILE: "Close some programs and run again",
+    errno.ENOMEM: "Free some memory and run again",
+    errno.EROFS: "Make its file system writable or choose another folder",
+    errno.EACCES: "Check the permissions of it and its folders",
+    errno.EPERM: "Check the permissions of it and its folders",
+    errno.ENAMETOOLONG: "Choose shorter names",
+    errno.EIO: "Check the disk and run again",
+    errno.ENXIO: "Choose a file",
+}
 _OBJECT = re.compile(r" ?<[\w.]+ object at 0x[0-9a-fA-F]+>")
 
 
@@ -32,6 +51,26 @@ def reason(error: BaseException) -> str:
     """
     line = " ".join(_OBJECT.sub("", str(error)).split()).rstrip(".")
     return repr(_cut(line, _LONGEST_REASON))[1:-1] if line else type(error).__name__
+
+
+def explain(error: OSError, place: object) -> str:
+    """Return what the system refused, for a message: file, reason and remedy.
+
+    `place` is where it happened, for an error that names no file.
+    """
+    named = [quote(name) for name in (error.filename, error.filename2) if name is not None]
+    remedy = _REMEDIES.get(error.errno or 0, "Check the path and run again")
+    text = error.strerror or str(error)
+    return f"{' and '.join(named) or place}: {reason(OSError(text))}. {remedy}."
+
+
+def list_names(names: Collection[str]) -> str:
+    """Return names for a message: the first 20, separated by commas, and the number of others."""
+    if not names:
+        return "none"
+    others = len(names) - _MOST_NAMES
+    more = f" and {others} more" if others > 0 else ""
+    return ", ".join(_cut(name, _LONGEST_QUOTE) for name in islice(names, _MOST_NAMES)) + more
 
 
 def _cut(text: str, longest: int) -> str:

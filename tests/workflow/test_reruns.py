@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.workflow.conftest import Workplace
+from latentbench.config.params import RULES
+from tests.workflow.conftest import ROOT, Workplace
 
 # All on one worker, which makes the workplace once.
 pytestmark = pytest.mark.slow
@@ -118,3 +121,47 @@ def test_a_wrong_key_in_the_params_is_named(workplace: Workplace) -> None:
     assert "experiments.wgan-gp.model.n_critics" in output
     assert "'n_critic'" in output
     assert "Traceback" not in output
+
+
+def test_a_study_cannot_have_the_name_of_a_rule() -> None:
+    files = [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
+    found = set()
+    for file in files:
+        found |= set(re.findall(r"^rule (\w+):", file.read_text(), flags=re.MULTILINE))
+    assert found == RULES
+
+
+@pytest.mark.parametrize("name", ["all", "configure_stage", "handin_tiny"])
+def test_a_study_with_the_name_of_another_target_is_refused(
+    name: str, workplace: Workplace
+) -> None:
+    workplace.edit("params.yaml", "  tiny:\n", f"  {name}: {{title: Another}}\n  tiny:\n")
+    assert f"studies.{name} " in _error_of(workplace.run("snakemake", "--dry-run"))
+
+
+@pytest.mark.parametrize("options", [(), ("--configfile", "params.yaml")])
+def test_a_key_given_twice_is_refused(options: tuple[str, ...], workplace: Workplace) -> None:
+    workplace.edit("params.yaml", "  dcgan:\n", "  vae:\n")
+    assert "'vae'" in _error_of(workplace.run("snakemake", "--dry-run", *options))
+
+
+def test_elsewhere_the_folder_is_named(finished: Workplace, tmp_path: Path) -> None:
+    command = ["snakemake", "--dry-run", "--cores", "1", "--snakefile"]
+    result = subprocess.run(
+        [*command, str(finished.folder / "Snakefile")],
+        cwd=tmp_path,
+        env=finished.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert str(finished.folder) in _error_of(result)
+
+
+def _error_of(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the only line that is an error, without a traceback."""
+    output = result.stdout + result.stderr
+    assert result.returncode == 1
+    assert "Traceback" not in output
+    [line] = [line for line in output.splitlines() if line.startswith("Error: ")]
+    return line

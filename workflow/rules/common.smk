@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from latentbench.artifacts import dependencies, paths
-from latentbench.config.load import parse_params
+from latentbench.config.load import read_layers
 from latentbench.errors import ConfigError
 
 # Cluster jobs start without the environment activated: its commands are in the folder of its Python.
@@ -42,13 +42,25 @@ REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bi
 
 
 def read_params():
-    """Return the params of the config, with every --config override; stop with a sentence if one is wrong."""
-    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
+    """Return the params of the config files, else of params.yaml, with every --config override.
+
+    Snakemake's own `config` is not used: its YAML reader takes 007 for 7 and the last of two equal keys.
+    """
+    files = [Path(os.path.relpath(file)) for file in workflow.overwrite_configfiles]
+    if not files:
+        files = [Path("params.yaml")]
+        # What --report and archives include.
+        workflow.configfiles.append(files[0].absolute())
     try:
-        return parse_params(config, where=", ".join(files) or "params.yaml")
+        return read_layers(files, workflow.config_settings.config)
     except ConfigError as error:
         sys.exit(f"Error: {error}")
 
+
+if not Path("src/latentbench").is_dir():
+    sys.exit(
+        f"Error: Start snakemake in the folder {workflow.basedir}, or add --directory {workflow.basedir}."
+    )
 
 PARAMS = read_params()
 
@@ -129,7 +141,9 @@ def gpu_of_processes(wildcards):
 
 
 # Snakemake evaluates every resource of every job, and a number faster than a function.
-if "cuda" not in json.dumps(config):
+devices = {experiment.compute.device for experiment in PARAMS.experiments.values()}
+devices |= {dataset.reference.compute.device for dataset in PARAMS.datasets.values()}
+if "cuda" not in devices:
     gpu = gpu_of_processes = 0
 
 

@@ -28,10 +28,17 @@ _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 @contextmanager
 def convert_disk_errors(path: Path) -> Iterator[None]:
-    """Raise StorageError, which names the path, if the disk is full or cannot be written."""
+    """Raise StorageError, which names the path, if the disk is full or cannot be written.
+
+    An error of another file stays as it is, and one that names no file gets this path.
+    """
     try:
         yield
     except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        elif not _is_written_with(path, Path(str(error.filename))):
+            raise
         if error.errno in _DISK_FULL:
             raise StorageError(
                 f"No space is left to write {path}; free some and run again."
@@ -41,6 +48,12 @@ def convert_disk_errors(path: Path) -> Iterator[None]:
                 f"{path} cannot be written ({error.strerror}); check the permissions of its folder."
             ) from error
         raise
+
+
+def _is_written_with(path: Path, file: Path) -> bool:
+    """Return whether a file is the path, around or in it, or its partial file next to it."""
+    is_nested = path.is_relative_to(file) or file.is_relative_to(path)
+    return is_nested or file.name.startswith(f".{path.name}.")
 
 
 @contextmanager

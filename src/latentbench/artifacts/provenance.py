@@ -96,8 +96,7 @@ def describe_environment() -> dict[str, Any]:
     """Return the command, the commit, package versions and the processor."""
     return {
         "command": " ".join(["latentbench", *sys.argv[1:]]),
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        **_describe_commit(),
         "python": platform.python_version(),
         "packages": package_versions(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -130,14 +129,35 @@ def _in_mb(maxrss: int) -> float:
     return maxrss / 1e6 if sys.platform == "darwin" else maxrss * 1024 / 1e6
 
 
-def _git(*arguments: str) -> str | None:
+def _describe_commit() -> dict[str, Any]:
+    """Return the commit of the checkout that this code is in; None without a repository of its own.
+
+    A repository in whose folders the checkout lies, such as that of a thesis, is another project's.
+    """
+    checkout = Path(__file__).resolve().parents[3]
+    top = _git(checkout, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != checkout:
+        return {"commit": None, "uncommitted_changes": False}
+    changes = _git(checkout, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": _git(checkout, "rev-parse", "HEAD"), "uncommitted_changes": bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what a git command prints in a folder, whatever repository the environment names."""
+    chosen = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
+    environment = {key: value for key, value in os.environ.items() if key not in chosen}
     try:
         result = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
+            ["git", *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return result.stdout.strip()
+    return os.fsdecode(result.stdout).strip()
 
 
 def _processor() -> str:

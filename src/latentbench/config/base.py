@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 # Names become folders, Snakemake wildcards and DVC stage names: no dots, slashes or spaces.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=200)]
+
+# Numbers of things: libraries compute with them in 64 bits.
+Count = Annotated[int, Field(le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _read_integer(value: Any) -> Any:
+    """Return text of an integer as the integer, other values as they are."""
+    is_integer = isinstance(value, str) and re.fullmatch("-?[0-9]{1,18}", value)
+    return int(value) if is_integer else value
+
+
+# Literal integers, which unlike other integers pydantic never reads from text.
+IntegerText = BeforeValidator(_read_integer)
 
 
 class Section(BaseModel):
@@ -22,7 +37,7 @@ class Compute(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="`auto` is CUDA if there is a GPU, else the CPU."
     )
-    threads: int = Field(
+    threads: Count = Field(
         default=1, ge=1, description="CPU threads of one job, whatever Snakemake grants."
     )
 

@@ -42,7 +42,10 @@ def small_dataset(dataset: DatasetT) -> DatasetT:
 
 def small_experiment(experiment: Experiment) -> Experiment:
     """Return the experiment with fewer epochs, checkpoints, channels and evaluated images."""
-    training = _limit(experiment.training, TRAINING)
+    processes = experiment.training.processes
+    # A multiple of the processes, with at least two images for each.
+    batch_size = processes * max(2, TRAINING["batch_size"] // processes)
+    training = _limit(experiment.training, TRAINING | {"batch_size": batch_size})
     if training.checkpoints is not None:
         kept = [epoch for epoch in training.checkpoints if epoch <= training.epochs]
         training = training.model_copy(update={"checkpoints": kept})

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from latentbench.config.base import Compute, Section, union_members
+from latentbench.config.base import Compute, Count, IntegerText, Section, Seed, union_members
 
-ImageSize = Literal[32, 64, 128]
-Channels = Literal[1, 3]
+ImageSize = Annotated[Literal[32, 64, 128], IntegerText]
+Channels = Annotated[Literal[1, 3], IntegerText]
 
 # The TorchScript Inception of Karras et al. (2020) that clean-fid uses.
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -23,11 +23,11 @@ class Reference(Section):
         description="Feature networks. `classifier` is trained on the dataset and gives FD "
         "(classifier); `inception` is clean-fid's network and gives FID.",
     )
-    epochs: int = Field(default=4, ge=1, description="Epochs of the classifier's training.")
-    width: int = Field(default=32, ge=4, description="Channels of the classifier's first stage.")
+    epochs: Count = Field(default=4, ge=1, description="Epochs of the classifier's training.")
+    width: Count = Field(default=32, ge=4, description="Channels of the classifier's first stage.")
     learning_rate: float = Field(default=2e-3, gt=0)
-    batch_size: int = Field(default=128, ge=2)
-    max_images: int | None = Field(
+    batch_size: Count = Field(default=128, ge=2)
+    max_images: Count | None = Field(
         default=None,
         ge=2,
         description="Training images in the reference; null is all.",
@@ -50,7 +50,7 @@ class Dataset(Section):
 
     image_size: ImageSize = Field(default=32, description="Side of the prepared images, in pixels.")
     channels: Channels = Field(default=3, description="1 for gray, 3 for color.")
-    crop: int | None = Field(
+    crop: Count | None = Field(
         default=None,
         ge=8,
         description="Side of the central square to keep, in pixels; null is the largest square.",
@@ -58,12 +58,12 @@ class Dataset(Section):
     pad: int = Field(
         default=0, ge=0, le=64, description="Black pixels added on each side before resizing."
     )
-    max_train_images: int | None = Field(
+    max_train_images: Count | None = Field(
         default=None,
         ge=2,
         description="Size of a random subset of the training images; null is all.",
     )
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     reference: Reference = Reference()
 
     def preparation(self) -> dict[str, Any]:
@@ -85,9 +85,9 @@ class GlyphsDataset(Dataset):
     """Digits rendered from matplotlib's fonts: ten balanced classes, without a download."""
 
     source: Literal["glyphs"]
-    channels: Literal[1] = 1
-    num_train: int = Field(default=10_000, ge=10)
-    num_test: int = Field(default=2_000, ge=10)
+    channels: Annotated[Literal[1], IntegerText] = 1
+    num_train: Count = Field(default=10_000, ge=10)
+    num_test: Count = Field(default=2_000, ge=10)
 
 
 class FolderDataset(Dataset):
@@ -180,7 +180,7 @@ class CelebADataset(DownloadedDataset):
         "mirror, or a download.",
     )
     image_size: ImageSize = 64
-    crop: int | None = Field(
+    crop: Count | None = Field(
         default=148, ge=8, description="The face in an aligned image of 178×218 pixels."
     )
     on_error: Literal["fail", "skip"] = "fail"

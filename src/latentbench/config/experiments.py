@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from latentbench.config.base import Compute, Name, Section
+from latentbench.config.base import Compute, Count, Name, Section, Seed
 from latentbench.config.datasets import Channels, ImageSize
 from latentbench.config.models import AnyModel
 
@@ -14,18 +14,18 @@ from latentbench.config.models import AnyModel
 class Training(Section):
     """How long and how a model is trained."""
 
-    epochs: int = Field(default=20, ge=1, description="Epochs, counted in real images seen.")
-    checkpoints: list[Annotated[int, Field(ge=1)]] | None = Field(
+    epochs: Count = Field(default=20, ge=1, description="Epochs, counted in real images seen.")
+    checkpoints: list[Annotated[Count, Field(ge=1)]] | None = Field(
         default=None,
         description="Epochs with a checkpoint, which is kept and evaluated. The last epoch always "
         "has one. Null is four, evenly spaced.",
     )
-    batch_size: int = Field(default=64, ge=2)
+    batch_size: Count = Field(default=64, ge=2)
     flip: bool = Field(default=False, description="Flip half of the training images horizontally.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="`auto` is bfloat16 on a GPU that supports it, else float32."
     )
-    processes: int = Field(
+    processes: Count = Field(
         default=1,
         ge=1,
         description="Processes of data-parallel training, each with its shard of every batch; one "
@@ -41,7 +41,7 @@ class Training(Section):
         description="Rows and columns of the sample grid. Conditional models have a column per "
         "label.",
     )
-    log_every: int = Field(
+    log_every: Count = Field(
         default=50, ge=1, description="Steps between logged rows and divergence checks."
     )
 
@@ -79,20 +79,20 @@ class Training(Section):
 class Evaluation(Section):
     """How checkpoints are measured."""
 
-    num_samples: int = Field(
+    num_samples: Count = Field(
         default=5_000, ge=2, description="Generated images per seed and checkpoint."
     )
-    num_seeds: int = Field(
+    num_seeds: Count = Field(
         default=3, ge=1, description="Sets of samples. The spread of a metric is over these."
     )
-    batch_size: int = Field(default=250, ge=1)
-    kid_subsets: int = Field(
+    batch_size: Count = Field(default=250, ge=1)
+    kid_subsets: Count = Field(
         default=100,
         ge=1,
         description="Subsets per set of samples for KID (Bińkowski et al., 2018).",
     )
-    kid_subset_size: int = Field(default=1_000, ge=2, description="Images per subset.")
-    num_neighbors: int = Field(
+    kid_subset_size: Count = Field(default=1_000, ge=2, description="Images per subset.")
+    num_neighbors: Count = Field(
         default=5,
         ge=1,
         description="k of precision, recall, density and coverage (Naeem et al., 2020, section "
@@ -103,43 +103,45 @@ class Evaluation(Section):
 class Latent(Section):
     """How the latent space of the last checkpoint is explored."""
 
-    num_samples: int = Field(default=64, ge=1, description="Random samples from the prior.")
-    num_reconstructions: int = Field(
+    num_samples: Count = Field(default=64, ge=1, description="Random samples from the prior.")
+    num_reconstructions: Count = Field(
         default=16, ge=1, description="Test images shown with their reconstructions."
     )
-    num_encoded: int = Field(
+    num_encoded: Count = Field(
         default=1_000, ge=1, description="Images of each split to encode and reconstruct."
     )
-    num_inverted: int = Field(
+    num_inverted: Count = Field(
         default=64,
         ge=1,
         description="Images of each split to invert, for models without an encoder.",
     )
-    num_projected: int = Field(
+    num_projected: Count = Field(
         default=1_500, ge=2, description="Test images whose codes are projected to two dimensions."
     )
-    num_pairs: int = Field(
+    num_pairs: Count = Field(
         default=6, ge=1, description="Pairs of test images to interpolate between."
     )
-    num_points: int = Field(default=8, ge=2, description="Images along a path, both ends included.")
-    inversion_starts: int = Field(
+    num_points: Count = Field(
+        default=8, ge=2, description="Images along a path, both ends included."
+    )
+    inversion_starts: Count = Field(
         default=512,
         ge=1,
         description="Random latents. The one with the nearest image is the start.",
     )
-    inversion_steps: int = Field(default=200, ge=0, description="Adam steps on the latent.")
+    inversion_steps: Count = Field(default=200, ge=0, description="Adam steps on the latent.")
     inversion_learning_rate: float = Field(default=0.05, gt=0)
 
 
 class Resources(Section):
     """Memory and time of each job on a cluster. Failed jobs are retried with twice the memory."""
 
-    memory_mb: int | None = Field(
+    memory_mb: Count | None = Field(
         default=None,
         ge=100,
         description="Memory in MB; null is the workflow's default for the stage.",
     )
-    runtime_minutes: int | None = Field(
+    runtime_minutes: Count | None = Field(
         default=None, ge=1, description="Minutes; null is the workflow's default for the stage."
     )
 
@@ -149,7 +151,7 @@ class Experiment(Section):
 
     study: Name = Field(description="The study whose report compares this experiment.")
     dataset: Name = Field(description="One of `datasets`.")
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     model: AnyModel
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -161,7 +163,7 @@ class Experiment(Section):
 class Defaults(Section):
     """Default settings of every experiment."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     latent: Latent = Latent()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -14,31 +14,65 @@ from latentbench.config.base import Section
 from latentbench.config.datasets import DATASETS
 from latentbench.config.experiments import Experiment
 from latentbench.config.models import MODELS
-from latentbench.config.params import Params
+from latentbench.config.params import RULES, Params
 from latentbench.config.renamed import find_renamed_key
-from latentbench.errors import ConfigError
+from latentbench.config.yaml_reader import parse_yaml
+from latentbench.errors import ConfigError, list_names, quote, reason
 
 SectionT = TypeVar("SectionT", bound=Section)
 
-_CONVERTIBLE = {"int_type", "float_type", "bool_type"}  # errors that converting text may mend
+# Faults of a value that is text; converting the text may mend them.
+_CONVERTIBLE = {"int_type", "float_type", "bool_type"}
+_EXPECTED = {
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+    "list_type": "a list",
+    "string_type": "text",
+}
+_NULLS = {"null", "Null", "NULL", "~"}
+_LONGEST_KEY = 80
 
 
-def read_yaml(path: Path, *, text: str | None = None) -> Any:
+def read_yaml(path: Path, *, text: str | bytes | None = None) -> Any:
     """Return the content of a YAML file, or of `text` if it is given instead of the file's."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8") if text is None else text)
+        content = path.read_bytes() if text is None else text
+        return parse_yaml(content if isinstance(content, str) else content.decode())
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; check the path.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
-        details = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML: {details}.") from None
+        raise ConfigError(f"{_shown_path(path)} does not exist; check the path.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{_shown_path(path)} cannot be read ({error.strerror}); check the path and its "
+            "permissions."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{_shown_path(path)} is not UTF-8 ({reason(error)}); save it as UTF-8."
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f"{_shown_path(path)} is not valid YAML, {error}.") from None
 
 
-def read_params(path: Path, *, text: str | None = None) -> Params:
+def read_params(path: Path, *, text: str | bytes | None = None) -> Params:
     """Return params.yaml, validated; `text` is used instead of the file's content if given."""
-    return parse_params(read_yaml(path, text=text), where=str(path))
+    return parse_params(read_yaml(path, text=text), where=_shown_path(path))
+
+
+def read_layers(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Params:
+    """Return the params of several files, each laid over those before it, and overrides on top.
+
+    Snakemake gives the nested values of --config as text, which is converted like other text. Among
+    these, `null` is None.
+    """
+    layers: Any = {}
+    for path in paths:
+        layer = read_yaml(path)
+        if not isinstance(layer, dict):
+            return parse_params(layer, where=_shown_path(path))
+        layers = _merge(layers, layer)
+    where = ", ".join(_shown_path(path) for path in paths)
+    return parse_params(_merge(layers, _read_nulls(overrides)), where=where)
 
 
 def parse_params(raw: Any, *, where: str) -> Params:
@@ -51,6 +85,8 @@ def parse_params(raw: Any, *, where: str) -> Params:
         location, new_name = renamed
         raise ConfigError(f"{where}: {location} is now {new_name}. Rename the key.")
     params = parse(Params, _merge_defaults(raw), where=where)
+    for name in params.studies:
+        _check_study_name(name, params, where)
     for name, experiment in params.experiments.items():
         try:
             _check_experiment(experiment, params)
@@ -61,28 +97,28 @@ def parse_params(raw: Any, *, where: str) -> Params:
 
 def read_config(path: Path, kind: type[SectionT]) -> SectionT:
     """Return a resolved config that `configure` wrote."""
-    return parse(kind, read_yaml(path), where=str(path))
+    return parse(kind, read_yaml(path), where=_shown_path(path))
 
 
 def parse(kind: type[SectionT], raw: Any, *, where: str) -> SectionT:
     """Return plain dicts and lists as a section of this kind.
 
-    Types are strict, with one exception: text may stand for a number or a Boolean. YAML 1.1 reads
-    `2e-4` as text, and Snakemake's --config gives nested values as text.
+    Types are strict, with one exception: text may stand for a number or a Boolean, such as `yes`.
+    Snakemake's --config gives nested values as text.
     Raises ConfigError, whose message starts with `where`.
     """
     if not isinstance(raw, dict):
-        raise ConfigError(f"{where} must be a mapping of keys to values, not {type(raw).__name__}.")
+        raise ConfigError(f"{where} must be a mapping of keys to values, not {_shown(raw)}.")
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
         faults = [fault for fault in error.errors() if not _is_convertible_text(fault)]
     if faults:
-        raise ConfigError(_message(kind, faults, where))
+        raise ConfigError(_message(kind, raw, faults, where))
     try:
         return kind.model_validate(raw, strict=False)
     except ValidationError as error:
-        raise ConfigError(_message(kind, error.errors(), where)) from None
+        raise ConfigError(_message(kind, raw, error.errors(), where)) from None
 
 
 def _check_experiment(experiment: Experiment, params: Params) -> None:
@@ -92,8 +128,8 @@ def _check_experiment(experiment: Experiment, params: Params) -> None:
     dataset, condition = params.datasets[experiment.dataset], experiment.model.condition
     if isinstance(condition, list) and not dataset.has_attributes:
         raise ValueError(
-            f"model.condition lists {condition[0]}, but {experiment.dataset} has no attributes; "
-            "add a table of `attributes` to the dataset, or use condition: class"
+            f"model.condition lists {quote(condition[0])}, but {experiment.dataset} has no "
+            "attributes; add a table of `attributes` to the dataset, or use condition: class"
         )
     try:
         experiment.model.check_image_size(dataset.image_size)
@@ -103,9 +139,23 @@ def _check_experiment(experiment: Experiment, params: Params) -> None:
 
 def _check_name(key: str, name: str, section: dict[str, Any]) -> None:
     if name not in section:
-        known = ", ".join(section) or "none"
         raise ValueError(
-            f"{key} is {name!r}, which is not defined; choose one of these or define it: {known}"
+            f"{key} is {quote(name)}, which is not defined; choose one of these or define it: "
+            f"{list_names(section)}"
+        )
+
+
+def _check_study_name(name: str, params: Params, where: str) -> None:
+    """Raise ConfigError if Snakemake has a rule of this name, which is not that study's."""
+    if name in RULES:
+        raise ConfigError(
+            f"{where}: studies.{name} has the name of a rule of the workflow. Rename the study."
+        )
+    packed = name.removeprefix("handin_")
+    if packed != name and packed in params.studies:
+        raise ConfigError(
+            f"{where}: studies.{name} has the name that Snakemake uses to pack the study {packed}. "
+            "Rename one of the two."
         )
 
 
@@ -131,40 +181,67 @@ def _merge(base: Any, overrides: Any) -> Any:
     return merged
 
 
+def _read_nulls(value: Any) -> Any:
+    """Return the value with None for each text that is null in YAML."""
+    if isinstance(value, Mapping):
+        return {key: _read_nulls(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_read_nulls(item) for item in value]
+    return None if isinstance(value, str) and value in _NULLS else value
+
+
 def _is_convertible_text(error: ErrorDetails) -> bool:
     return error["type"] in _CONVERTIBLE and isinstance(error["input"], str)
 
 
-def _message(kind: type[BaseModel], errors: list[ErrorDetails], where: str) -> str:
+def _message(kind: type[BaseModel], raw: Any, errors: list[ErrorDetails], where: str) -> str:
     """Return the first error as a sentence, and the number of the others."""
     error = errors[0]
-    key = ".".join(map(str, _key_path(error["loc"]))) or "the file"
+    key = ".".join(map(_shown_key, _key_path(error["loc"], raw))) or "the file"
     more = f" ({len(errors) - 1} more errors.)" if len(errors) > 1 else ""
     return f"{where}: {key} {_describe(kind, error)}.{more}"
 
 
-def _key_path(location: tuple[int | str, ...]) -> list[int | str]:
+def _key_path(location: tuple[int | str, ...], raw: Any) -> list[int | str]:
     """Return a pydantic location without what is no key: `[key]`, and the tags of unions.
 
-    A tag follows the key of its union: datasets.NAME.TAG, dataset.TAG or model.TAG.
+    A tag follows the key of its union: datasets.NAME.TAG, dataset.TAG or model.TAG. If the members
+    are no sections, it is the name of a type.
     """
     path: list[int | str] = []
+    value = raw
     for part in location:
         is_dataset = path == ["dataset"] or (len(path) == 2 and path[0] == "datasets")
         is_model = path[-1:] == ["model"]
         is_tag = (is_dataset and part in DATASETS) or (is_model and part in MODELS)
-        if part != "[key]" and not is_tag:
-            path.append(part)
+        is_type = value is not None and not isinstance(value, dict) and _is_type(part)
+        if part == "[key]" or is_tag or is_type:
+            continue
+        path.append(part)
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
     return path
+
+
+def _is_type(part: int | str) -> bool:
+    """Return whether a part of a location is pydantic's name of a type: `int` or `list[str]`."""
+    return part in {"int", "str"} or "[" in str(part)
 
 
 def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:  # noqa: PLR0911
     """Return what is wrong with a key, and what it must be instead."""
     value, context = error["input"], error.get("ctx", {})
-    shown = repr(value) if len(repr(value)) < 60 else type(value).__name__
+    shown = _shown(value)
+    if expected := _EXPECTED.get(error["type"]):
+        in_quotes = expected == "text" and isinstance(value, int | float)
+        remedy = "; put it in quotes" if in_quotes else ""
+        return f"must be {expected}, not {shown}{remedy}"
     match error["type"]:
         case "extra_forbidden":
-            similar = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(kind), n=1)
+            key = str(error["loc"][-1])[:_LONGEST_KEY]
+            similar = difflib.get_close_matches(key, _known_keys(kind), n=1)
             remedy = f"replace it by {similar[0]!r}" if similar else "remove it"
             return f"is not a known key; {remedy}"
         case "missing":
@@ -173,7 +250,8 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:  # noqa: PLR09
             return f"must be {context['expected']}, not {shown}"
         case "union_tag_invalid":
             key = str(context["discriminator"]).strip("'")
-            return f"has {key} {context['tag']!r}, but it must be one of {context['expected_tags']}"
+            tags = context["expected_tags"]
+            return f"has {key} {quote(context['tag'])}, but it must be one of {tags}"
         case "union_tag_not_found":
             return f"needs the key {context['discriminator']}"
         case "value_error":
@@ -182,6 +260,28 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:  # noqa: PLR09
             return f"has {shown}, which must match {context['pattern']}"
         case _:
             return f"has {shown}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message, however large it is."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "an integer of more than 77 digits"
+    return reason(ValueError(repr(value)))
+
+
+def _shown_key(key: object) -> str:
+    text = str(key)
+    return text if text.isprintable() and 0 < len(text) <= _LONGEST_KEY else quote(text)
+
+
+def _shown_path(path: Path) -> str:
+    return str(path) if str(path).isprintable() else quote(path)
 
 
 def _known_keys(kind: type[BaseModel]) -> list[str]:

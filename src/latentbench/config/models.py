@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from latentbench.config.base import Section, union_members
+from latentbench.config.base import Count, IntegerText, Section, union_members
 
 # Side of the smallest feature map of a convolutional network, in pixels.
 SMALLEST = 4
@@ -38,7 +38,7 @@ class Model(Section):
         "two convolutions and a shortcut (Gulrajani et al., 2017, appendix F); `fully_connected` "
         "has the layers of `hidden_dims`.",
     )
-    width: int = Field(
+    width: Count = Field(
         default=64,
         ge=4,
         description="Channels at the largest resolution; they double as the resolution halves.",
@@ -57,7 +57,7 @@ class Model(Section):
         description="Dilation of the kernel-3 convolutions, in half of their channels, where "
         "feature maps are at least four times as wide as the dilation.",
     )
-    attention_resolution: Literal[8, 16, 32, 64] | None = Field(
+    attention_resolution: Annotated[Literal[8, 16, 32, 64], IntegerText] | None = Field(
         default=None,
         description="Side of the feature maps with self-attention (Zhang et al., 2019); null is "
         "none.",
@@ -67,7 +67,7 @@ class Model(Section):
         description="Divide the weights of the discriminator, critic or encoder by their largest "
         "singular value (Miyato et al., 2018).",
     )
-    hidden_dims: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+    hidden_dims: Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)] = Field(
         default=[512, 256],
         description="Units of a fully connected network's hidden layers, starting at the image.",
     )
@@ -81,7 +81,7 @@ class Model(Section):
         description="What the model is conditioned on: `class`, or a list of the dataset's "
         "attributes; null is nothing.",
     )
-    label_dim: int = Field(
+    label_dim: Count = Field(
         default=50, ge=1, description="Dimension of the label embedding of a conditional model."
     )
     learning_rate: float = Field(gt=0, description="Learning rate of Adam.")
@@ -144,7 +144,7 @@ class VAEModel(Model):
     kl_weight: float = Field(
         default=1.0, ge=0, description="β of the β-VAE (Higgins et al., 2017); 1 is the ELBO."
     )
-    kl_warmup_steps: int = Field(
+    kl_warmup_steps: Count = Field(
         default=0,
         ge=0,
         description="Steps in which the KL weight rises from 0 (Bowman et al., 2016).",
@@ -181,10 +181,10 @@ class GANModel(Model):
         description="Learning rate of the discriminator or critic, if it differs (TTUR, Heusel et "
         "al., 2017); null is `learning_rate`.",
     )
-    n_critic: int = Field(
+    n_critic: Count = Field(
         default=1, ge=1, description="Steps of the discriminator or critic per generator step."
     )
-    n_generator: int = Field(
+    n_generator: Count = Field(
         default=1, ge=1, description="Steps of the generator per discriminator or critic step."
     )
     ema_decay: float = Field(
@@ -257,7 +257,7 @@ class WGANGPModel(GANModel):
     learning_rate: float = Field(default=1e-4, gt=0)
     beta1: float = Field(default=0.0, ge=0, lt=1)
     beta2: float = Field(default=0.9, ge=0, lt=1)
-    n_critic: int = Field(default=5, ge=1, description="Critic steps per generator step.")
+    n_critic: Count = Field(default=5, ge=1, description="Critic steps per generator step.")
     gp_weight: float = Field(
         default=10.0, ge=0, description="Weight of the gradient penalty, λ of equation 3."
     )

@@ -14,11 +14,28 @@ from latentbench.config.budgets import Budget, small_dataset, small_experiment
 from latentbench.config.datasets import AnyDataset, DatasetConfig
 from latentbench.config.experiments import Defaults, Experiment, ExperimentConfig
 from latentbench.config.renamed import RENAMED_PLACEHOLDERS
-from latentbench.errors import ConfigError
+from latentbench.errors import ConfigError, list_names, quote, reason
 
 # Kinds of entries that are resolved into a config file each, and their sections.
 Kind = Literal["dataset", "experiment", "study"]
 KINDS: dict[Kind, str] = {"dataset": "datasets", "experiment": "experiments", "study": "studies"}
+
+# The rules of the workflow. A study has a rule of its own, which must not have one of these names.
+RULES = {
+    "all",
+    "configure_dataset",
+    "configure_experiment",
+    "configure_stage",
+    "configure_study",
+    "evaluate",
+    "explore",
+    "fetch",
+    "handin",
+    "prepare",
+    "reference",
+    "report",
+    "train",
+}
 
 # The chapters of a report, in order. Each is a notebook of this name in report/.
 Notebook = Literal["background", "data", "training", "latent", "comparison"]
@@ -28,11 +45,19 @@ NOTEBOOKS: tuple[Notebook, ...] = ("background", "data", "training", "latent", "
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+def _read_identifier(raw: Any) -> Any:
+    """Return a whole number as text, other values as they are."""
+    return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+
+Identifier = Annotated[str, BeforeValidator(_read_identifier, json_schema_input_type=int | str)]
+
+
 class Author(Section):
     """An author of a report."""
 
     name: str = Field(min_length=1)
-    student_id: int | str | None = Field(default=None, description="The student's ID.")
+    student_id: Identifier | None = Field(default=None, description="The student's ID.")
 
     def __str__(self) -> str:
         return self.name if self.student_id is None else f"{self.name} ({self.student_id})"
@@ -51,7 +76,7 @@ class Study(Section):
     authors: list[
         Annotated[Author, BeforeValidator(_parse_author, json_schema_input_type=str | Author)]
     ] = Field(default=[])
-    group_id: int | str | None = Field(default=None, description="ID of the authors' group.")
+    group_id: Identifier | None = Field(default=None, description="ID of the authors' group.")
     notebooks: Annotated[list[Notebook], Field(min_length=1)] = Field(
         default=list(NOTEBOOKS), description="Chapters of the report, in order."
     )
@@ -86,7 +111,8 @@ class Study(Section):
                 )
             if placeholder not in values:
                 known = ", ".join(f"{{{key}}}" for key in sorted(values))
-                raise ValueError(f"uses {{{placeholder}}} in archive_name; use only {known}")
+                unknown = quote(placeholder)[1:-1]
+                raise ValueError(f"uses {{{unknown}}} in archive_name; use only {known}")
             if not values[placeholder]:
                 raise ValueError(
                     f"uses {{{placeholder}}} in archive_name, but has no value for it; add the "
@@ -96,28 +122,35 @@ class Study(Section):
         name = _UNSAFE.sub("", unicodedata.normalize("NFKD", filled))
         if not name.strip("."):
             raise ValueError(
-                f"has archive_name: {self.archive_name!r}, which has no letter or digit that a "
-                "file name can have; add some"
+                f"has archive_name: {quote(self.archive_name)}, which has no letter or digit that "
+                "a file name can have; add some"
             )
         return f"{name}.zip"
 
     def _placeholder_values(self) -> dict[str, str]:
         """Return the values of this study's placeholders; empty without one."""
-        ids = [str(author.student_id) for author in self.authors if author.student_id is not None]
+        ids = [author.student_id for author in self.authors if author.student_id is not None]
         return {
-            "group_id": "" if self.group_id is None else str(self.group_id),
+            "group_id": self.group_id or "",
             "names": "_".join(author.name for author in self.authors),
             "student_ids": "_".join(ids),
         }
 
 
 def _placeholders(pattern: str) -> set[str]:
-    """Return the names in braces; raise ValueError if the braces do not match."""
+    """Return the names in braces; raise ValueError if the braces do not match or have more."""
+    names = set()
     try:
-        return {field for _, field, _, _ in Formatter().parse(pattern) if field is not None}
+        for _, name, format_spec, conversion in Formatter().parse(pattern):
+            if format_spec or conversion:
+                raise ValueError(f"there is more than a name in {{{name}}}")
+            if name is not None:
+                names.add(name)
+        return names
     except ValueError as error:
         raise ValueError(
-            f"has archive_name: {pattern!r}, whose braces do not match ({error}); correct it"
+            f"has archive_name: {quote(pattern)}, whose braces are wrong ({reason(error)}); "
+            "correct them"
         ) from None
 
 
@@ -198,6 +231,6 @@ class Params(Section):
 def _entry(section: dict[str, Any], kind: str, name: str) -> Any:
     if name not in section:
         raise ConfigError(
-            f"There is no {kind} {name!r}; params.yaml has {', '.join(section) or 'none'}."
+            f"There is no {kind} {quote(name)}; params.yaml has {list_names(section)}."
         )
     return section[name]
