@@ -6,10 +6,12 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from latentbench.config.budgets import EVALUATION, LATENT, MAX_TRAIN_IMAGES, TRAINING, WIDTH
 from latentbench.config.load import parse_params, read_config
-from latentbench.config.params import NOTEBOOKS, Params, StudyConfig
+from latentbench.config.params import NOTEBOOKS, Params, Study, StudyConfig
 from latentbench.errors import ConfigError
 
 PARAMS: dict[str, Any] = {
@@ -67,6 +69,35 @@ def test_archive_names_fill_in_placeholders(pattern: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("author", "name"),
+    [
+        ("Øystein Strømmen", "OysteinStrommen"),
+        ("Łukasz Groß", "LukaszGross"),
+        ("Zoë O'Brien & Søn", "ZoeOBrienSon"),
+        ("Nguyễn Văn Đức", "NguyenVanDuc"),
+        ("王小明", "王小明"),
+        ("김철수", "김철수"),
+        ("हिन्दी", "हिन्दी"),
+    ],
+)
+def test_archive_names_keep_the_letters_of_authors(author: str, name: str) -> None:
+    study = params({"authors": [author], "archive_name": "{names}"}).study("demo")
+    assert study.archive_file_name("demo") == f"{name}.zip"
+
+
+@given(st.text(min_size=1), st.text(st.sampled_from("{}:!>[]_/. sé王\n") | st.characters()))
+def test_any_archive_name_is_a_file_name_or_refused(author: str, pattern: str) -> None:
+    study = {"title": "A", "authors": [author], "archive_name": f"{{names}}{pattern}"}
+    try:
+        name = Study.model_validate(study).archive_file_name("demo")
+    except ValueError:
+        return
+    assert name.endswith(".zip")
+    assert len(name.encode()) <= 255
+    assert not any(sign in name for sign in '/\\:*?"<>|\0 ')
+
+
+@pytest.mark.parametrize(
     ("study", "words"),
     [
         (
@@ -77,6 +108,10 @@ def test_archive_names_fill_in_placeholders(pattern: str, name: str) -> None:
         ({"archive_name": "{number}_HW1"}, ["{number}", "is now {group_id}"]),
         ({"archive_name": "HW1_{numbers}"}, ["{numbers}", "is now {student_ids}"]),
         ({"archive_name": "{group_id"}, ["archive_name: '{group_id'", "'}'"]),
+        ({"archive_name": "{study:>{x}}"}, ["archive_name: '{study:>{x}}'", "{study}"]),
+        ({"archive_name": "{study:>999999999}"}, ["archive_name", "{study}"]),
+        ({"archive_name": "{study!x}"}, ["archive_name: '{study!x}'", "{study}"]),
+        ({"archive_name": "a" * 300}, ["archive_name", "300"]),
         ({"archive_name": "///"}, ["archive_name: '///'"]),
         ({"notebooks": ["data", "data"]}, ["notebook twice"]),
         ({"notebooks": ["dat"]}, ["notebooks.0", "'data'", "'dat'"]),

@@ -41,8 +41,9 @@ RULES = {
 Notebook = Literal["background", "data", "training", "latent", "comparison"]
 NOTEBOOKS: tuple[Notebook, ...] = ("background", "data", "training", "latent", "comparison")
 
-# Characters that file systems or mail programs may refuse in a file name.
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+# Unicode's names of letters that look like one or two of ASCII.
+_LATIN = re.compile(r"LATIN (CAPITAL|SMALL) (?:LETTER|LIGATURE) ([A-Z]{1,2})(?: WITH .*)?")
+_MAX_NAME_BYTES = 200  # of the 255 that file systems have for a name
 
 
 def _read_identifier(raw: Any) -> Any:
@@ -118,12 +119,16 @@ class Study(Section):
                     f"uses {{{placeholder}}} in archive_name, but has no value for it; add the "
                     f"authors or the group_id, or remove {{{placeholder}}}"
                 )
-        filled = self.archive_name.removesuffix(".zip").format(**values)
-        name = _UNSAFE.sub("", unicodedata.normalize("NFKD", filled))
+        name = _as_file_name(self.archive_name.removesuffix(".zip").format(**values))
         if not name.strip("."):
             raise ValueError(
                 f"has archive_name: {quote(self.archive_name)}, which has no letter or digit that "
                 "a file name can have; add some"
+            )
+        if len(name.encode()) > _MAX_NAME_BYTES:
+            raise ValueError(
+                f"has archive_name: {quote(self.archive_name)}, which gives a file name of "
+                f"{len(name.encode())} bytes; shorten it to {_MAX_NAME_BYTES}"
             )
         return f"{name}.zip"
 
@@ -152,6 +157,28 @@ def _placeholders(pattern: str) -> set[str]:
             f"has archive_name: {quote(pattern)}, whose braces are wrong ({reason(error)}); "
             "correct them"
         ) from None
+
+
+def _as_file_name(text: str) -> str:
+    """Return the letters, digits, dots, hyphens and underscores of a text.
+
+    File systems and mail programs may refuse others. Latin letters lose their accents.
+    """
+    name = ""
+    for letter in unicodedata.normalize("NFKC", text):
+        is_vowel_sign = unicodedata.category(letter)[0] == "M" and not name[-1:].isascii()
+        if letter.isalnum() or letter in "._-" or is_vowel_sign:
+            name += _plain_letter(letter)
+    return name
+
+
+def _plain_letter(letter: str) -> str:
+    """Return a Latin letter in ASCII, such as O for Ø, AE for Æ and ss for ß, others unchanged."""
+    latin = _LATIN.fullmatch(unicodedata.name(letter, ""))
+    if latin:
+        return latin[2] if latin[1] == "CAPITAL" else latin[2].lower()
+    folded = letter.casefold()
+    return folded if folded.isascii() and not letter.isascii() else letter
 
 
 class StudyConfig(Study):
