@@ -3,7 +3,8 @@
 LatentbenchError
 ├── ConfigError        params.yaml or a resolved config is invalid
 ├── DataError          images or labels are missing, damaged or do not fit the settings
-│   └── DownloadError  a file could not be downloaded
+│   ├── DownloadError  a file could not be downloaded
+│   └── ImageError     an image cannot be read or decoded
 ├── ArtifactError      an output of a stage is missing, damaged or has other settings
 ├── StorageError       the disk is full or not writable
 ├── DivergenceError    a loss is infinite or NaN
@@ -93,6 +94,20 @@ class DataError(LatentbenchError):
 
 class DownloadError(DataError):
     """A file could not be downloaded from a mirror or its official hosts."""
+
+
+class ImageError(DataError):
+    """An image cannot be read or decoded, for a cause that lies in the image.
+
+    Skipped images are counted by `kind`, such as "encrypted".
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message, kind)  # both are needed to send the error to another process
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ArtifactError(LatentbenchError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import strategies as st
 from PIL import Image
 
 from latentbench.artifacts.files import write_yaml
@@ -64,6 +66,27 @@ def picture(key: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
 def save(path: Path, picture: Image.Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)
+
+
+def png(key: int) -> bytes:
+    """Return the file of a small image that depends on the key."""
+    file = io.BytesIO()
+    picture(key, (20, 20)).save(file, "png")
+    return file.getvalue()
+
+
+@st.composite
+def mutated(draw: st.DrawFn, data: bytes) -> bytes:
+    """Return a file with bytes that are changed, inserted or cut off, more often at its ends."""
+    content = bytearray(data)
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, min(400, len(content))))
+        if draw(st.booleans()):
+            place = max(0, len(content) - place)
+        new = draw(st.binary(max_size=4) | st.sampled_from([b"\0\0\x75\x30", b"\xff\xff\xff\xff"]))
+        removed = draw(st.sampled_from([len(new), 0, 8, len(content)]))
+        content[place : place + removed] = new
+    return bytes(content)
 
 
 def error_of(result: Any) -> str:

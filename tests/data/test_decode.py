@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from latentbench.data.preparation.decode import ResizeSpec, resize_to_square
+from latentbench.data.preparation import decode
+from latentbench.data.preparation.decode import Array, ResizeSpec, decode_image
 from latentbench.rng import numpy_generator
 
 
 def photograph(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
     coarse = numpy_generator(0, "photograph").integers(0, 256, (9, 7, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+def resize_to_square(data: bytes, spec: ResizeSpec) -> Array:
+    return decode.resize_to_square(decode_image(data, spec), spec)
 
 
 def file_of(picture: Image.Image, kind: str = "jpeg", **options: object) -> bytes:

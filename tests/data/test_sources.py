@@ -158,7 +158,7 @@ def test_a_corrupt_image_is_named_or_skipped(tmp_path: Path, run: Run, prepared:
     bad.write_bytes(bad.read_bytes()[:400])
     arguments = {"source": "folder", "path": str(tmp_path / "pictures")}
     line = error_of(run(**arguments))
-    assert "07.jpg cannot be decoded" in line
+    assert "'07.jpg'" in line
     assert "on_error: skip" in line
     assert not (tmp_path / "prepared" / "dataset.json").exists()
     dataset = prepared(**arguments, on_error="skip")

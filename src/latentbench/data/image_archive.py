@@ -4,42 +4,96 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import zipfile
-import zlib
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from latentbench.errors import DataError
+from latentbench.data.image_formats import (
+    HEAD_BYTES,
+    has_image_suffix,
+    has_unknown_suffix,
+    starts_like_image,
+    suffix_of,
+)
+from latentbench.errors import DataError, ImageError, quote, reason
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+MAX_FILE_BYTES = 2**30
+# An entry of a zip that is larger and compressed more is not an image, but made to fill the memory.
+LARGE_ENTRY_BYTES = 2**26
+MAX_COMPRESSION = 200
+
+_NUM_QUOTED = 3
 
 
 class ImageArchive:
-    """The files of a directory or zip, named by their POSIX paths in it."""
+    """The files of a directory or zip, named by their POSIX paths in it.
+
+    Links are followed. Backslashes in a zip's names separate folders, as Windows tools write them.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.is_zip = path.is_file()
         self._zip: zipfile.ZipFile | None = None
         self._process_id = 0  # of the process that opened the zip
+        self._file_names: list[str] | None = None
+        self._image_names: list[str] | None = None
+        self._entries: dict[str, zipfile.ZipInfo] = {}  # of a zip
+        self._left_out: dict[str, list[str]] = defaultdict(list)  # names by reason
 
     def file_names(self) -> list[str]:
         """Return the names of all files but hidden ones, sorted.
 
-        Raises DataError if the zip is damaged or has an entry outside of its folder.
+        Raises DataError if a folder cannot be read, or if the zip is damaged or has an entry
+        outside of its folder.
         """
-        names = self._zip_names() if self.is_zip else self._folder_names()
-        return sorted(name for name in names if not _is_hidden(name))
+        if self._file_names is None:
+            names = self._zip_names() if self.is_zip else self._folder_names()
+            self._file_names = sorted(name for name in names if not _is_hidden(name))
+            self._left_out["hidden"] += [name for name in names if _is_hidden(name)]
+        return self._file_names
 
     def image_names(self) -> list[str]:
-        """Return the names of all images, sorted."""
-        return [name for name in self.file_names() if name.lower().endswith(IMAGE_SUFFIXES)]
+        """Return the names of all images, sorted.
+
+        Pillow's suffixes decide, or the content of a file whose suffix says nothing.
+        """
+        if self._image_names is None:
+            self._image_names = [name for name in self.file_names() if self._is_image(name)]
+        return self._image_names
+
+    def notes(self) -> list[str]:
+        """Return a sentence per reason for which files are no images of the dataset."""
+        images = set(self.image_names())
+        others = defaultdict(list)
+        for name in self.file_names():
+            if name not in images:
+                others[self._reason_to_leave_out(name)].append(name)
+        return [
+            f"{len(names):,} left out: {kind} ({_quote_some(names)})."
+            for kind, names in sorted({**self._left_out, **others}.items())
+            if names
+        ]
+
+    def locate(self, name: str) -> str:
+        """Return a file's name and the archive, for messages."""
+        return f"{quote(name)} of {self.path}"
 
     def read_bytes(self, name: str) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a file; raise ImageError if it cannot be read."""
         if self.is_zip:
-            return self._open_zip().read(name)
-        return (self.path / name).read_bytes()
+            return self._read_entry(name)
+        path = self.path / name
+        try:
+            _require_regular_file(path)
+            size = path.stat().st_size
+            if size <= MAX_FILE_BYTES:
+                return path.read_bytes()
+        except (OSError, ValueError) as error:
+            raise self._image_error(name, "unreadable", reason(error)) from None
+        raise self._image_error(name, "too large", f"{size:,} bytes")
 
     def fingerprint(self) -> str:
         """Return a SHA-256 that changes with the content.
@@ -53,41 +107,126 @@ class ImageArchive:
                 digest.update(f"{entry.filename}\0{entry.file_size}\0{entry.CRC}\n".encode())
         else:
             for name in self.file_names():
-                digest.update(f"{name}\0{(self.path / name).stat().st_size}\n".encode())
+                line = f"{name}\0{_file_size(self.path / name) or 0}\n"
+                digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
+    def _is_image(self, name: str) -> bool:
+        if has_image_suffix(name):
+            return True
+        return has_unknown_suffix(name) and starts_like_image(self._read_head(name))
+
+    def _reason_to_leave_out(self, name: str) -> str:
+        if self.is_zip and _is_link(self._entries[name]):
+            return "links"
+        if not self.is_zip and _file_size(self.path / name) is None:
+            return "links that lead nowhere"
+        return f"{suffix_of(name)} files that Pillow does not read".lstrip()
+
+    def _read_head(self, name: str) -> bytes:
+        """Return the first bytes of a file; none if it cannot be read."""
+        try:
+            if self.is_zip:
+                with self._open_zip().open(self._entries[name]) as entry:
+                    return entry.read(HEAD_BYTES)
+            _require_regular_file(self.path / name)
+            with (self.path / name).open("rb") as file:
+                return file.read(HEAD_BYTES)
+        except Exception:  # see _read_entry
+            return b""
+
     def _folder_names(self) -> list[str]:
+        """Return the names of all files; of a hidden folder, its own name."""
         names = []
-        for parent, _, files in os.walk(self.path):
-            folder = Path(parent).relative_to(self.path)
-            names += [(folder / file).as_posix() for file in files]
+        folders: list[tuple[str, frozenset[Identity]]] = [("", frozenset())]
+        while folders:
+            folder, parents = folders.pop()
+            identity, entries = _read_folder(self.path / folder)
+            if identity in parents:
+                self._left_out["links to a folder that they are in"].append(folder)
+                continue
+            for entry in entries:
+                name = f"{folder}{entry.name}"
+                if _is_folder(entry) and not _is_hidden(entry.name):
+                    folders.append((f"{name}/", parents | {identity}))
+                else:
+                    names.append(name)
         return names
 
     def _zip_names(self) -> list[str]:
-        names = [entry.filename for entry in self._open_zip().infolist() if not entry.is_dir()]
-        for name in names:
-            if _is_outside(name):
-                raise DataError(
-                    f"{self.path} has an entry outside of its folder ({name!r}). Do not trust this "
-                    "archive; get it from another place."
-                )
-        return names
+        self._open_zip()
+        return list(self._entries)
 
     def _open_zip(self) -> zipfile.ZipFile:
-        if self._zip is None:
-            try:
-                self._zip, self._process_id = zipfile.ZipFile(self.path), os.getpid()
-            except zipfile.BadZipFile as error:
-                raise DataError(
-                    f"{self.path} is not a complete zip ({error}); copy or download it again."
-                ) from None
-        elif self._process_id != os.getpid():
-            # A forked process shares the file position with its parent, so it opens the file again.
-            self._zip.fp, self._process_id = self.path.open("rb"), os.getpid()
+        try:
+            if self._zip is None:
+                opened = zipfile.ZipFile(self.path)
+                self._list_entries(opened)
+                self._zip, self._process_id = opened, os.getpid()
+            elif self._process_id != os.getpid():
+                # A forked process shares the file position with its parent; it opens its own file.
+                self._zip.fp, self._process_id = self.path.open("rb"), os.getpid()
+        except (DataError, MemoryError):
+            raise
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be read ({reason(error)}); check its permissions."
+            ) from None
+        # zipfile raises BadZipFile, NotImplementedError (newer versions of the format), ValueError,
+        # UnicodeDecodeError, struct.error and others, and documents none but the first.
+        except Exception as error:
+            raise DataError(
+                f"{self.path} is not a complete zip ({reason(error)}); copy or download it again."
+            ) from None
         return self._zip
 
+    def _list_entries(self, archive: zipfile.ZipFile) -> None:
+        for entry in archive.infolist():
+            name = entry.filename.replace("\\", "/")
+            if name.endswith("/"):
+                continue
+            if _is_outside(name):
+                raise DataError(
+                    f"{self.path} has an entry outside of its folder ({quote(name)}). Do not trust "
+                    "this archive; get it from another place."
+                )
+            if not path_parts(name):
+                self._left_out["entries without a name"].append(name)
+                continue
+            if name in self._entries:
+                self._left_out["entries that a later one replaces"].append(name)
+            self._entries[name] = entry
+
+    def _read_entry(self, name: str) -> bytes:
+        archive = self._open_zip()
+        entry = self._entries[name]
+        if _is_link(entry):
+            raise self._image_error(name, "unreadable", "a link")
+        if entry.flag_bits & 1:
+            raise self._image_error(name, "encrypted", "encrypted: a zip with a password")
+        compression = entry.file_size / max(1, entry.compress_size)
+        if entry.file_size > MAX_FILE_BYTES or (
+            entry.file_size > LARGE_ENTRY_BYTES and compression > MAX_COMPRESSION
+        ):
+            raise self._image_error(
+                name, "too large", f"{entry.file_size:,} bytes, {compression:.0f}-fold compressed"
+            )
+        try:
+            return archive.read(entry)
+        except MemoryError:
+            raise
+        # The decompressors raise zlib.error, LZMAError, EOFError, OSError, struct.error and others;
+        # zipfile adds BadZipFile, RuntimeError, NotImplementedError and UnicodeDecodeError.
+        except Exception as error:
+            raise self._image_error(name, "damaged in the zip", reason(error)) from None
+
+    def _image_error(self, name: str, kind: str, cause: str) -> ImageError:
+        return ImageError(
+            f"{self.locate(name)} cannot be read ({cause}); repair or remove it.", kind
+        )
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_zip": None}
+        return {**self.__dict__, "_zip": None, "_entries": {}}
 
 
 class ArchiveReader:
@@ -97,25 +236,100 @@ class ArchiveReader:
         self.archive = archive
 
     def read(self, reference: str) -> bytes:
-        """Return the content of an image file; raise OSError if it is damaged."""
-        try:
-            return self.archive.read_bytes(reference)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-            raise OSError(f"damaged in its zip: {error}") from None
+        """Return the content of an image file; raise ImageError if it cannot be read."""
+        return self.archive.read_bytes(reference)
+
+    def locate(self, reference: str) -> str:
+        """Return the image's name and its archive."""
+        return self.archive.locate(reference)
 
 
 def open_archive(path: Path, *, key: str) -> ImageArchive:
     """Return the archive at a path that the user set as `key`; raise DataError if it is none."""
-    if not path.exists():
-        raise DataError(f"{key}: {path} does not exist; set it to a directory or a zip of images.")
-    if path.is_file() and path.suffix.lower() != ".zip":
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise DataError(
+            f"{key}: {path} does not exist; set it to a directory or a zip of images."
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        raise DataError(
+            f"{key}: {quote(path)} cannot be read ({reason(error)}); set it to a directory or a "
+            "zip of images."
+        ) from None
+    is_zip = stat.S_ISREG(mode) and path.suffix.lower() == ".zip"
+    if not is_zip and not stat.S_ISDIR(mode):
         raise DataError(f"{key}: {path} is neither a directory nor a .zip; set it to one of these.")
     return ImageArchive(path)
+
+
+def expand_user(path: str, *, key: str) -> Path:
+    """Return a path that the user set as `key`, with `~` expanded.
+
+    Raises DataError if it names an unknown user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"{key}: {quote(path)} is in no known home ({reason(error)}); write the whole path."
+        ) from None
 
 
 def path_parts(name: str) -> tuple[str, ...]:
     """Return the folders and the file of a POSIX path, much faster than pathlib does."""
     return tuple(part for part in name.split("/") if part not in ("", "."))
+
+
+def printable(name: str) -> str:
+    """Return a file name as text: bytes that are not UTF-8 become escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+Identity = tuple[int, int]  # of a folder: device and inode
+
+
+def _read_folder(path: Path) -> tuple[Identity, list[os.DirEntry[str]]]:
+    try:
+        found = path.stat()
+        with os.scandir(path) as entries:
+            return (found.st_dev, found.st_ino), list(entries)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({reason(error)}); change its permissions or remove it."
+        ) from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _file_size(path: Path) -> int | None:
+    """Return the size of a file; None for a link that leads nowhere."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _require_regular_file(path: Path) -> None:
+    """Raise OSError for a pipe or device, which could be read without end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("not a regular file")
+
+
+def _quote_some(names: list[str]) -> str:
+    quoted = [quote(name) for name in names[:_NUM_QUOTED]]
+    if len(names) > _NUM_QUOTED:
+        quoted.append("…")
+    return ", ".join(quoted)
+
+
+def _is_link(entry: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(entry.external_attr >> 16)
 
 
 def _is_hidden(name: str) -> bool:
@@ -124,5 +338,5 @@ def _is_hidden(name: str) -> bool:
 
 def _is_outside(name: str) -> bool:
     """Return whether a zip entry's path is absolute or has a `..`."""
-    parts = name.replace("\\", "/").split("/")
-    return ".." in parts or parts[0] == "" or parts[0].endswith(":")
+    parts = name.split("/")
+    return ".." in parts or (len(parts) > 1 and parts[0] == "") or parts[0].endswith(":")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentbench.config.datasets import AnyDataset, DatasetConfig
-from latentbench.data.preparation.decode import ResizeSpec, resize_to_square
+from latentbench.data.preparation.decode import ResizeSpec
+from latentbench.data.preparation.image_decoder import ImageDecoder
 from latentbench.data.prepared import PreparedDataset
 from latentbench.data.sources import SOURCES, RawDataset
-from latentbench.errors import ArtifactError
+from latentbench.errors import ArtifactError, ImageError
 
 # Training images, test images and classes, as published.
 PUBLISHED = {
@@ -80,7 +81,12 @@ def _open_sizes(dataset: AnyDataset) -> DatasetSizes:
 def _time_decoding(contents: RawDataset, spec: ResizeSpec) -> float:
     """Return the seconds to decode and resize an image."""
     references = contents.train.references[:NUM_DECODED]
+    decoder = ImageDecoder(contents.reader, spec)
     start = time.perf_counter()
     for reference in references:
-        resize_to_square(contents.reader.read(reference), spec)
+        try:
+            decoder.decode(reference)
+        except ImageError:
+            if not contents.skip_undecodable:
+                raise
     return (time.perf_counter() - start) / max(1, len(references))

@@ -14,7 +14,23 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 
+from latentbench.data.image_formats import image_formats
+
 JPEG_START = b"\xff\xd8"
+MAX_PIXELS = 2**28  # 1 GiB in color; a phone's photo has up to 200 million
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # for images inside of files, which Pillow checks itself
+
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -33,57 +49,116 @@ class ResizeSpec:
         return "L" if self.channels == 1 else "RGB"
 
 
-def resize_to_square(image: Image.Image | bytes, spec: ResizeSpec) -> Array:
+@dataclass(frozen=True)
+class DecodedImage:
+    """An image with 8 bits per channel, and its size before it was decoded at half size.
+
+    `brightest_16bit` is the highest level of an image that had 16 bits per pixel, else 0.
+    """
+
+    image: Image.Image
+    full_size: tuple[int, int]
+    brightest_16bit: int = 0
+
+
+class TooLargeError(ValueError):
+    """The image has more than MAX_PIXELS pixels."""
+
+
+class UnknownScaleError(ValueError):
+    """The level of white is unknown."""
+
+
+def decode_image(content: Image.Image | bytes, spec: ResizeSpec) -> DecodedImage:
+    """Return an image, or the image in a file, upright. A large JPEG is decoded at half size.
+
+    Raises:
+        TooLargeError, UnknownScaleError: The image is refused.
+        Exception: The file is damaged. Pillow's plugins raise errors of many types.
+    """
+    if isinstance(content, Image.Image):
+        return DecodedImage(content, content.size)
+    if content.startswith(JPEG_START) and _is_upright(content):
+        try:
+            return _decode_jpeg(content, spec)
+        except ValueError:
+            pass  # Pillow reads more kinds of JPEG, and its errors are clearer.
+    return _decode_with_pillow(content)
+
+
+def resize_to_square(decoded: DecodedImage, spec: ResizeSpec) -> Array:
     """Return the central square as uint8 (image_size, image_size, channels).
 
     It is padded, then resized with the antialiased bicubic filter, as clean-fid does (Parmar et
     al., 2022).
-
-    Args:
-        image: An image, or the bytes of its file.
-        spec: The shape of the result.
-
-    Raises:
-        OSError, SyntaxError, ValueError: The file is damaged, as Pillow reports it.
     """
-    if isinstance(image, bytes):
-        decoded, full_size = _decode(image, spec)
-    else:
-        decoded, full_size = image, image.size
-    decoded = _convert(decoded, spec.mode)
+    full_size = decoded.full_size
+    image = _convert(decoded.image, spec.mode)
     box = _central_box(full_size, spec.crop)
     if spec.pad:
-        decoded = ImageOps.expand(decoded.crop(box), border=spec.pad, fill=0)
-        box = (0, 0, *decoded.size)
-    elif decoded.size != full_size:  # decoded at half size
+        image = ImageOps.expand(image.crop(box), border=spec.pad, fill=0)
+        box = (0, 0, *image.size)
+    elif image.size != full_size:  # decoded at half size
         left, top, right, bottom = box
         box = (left / 2, top / 2, right / 2, bottom / 2)
     size = (spec.image_size, spec.image_size)
     if box != (0, 0, *size):
-        decoded = decoded.resize(size, Image.Resampling.BICUBIC, box=box)
-    return np.asarray(decoded).reshape(*size, spec.channels)
-
-
-def _decode(data: bytes, spec: ResizeSpec) -> tuple[Image.Image, tuple[int, int]]:
-    """Return the image, upright, and its full size: a large JPEG is decoded at half size."""
-    if data.startswith(JPEG_START) and _is_upright(data):
-        try:
-            return _decode_jpeg(data, spec)
-        except ValueError:
-            pass  # Pillow reads more kinds of JPEG, and its errors are clearer.
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    return image, image.size
+        image = image.resize(size, Image.Resampling.BICUBIC, box=box)
+    return np.asarray(image).reshape(*size, spec.channels)
 
 
 def _is_upright(data: bytes) -> bool:
-    if b"Exif\0" not in data:
+    if b"Exif\0" not in data and b"tiff:Orientation" not in data:
         return True
-    exif = Image.open(io.BytesIO(data)).getexif()
-    orientation: int = exif.get(ExifTags.Base.Orientation, 1)
-    return orientation == 1
+    return _orientation(Image.open(io.BytesIO(data), formats=image_formats())) == 1
 
 
-def _decode_jpeg(data: bytes, spec: ResizeSpec) -> tuple[Image.Image, tuple[int, int]]:
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation of EXIF or XMP; 1, upright, if there is none or if it is damaged."""
+    try:
+        orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return orientation if isinstance(orientation, int) else 0
+    except Exception:  # of as many types as errors of images
+        return 1
+
+
+def _decode_with_pillow(data: bytes) -> DecodedImage:
+    image: Image.Image = Image.open(io.BytesIO(data), formats=image_formats())
+    _check_size(image.size)
+    image.load()
+    # ImageOps.exif_transpose also writes EXIF, and fails if it cannot write another tag.
+    orientation = _orientation(image)
+    brightest = 0
+    if image.mode.startswith("I"):
+        image, brightest = _convert_16bit(image)
+    if image.mode == "F":
+        raise UnknownScaleError("floating-point levels, and no known level of white")
+    if orientation in _TRANSPOSITIONS:
+        image = image.transpose(_TRANSPOSITIONS[orientation])
+    return DecodedImage(image, image.size, brightest)
+
+
+def _convert_16bit(image: Image.Image) -> tuple[Image.Image, int]:
+    """Return the upper 8 bits of a 16-bit or 12-bit gray image, and its highest level of 16 bits.
+
+    Raises UnknownScaleError for 32 bits, except from PGM files, where Pillow scales to 16 bits.
+    """
+    if image.mode == "I" and image.format != "PPM":
+        raise UnknownScaleError("32-bit levels, and no known level of white")
+    levels = np.asarray(image).astype(np.uint16)
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(_BITS_PER_SAMPLE) == (12,):
+        levels <<= 4
+    return Image.fromarray((levels >> 8).astype(np.uint8)), int(levels.max(initial=0))
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise TooLargeError(f"{width:,}×{height:,} pixels")
+
+
+def _decode_jpeg(data: bytes, spec: ResizeSpec) -> DecodedImage:
     """Return a JPEG, at half size if that is at least the prepared size, and its full size.
 
     At half size the decoder drops the high frequencies of each block, which resizing would average
@@ -91,6 +166,7 @@ def _decode_jpeg(data: bytes, spec: ResizeSpec) -> tuple[Image.Image, tuple[int,
     several levels, so it is not used. Raises ValueError for a damaged file or a rare color space.
     """
     height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
+    _check_size((width, height))
     if colors not in ("YCbCr", "Gray"):
         raise ValueError(f"color space {colors}")
     side = min(height, width, spec.crop or width)
@@ -104,7 +180,7 @@ def _decode_jpeg(data: bytes, spec: ResizeSpec) -> tuple[Image.Image, tuple[int,
     )
     if spec.channels == 1:
         pixels = pixels.squeeze(2)
-    return Image.fromarray(pixels), (width, height)
+    return DecodedImage(Image.fromarray(pixels), (width, height))
 
 
 def _central_box(size: tuple[int, int], crop: int | None) -> tuple[float, float, float, float]:
@@ -116,15 +192,7 @@ def _central_box(size: tuple[int, int], crop: int | None) -> tuple[float, float,
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
-    """Return the image in gray or color, on white if it is transparent.
-
-    16-bit gray keeps its upper 8 bits.
-    """
-    if image.mode.startswith("I"):
-        levels = np.asarray(image, dtype=np.int64)
-        if levels.max(initial=0) > 255:
-            levels = levels // 256
-        image = Image.fromarray(levels.astype(np.uint8))
+    """Return the image in gray or color, on white if it is transparent."""
     if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         background = Image.new("RGBA", image.size, "white")

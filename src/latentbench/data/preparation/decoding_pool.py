@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from latentbench.artifacts.files import convert_disk_errors
-from latentbench.data.preparation.decode import ResizeSpec, resize_to_square
+from latentbench.data.preparation.decode import ResizeSpec
+from latentbench.data.preparation.image_decoder import ImageDecoder
 from latentbench.data.sources import Reader
-from latentbench.errors import DataError
+from latentbench.errors import DataError, ImageError
 
 QUEUED_TASKS = 4  # per worker; few, so that memory use stays constant
 
@@ -45,6 +46,18 @@ class DecodeTask:
     offset: int
 
 
+@dataclass(frozen=True)
+class DecodedTask:
+    """What came of a task.
+
+    `failed` has what is wrong with each image that was skipped, by index. `brightest_16bit` is the
+    highest level of all 16-bit images, 0 without any.
+    """
+
+    failed: dict[int, str]
+    brightest_16bit: int
+
+
 class DecodingPool:
     """Decoding processes, with a short queue so that memory use stays constant."""
 
@@ -62,9 +75,9 @@ class DecodingPool:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, tasks: Iterator[DecodeTask]) -> Iterator[tuple[DecodeTask, list[int]]]:
-        """Yield each task when it is finished, with the indices of images that failed."""
-        queued: dict[Future[list[int]], DecodeTask] = {}
+    def run(self, tasks: Iterator[DecodeTask]) -> Iterator[tuple[DecodeTask, DecodedTask]]:
+        """Yield each task when it is finished, with what came of it."""
+        queued: dict[Future[DecodedTask], DecodeTask] = {}
         try:
             while True:
                 for task in itertools.islice(tasks, self.max_queued - len(queued)):
@@ -97,27 +110,26 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _decode(task: DecodeTask) -> list[int]:
-    """Decode a task's images into its file, and return the indices of those that failed."""
+def _decode(task: DecodeTask) -> DecodedTask:
+    """Decode a task's images into its file."""
     spec = _job.spec
+    decoder = ImageDecoder(_job.reader, spec)
     shape = (task.stop - task.start, spec.image_size, spec.image_size, spec.channels)
     block = np.zeros(shape, np.uint8)
-    failed = []
+    failed = {}
     for index in range(task.start, task.stop):
         reference = _job.references[task.split][index]
         try:
-            block[index - task.start] = resize_to_square(_job.reader.read(reference), spec)
-        except (OSError, SyntaxError, ValueError, EOFError, OverflowError) as error:
+            block[index - task.start] = decoder.decode(reference)
+        except ImageError as error:
             if not _job.skip:
-                raise DataError(
-                    f"{reference} cannot be decoded ({' '.join(str(error).split())}); "
-                    "repair or remove it, or set on_error: skip."
-                ) from None
-            failed.append(index)
+                message = str(error).removesuffix(".")
+                raise DataError(f"{message}, or set on_error: skip.") from None
+            failed[index] = error.kind
     with convert_disk_errors(task.path), task.path.open("r+b") as file:
         file.seek(task.offset + task.start * block[0].nbytes)
         file.write(block.data)
-    return failed
+    return DecodedTask(failed, decoder.brightest_16bit)
 
 
 def num_usable_cores() -> int:

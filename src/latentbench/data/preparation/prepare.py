@@ -22,6 +22,7 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.datasets import DatasetConfig
+from latentbench.data.image_archive import printable
 from latentbench.data.preparation.decode import ResizeSpec
 from latentbench.data.preparation.decoding_pool import (
     DecodeJob,
@@ -30,6 +31,7 @@ from latentbench.data.preparation.decoding_pool import (
     num_usable_cores,
 )
 from latentbench.data.preparation.split_files import SplitFiles
+from latentbench.data.preparation.summary import PreparedContents, summarize
 from latentbench.data.prepared import FORMAT
 from latentbench.data.sources import SOURCES, RawDataset, Split
 from latentbench.data.sources.checks import check_dataset
@@ -61,9 +63,7 @@ def prepare_dataset(
     """
     contents = open_raw(config, raw)
     (output / DATASET_MANIFEST).unlink(missing_ok=True)  # from here on the folder is incomplete
-    manifests, skipped = _write_splits(config, contents, output, workers or num_usable_cores())
-    for reference in skipped:
-        log(f"Skipped, because it cannot be decoded: {reference}")
+    manifests, written = _write_splits(config, contents, output, workers or num_usable_cores())
     dataset = config.dataset
     manifest = {
         "format": FORMAT,
@@ -74,7 +74,7 @@ def prepare_dataset(
         "class_names": contents.class_names,
         "attribute_names": contents.attribute_names,
         **manifests,
-        "skipped": skipped,
+        "skipped": list(written.skipped),
         "settings": dataset.preparation(),
         "digest": _digest(manifests),
     }
@@ -89,6 +89,8 @@ def prepare_dataset(
             outputs=[output / name for name in names],
             cost=ResourceUsage.measure(),
         )
+    for line in summarize(config.name, contents, written):
+        log(line)
 
 
 def open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
@@ -112,8 +114,8 @@ def open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
 
 def _write_splits(
     config: DatasetConfig, contents: RawDataset, output: Path, num_workers: int
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Decode and write both splits; return their manifests and the images that were skipped.
+) -> tuple[dict[str, dict[str, Any]], PreparedContents]:
+    """Decode and write both splits; return their manifests, and what they contain.
 
     The tasks of both splits are one stream, so no worker waits between them. A finished split is
     hashed in a thread, while the workers decode the other.
@@ -134,15 +136,18 @@ def _write_splits(
             tasks += split_files.begin(open_files)
         futures = {}
         finished = pool.run(iter(tasks))
-        for task, failed in track(finished, "Preparing", total=len(tasks), unit="tasks"):
+        for task, decoded in track(finished, "Preparing", total=len(tasks), unit="tasks"):
             split_files = files[task.split]
-            if split_files.finish_task(failed):
+            if split_files.finish_task(decoded):
                 futures[task.split] = thread.submit(split_files.close)
         manifests = {name: futures[name].result() for name in SPLITS}
-    skipped: list[str] = []
+    skipped: dict[str, str] = {}
     for name in SPLITS:
-        skipped += [str(splits[name].references[index]) for index in sorted(files[name].failed)]
-    return manifests, skipped
+        for index, kind in sorted(files[name].failed.items()):
+            skipped[printable(str(splits[name].references[index]))] = kind
+    labels = {name: files[name].split.labels for name in SPLITS}
+    brightest = max(files[name].brightest_16bit for name in SPLITS)
+    return manifests, PreparedContents(labels, skipped, brightest)
 
 
 def _digest(manifests: dict[str, dict[str, Any]]) -> str:

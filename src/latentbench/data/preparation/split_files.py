@@ -12,7 +12,7 @@ import numpy as np
 from latentbench.artifacts.files import atomic_write, file_sha256, write_array
 from latentbench.artifacts.paths import attributes_name, images_name, labels_name
 from latentbench.data.preparation.decode import ResizeSpec
-from latentbench.data.preparation.decoding_pool import DecodeTask
+from latentbench.data.preparation.decoding_pool import DecodedTask, DecodeTask
 from latentbench.data.sources import Split
 from latentbench.errors import DataError
 
@@ -30,7 +30,8 @@ class SplitFiles:
         self.split = split
         self.spec = spec
         self.number = len(split.references)
-        self.failed: list[int] = []  # indices of images that could not be decoded
+        self.failed: dict[int, str] = {}  # what is wrong with images that were skipped, by index
+        self.brightest_16bit = 0
         self._num_unfinished = -(-self.number // IMAGES_PER_TASK)  # tasks
         self._images = ExitStack()
         self._partial = Path()
@@ -50,23 +51,26 @@ class SplitFiles:
             tasks.append(DecodeTask(self.name, start, stop, self._partial, offset))
         return tasks
 
-    def finish_task(self, failed: list[int]) -> bool:
+    def finish_task(self, decoded: DecodedTask) -> bool:
         """Count a finished task and its failed images; return whether it was the last one."""
-        self.failed += failed
+        self.failed |= decoded.failed
+        self.brightest_16bit = max(self.brightest_16bit, decoded.brightest_16bit)
         self._num_unfinished -= 1
         return self._num_unfinished == 0
 
     def close(self) -> dict[str, Any]:
         """Finish the image array, write labels and attributes, and return the split's manifest."""
         if len(self.failed) == self.number:
+            kinds = ", ".join(sorted(set(self.failed.values())))
             raise DataError(
-                f"No image of the {self.name} split can be decoded; check the dataset's files."
+                f"No image of the {self.name} split can be decoded ({kinds}); check the dataset's "
+                "files."
             )
-        kept = self.split
         if self.failed:
-            rows = np.delete(np.arange(self.number), self.failed)
+            rows = np.delete(np.arange(self.number), sorted(self.failed))
             _keep_rows(self._partial, rows, self.spec)
-            kept = kept.subset(rows)
+            self.split = self.split.subset(rows)
+        kept = self.split
         self._images.close()
         write_array(self.output / labels_name(self.name), kept.labels)
         written = {

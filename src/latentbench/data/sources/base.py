@@ -21,6 +21,10 @@ class Reader(Protocol):
         """Return the image with this reference, or the bytes of its file."""
         ...
 
+    def locate(self, reference: Any) -> str:
+        """Return the image's name and place, for messages."""
+        ...
+
 
 @dataclass(frozen=True)
 class Split:
@@ -42,7 +46,10 @@ class Split:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """A dataset before it is prepared."""
+    """A dataset before it is prepared.
+
+    `notes` are sentences about how the source read its files, and what it left out.
+    """
 
     reader: Reader
     train: Split
@@ -50,6 +57,7 @@ class RawDataset:
     class_names: list[str] = field(default_factory=list)
     attribute_names: list[str] = field(default_factory=list)
     skip_undecodable: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):
@@ -74,6 +82,10 @@ class ArrayReader:
         """Return the image at an index."""
         return Image.fromarray(self.images[reference])
 
+    def locate(self, reference: int) -> str:
+        """Return the image's number."""
+        return f"image {reference}"
+
 
 def missing_labels(number: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the labels of images without classes: -1."""
@@ -83,9 +95,13 @@ def missing_labels(number: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 def choose_test_images(
     labels: np.ndarray[Any, np.dtype[np.int64]], *, fraction: float, rng: np.random.Generator
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return a random mask of test images: a fraction of each class, and at least one image."""
+    """Return a random mask of test images: a fraction of each class.
+
+    A class has at least one test image if it has several, and at least one training image.
+    """
     mask = np.zeros(len(labels), dtype=np.bool_)
     for label in sorted(set(labels.tolist())):  # np.unique would import numpy.ma, 40 ms
         members = rng.permutation(np.flatnonzero(labels == label))
-        mask[members[: max(1, round(fraction * len(members)))]] = True
+        number = max(1, round(fraction * len(members)))
+        mask[members[: min(number, len(members) - 1)]] = True
     return mask

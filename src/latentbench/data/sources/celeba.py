@@ -11,7 +11,13 @@ import numpy as np
 from latentbench.artifacts.files import file_sha256
 from latentbench.artifacts.progress import log
 from latentbench.config.datasets import CelebADataset
-from latentbench.data.image_archive import ArchiveReader, ImageArchive, open_archive, path_parts
+from latentbench.data.image_archive import (
+    ArchiveReader,
+    ImageArchive,
+    expand_user,
+    open_archive,
+    path_parts,
+)
 from latentbench.data.raw_files import convert_damage, decode_text
 from latentbench.data.sources.attribute_table import AttributeTable, fingerprint, read_table
 from latentbench.data.sources.base import RawDataset, Split, choose_test_images, missing_labels
@@ -47,7 +53,7 @@ class CelebASource:
         if not path and dataset.mirror and "://" not in dataset.mirror:
             key, path = "mirror", dataset.mirror
         if path:
-            root = Path(path).expanduser()
+            root = expand_user(path, key=key)
             archive = _find_archive(root, key=key)
         else:
             archive = _download(folder)

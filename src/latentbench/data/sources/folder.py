@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latentbench.artifacts.progress import log
 from latentbench.config.datasets import FolderDataset
-from latentbench.data.image_archive import ArchiveReader, ImageArchive, open_archive, path_parts
+from latentbench.data.image_archive import ArchiveReader, ImageArchive, expand_user, open_archive
 from latentbench.data.sources.attribute_table import fingerprint, read_table
 from latentbench.data.sources.base import RawDataset, Split, choose_test_images, missing_labels
+from latentbench.data.sources.layout import find_layout, natural_key
 from latentbench.errors import DataError
 from latentbench.rng import numpy_generator
-
-Parts = tuple[str, ...]  # of a path: its folders and its file
-
-TRAIN_FOLDERS = ("train", "training")
-TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")  # the first that exists is used
 
 
 class FolderSource:
@@ -32,49 +27,37 @@ class FolderSource:
 
     def fetch(self, dataset: FolderDataset, folder: Path) -> dict[str, Any]:
         """Return path and fingerprint of the images, and of the table of attributes."""
-        archive = open_archive(Path(dataset.path).expanduser(), key="path")
+        archive = open_archive(expand_user(dataset.path, key="path"), key="path")
         if not archive.image_names():
             raise DataError(
-                f"{dataset.path} has no images (jpg, png, bmp, webp, gif or tif); check the path."
+                f"{dataset.path} has no images that Pillow reads (jpg, png, webp, tif and others); "
+                "check the path."
             )
         fetched: dict[str, Any] = {
             "path": str(archive.path),
             "fingerprint": archive.fingerprint(),
         }
         if dataset.attributes is not None:
-            fetched["attributes"] = fingerprint(Path(dataset.attributes).expanduser())
+            fetched["attributes"] = fingerprint(expand_user(dataset.attributes, key="attributes"))
         return fetched
 
     def open(self, dataset: FolderDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the images with their classes and attributes."""
         archive = open_fetched(fetched)
-        train_paths, test_paths = _split_paths(_strip_common_folders(archive.image_names()))
-        train_classes = _class_folders(train_paths, archive)
-        class_names = sorted(set(train_classes.values()) - {""}, key=_natural_key)
-        train = _labeled_split(train_classes, class_names)
-        if test_paths:
-            test_classes = _class_folders(test_paths, archive)
-            unknown = sorted(set(test_classes.values()) - set(train_classes.values()))
-            if unknown:
-                raise DataError(
-                    f"{archive.path} has test images of class {unknown[0]!r}, but no training "
-                    "images of it; add some or remove the class."
-                )
-            test = _labeled_split(test_classes, class_names)
+        layout = find_layout(archive.image_names(), where=str(archive.path))
+        notes = list(layout.notes)
+        class_names = sorted(set(layout.train.values()) - {""}, key=natural_key)
+        train = _labeled_split(layout.train, class_names)
+        if layout.test:
+            test = _labeled_split(layout.test, class_names)
         else:
-            rng = numpy_generator(dataset.seed, "held out")
-            is_test = choose_test_images(train.labels, fraction=dataset.test_fraction, rng=rng)
-            test = train.subset(np.flatnonzero(is_test))
-            train = train.subset(np.flatnonzero(~is_test))
+            train, test = _hold_out(train, dataset)
+            notes.append(
+                f"Test images were chosen at random: {dataset.test_fraction:g} of a class."
+            )
         attribute_names: list[str] = []
         if "attributes" in fetched:
-            table = read_table(fetched["attributes"])
-            attribute_names = table.names
-            # Both splits at once, since a row must not match an image of each.
-            images = [*train.references, *test.references]
-            attributes = table.attributes(images, where=fetched["attributes"]["path"])
-            train = replace(train, attributes=attributes[: len(train.references)])
-            test = replace(test, attributes=attributes[len(train.references) :])
+            train, test, attribute_names = _add_attributes(train, test, fetched["attributes"])
         return RawDataset(
             ArchiveReader(archive),
             train,
@@ -82,6 +65,7 @@ class FolderSource:
             class_names,
             attribute_names,
             skip_undecodable=dataset.on_error == "skip",
+            notes=[*notes, *archive.notes()],
         )
 
 
@@ -95,58 +79,6 @@ def open_fetched(fetched: dict[str, Any]) -> ImageArchive:
     return archive
 
 
-def _strip_common_folders(names: list[str]) -> dict[str, Parts]:
-    """Return each image's path below the folders that all images share, except train and test."""
-    paths = {name: path_parts(name) for name in names}
-    while True:
-        top_folders = {path[0] for path in paths.values()}
-        is_nested = all(len(path) > 1 for path in paths.values())
-        if len(top_folders) > 1 or not is_nested:
-            return paths
-        if top_folders.pop().lower() in (*TRAIN_FOLDERS, *TEST_FOLDERS):
-            return paths
-        paths = {name: path[1:] for name, path in paths.items()}
-
-
-def _split_paths(paths: dict[str, Parts]) -> tuple[dict[str, Parts], dict[str, Parts]]:
-    """Return training and test images with their path below the split's folder.
-
-    Without a training folder, all are training images.
-    """
-    by_folder: dict[str, dict[str, Parts]] = defaultdict(dict)
-    for name, path in paths.items():
-        if len(path) > 1:
-            by_folder[path[0].lower()][name] = path[1:]
-    train = _first_of(TRAIN_FOLDERS, by_folder)
-    if not train:
-        return paths, {}
-    test = _first_of(TEST_FOLDERS, by_folder)
-    num_ignored = len(paths) - len(train) - len(test)
-    if num_ignored:
-        log(f"{num_ignored} images outside of the training and test folders are ignored.")
-    return train, test
-
-
-def _first_of(names: tuple[str, ...], folders: dict[str, dict[str, Parts]]) -> dict[str, Parts]:
-    """Return the images of the first folder that exists, else none."""
-    for name in names:
-        if name in folders:
-            return folders[name]
-    return {}
-
-
-def _class_folders(paths: dict[str, Parts], archive: ImageArchive) -> dict[str, str]:
-    """Return the class folder of each image, or "" for all of them."""
-    folders = {name: path[0] if len(path) > 1 else "" for name, path in paths.items()}
-    outside = [name for name, folder in folders.items() if not folder]
-    if outside and len(outside) < len(folders):
-        raise DataError(
-            f"{archive.path} has class folders, but also images outside of them ({outside[0]}); "
-            "move these into a class folder or remove them."
-        )
-    return folders
-
-
 def _labeled_split(classes: dict[str, str], class_names: list[str]) -> Split:
     names = list(classes)
     if not class_names:
@@ -156,6 +88,35 @@ def _labeled_split(classes: dict[str, str], class_names: list[str]) -> Split:
     return Split(names, np.array(labels, dtype=np.int64))
 
 
-def _natural_key(name: str) -> tuple[int, str]:
-    """Return a sort key: numbers by value, then names."""
-    return (int(name), "") if name.isdecimal() else (0, name)
+def _hold_out(images: Split, dataset: FolderDataset) -> tuple[Split, Split]:
+    """Return training and test images, chosen at random."""
+    rng = numpy_generator(dataset.seed, "held out")
+    is_test = choose_test_images(images.labels, fraction=dataset.test_fraction, rng=rng)
+    if not is_test.any():
+        raise DataError(
+            f"{dataset.path} has no class with two images, so none can be held out for testing; "
+            "add images or a test folder."
+        )
+    return images.subset(np.flatnonzero(~is_test)), images.subset(np.flatnonzero(is_test))
+
+
+def _add_attributes(
+    train: Split, test: Split, fetched: dict[str, str]
+) -> tuple[Split, Split, list[str]]:
+    """Return both splits with their attributes, and the names of these."""
+    table = read_table(fetched)
+    table = replace(table, rows={_nfc(name): values for name, values in table.rows.items()})
+    # Both splits at once, since a row must not match an image of each.
+    images = [*train.references, *test.references]
+    attributes = table.attributes([_nfc(name) for name in images], where=fetched["path"])
+    number = len(train.references)
+    return (
+        replace(train, attributes=attributes[:number]),
+        replace(test, attributes=attributes[number:]),
+        table.names,
+    )
+
+
+def _nfc(name: str) -> str:
+    """Return a name in Unicode's form NFC: macOS writes é as two characters."""
+    return unicodedata.normalize("NFC", name)

@@ -78,6 +78,11 @@ class GlyphReader:
         rng = numpy_generator(self.seed, f"glyphs {split}", index)
         return draw_glyph(str(index % 10), image_size=self.image_size, rng=rng)
 
+    def locate(self, reference: tuple[str, int]) -> str:
+        """Return the glyph's split and index."""
+        split, index = reference
+        return f"glyph {index} of the {split} split"
+
 
 def draw_glyph(digit: str, *, image_size: int, rng: np.random.Generator) -> Image.Image:
     """Return a light digit on black, in gray.

@@ -1,0 +1,68 @@
+"""Read and decode images, with one kind of error for all that can be wrong with them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from latentbench.data.preparation.decode import (
+    Array,
+    ResizeSpec,
+    TooLargeError,
+    UnknownScaleError,
+    decode_image,
+    resize_to_square,
+)
+from latentbench.data.sources import Reader
+from latentbench.errors import DataError, ImageError, reason
+
+
+class ImageDecoder:
+    """Reads images and decodes them to a square.
+
+    `brightest_16bit` is the highest level of all 16-bit images so far, 0 if there were none.
+    """
+
+    def __init__(self, reader: Reader, spec: ResizeSpec) -> None:
+        self.reader = reader
+        self.spec = spec
+        self.brightest_16bit = 0
+
+    def decode(self, reference: Any) -> Array:
+        """Return an image as uint8 (image_size, image_size, channels).
+
+        Raises:
+            ImageError: The image is damaged, too large or has an unknown scale.
+            DataError: Memory ran out, or no image of the archive can be read.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's, about metadata and size
+                decoded = decode_image(self.reader.read(reference), self.spec)
+                self.brightest_16bit = max(self.brightest_16bit, decoded.brightest_16bit)
+                return resize_to_square(decoded, self.spec)
+        except DataError:
+            raise
+        except MemoryError:  # the image may be whole, so it is not skipped
+            raise DataError(
+                f"Memory ran out at {self.reader.locate(reference)}; use fewer --workers."
+            ) from None
+        except (TooLargeError, Image.DecompressionBombError) as error:
+            raise self._error(reference, "too large", error) from None
+        except UnknownScaleError as error:
+            raise self._error(reference, "of unknown scale", error) from None
+        except UnidentifiedImageError as error:
+            raise self._error(reference, "no image", error) from None
+        # Pillow's plugins raise OSError, SyntaxError, ValueError, EOFError, OverflowError,
+        # TypeError, IndexError, KeyError, AssertionError, struct.error, zlib.error and others.
+        # Which ones depends on the format and on Pillow's version.
+        except Exception as error:
+            raise self._error(reference, "damaged", error) from None
+
+    def _error(self, reference: Any, kind: str, error: Exception) -> ImageError:
+        where = self.reader.locate(reference)
+        return ImageError(
+            f"{where} cannot be decoded ({reason(error)}); repair or remove it.", kind
+        )

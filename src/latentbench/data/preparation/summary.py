@@ -1,0 +1,90 @@
+"""What a prepared dataset contains, in sentences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from latentbench.data.sources import RawDataset
+from latentbench.errors import quote
+
+MAX_CLASSES = 20  # that are listed with their numbers of images
+MAX_NAMES = 5  # of images that are listed per reason
+NEARLY_BLACK = 4096  # of 65,536 levels
+
+
+@dataclass(frozen=True)
+class PreparedContents:
+    """Labels by split, and the name of each image that was skipped with what is wrong with it.
+
+    `brightest_16bit` is the highest level of all 16-bit images, 0 without any.
+    """
+
+    labels: dict[str, np.ndarray[Any, np.dtype[np.int64]]]
+    skipped: dict[str, str]
+    brightest_16bit: int
+
+
+def summarize(name: str, contents: RawDataset, written: PreparedContents) -> list[str]:
+    """Return how the files were read: splits, classes with their counts, what was left out."""
+    train, test = (written.labels[split] for split in ("train", "test"))
+    lines = [f"Prepared {name}: {len(train):,} training images, {len(test):,} test images."]
+    if contents.class_names:
+        lines += _summarize_classes(contents.class_names, train, test)
+    if contents.attribute_names:
+        lines.append(f"Attributes: {_join(contents.attribute_names, MAX_CLASSES)}.")
+    lines += contents.notes
+    if written.skipped:
+        lines.append(_summarize_skipped(written.skipped))
+    if 0 < written.brightest_16bit < NEARLY_BLACK:
+        lines.append(
+            f"The brightest 16-bit level is {written.brightest_16bit:,} of 65,535, so these images "
+            f"are nearly black: they use {written.brightest_16bit.bit_length()} of 16 bits. "
+            "Multiply their levels if that is not meant."
+        )
+    return lines
+
+
+def _summarize_classes(
+    class_names: list[str],
+    train: np.ndarray[Any, np.dtype[np.int64]],
+    test: np.ndarray[Any, np.dtype[np.int64]],
+) -> list[str]:
+    number = len(class_names)
+    num_train = np.bincount(train[train >= 0], minlength=number)
+    num_test = np.bincount(test[test >= 0], minlength=number)
+    listed = []
+    missing: dict[str, list[str]] = {"training": [], "test": []}
+    for index, class_name in enumerate(class_names):
+        listed.append(f"{quote(class_name)} {num_train[index]:,} + {num_test[index]:,}")
+        if num_train[index] == 0:
+            missing["training"].append(class_name)
+        if num_test[index] == 0:
+            missing["test"].append(class_name)
+    if len(listed) > MAX_CLASSES:
+        listed[MAX_CLASSES:] = [f"{len(listed) - MAX_CLASSES:,} more"]
+    lines = [f"{number:,} classes (training + test images): {', '.join(listed)}."]
+    for split, names in missing.items():
+        if names:
+            lines.append(f"Classes without {split} images: {_join(names, MAX_CLASSES)}.")
+    return lines
+
+
+def _summarize_skipped(skipped: dict[str, str]) -> str:
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for name, kind in skipped.items():
+        by_kind[kind].append(name)
+    parts = []
+    for kind, names in sorted(by_kind.items()):
+        parts.append(f"{len(names):,} {kind} ({_join(names, MAX_NAMES)})")
+    return f"Skipped {len(skipped):,} images: {'; '.join(parts)}."
+
+
+def _join(names: list[str], longest: int) -> str:
+    quoted = [quote(name) for name in names[:longest]]
+    if len(names) > longest:
+        quoted.append(f"{len(names) - longest:,} more")
+    return ", ".join(quoted)
