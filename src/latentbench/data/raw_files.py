@@ -32,6 +32,11 @@ _DAMAGE = (
 )
 
 
+# A file that is larger and compressed more has no images, but is made to fill the memory.
+LARGE_BYTES = 2**26
+MAX_COMPRESSION = 200
+
+
 @contextmanager
 def convert_damage(where: object) -> Iterator[None]:
     """Raise DataError, which names the file, if it is missing, unreadable or damaged."""
@@ -40,6 +45,12 @@ def convert_damage(where: object) -> Iterator[None]:
     except _DAMAGE as error:
         cause = error.strerror if isinstance(error, OSError) else None
         raise DataError(f"{where} cannot be read ({cause or reason(error)}); {REMEDY}.") from None
+
+
+def check_compression(size: int, compressed: int, *, where: object) -> None:
+    """Raise DataError if a file is so large and compressed so much that it has no images."""
+    if size > max(LARGE_BYTES, MAX_COMPRESSION * compressed):
+        raise DataError(f"{where} has {size:,} bytes in only {compressed:,}; {REMEDY}.")
 
 
 def decode_text(data: bytes, *, where: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ class AttributeTable:
                     f"{where} has a column {quote(name)} that is unnamed or repeated; rename it."
                 )
         table: dict[str, list[int]] = {}
-        for image, *values in rows:
+        for name, *values in rows:
+            image = _normalize(name)
             if not image:
                 raise DataError(f"{where} has a row without an image's name; add it.")
             if image in table:
@@ -124,12 +126,17 @@ class AttributeTable:
 
     def _find_row(self, image: str) -> str | None:
         """Return the longest end of the image's path that has a row."""
-        parts = path_parts(image)
+        parts = path_parts(_normalize(image))
         for start in range(len(parts)):
             name = "/".join(parts[start:])
             if name in self.rows:
                 return name
         return None
+
+
+def _normalize(name: str) -> str:
+    """Return a name in Unicode's form NFC: macOS writes é as two characters."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _parse_cells(lines: list[str]) -> tuple[list[str], list[list[str]]]:

@@ -13,7 +13,12 @@ import numpy as np
 
 from latentbench.config.datasets import CIFAR10Dataset
 from latentbench.data.download import OfficialFile, download_file
-from latentbench.data.raw_files import REMEDY, convert_damage, decode_text
+from latentbench.data.raw_files import (
+    REMEDY,
+    check_compression,
+    convert_damage,
+    decode_text,
+)
 from latentbench.data.sources.base import ArrayReader, RawDataset, Split
 from latentbench.errors import DataError
 
@@ -72,6 +77,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
                 continue
             if name in members:
                 raise DataError(f"{path} has two files {name}; {REMEDY}.")
+            check_compression(member.size, path.stat().st_size, where=f"{path}, {name}")
             members[name] = file.read()
     return members
 

@@ -18,7 +18,7 @@ from latentbench.artifacts.progress import log
 from latentbench.config.datasets import EMNISTDataset, MNISTDataset
 from latentbench.data.download import OfficialFile, download_file
 from latentbench.data.image_archive import ImageArchive, path_parts
-from latentbench.data.raw_files import REMEDY, convert_damage
+from latentbench.data.raw_files import REMEDY, check_compression, convert_damage
 from latentbench.data.sources.base import ArrayReader, RawDataset, Split
 from latentbench.errors import DataError
 
@@ -56,6 +56,7 @@ def read_idx(data: bytes, *, where: object, dimensions: tuple[int, ...]) -> Arra
             raise DataError(f"{where} ends within its header; {REMEDY}.")
         shape = tuple(np.frombuffer(sizes, ">u4").tolist())
         number = math.prod(shape)
+        check_compression(number, len(data), where=where)
         elements = bytearray()
         while len(elements) <= number and (chunk := file.read(CHUNK_BYTES)):
             elements += chunk
