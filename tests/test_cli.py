@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from latentbench.cli import main
-from latentbench.errors import explain
+from latentbench.errors import ArtifactError, explain
 
 PARAMS = "studies: {demo: {title: Demo}}\ndatasets: {}\nexperiments: {}\n"
 
@@ -79,3 +79,11 @@ def test_standard_input_may_hold_any_bytes(content: bytes, tmp_path: Path) -> No
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert len(result.output.splitlines()) == 1
+
+
+def test_a_message_is_one_line_without_control_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of files are foreign text, and some messages have them raw."""
+    line = _configure(monkeypatch, tmp_path, ArtifactError("a\nb\x1b[31m\udcff.png is damaged"))
+    assert line == r"Error: a\nb\x1b[31m\udcff.png is damaged"

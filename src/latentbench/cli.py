@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from latentbench.errors import LatentbenchError, StorageError, explain, reason
+from latentbench.errors import LatentbenchError, StorageError, explain, printable, reason
 
 if TYPE_CHECKING:
     from latentbench.config.experiments import ExperimentConfig
@@ -49,7 +49,7 @@ class Stages(click.Group):
         try:
             return super().invoke(context)
         except LatentbenchError as error:
-            click.ClickException(str(error)).show()
+            click.ClickException(printable(str(error))).show()
             raise click.exceptions.Exit(error.exit_code) from error
 
 
@@ -57,9 +57,9 @@ def _places(context: click.Context) -> str:
     """Return where a stage writes, for an error of the system that names no file."""
     written = ("output", "results", "logs", "scratch", "record")
     places = [str(context.params[name]) for name in written if context.params.get(name)]
-    return (
-        f"a file of {context.info_name} in {', '.join([*places, os.environ.get('TMPDIR', '/tmp')])}"
-    )
+    # The last has the semaphores of processes.
+    places += [os.environ.get("TMPDIR", "/tmp"), "/dev/shm"]
+    return f"a file of {context.info_name} in {', '.join(places)}"
 
 
 PATH = click.Path(path_type=Path)

@@ -54,6 +54,11 @@ def reason(error: BaseException) -> str:
     return repr(_cut(line, _LONGEST_REASON))[1:-1] if line else type(error).__name__
 
 
+def printable(message: str) -> str:
+    """Return a message as one line, with control characters as escapes."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
+
+
 def explain(error: OSError, place: object) -> str:
     """Return what the system refused, for a message: file, reason and remedy.
 

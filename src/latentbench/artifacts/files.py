@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from latentbench.errors import ArtifactError, StorageError
+from latentbench.errors import ArtifactError, StorageError, reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ def convert_read_errors(path: Path, *damage: type[Exception]) -> Iterator[None]:
         raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
     except damage as error:
         raise ArtifactError(
-            f"{path} is damaged ({error}); delete it and run its stage again."
+            f"{path} is damaged ({reason(error)}); delete it and run its stage again."
         ) from None
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from latentbench.artifacts import paths
 from latentbench.artifacts.files import read_arrays, read_json
-from latentbench.errors import ArtifactError
+from latentbench.errors import ArtifactError, reason
 
 Array = np.ndarray[Any, Any]
 
@@ -51,7 +51,7 @@ def read_table(path: Path, *, sort_by: str, text: tuple[str, ...] = ()) -> pd.Da
         return table.sort_values(sort_by, ignore_index=True)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
-            f"{path} is damaged ({error}); delete it and run its stage again."
+            f"{path} is damaged ({reason(error)}); delete it and run its stage again."
         ) from None
 
 
@@ -73,6 +73,6 @@ def read_picture(path: Path) -> Array:
         raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ArtifactError(
-            f"{path} is damaged ({error}); delete it and run its stage again."
+            f"{path} is damaged ({reason(error)}); delete it and run its stage again."
         ) from None
     return pixels.reshape(*pixels.shape[:2], -1)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from latentbench.errors import ArtifactError
+from latentbench.errors import ArtifactError, reason
 from latentbench.report.presentation.page import ANIMATION, BYLINE
 from latentbench.report.presentation.style import with_fixed_colors
 from latentbench.report.rendering.pandoc import BIBLIOGRAPHY, convert
@@ -73,7 +73,7 @@ def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
             return typst.compile(document, font_paths=[fonts], ignore_system_fonts=True)
         except typst.TypstError as error:
             raise ArtifactError(
-                f"typst could not set the report ({error}); check {sources / 'page.typ'}."
+                f"typst could not set the report ({reason(error)}); check {sources / 'page.typ'}."
             ) from None
 
 
