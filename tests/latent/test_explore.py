@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import file_sha256, read_json, write_json
+from latentbench.artifacts.files import file_sha256, read_manifest, write_manifest
 from latentbench.config.models import MODELS
 from latentbench.data.images import to_model
 from latentbench.data.prepared import PreparedDataset
@@ -147,8 +147,8 @@ def test_a_reference_of_other_data_is_refused(
 ) -> None:
     data = make_prepared()
     results, reference = make_experiment(data, "vae"), build_reference(data, epochs=1)
-    manifest = read_json(reference / "reference.json")
-    write_json(reference / "reference.json", manifest | {"data_digest": "0" * 64})
+    manifest = read_manifest(reference / "reference.json")
+    write_manifest(reference / "reference.json", manifest | {"data_digest": "0" * 64})
     result = run(
         "explore", config=results / "config.yaml", data=data, reference=reference, results=results
     )

@@ -17,6 +17,7 @@ from latentbench.artifacts.paths import CONFIG, STUDY, stage_config
 from latentbench.config.base import Section
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
+from latentbench.errors import quote
 
 # The sources that each stage runs: the layers that it may import.
 _BASE = ("errors.py", "rng.py", "config", "artifacts")
@@ -102,7 +103,13 @@ def differences(found: Any, expected: Any, key: str = "") -> list[str]:
                 found.get(part), expected.get(part), f"{key}.{part}" if key else part
             )
         ]
-    return [] if found == expected else [f"{key} was {found}, is now {expected}"]
+    if found == expected:
+        return []
+    return [f"{_describe(key)} was {_describe(found)}, is now {_describe(expected)}"]
+
+
+def _describe(value: Any) -> str:
+    return quote(value)[1:-1]
 
 
 def code_sha256(stage: str, package: Path | None = None) -> str:

@@ -9,6 +9,7 @@ SPLITS = ("train", "test")
 
 # data/raw/DATASET. The manifest is written last.
 SOURCE_MANIFEST = "source.json"
+SOURCE_FORMAT = 1
 
 # data/prepared/DATASET. The manifest is written last: if it exists, all files are complete.
 DATASET_MANIFEST = "dataset.json"
@@ -103,6 +104,9 @@ STUDY = "study.yaml"
 
 
 GRID_GAP = 2  # white pixels between the images of samples/epoch-NNNN.png
+
+
+CHECKPOINT_FORMAT = 1
 
 
 def checkpoint_path(results: Path, epoch: int) -> Path:

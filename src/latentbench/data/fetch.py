@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from latentbench.artifacts.files import write_json
-from latentbench.artifacts.paths import SOURCE_MANIFEST
+from latentbench.artifacts.files import write_manifest
+from latentbench.artifacts.lock import lock_folder
+from latentbench.artifacts.paths import SOURCE_FORMAT, SOURCE_MANIFEST
 from latentbench.config.datasets import DatasetConfig
 from latentbench.data.sources import SOURCES
 
@@ -17,5 +18,7 @@ def fetch_dataset(config: DatasetConfig, output: Path) -> None:
     Raises DataError (missing or damaged files), DownloadError and StorageError.
     """
     source = config.dataset.source
-    fetched = SOURCES[source].fetch(config.dataset, output)
-    write_json(output / SOURCE_MANIFEST, {"format": 1, "source": source, **fetched})
+    with lock_folder(output, "fetch"):
+        fetched = SOURCES[source].fetch(config.dataset, output)
+        content = {"format": SOURCE_FORMAT, "source": source, **fetched}
+        write_manifest(output / SOURCE_MANIFEST, content)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from latentbench.data.prepared import PreparedDataset
@@ -80,6 +81,17 @@ class LabelSet:
         # np.unique sorts the rows; in reverse, classes are in their order and "none" is last.
         names = label_names(dataset, condition)
         return cls(names, distinct[::-1].tolist(), counts[::-1].tolist())
+
+    @classmethod
+    def from_metadata(cls, metadata: Any) -> Self:
+        """Return the label set of a checkpoint; raise ValueError where it is none."""
+        labels: Self = TypeAdapter(cls).validate_python(metadata)
+        sizes = {len(vector) for vector in labels.vectors}
+        if sizes != {len(labels.names)} or len(labels.counts) != len(labels):
+            raise ValueError("names, vectors and counts do not fit")
+        if min(labels.counts) < 0 or not any(labels.counts):
+            raise ValueError("a count is negative or all are 0")
+        return labels
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from latentbench.artifacts.files import read_array, read_json
+from latentbench.artifacts.files import damaged, read_array, read_model, require_sha256
 from latentbench.artifacts.paths import DATASET_MANIFEST, attributes_name, images_name, labels_name
 from latentbench.errors import ArtifactError
 
@@ -57,20 +57,12 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Return the dataset in a folder, after checking its manifest and the arrays' shapes.
+        """Return the dataset in a folder, after checking its manifest and its arrays.
 
-        Raises ArtifactError if a file is missing, damaged or has another shape.
+        Reading all bytes for their SHA-256 takes 0.7 s per GB on one core.
+        Raises ArtifactError if a file is missing or damaged.
         """
-        path = folder / DATASET_MANIFEST
-        content = read_json(path)
-        try:
-            dataset = cls(folder, DatasetManifest.model_validate(content))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ArtifactError(
-                f"{path} is damaged ({'.'.join(map(str, first['loc']))}: {first['msg']}); prepare "
-                "the dataset again."
-            ) from None
+        dataset = cls(folder, read_model(folder / DATASET_MANIFEST, DatasetManifest, format=FORMAT))
         for split in ("train", "test"):
             dataset._check(split)
         return dataset
@@ -98,19 +90,29 @@ class PreparedDataset:
         return read_array(self.folder / attributes_name(split))
 
     def _check(self, split: str) -> None:
-        manifest = self.manifest
-        number = getattr(manifest, split).num_images
-        size = manifest.image_size
-        shapes: dict[str, tuple[int, ...]] = {
-            images_name(split): (number, size, size, manifest.channels),
-            labels_name(split): (number,),
-        }
-        if manifest.attribute_names:
-            shapes[attributes_name(split)] = (number, len(manifest.attribute_names))
-        for name, expected in shapes.items():
-            shape = read_array(self.folder / name, mmap=True).shape
-            if shape != expected:
-                raise ArtifactError(
-                    f"{self.folder / name} has shape {shape} instead of {expected}; prepare the "
-                    "dataset again."
-                )
+        manifest: SplitManifest = getattr(self.manifest, split)
+        number, size = manifest.num_images, self.manifest.image_size
+        attributes = self.manifest.attribute_names
+        images = self.folder / images_name(split)
+        read_array(
+            images, mmap=True, dtype="uint8", shape=(number, size, size, self.manifest.channels)
+        )
+        require_sha256(images, manifest.images_sha256)
+        path = self.folder / labels_name(split)
+        labels = read_array(path, dtype="int64", shape=(number,))
+        require_sha256(path, manifest.labels_sha256)
+        if self.manifest.class_names:
+            _require_range(path, labels, -1, len(self.manifest.class_names) - 1)
+        if attributes:
+            path = self.folder / attributes_name(split)
+            values = read_array(path, dtype="uint8", shape=(number, len(attributes)))
+            if manifest.attributes_sha256 is not None:
+                require_sha256(path, manifest.attributes_sha256)
+            _require_range(path, values, 0, 1)
+
+
+def _require_range(path: Path, values: np.ndarray[Any, Any], smallest: int, largest: int) -> None:
+    if values.size and not smallest <= values.min() <= values.max() <= largest:
+        raise damaged(
+            path, f"values from {values.min()} to {values.max()} instead of {smallest} to {largest}"
+        )

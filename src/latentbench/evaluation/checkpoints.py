@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from latentbench.artifacts.paths import checkpoint_path
-from latentbench.artifacts.tensors import read_tensors, require_same_settings
+from latentbench.artifacts.files import convert_read_errors, require_format
+from latentbench.artifacts.paths import CHECKPOINT_FORMAT, checkpoint_path
+from latentbench.artifacts.tensors import read_tensors, require_same_settings, require_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.labels import LabelSet
 from latentbench.errors import ArtifactError
@@ -36,15 +37,16 @@ def load_checkpoint(
     """Return the model after `epoch`, on `device`.
 
     Raises:
-        ArtifactError: The checkpoint is missing or damaged, or was trained with other settings than
-            the config's, or on another prepared dataset than that of `data_digest`, where it is
-            given.
+        ArtifactError: The checkpoint is missing or damaged, has infinite or NaN weights, is of
+            another epoch, or was trained with other settings than the config's, or on another
+            prepared dataset than that of `data_digest`, where it is given.
     """
     path = checkpoint_path(results, epoch)
     weights, metadata = read_tensors(path)
+    require_format(path, metadata, CHECKPOINT_FORMAT)
     require_same_settings(
-        metadata.get("settings", {}),
-        config.training_settings(),
+        {"epoch": metadata.get("epoch"), "settings": metadata.get("settings")},
+        {"epoch": epoch, "settings": config.training_settings()},
         path=path,
         remedy="train the experiment again, or go back to the settings of the checkpoint",
     )
@@ -53,13 +55,10 @@ def load_checkpoint(
             f"{path} was trained on another version of {config.dataset} than the reference was "
             "built from. Train the experiment again, or build the reference from the training data."
         )
-    try:
-        labels = LabelSet(**metadata["labels"])
-        shape = Shape(config.image_size, config.channels, num_labels=len(labels.names))
-        objective = build_objective(config.model, shape, seed=config.seed)
-        objective.load_weights(weights)
-    except (KeyError, TypeError, RuntimeError):
-        raise ArtifactError(
-            f"{path} holds other networks than this version builds. Train the experiment again."
-        ) from None
+    with convert_read_errors(path):
+        labels = LabelSet.from_metadata(metadata["labels"])
+    shape = Shape(config.image_size, config.channels, num_labels=len(labels.names))
+    objective = build_objective(config.model, shape, seed=config.seed)
+    require_tensors(weights, objective.weights(), path=path, remedy="train the experiment again")
+    objective.load_weights(weights)
     return TrainedModel(objective.to(device), labels)

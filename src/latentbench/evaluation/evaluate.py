@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from latentbench.artifacts.dependencies import settings_of
-from latentbench.artifacts.files import write_arrays, write_csv, write_json
+from latentbench.artifacts.files import write_arrays, write_csv, write_json, write_together
+from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, LABEL_ACCURACY, feature_column
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
@@ -77,12 +78,19 @@ def evaluate_experiment(
         LatentbenchError: ArtifactError, DataError, DownloadError, DivergenceError or StorageError.
     """
     device = prepare_measurement(config.compute)
-    results = folders.results
     if not processes.is_first:
         _Evaluator(config, folders, device, processes).sample_all()
         ResourceUsage.measure().all_reduce(processes.sum_over_processes)
         return
-    (results / LAST_METRICS).unlink(missing_ok=True)
+    with lock_folder(folders.results, "evaluate"), lock_folder(folders.scratch, "evaluate"):
+        _evaluate(config, folders, device, processes)
+
+
+def _evaluate(
+    config: ExperimentConfig, folders: Folders, device: torch.device, processes: ProcessGroup
+) -> None:
+    """Evaluate in the first process and write all files."""
+    results = folders.results
     evaluator = _Evaluator(config, folders, device, processes)
     sentences = evaluator.warnings()
     for sentence in sentences:
@@ -97,9 +105,10 @@ def evaluate_experiment(
         "warnings": sentences,
         "sample_sizes": evaluator.sample_sizes(),
     }
-    write_arrays(results / EVALUATION_ARRAYS, findings.arrays)
-    write_csv(results / METRICS, rows, columns=list(rows[0]))
-    write_json(results / LAST_METRICS, last | evaluator.metadata() | findings.facts)
+    with write_together(results, last=LAST_METRICS) as staged:
+        write_arrays(staged / EVALUATION_ARRAYS, findings.arrays)
+        write_csv(staged / METRICS, rows, columns=list(rows[0]))
+        write_json(staged / LAST_METRICS, last | evaluator.metadata() | findings.facts)
     write_record(
         results / record_name("evaluate"),
         "evaluate",
@@ -157,12 +166,12 @@ class _Evaluator:
         )
         self.distances: dict[str, Distances] = {}
         self.memorization: dict[str, Memorization] = {}
-        for name, manifest in self.reference.extractors.items():
+        for name in self.reference.extractors:
             dim = self.extractors[name].dim
             self.distances[name] = Distances.load(
                 folders.reference, name, self.settings, dim=dim, device=device
             )
-            self.memorization[name] = Memorization.load(folders.reference, name, manifest)
+            self.memorization[name] = Memorization.load(folders.reference, name, self.reference)
 
     def sample_all(self) -> None:
         """Compute this process's share of all samples."""

@@ -67,11 +67,12 @@ def memorization_findings(
     distances, indices = (tensor.cpu() for tensor in nearest)
     closest = distances[:, 0].argsort(stable=True)[:NUM_SHOWN]
     shown = torch.cat([closest, torch.arange(len(features))[:NUM_SHOWN]])
-    rows = read_array(reference / REFERENCE_ROWS)
-    if len(rows) != len(measure.real):
+    path = reference / REFERENCE_ROWS
+    rows = read_array(path, shape=(len(measure.real),), dtype="int64")
+    if rows.min() < 0 or rows.max() >= dataset.manifest.train.num_images:
         raise ArtifactError(
-            f"{reference / REFERENCE_ROWS} lists {len(rows):,} images, but there are {name} "
-            f"features of {len(measure.real):,}. Build the reference again."
+            f"{path} lists images {rows.min()} to {rows.max()}, but there are "
+            f"{dataset.manifest.train.num_images:,}. Build the reference again."
         )
     return Findings(
         arrays={

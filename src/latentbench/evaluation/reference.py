@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.dependencies import settings_of
-from latentbench.artifacts.files import atomic_write, file_sha256, read_array, write_array
+from latentbench.artifacts.files import (
+    atomic_write,
+    file_sha256,
+    read_array,
+    write_array,
+    write_together,
+)
+from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
 from latentbench.artifacts.paths import (
     CLASSIFIER,
@@ -57,7 +64,8 @@ def build_reference(
 ) -> None:
     """Write the chosen rows, each extractor's network, features and statistics, and reference.json.
 
-    reference.json is written last, but for the provenance `record`.
+    reference.json is written last, but for the provenance `record`. If something fails, an earlier
+    reference stays.
 
     Raises:
         LatentbenchError: ArtifactError, DataError, DownloadError, DivergenceError or StorageError.
@@ -65,7 +73,25 @@ def build_reference(
     device = prepare_measurement(config.dataset.reference.compute)
     dataset = PreparedDataset.open(data)
     _require_two_images(dataset)
-    (output / REFERENCE_MANIFEST).unlink(missing_ok=True)
+    with lock_folder(output, "reference"):
+        with write_together(output, last=REFERENCE_MANIFEST) as staged:
+            _write_reference(config, dataset, staged, device)
+        if record is not None:
+            names = reference_files(config.dataset.reference.extractors)
+            write_record(
+                record,
+                "reference",
+                settings=settings_of("reference", config.model_dump(mode="json")),
+                inputs=[data / DATASET_MANIFEST],
+                outputs=[output / name for name in names],
+                cost=ResourceUsage.measure(),
+            )
+
+
+def _write_reference(
+    config: DatasetConfig, dataset: PreparedDataset, output: Path, device: torch.device
+) -> None:
+    """Write all files of the reference, reference.json last."""
     rows = _choose_rows(config, dataset)
     write_array(output / REFERENCE_ROWS, rows)
     builder = _Builder(config, dataset, output, device, rows)
@@ -79,18 +105,12 @@ def build_reference(
         split="train",
         num_images=len(rows),
         extractors=extractors,
+        files={
+            name: file_sha256(output / name)
+            for name in reference_files(config.dataset.reference.extractors)
+            if name != REFERENCE_MANIFEST
+        },
     ).write(output)
-    if record is not None:
-        write_record(
-            record,
-            "reference",
-            settings=settings_of("reference", config.model_dump(mode="json")),
-            inputs=[data / DATASET_MANIFEST],
-            outputs=[
-                output / name for name in reference_files(config.dataset.reference.extractors)
-            ],
-            cost=ResourceUsage.measure(),
-        )
 
 
 class _Builder:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from latentbench.artifacts.dependencies import settings_of
-from latentbench.artifacts.files import write_arrays, write_json
+from latentbench.artifacts.files import write_arrays, write_json, write_together
+from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     EXPLORATION_FILES,
@@ -64,6 +65,11 @@ def explore_experiment(
     Raises:
         LatentbenchError: ArtifactError, DataError or StorageError.
     """
+    with lock_folder(results, "explore"):
+        _explore(config, data, reference, results)
+
+
+def _explore(config: ExperimentConfig, data: Path, reference: Path, results: Path) -> None:
     device = prepare_measurement(config.compute)
     dataset = PreparedDataset.open(data)
     epoch = config.training.checkpoint_epochs[-1]
@@ -72,16 +78,16 @@ def explore_experiment(
     )
     realism = Realism.load(reference, dataset, config, device=device)
     probe = ModelProbe(config, trained, dataset, realism, device)
-    (results / LATENT_FACTS).unlink(missing_ok=True)
     parts = []
     for name, explore in EXPLORATIONS.items():
         log(f"{config.name}: {name}.")
         parts.append(explore(probe))
     found = Findings.merge(parts)
-    write_arrays(results / LATENT_ARRAYS, found.arrays)
-    _write_previews((results / LATENT_ARRAYS).parent, found.arrays)
     about = {"epoch": epoch, "seed": config.seed, "class_names": dataset.manifest.class_names}
-    write_json(results / LATENT_FACTS, about | found.facts)
+    with write_together(results, last=LATENT_FACTS) as staged:
+        write_arrays(staged / LATENT_ARRAYS, found.arrays)
+        _write_previews((staged / LATENT_ARRAYS).parent, found.arrays)
+        write_json(staged / LATENT_FACTS, about | found.facts)
     write_record(
         results / record_name("explore"),
         "explore",

@@ -64,7 +64,7 @@ class Realism:
             for name in reference.extractors
         }
         name = reference.preferred_extractor
-        memorization = Memorization.load(folder, name, reference.extractors[name])
+        memorization = Memorization.load(folder, name, reference)
         classifier = extractors.get("classifier")
         if not isinstance(classifier, ClassifierExtractor):
             return cls(extractors[name], memorization, None, class_names=[], attribute_names=[])

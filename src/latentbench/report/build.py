@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from latentbench.artifacts.files import write_bytes, write_text
+from latentbench.artifacts.files import write_bytes, write_text, write_together
+from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.paths import PAGE, PDF, REPORT_RECORD, notebook_name
 from latentbench.artifacts.progress import log
 from latentbench.artifacts.provenance import write_record
@@ -36,16 +37,23 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
                 f"{sources / part} is missing; give the project's report folder as --sources."
             )
     log(f"Rendering the report of {study.config.name}: {len(study.members)} experiments")
+    with lock_folder(output, "report"):
+        _write_report(study, names, sources, output)
+    log(f"{output / PAGE} is written.")
+
+
+def _write_report(study: Study, names: list[str], sources: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     notebooks = _execute(study, names, sources, output)
     whole, head = document.join_chapters(list(notebooks.values())), headline.head(study)
     page, pdf = document.to_page(whole, head, sources), document.to_pdf(whole, head, sources)
-    for name, notebook in notebooks.items():
-        write_text(output / name, document.as_json(with_citations(notebook, sources)) + "\n")
+    with write_together(output, last=PAGE) as staged:
+        for name, notebook in notebooks.items():
+            write_text(staged / name, document.as_json(with_citations(notebook, sources)) + "\n")
+        write_bytes(staged / PDF, pdf)
+        write_text(staged / PAGE, page)
     for chapter in set(NOTEBOOKS) - set(study.config.notebooks):
         (output / notebook_name(chapter)).unlink(missing_ok=True)  # of an earlier report
-    write_bytes(output / PDF, pdf)
-    write_text(output / PAGE, page)
     write_record(
         output / REPORT_RECORD,
         "report",
@@ -54,7 +62,6 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
         outputs=[output / name for name in (*notebooks, PDF, PAGE)],
         cost=None,
     )
-    log(f"{output / PAGE} is written.")
 
 
 def _execute(study: Study, names: list[str], sources: Path, output: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from textwrap import fill
 
 from latentbench.artifacts import paths
 from latentbench.artifacts.files import atomic_write, yaml_text
+from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.paths import PAGE, PDF, notebook_name
 from latentbench.artifacts.progress import log
 from latentbench.config.params import Params, StudyConfig
@@ -70,7 +71,7 @@ def build_submission(
     settings = yaml_text(params.excerpt("study", study))
     texts = {PARAMS: settings, READ_ME: _read_me(params, config, results)}
     place = output / config.archive_file_name(study)
-    with atomic_write(place) as partial:
+    with lock_folder(output, "handin"), atomic_write(place) as partial:
         _write_zip(partial, files, texts)
     log(f"{place} is written.")
 

@@ -54,7 +54,11 @@ class RunningMeans:
         return {"sums": self.sums, "counts": torch.tensor(self.counts)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore the sums and counts."""
+        """Restore the sums and counts; raise ValueError where they do not fit."""
+        counts = torch.tensor(self.counts)
+        _require_like(state, {"sums": self.sums, "counts": counts})
+        if not bool(state["sums"].isfinite().all()) or bool((state["counts"] < 0).any()):
+            raise ValueError("sums or counts out of range")
         self.sums.copy_(state["sums"])
         self.counts = state["counts"].tolist()
 
@@ -95,7 +99,10 @@ class LossCurve:
         return {"steps": torch.tensor(self._steps, dtype=torch.int64), "values": values}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore the points."""
+        """Restore the points; raise ValueError where they do not fit."""
+        number = len(state["steps"])
+        values = torch.empty(number, len(self.names), dtype=torch.float64)
+        _require_like(state, {"steps": torch.empty(number, dtype=torch.int64), "values": values})
         self._steps, self._values = state["steps"].tolist(), state["values"].tolist()
 
 
@@ -126,13 +133,20 @@ class LossTracker:
         return tensors
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore all parts."""
+        """Restore all parts; raise KeyError or ValueError where a tensor does not fit."""
         for part, tracker in self._parts().items():
             keys = tracker.state_dict().keys()
             tracker.load_state_dict({key: state[f"{part}/{key}"] for key in keys})
 
     def _parts(self) -> dict[str, RunningMeans | LossCurve]:
         return {"epoch": self.epoch, "interval": self.interval, "curve": self.curve}
+
+
+def _require_like(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    for key, like in expected.items():
+        tensor = state[key]
+        if (tensor.dtype, tensor.shape) != (like.dtype, like.shape):
+            raise ValueError(f"{key} is {tensor.dtype} {tuple(tensor.shape)}")
 
 
 def device_memory_mb(device: torch.device) -> float:

@@ -56,7 +56,13 @@ class TrainingLoop:
     def resume(self) -> None:
         """Load the saved state if there is one. Raises ArtifactError where it does not fit."""
         run = self.run
-        progress = load_state(run.folders.scratch, self._identity, run.objective, self.losses)
+        progress = load_state(
+            run.folders.scratch,
+            self._identity,
+            run.objective,
+            self.losses,
+            steps_per_epoch=run.batches.steps_per_epoch,
+        )
         run.processes.barrier()  # all processes read the state before one writes the next
         if progress is None:
             if run.processes.is_first:
@@ -66,7 +72,7 @@ class TrainingLoop:
         self._earlier_usage = ResourceUsage(**progress.usage)
         if run.processes.is_first:
             log(f"Resuming after step {progress.step} of {run.last_step}.")
-            restore_outputs(run)
+            restore_outputs(run, progress)
 
     def run_to_end(self) -> None:
         """Train to the last step. Raises InterruptedRun and DivergenceError."""

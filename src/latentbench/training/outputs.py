@@ -12,6 +12,7 @@ from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import atomic_write, write_csv
 from latentbench.artifacts.paths import (
     ARCHITECTURE,
+    CHECKPOINT_FORMAT,
     DATASET_MANIFEST,
     EVOLUTION,
     HISTORY,
@@ -32,19 +33,17 @@ from latentbench.training.history import LossTracker, write_history, write_itera
 from latentbench.training.run import Run
 from latentbench.training.state import Progress
 
-CHECKPOINT_FORMAT = 1
-
 
 def frame_path(scratch: Path, kind: str, epoch: int) -> Path:
     """Return the path in scratch of one epoch's image; `kind` is samples or reconstructions."""
     return scratch / "frames" / kind / f"epoch-{epoch:04d}.png"
 
 
-def save_checkpoint(run: Run, epoch: int, step: int, grid: Images) -> None:
+def save_checkpoint(run: Run, progress: Progress, epoch: int, grid: Images) -> None:
     """Write a checkpoint and its sample grid to scratch and copy both to the results.
 
-    A workflow engine may delete the results of an interrupted run; `restore_outputs` copies them
-    again from scratch.
+    `progress` records the files in scratch. A workflow engine may delete the results of an
+    interrupted run; `restore_outputs` copies them again from scratch.
     """
     copies = _copies(run.folders.scratch)
     metadata = {
@@ -52,19 +51,23 @@ def save_checkpoint(run: Run, epoch: int, step: int, grid: Images) -> None:
         "settings": run.config.training_settings(),
         "data_digest": run.data_digest,
         "epoch": epoch,
-        "step": step,
+        "step": progress.step,
         "labels": vars(run.labels),
     }
     write_tensors(checkpoint_path(copies, epoch), run.objective.weights(), metadata)
     write_png(samples_path(copies, epoch), grid)
     for path in (checkpoint_path(copies, epoch), samples_path(copies, epoch)):
+        progress.add_file(run.folders.scratch, path)
         _copy_to_results(run, path)
 
 
-def restore_outputs(run: Run) -> None:
+def restore_outputs(run: Run, progress: Progress) -> None:
     """Copy the checkpoints and sample grids of an interrupted run to the results again."""
-    for path in sorted(_copies(run.folders.scratch).rglob("epoch-*")):
-        _copy_to_results(run, path)
+    copies = _copies(run.folders.scratch)
+    for name in progress.files:
+        path = run.folders.scratch / name
+        if path.is_relative_to(copies):
+            _copy_to_results(run, path)
 
 
 def write_outputs(run: Run, progress: Progress, losses: LossTracker, usage: ResourceUsage) -> None:

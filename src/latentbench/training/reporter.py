@@ -76,7 +76,7 @@ class Reporter:
         self._log_epoch_scalars(row, monitored)
         grid = self._write_images(row["epoch"], samples, reconstructions)
         if row["epoch"] in run.config.training.checkpoint_epochs:
-            save_checkpoint(run, row["epoch"], progress.step, grid)
+            save_checkpoint(run, progress, row["epoch"], grid)
         self._log_epoch(row, losses, warnings)
 
     def _clock_columns(self) -> dict[str, Any]:
@@ -106,13 +106,16 @@ class Reporter:
 
     def _write_images(self, epoch: int, samples: Images, reconstructions: Images | None) -> Images:
         """Write the frames of this epoch and return the grid of its samples."""
-        run, step = self._run, self._progress.step
+        run, step, scratch = self._run, self._progress.step, self._run.folders.scratch
         grid = image_grid(samples, columns=len(samples) // run.config.training.sample_grid)
-        write_png(frame_path(run.folders.scratch, "samples", epoch), grid)
+        path = frame_path(scratch, "samples", epoch)
+        write_png(path, grid)
+        self._progress.add_file(scratch, path)
         self._tensorboard.add_image("samples", grid, step=step)
         if reconstructions is not None:
-            path = frame_path(run.folders.scratch, "reconstructions", epoch)
+            path = frame_path(scratch, "reconstructions", epoch)
             write_png(path, image_row(reconstructions))
+            self._progress.add_file(scratch, path)
             images = np.concatenate([run.monitor.inputs, reconstructions])
             pairs = image_grid(images, columns=len(reconstructions))
             self._tensorboard.add_image("reconstructions", pairs, step=step)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
+from latentbench.artifacts.lock import lock_folder
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.runtime.device import prepare_compute
@@ -38,15 +41,18 @@ def train_experiment(
         DataError: The dataset is missing or does not fit the settings.
         DivergenceError: A loss became infinite or NaN.
         InterruptedRun: SIGTERM arrived before the last step.
-        StorageError: A file cannot be written.
+        StorageError: A file cannot be written, or another process writes to the same folders.
     """
     device = prepare_compute(config.compute)
     dataset = PreparedDataset.open(folders.data)
     dataset.require_shape(image_size=config.image_size, channels=config.channels)
-    if restart and processes.is_first:
-        delete_state(folders.scratch)
-    processes.barrier()
-    with stop_on_sigterm() as stop_request:
+    with ExitStack() as locks, stop_on_sigterm() as stop_request:
+        if processes.is_first:
+            for folder in (folders.results, folders.scratch):
+                locks.enter_context(lock_folder(folder, "train"))
+            if restart:
+                delete_state(folders.scratch)
+        processes.barrier()
         run = Run.build(config, folders, dataset, device, processes)
         loop = TrainingLoop(run, stop_request)
         loop.resume()

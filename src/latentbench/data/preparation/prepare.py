@@ -12,9 +12,16 @@ from typing import Any
 import numpy as np
 
 from latentbench.artifacts.dependencies import settings_of
-from latentbench.artifacts.files import read_json, write_json
+from latentbench.artifacts.files import (
+    read_manifest,
+    require_format,
+    write_manifest,
+    write_together,
+)
+from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
+    SOURCE_FORMAT,
     SOURCE_MANIFEST,
     SPLITS,
     prepared_files,
@@ -49,7 +56,7 @@ def prepare_dataset(
 ) -> None:
     """Decode a dataset into arrays and write dataset.json after all of them.
 
-    The arrays do not depend on the number of workers.
+    The arrays do not depend on the number of workers. If something fails, an earlier dataset stays.
 
     Args:
         config: The resolved dataset.
@@ -61,9 +68,27 @@ def prepare_dataset(
     Raises:
         ArtifactError, DataError, StorageError
     """
-    contents = open_raw(config, raw)
-    (output / DATASET_MANIFEST).unlink(missing_ok=True)  # from here on the folder is incomplete
-    manifests, written = _write_splits(config, contents, output, workers or num_usable_cores())
+    with lock_folder(output, "prepare"):
+        contents = open_raw(config, raw)
+        with write_together(output, last=DATASET_MANIFEST) as staged:
+            _write_dataset(config, contents, staged, workers or num_usable_cores())
+        if record is not None:
+            names = prepared_files(has_attributes=config.dataset.has_attributes)
+            write_record(
+                record,
+                "prepare",
+                settings=settings_of("prepare", config.model_dump(mode="json")),
+                inputs=[raw / SOURCE_MANIFEST],
+                outputs=[output / name for name in names],
+                cost=ResourceUsage.measure(),
+            )
+
+
+def _write_dataset(
+    config: DatasetConfig, contents: RawDataset, output: Path, num_workers: int
+) -> None:
+    """Write the arrays of both splits and dataset.json."""
+    manifests, written = _write_splits(config, contents, output, num_workers)
     dataset = config.dataset
     manifest = {
         "format": FORMAT,
@@ -78,24 +103,15 @@ def prepare_dataset(
         "settings": dataset.preparation(),
         "digest": _digest(manifests),
     }
-    write_json(output / DATASET_MANIFEST, manifest)
-    if record is not None:
-        names = prepared_files(has_attributes=dataset.has_attributes)
-        write_record(
-            record,
-            "prepare",
-            settings=settings_of("prepare", config.model_dump(mode="json")),
-            inputs=[raw / SOURCE_MANIFEST],
-            outputs=[output / name for name in names],
-            cost=ResourceUsage.measure(),
-        )
+    write_manifest(output / DATASET_MANIFEST, manifest)
     for line in summarize(config.name, contents, written):
         log(line)
 
 
 def open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
     """Return the fetched dataset, checked, with at most `max_train_images` training images."""
-    fetched = read_json(raw / SOURCE_MANIFEST)
+    fetched = read_manifest(raw / SOURCE_MANIFEST)
+    require_format(raw / SOURCE_MANIFEST, fetched, SOURCE_FORMAT)
     dataset = config.dataset
     if fetched.get("source") != dataset.source:
         raise ArtifactError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentbench.artifacts.tensors import read_tensors, write_tensors
+from latentbench.artifacts.files import require_format
+from latentbench.artifacts.tensors import read_tensors, require_tensors, write_tensors
 from latentbench.data.images import to_model
 from latentbench.errors import ArtifactError
 from latentbench.models.networks.initialization import initialize_weights
@@ -138,19 +139,19 @@ class ClassifierExtractor:
             ArtifactError: The file is missing, damaged or holds another network.
         """
         weights, metadata = read_tensors(path)
+        require_format(path, metadata, FORMAT)
         try:
-            network = _rebuild(metadata, weights)
-        except (KeyError, TypeError, RuntimeError):
+            network = Classifier(**metadata["settings"])
+            protocol = str(metadata["protocol"])
+        except (KeyError, TypeError, ValueError, RuntimeError):
             raise ArtifactError(
                 f"{path} does not hold a classifier of this version. Build the reference again."
             ) from None
-        return cls(network, protocol=metadata["protocol"], device=device)
-
-
-def _rebuild(metadata: dict[str, Any], weights: dict[str, Tensor]) -> Classifier:
-    network = Classifier(**metadata["settings"])
-    network.load_state_dict(weights)
-    return network
+        require_tensors(
+            weights, network.state_dict(), path=path, remedy="build the reference again"
+        )
+        network.load_state_dict(weights)
+        return cls(network, protocol=protocol, device=device)
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int) -> list[nn.Module]:

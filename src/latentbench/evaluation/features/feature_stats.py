@@ -9,7 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.tensors import read_tensors, write_tensors
+from latentbench.artifacts.files import require_format
+from latentbench.artifacts.tensors import read_tensors, require_tensors, write_tensors
 from latentbench.errors import ArtifactError
 
 FORMAT = 1
@@ -63,17 +64,21 @@ class FeatureStats:
             ArtifactError: The file is missing, damaged or of another format.
         """
         tensors, metadata = read_tensors(path)
-        if metadata.get("format") != FORMAT or not {"mean", "covariance"} <= tensors.keys():
+        require_format(path, metadata, FORMAT)
+        count, mean = metadata.get("count"), tensors.get("mean")
+        if not isinstance(count, int) or count < 2 or mean is None or mean.ndim != 1:
             raise ArtifactError(
                 f"{path} does not hold feature statistics. Delete it and run its stage again."
             )
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-            raise ArtifactError(
-                f"{path} holds infinite or NaN values. Delete it and run its stage again."
-            )
-        return cls(
-            metadata["count"], **{name: tensor.to(device) for name, tensor in tensors.items()}
-        )
+        dim = len(mean)
+        shapes = {"mean": (dim,), "covariance": (dim, dim)}
+        if "root" in tensors:
+            shapes["root"] = (dim, min(count - 1, dim))
+        expected = {}
+        for name, shape in shapes.items():
+            expected[name] = torch.empty(shape, dtype=torch.float64, device="meta")
+        require_tensors(tensors, expected, path=path, remedy="delete it and run its stage again")
+        return cls(count, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 class Moments:

@@ -101,12 +101,7 @@ def read_features(path: Path, *, shape: tuple[int, int]) -> Rows:
     Raises:
         ArtifactError: The file is missing, damaged or of another shape.
     """
-    features = read_array(path, mmap=True)
-    if features.shape != shape:
-        raise ArtifactError(
-            f"{path} has shape {features.shape}, not {shape}. Build the reference again."
-        )
-    return features
+    return read_array(path, mmap=True, shape=shape, dtype="float32")
 
 
 def read_test_features(folder: Path, extractor: str, *, shape: tuple[int, int]) -> Tensor:

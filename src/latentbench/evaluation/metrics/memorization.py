@@ -18,7 +18,7 @@ from torch import Tensor
 from latentbench.artifacts.files import read_array
 from latentbench.artifacts.paths import features_name
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
-from latentbench.evaluation.manifest import ExtractorManifest
+from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.metrics.knn import Rows, nearest_neighbors
 
 
@@ -36,14 +36,16 @@ class Memorization:
         self.close_distance = close_distance
 
     @classmethod
-    def load(cls, folder: Path, extractor: str, manifest: ExtractorManifest) -> Self:
+    def load(cls, folder: Path, extractor: str, reference: ReferenceManifest) -> Self:
         """Read the features that the reference stage wrote.
 
         Raises:
             ArtifactError: The file is missing or damaged.
         """
+        manifest = reference.extractors[extractor]
+        shape = (reference.num_images, manifest.feature_dim)
         return cls(
-            read_array(folder / features_name(extractor), mmap=True),
+            read_array(folder / features_name(extractor), mmap=True, shape=shape, dtype="float32"),
             median_distance=manifest.median_distance,
             close_distance=manifest.close_distance,
         )
