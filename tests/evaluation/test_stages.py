@@ -25,7 +25,7 @@ from latentbench.artifacts.files import (
     write_manifest,
     write_yaml,
 )
-from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, PRDC
+from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, METRICS, PRDC
 from latentbench.artifacts.paths import DATASET_MANIFEST, checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.config.experiments import ExperimentConfig
@@ -188,11 +188,9 @@ def test_last_metrics_contain_their_protocol(
     }.items() <= described["test_scores"].items()
     overlaps = {f"{name}_classifier" for name in PRDC}
     assert last["num_test_images"] == 80
-    assert (
-        last["test_scores"].keys()
-        == {"fd_classifier", "kd_classifier", "closer_to_train_classifier", "label_accuracy"}
-        | overlaps
-    )
+    distances = {metric.key for metric in METRICS if metric.extractor == "classifier"}
+    closer = {"closer_to_train_classifier", "label_accuracy"}
+    assert last["test_scores"].keys() == distances | overlaps | closer
     assert last["test_scores"]["closer_to_train_classifier"] == 0.5
     assert last["train_halves"] == described["train_halves"]
     assert last["train_halves"]["num_images"] == 60
@@ -236,17 +234,10 @@ def test_inception_end_to_end(
     result = evaluate(results, reference, data)
     assert result.exit_code == 0, result.output
     row = read_csv(results / "metrics.csv")[-1]
-    measured = [
-        name
-        for extractor, distances in (
-            ("inception", ("fid", "kid")),
-            ("classifier", ("fd_classifier", "kd_classifier")),
-        )
-        for name in (
-            *distances,
-            *(f"{quantity}_{extractor}" for quantity in (*PRDC, CLOSER_TO_TRAIN)),
-        )
-    ]
+    measured = []
+    for extractor in ("inception", "classifier"):
+        measured += [metric.key for metric in METRICS if metric.extractor == extractor]
+        measured += [f"{name}_{extractor}" for name in (*PRDC, CLOSER_TO_TRAIN)]
     assert list(row)[4:] == [f"{name}{suffix}" for name in measured for suffix in ("", "_std")]
     assert all(math.isfinite(float(value)) for value in row.values())
     assert set(read_json(results / "metrics.json")["protocols"]) == {"inception", "classifier"}

@@ -19,8 +19,8 @@ class Metric:
     higher_is_better: bool = False
 
 
-# Distances to the training images, in order of precedence: the report ranks by the first that was
-# measured.
+# What measures how close samples are to the training images, in order of precedence: the report
+# ranks by the first that was measured.
 METRICS = (
     Metric("fid", "FID", "Fréchet Inception distance", "inception"),
     Metric("fd_classifier", "FD (classifier)", "Fréchet classifier distance", "classifier"),

@@ -218,10 +218,8 @@ class _Evaluator:
         """Return one seed's values; the table has mean and standard deviation over seeds."""
         scores: dict[str, list[float]] = {}
         for name, distances in self.distances.items():
-            manifest, features = self.reference.extractors[name], samples.features[name]
-            kernel = distances.kernel_distances(features, seed=self.config.seed, step=seed_index)
-            scores[manifest.metric] = [distances.frechet(features)]
-            scores[manifest.kernel_metric] = kernel.tolist()
+            features = samples.features[name]
+            scores |= distances.measure(features, seed=self.config.seed, step=seed_index)
             for metric, value in distances.precision_recall(features).items():
                 scores[feature_column(metric, name)] = [value]
             closer = self.memorization[name].closer_to_train(features)

@@ -211,7 +211,7 @@ class _Builder:
         distances = Distances.load(
             self.output, name, settings, dim=test.shape[1], device=self.device
         )
-        scores = self._distances(name, distances, test)
+        scores = self._distances(distances, test)
         for metric, value in distances.precision_recall(test).items():
             scores[feature_column(metric, name)] = value
         return scores
@@ -230,18 +230,14 @@ class _Builder:
             for rows in (order[:size], order[size : 2 * size])
         )
         settings = Evaluation(num_samples=size)
-        distances = Distances(compute_feature_stats(first), first[:MAX_REAL_IMAGES], settings)
-        return self._distances(name, distances, second)
+        distances = Distances(name, compute_feature_stats(first), first[:MAX_REAL_IMAGES], settings)
+        return self._distances(distances, second)
 
-    def _distances(
-        self, name: str, distances: Distances, features: Tensor
-    ) -> dict[str, int | float]:
-        metric, kernel_metric = DISTANCES[name]
-        return {
-            metric: distances.frechet(features),
-            kernel_metric: distances.kernel_distances(features, seed=self.seed).mean().item(),
-            "num_images": len(features),
-        }
+    def _distances(self, distances: Distances, features: Tensor) -> dict[str, int | float]:
+        scores: dict[str, int | float] = {}
+        for metric, values in distances.measure(features, seed=self.seed).items():
+            scores[metric] = torch.tensor(values, dtype=torch.float64).mean().item()
+        return scores | {"num_images": len(features)}
 
 
 def _choose_rows(config: DatasetConfig, dataset: PreparedDataset) -> Indices:

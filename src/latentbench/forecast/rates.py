@@ -182,11 +182,10 @@ def _distance_seconds(
     """Return the seconds of a set of samples' metrics, and of a pair in the search."""
     real = torch.randn(min(sizes.num_train, MAX_REAL_IMAGES), dim, device=device)
     generated = torch.randn(settings.num_samples, dim, device=device)
-    distances = Distances(compute_feature_stats(real), real, settings)
+    distances = Distances("classifier", compute_feature_stats(real), real, settings)
 
     def measure() -> None:
-        distances.frechet(generated)
-        distances.kernel_distances(generated, seed=0)
+        distances.measure(generated, seed=0)
         distances.precision_recall(generated)
 
     queries, rows = generated[:MAX_SEARCH_ROWS], real[:MAX_SEARCH_ROWS].cpu().numpy()

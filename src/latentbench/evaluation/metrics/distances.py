@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import read_array
+from latentbench.artifacts.metrics import DISTANCES
 from latentbench.artifacts.paths import features_name, statistics_name, test_features_name
 from latentbench.config.experiments import Evaluation
 from latentbench.errors import ArtifactError
@@ -28,12 +29,15 @@ _REAL_SEED = 0
 class Distances:
     """Real features and statistics that sets of `settings.num_samples` features are compared to."""
 
-    def __init__(self, statistics: FeatureStats, real: Tensor, settings: Evaluation) -> None:
+    def __init__(
+        self, extractor: str, statistics: FeatureStats, real: Tensor, settings: Evaluation
+    ) -> None:
         """Keep `real` (number, dim), features in random order that kernel distances draw from.
 
         Neighborhoods shrink with the number of features, so precision and recall use as many real
         features as samples.
         """
+        self.extractor = extractor
         self.statistics = statistics
         self.num_subsets = settings.kid_subsets
         self.subset_size = min(settings.kid_subset_size, settings.num_samples, len(real))
@@ -69,7 +73,18 @@ class Distances:
         ascending = np.sort(chosen)
         real = torch.from_numpy(np.array(features[ascending]))[np.searchsorted(ascending, chosen)]
         _require_finite(real, path)
-        return cls(statistics, real.to(device), settings)
+        return cls(extractor, statistics, real.to(device), settings)
+
+    def measure(self, features: Tensor, *, seed: int, step: int = 0) -> dict[str, list[float]]:
+        """Return the values of each distance by its column; a metric is their mean.
+
+        Subsets of `features` (number, dim) are drawn by `seed` and `step`.
+        """
+        metric, kernel_metric = DISTANCES[self.extractor]
+        return {
+            metric: [self.frechet(features)],
+            kernel_metric: self.kernel_distances(features, seed=seed, step=step).tolist(),
+        }
 
     def frechet(self, features: Tensor) -> float:
         """Return the Fréchet distance of features (number, dim)."""
