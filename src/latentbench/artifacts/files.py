@@ -273,7 +273,7 @@ def read_array(
     import numpy as np
 
     # A mapped file cannot declare more than it has, and a file of another kind is refused.
-    with convert_read_errors(path):
+    with convert_read_errors(path), np.errstate(over="raise"):
         mapped = np.lib.format.open_memmap(path, mode="r")
     expected = (mapped.shape if shape is None else shape, np.dtype(dtype or mapped.dtype))
     if (mapped.shape, mapped.dtype) != expected:
