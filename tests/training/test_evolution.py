@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from latentbench.data.image_grid import write_png
+from latentbench.data.image_grid import image_grid, write_png
+from latentbench.data.labels import LabelSet
 from latentbench.training.evolution import write_evolution
+from latentbench.training.reporter import _sample_inputs
 
 
 def test_animation_has_a_titled_frame_per_epoch(tmp_path: Path) -> None:
@@ -34,3 +39,26 @@ def test_animation_has_a_titled_frame_per_epoch(tmp_path: Path) -> None:
             assert np.abs(titles[0] - titles[1]).max() > 100
             assert titles[0].max() > 240
             assert titles[0].min() < 60
+
+
+@pytest.mark.parametrize(("side", "number", "columns"), [(128, 140, 126), (32, 10, 10)])
+def test_grids_are_as_wide_as_an_animation_can_be(
+    tmp_path: Path, side: int, number: int, columns: int
+) -> None:
+    one_hot = np.eye(number, dtype=int).tolist()
+    training = SimpleNamespace(sample_grid=2)
+    run: Any = SimpleNamespace(
+        config=SimpleNamespace(training=training, image_size=side, seed=0),
+        labels=LabelSet(list(map(str, range(number))), one_hot, [1] * number),
+        objective=SimpleNamespace(latent_dim=4),
+        device=torch.device("cpu"),
+    )
+    latents, labels = _sample_inputs(run)
+    assert len(latents) == len(labels) == 2 * columns
+    assert labels.argmax(dim=1).tolist() == 2 * list(range(columns))
+    assert len(latents.unique(dim=0)) == 2
+    grid = image_grid(np.zeros((len(latents), side, side, 1), np.uint8), columns=columns)
+    write_png(tmp_path / "frame.png", grid)
+    write_evolution([(1, tmp_path / "frame.png")], [tmp_path / "a.webp"])
+    with Image.open(tmp_path / "a.webp") as animation:
+        assert animation.width == grid.shape[1]

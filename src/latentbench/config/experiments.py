@@ -39,7 +39,7 @@ class Training(Section):
         ge=2,
         le=16,
         description="Rows and columns of the sample grid. Conditional models have a column per "
-        "label.",
+        "label, as far as these fit into 16,383 pixels.",
     )
     log_every: Count = Field(
         default=50, ge=1, description="Steps between logged rows and divergence checks."

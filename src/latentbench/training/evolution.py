@@ -8,12 +8,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from latentbench.artifacts.files import atomic_write
+from latentbench.artifacts.paths import GRID_GAP
 from latentbench.data.image_grid import Images, image_grid, write_png
 
 MIN_FRAME_MS, MAX_FRAME_MS = 60, 600
 TARGET_DURATION_MS = 8_000  # of all frames, within the limits of one frame
 LAST_FRAME_MS = 2_000
 TEXT_SIZE = 16  # pixels
+MAX_WIDTH = 16_383  # pixels: the limit of WebP
 
 
 def write_evolution(frames: list[tuple[int, Path]], targets: list[Path]) -> None:
@@ -44,6 +46,11 @@ def write_evolution(frames: list[tuple[int, Path]], targets: list[Path]) -> None
                 loop=0,
                 **options,
             )
+
+
+def max_columns(side: int) -> int:
+    """Return how many images of `side` pixels fit next to one another into an animation."""
+    return (MAX_WIDTH + GRID_GAP) // (side + GRID_GAP)
 
 
 def image_row(images: Images) -> Images:

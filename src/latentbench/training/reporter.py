@@ -14,7 +14,7 @@ from latentbench.data.image_grid import Images, image_grid, write_png
 from latentbench.data.images import to_uint8
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
-from latentbench.training.evolution import image_row
+from latentbench.training.evolution import image_row, max_columns
 from latentbench.training.history import device_memory_mb, write_history
 from latentbench.training.monitor import Values, find_warnings
 from latentbench.training.outputs import frame_path, save_checkpoint
@@ -135,12 +135,15 @@ class Reporter:
 def _sample_inputs(run: Run) -> tuple[Tensor, Tensor]:
     """Return the latents and labels of the sample grid, the same in every epoch.
 
-    With labels, each column of the grid shows one label and each row one latent.
+    With labels, each column of the grid shows one label and each row one latent. Labels beyond
+    the widest picture are left out.
     """
     size = run.config.training.sample_grid
     generator = torch_generator(run.config.seed, "fixed latents")
     latents = draw_latents(size**2, run.objective.latent_dim, generator)
-    if run.labels.names:
-        latents = latents[:size].repeat_interleave(len(run.labels), dim=0)
     labels = run.labels.round_robin(len(latents))
+    if run.labels.names:
+        columns = min(len(run.labels), max_columns(run.config.image_size))
+        latents = latents[:size].repeat_interleave(columns, dim=0)
+        labels = run.labels.round_robin(columns).repeat(size, 1)
     return latents.to(run.device), labels.to(run.device)
