@@ -192,7 +192,7 @@ def test_a_condition_on_missing_attributes_is_a_config_error() -> None:
     }
     with pytest.raises(
         ConfigError,
-        match=r"vae\.model\.condition lists Hat.*`attributes`",
+        match=r"vae\.model\.condition lists 'Hat'.*`attributes`",
     ):
         parse_params(raw, where="params.yaml")
     raw["datasets"]["faces"]["attributes"] = "faces.csv"

@@ -356,6 +356,12 @@ def test_an_unverified_mirror_may_have_other_images(
     )
 
 
+def test_a_mirror_of_an_unknown_user_is_an_error(run: Run) -> None:
+    for source in ("mnist", "celeba"):
+        line = error_of(run(("fetch",), source=source, mirror="~no such user/x"))
+        assert "mirror: '~no such user/x'" in line
+
+
 @pytest.mark.parametrize("mirror", [None, "http://127.0.0.1:9/"])
 def test_downloads_are_always_verified(mirror: str | None) -> None:
     with pytest.raises(ConfigError, match=r"verify: false.*`mirror`"):
@@ -559,7 +565,10 @@ def test_lists_of_celeba_that_differ_are_refused(tmp_path: Path, run: Run) -> No
     copy = place / "list_attr_celeba.txt"
     original = place / "Anno" / copy.name
     copy.write_bytes(original.read_bytes())
-    assert run(source="celeba", path=str(place)).exit_code == 0
+    result = run(source="celeba", path=str(place))
+    assert result.exit_code == 0
+    assert str(original) in result.output
+    assert str(place / "Eval") in result.output
     copy.write_text(copy.read_text().replace("1 -1", "1  1"))
     line = error_of(run(source="celeba", path=str(place)))
     assert str(copy) in line

@@ -16,6 +16,7 @@ import requests
 
 from latentbench.artifacts.files import atomic_write, convert_disk_errors
 from latentbench.artifacts.progress import log, track
+from latentbench.data.image_archive import expand_user
 from latentbench.data.raw_files import convert_damage
 from latentbench.errors import DownloadError
 
@@ -53,7 +54,7 @@ def download_file(file: OfficialFile, folder: Path, *, mirror: str | None, verif
     if mirror is not None and "://" in mirror:
         mirror_url = f"{mirror.rstrip('/')}/{file.name}"
     elif mirror is not None:
-        mirror_folder = Path(mirror).expanduser()
+        mirror_folder = expand_user(mirror, key="mirror")
     if not verify and mirror_folder is not None:
         file = replace(file, md5=_md5(_find_unverified(file.name, mirror_folder)), urls=[])
     target = folder / file.name

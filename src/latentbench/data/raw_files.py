@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import lzma
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,22 +12,20 @@ from latentbench.errors import DataError, reason
 
 REMEDY = "repair or replace it, then fetch the dataset again"
 
-# What gzip, bz2, lzma, zipfile and tarfile raise, from their source. Numbers in the headers of a
-# tar are converted (ValueError), allocated (MemoryError, OverflowError) and followed (IndexError,
-# RecursionError) as they are. RuntimeError is an encrypted entry, or an unknown kind of zip (its
-# subclass NotImplementedError).
+# What gzip, bz2, lzma and tarfile raise, from their source. Numbers in the headers of a tar are
+# converted (ValueError), allocated (MemoryError, OverflowError) and followed (IndexError,
+# RecursionError) as they are.
 _DAMAGE = (
     OSError,
     EOFError,
     zlib.error,
     lzma.LZMAError,
     tarfile.TarError,
-    zipfile.BadZipFile,
     ValueError,
     IndexError,
     OverflowError,
     MemoryError,
-    RuntimeError,
+    RecursionError,
 )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from latentbench.artifacts.files import file_sha256
-from latentbench.artifacts.progress import log
 from latentbench.config.datasets import CelebADataset
 from latentbench.data.image_archive import (
     ArchiveReader,
@@ -18,7 +17,7 @@ from latentbench.data.image_archive import (
     open_archive,
     path_parts,
 )
-from latentbench.data.raw_files import convert_damage, decode_text
+from latentbench.data.raw_files import decode_text
 from latentbench.data.sources.attribute_table import AttributeTable, fingerprint, read_table
 from latentbench.data.sources.base import RawDataset, Split, choose_test_images, missing_labels
 from latentbench.data.sources.folder import open_fetched
@@ -38,6 +37,8 @@ HELP = (
     "and list_eval_partition.txt from its site, or Kaggle's archive, by hand, and set `path` to "
     "their folder, the zip or the folder of the images"
 )
+
+Parts = np.ndarray[Any, np.dtype[np.int64]]  # TRAIN, VALIDATION or TEST of each image
 
 
 class CelebASource:
@@ -70,24 +71,41 @@ class CelebASource:
         archive = open_fetched(fetched)
         paths = _paths_by_name(archive)
         names = sorted(paths)
+        notes = []
+        num_outside = len(archive.image_names()) - len(names)
+        if num_outside:
+            notes.append(f"{num_outside:,} left out: images outside of the folder of the faces.")
         attribute_names: list[str] = []
         attributes = np.zeros((len(names), 0), np.uint8)
         found = _read_list(ATTRIBUTES, archive, fetched)
         if found is None:
-            log(f"There is no {ATTRIBUTES}: the images have no attributes.")
+            notes.append(f"There is no {ATTRIBUTES}, so the images have no attributes.")
         else:
             where, table = found
+            notes.append(f"Attributes are from {where}.")
             attribute_names = table.names
             attributes = table.attributes(_row_names(names, table), where=where)
         references = [paths[name] for name in names]
         split = Split(references, missing_labels(len(names)), attributes)
-        parts = _parts(archive, names, fetched, seed=dataset.seed)
+        found = _read_list(PARTITION, archive, fetched)
+        if found is None:
+            notes.append(f"There is no {PARTITION}, so a tenth of the images is for testing.")
+            parts = _random_parts(len(names), dataset.seed)
+        else:
+            where, table = found
+            parts = _official_parts(names, table, where=where)
+            num_unused = int((parts == VALIDATION).sum())
+            notes += [
+                f"Splits are from {where}.",
+                f"{num_unused:,} left out: images of the validation part.",
+            ]
         return RawDataset(
             ArchiveReader(archive),
             split.subset(np.flatnonzero(parts == TRAIN)),
             split.subset(np.flatnonzero(parts == TEST)),
             attribute_names=attribute_names,
             skip_undecodable=dataset.on_error == "skip",
+            notes=notes,
         )
 
 
@@ -150,17 +168,15 @@ def _download(folder: Path) -> ImageArchive:
     return ImageArchive(folder / f"{IMAGES}.zip")
 
 
-def _parts(
-    archive: ImageArchive, names: list[str], fetched: dict[str, Any], *, seed: int
-) -> np.ndarray[Any, Any]:
-    """Return the number of each image's part, from the official partition or at random."""
-    found = _read_list(PARTITION, archive, fetched)
-    if found is None:
-        log(f"There is no {PARTITION}: a tenth of the images is held out for testing.")
-        rng = numpy_generator(seed, "held out")
-        is_test = choose_test_images(missing_labels(len(names)), fraction=TEST_FRACTION, rng=rng)
-        return np.where(is_test, TEST, TRAIN)
-    where, table = found
+def _random_parts(number: int, seed: int) -> Parts:
+    """Return the part of each image, with a tenth of them for testing."""
+    rng = numpy_generator(seed, "held out")
+    is_test = choose_test_images(missing_labels(number), fraction=TEST_FRACTION, rng=rng)
+    return np.where(is_test, TEST, TRAIN)
+
+
+def _official_parts(names: list[str], table: AttributeTable, *, where: str) -> Parts:
+    """Return the part of each image; raise DataError if its row is missing or invalid."""
     parts = []
     for row in _row_names(names, table):
         if row not in table.rows:
@@ -223,13 +239,11 @@ def _read_list(
     member = _find_member(name, archive)
     if member is not None:
         where = f"{archive.path}, {member}"
-        with convert_damage(where):
-            data = archive.read_bytes(member)
-        table = AttributeTable.parse(decode_text(data, where=where), where=where)
+        text = decode_text(archive.read_bytes(member), where=where)
+        table = AttributeTable.parse(text, where=where)
     elif name in fetched["lists"]:
         where = fetched["lists"][name]["path"]
         table = read_table(fetched["lists"][name])
     else:
         return None
-    log(f"{name} is {where}.")
     return where, table

@@ -9,12 +9,12 @@ from __future__ import annotations
 import gzip
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latentbench.artifacts.progress import log
 from latentbench.config.datasets import EMNISTDataset, MNISTDataset
 from latentbench.data.download import OfficialFile, download_file
 from latentbench.data.image_archive import ImageArchive, path_parts
@@ -113,8 +113,7 @@ class EMNISTSource:
     def open(self, dataset: EMNISTDataset, folder: Path, fetched: dict[str, Any]) -> RawDataset:
         """Return the training and test images of the chosen split, upright."""
         archive = ImageArchive(folder / "gzip.zip")
-        with convert_damage(archive.path):
-            paths = archive.file_names()
+        paths = archive.file_names()
 
         def read(split: str, kind: str) -> Array:
             name = f"emnist-{dataset.split}-{split}-{kind}-ubyte.gz"
@@ -124,17 +123,19 @@ class EMNISTSource:
                 raise DataError(
                     f"{archive.path} has {len(found)} files {name} instead of one; {REMEDY}."
                 )
-            with convert_damage(where):
-                data = archive.read_bytes(found[0])
-            return read_idx(data, where=where, dimensions=_DIMENSIONS[kind])
+            return read_idx(archive.read_bytes(found[0]), where=where, dimensions=_DIMENSIONS[kind])
 
         images = [read(split, "images-idx3") for split in ("train", "test")]
         labels = [read(split, "labels-idx1") for split in ("train", "test")]
         class_names = fetched["class_names"]
+        notes = []
         if dataset.split == "letters":
-            labels = _number_from_zero(labels, len(class_names), where=archive.path)
+            first = _first_label(labels, len(class_names), where=archive.path)
+            labels = [values - first for values in labels]
+            notes.append(f"The label of the first letter is {first}.")
         images = [values.swapaxes(1, 2) for values in images]
-        return _raw_dataset(images, labels, class_names, where=archive.path)
+        contents = _raw_dataset(images, labels, class_names, where=archive.path)
+        return replace(contents, notes=notes)
 
 
 def _torchvision_class(source: str) -> Any:
@@ -147,21 +148,20 @@ def _torchvision_class(source: str) -> Any:
     }[source]
 
 
-def _number_from_zero(labels: list[Array], num_classes: int, *, where: Path) -> list[Array]:
-    """Return the labels of the letters from 0. EMNIST's start at 1, those of other tools at 0.
+def _first_label(labels: list[Array], num_classes: int, *, where: Path) -> int:
+    """Return the label of the first letter: 1 in EMNIST, 0 if the labels are all from 0 to 25.
 
-    They start at 0 if they are all of 0 to 25. Raises DataError for any other with a 0.
+    Raises DataError for other labels with a 0.
     """
     found = set(np.concatenate(labels).tolist())
     if found == set(range(num_classes)):
-        log(f"{where} has labels from 0; the first letter is 0, not 1 as in EMNIST.")
-        return labels
+        return 0
     if 0 in found:
         raise DataError(
             f"{where} has the label 0, but EMNIST's letters have the labels 1 to {num_classes}; "
             "correct the labels."
         )
-    return [values - 1 for values in labels]
+    return 1
 
 
 def _raw_dataset(
