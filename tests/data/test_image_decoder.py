@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import struct
 import zlib
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from latentbench.data.image_archive import ArchiveReader, ImageArchive
 from latentbench.data.preparation import image_decoder
 from latentbench.data.preparation.decode import MAX_PIXELS, ResizeSpec
 from latentbench.data.preparation.image_decoder import ImageDecoder
@@ -89,6 +91,19 @@ def test_any_error_of_a_library_names_the_image(
 
     monkeypatch.setattr(image_decoder, "decode_image", fail)
     assert error_kind(png(0)) == "damaged"
+
+
+def test_an_error_of_the_system_is_no_reason_to_skip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    save(tmp_path / "a.png", picture(0))
+    decoder = ImageDecoder(ArchiveReader(ImageArchive(tmp_path)), SPEC)
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="open files"):
+        decoder.decode("a.png")
 
 
 def test_lack_of_memory_is_no_reason_to_skip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -25,6 +26,7 @@ LARGE_ENTRY_BYTES = 2**26
 MAX_COMPRESSION = 200
 
 _NUM_QUOTED = 3
+_SYSTEM_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
 
 
 class ImageArchive:
@@ -82,7 +84,13 @@ class ImageArchive:
         return f"{quote(name)} of {self.path}"
 
     def read_bytes(self, name: str) -> bytes:
-        """Return the content of a file; raise ImageError if it cannot be read."""
+        """Return the content of a file.
+
+        Raises:
+            ImageError: The file cannot be read.
+            DataError: The zip cannot be read at all.
+            OSError: The system lacks memory or the like.
+        """
         if self.is_zip:
             return self._read_entry(name)
         path = self.path / name
@@ -91,8 +99,10 @@ class ImageArchive:
             size = path.stat().st_size
             if size <= MAX_FILE_BYTES:
                 return path.read_bytes()
-        except (OSError, ValueError) as error:
-            raise self._image_error(name, "unreadable", reason(error)) from None
+        except OSError as error:
+            if is_system_error(error):
+                raise
+            raise self._image_error(name, "unreadable", _cause(error)) from None
         raise self._image_error(name, "too large", f"{size:,} bytes")
 
     def fingerprint(self) -> str:
@@ -170,7 +180,7 @@ class ImageArchive:
             raise
         except OSError as error:
             raise DataError(
-                f"{self.path} cannot be read ({reason(error)}); check its permissions."
+                f"{self.path} cannot be read ({_cause(error)}); check its permissions."
             ) from None
         # zipfile raises BadZipFile, NotImplementedError (newer versions of the format), ValueError,
         # UnicodeDecodeError, struct.error and others, and documents none but the first.
@@ -218,6 +228,8 @@ class ImageArchive:
         # The decompressors raise zlib.error, LZMAError, EOFError, OSError, struct.error and others;
         # zipfile adds BadZipFile, RuntimeError, NotImplementedError and UnicodeDecodeError.
         except Exception as error:
+            if is_system_error(error):
+                raise
             raise self._image_error(name, "damaged in the zip", reason(error)) from None
 
     def _image_error(self, name: str, kind: str, cause: str) -> ImageError:
@@ -254,7 +266,7 @@ def open_archive(path: Path, *, key: str) -> ImageArchive:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character
         raise DataError(
-            f"{key}: {quote(path)} cannot be read ({reason(error)}); set it to a directory or a "
+            f"{key}: {quote(path)} cannot be read ({_cause(error)}); set it to a directory or a "
             "zip of images."
         ) from None
     is_zip = stat.S_ISREG(mode) and path.suffix.lower() == ".zip"
@@ -274,6 +286,14 @@ def expand_user(path: str, *, key: str) -> Path:
         raise DataError(
             f"{key}: {quote(path)} is in no known home ({reason(error)}); write the whole path."
         ) from None
+
+
+def is_system_error(error: Exception) -> bool:
+    """Return whether an error is the system's: no reason to leave a file out, which may be whole.
+
+    With too many open files or a lost network drive, results would depend on the moment.
+    """
+    return isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS
 
 
 def path_parts(name: str) -> tuple[str, ...]:
@@ -296,8 +316,15 @@ def _read_folder(path: Path) -> tuple[Identity, list[os.DirEntry[str]]]:
             return (found.st_dev, found.st_ino), list(entries)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({reason(error)}); change its permissions or remove it."
+            f"{path} cannot be read ({_cause(error)}); change its permissions or remove it."
         ) from None
+
+
+def _cause(error: Exception) -> str:
+    """Return what an error says, without the path that an OSError repeats."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return reason(error)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from latentbench.data.image_archive import is_system_error
 from latentbench.data.preparation.decode import (
     Array,
     ResizeSpec,
@@ -36,6 +37,7 @@ class ImageDecoder:
         Raises:
             ImageError: The image is damaged, too large or has an unknown scale.
             DataError: Memory ran out, or no image of the archive can be read.
+            OSError: The system lacks open files or the like.
         """
         try:
             with warnings.catch_warnings():
@@ -59,6 +61,8 @@ class ImageDecoder:
         # TypeError, IndexError, KeyError, AssertionError, struct.error, zlib.error and others.
         # Which ones depends on the format and on Pillow's version.
         except Exception as error:
+            if is_system_error(error):
+                raise
             raise self._error(reference, "damaged", error) from None
 
     def _error(self, reference: Any, kind: str, error: Exception) -> ImageError:

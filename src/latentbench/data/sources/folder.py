@@ -29,9 +29,10 @@ class FolderSource:
         """Return path and fingerprint of the images, and of the table of attributes."""
         archive = open_archive(expand_user(dataset.path, key="path"), key="path")
         if not archive.image_names():
+            found = " ".join(archive.notes())
             raise DataError(
-                f"{dataset.path} has no images that Pillow reads (jpg, png, webp, tif and others); "
-                "check the path."
+                f"{dataset.path} has no images (jpg, png, webp, tif and others that Pillow reads); "
+                f"check the path. {found}".rstrip()
             )
         fetched: dict[str, Any] = {
             "path": str(archive.path),
