@@ -1,5 +1,33 @@
 -- Turns the notebook's outputs into the page: captions join their figures and tables, code folds away.
 
+-- What notebooks and metadata show may hold names of others: Markdown without HTML, formulas, attributes, notes.
+local SHOWN = "markdown_strict-raw_html+all_symbols_escapable+auto_identifiers+blank_before_header+citations"
+  .. "+intraword_underscores+pipe_tables+smart+space_in_atx_header+startnum"
+local NO_LINKS = { Image = function(image) return image.caption end, Link = function(link) return link.content end }
+
+local function read_shown(text)
+  return pandoc.read(text, SHOWN):walk(NO_LINKS).blocks
+end
+
+-- The head of the report: paragraphs where it ends with a line break, else words.
+local function read_head(value)
+  if pandoc.utils.type(value) == "List" then return value:map(read_head) end
+  local text = pandoc.utils.stringify(value)
+  local blocks = read_shown(text)
+  return text:match("\n$") and blocks or pandoc.utils.blocks_to_inlines(blocks)
+end
+
+local function add_head(meta)
+  for key, value in pairs(meta.jupyter and meta.jupyter.head or {}) do meta[key] = read_head(value) end
+  return meta
+end
+
+-- Typst makes other signs of these.
+local function on_paper_literal(word)
+  if FORMAT ~= "typst" or not (word.text:find("%-[%-?%d]") or word.text:find("...", 1, true)) then return nil end
+  return pandoc.RawInline("typst", '#"' .. word.text:gsub('[\\"]', "\\%0") .. '";')
+end
+
 local function starts_with(block, word)
   local first = block.t == "Para" and block.content[1]
   return first and first.t == "Strong" and pandoc.utils.stringify(first):match("^" .. word .. " [%d%.]+%.$")
@@ -75,7 +103,7 @@ local function code_cell(cell)
     elseif block.t == "Div" and block.classes:includes("output") then
       for _, inner in ipairs(block.content) do
         if inner.t == "RawBlock" and inner.format == "markdown" then
-          outputs:extend(pandoc.read(inner.text, "markdown-raw_html").blocks)
+          outputs:extend(read_shown(inner.text))
         else
           outputs:insert(inner)
         end
@@ -123,4 +151,4 @@ local function on_paper(document)
   return document
 end
 
-return { { Div = Div }, { Pandoc = on_paper } }
+return { { Div = Div, Meta = add_head }, { Pandoc = on_paper }, { Str = on_paper_literal } }

@@ -47,7 +47,7 @@ def test_walk_table_of_models_with_different_attributes(make_study):
     markdown = attributes.walk_table(open_study(folder)).markdown
     assert column(markdown, "Wearing Hat")["vae"] == f"**{MINUS}25**"
     assert column(markdown, "Smiling")["vae"] == "–"
-    assert column(markdown, "Wearing Hat")["conditional\\-vae"] == "–"
+    assert column(markdown, "Wearing Hat")["conditional-vae"] == "–"
 
 
 def test_walks_without_predictions(make_study):

@@ -6,7 +6,6 @@ import pytest
 
 from latentbench import open_study
 from latentbench.report.comparison import captions
-from latentbench.report.presentation import kinds
 from latentbench.results import tables
 from tests.report.conftest import change, make_repeats, score_labels
 from tests.report.synthetic_results import CLASSES
@@ -87,5 +86,5 @@ def test_bold_marks_repeats_as_one(make_study):
 )
 def test_captions_depend_on_the_kinds_of_models(make_study, name, classes, expected):
     study = open_study(make_study({name: (1.0, None)}, classes=classes))
-    found = [kinds.has_classes, kinds.has_conditional, kinds.has_class_means, kinds.lacks_prior]
-    assert [check(study) for check in found] == expected
+    found = [study.has_classes, study.has_conditional, study.has_class_means, study.lacks_prior]
+    assert found == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.cli import get_argument_parser
 
 from latentbench.artifacts.paths import METRICS, PAGE, PDF, checkpoint_path, notebook_name
 from latentbench.config.load import parse_params, read_params
@@ -96,7 +98,10 @@ def test_it_holds_report_models_params_and_their_sums(whole, tmp_path):
         "0123456789abcdef",
     ):
         assert said in text
-    assert f"snakemake --configfile {PARAMS} demo" in text
+    command = next(line for line in text.splitlines() if "snakemake" in line)
+    arguments = get_argument_parser(profiles=None).parse_args(shlex.split(command)[1:])
+    assert arguments.configfile == [Path(PARAMS)]
+    assert arguments.targets == ["demo"]
     assert "small budget" not in text
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.results import Experiment, Study, Table
-from latentbench.results.formatting import NBSP, escape_markdown, join_words
+from latentbench.results.formatting import NBSP, escape_markdown, join_markdown, join_words
+from latentbench.results.latent_space import attribute_title
 from latentbench.results.tables import ABSENT, percent_cell, pipe_table
 
 _MAX_CLASSES, _FIRST_CLASSES = 26, 20  # in figures: all up to so many; of more, the first
@@ -61,7 +62,7 @@ def attributes(study: Study) -> Table:
     rows = []
     for dataset, experiment in described.items():
         for attribute in experiment.latent["data"]["attributes"]:
-            names = _escape(dataset), _escape(attribute["name"].replace("_", " "))
+            names = escape_markdown(dataset), attribute_title(attribute["name"])
             rows.append([*names, *(percent_cell(attribute[split]) for split in _SPLITS)])
     if not rows:
         return Table(None, notes)
@@ -88,7 +89,7 @@ def _described(study: Study) -> tuple[dict[str, Experiment], list[str]]:
     described = {dataset: each[0] for dataset, each in study.by_dataset(explored).items()}
     missing = [dataset for dataset in study.config.datasets if dataset not in described]
     if missing:
-        return described, [f"{join_words(missing)}: no images yet. Run `latentbench explore`."]
+        return described, [f"{join_markdown(missing)}: no images yet. Run `latentbench explore`."]
     return described, []
 
 
@@ -113,22 +114,18 @@ def _bold(dataset: str) -> str:
     return f"**{escape_markdown(dataset)}**"
 
 
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|")
-
-
 def _square(side: int) -> str:
     return f"{side}{NBSP}×{NBSP}{side}"
 
 
 def _counts(facts: Mapping[str, Any]) -> pd.DataFrame:
     classes = pd.DataFrame(facts["classes"], columns=["name", *_SPLITS])
-    whole = pd.DataFrame([{"name": facts["name"]} | facts["images"]])
+    classes["name"] = classes["name"].map(escape_markdown)
+    whole = pd.DataFrame([{"name": escape_markdown(facts["name"])} | facts["images"]])
     whole["Size"], whole["Channels"] = _square(facts["image_size"]), str(facts["channels"])
     whole["Classes"] = str(len(classes) or ABSENT)
     if len(classes) <= _MAX_COUNTED:
         whole = pd.concat([whole, classes.assign(name="&emsp;*" + classes["name"] + "*")])
-    whole["name"] = whole["name"].map(_escape)
     whole[list(_SPLITS)] = whole[list(_SPLITS)].map("{:,}".format)
     rows = whole[["name", "Size", "Channels", "Classes", *_SPLITS]].fillna("")
     return rows.rename(columns=_SPLITS | {"name": "Dataset"})

@@ -16,7 +16,7 @@ from latentbench.artifacts.progress import log
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.results.files import read_optional
-from latentbench.results.formatting import join_words
+from latentbench.results.formatting import join_words, one_line
 
 READ_ME, SUMS, PARAMS, LOCK = "READ_ME.txt", "SHA256SUMS", "params.yaml", "requirements.lock"
 
@@ -36,7 +36,7 @@ To check that no file was changed
 
 To run it again: with latentbench {{version}}, in its folder
   make setup && . .venv/bin/activate
-  snakemake --configfile {PARAMS} {{study}}
+  snakemake --configfile {PARAMS} -- {{study}}
 The report is then report/{{study}}/{PAGE}. On the same kind of machine, with the same number of
 threads, the networks equal those in models/ bit for bit.
 
@@ -90,16 +90,19 @@ def _write_zip(place: Path, files: Mapping[str, Path], texts: Mapping[str, str])
 
 
 def _read_me(params: Params, study: StudyConfig, results: Path) -> str:
-    head = [study.title, "=" * len(study.title), "", *fill(study.question, 100).splitlines(), ""]
+    title, question = one_line(study.title), fill(one_line(study.question), 100)
+    head = [title, "=" * len(title), "", *question.splitlines(), ""]
     if study.authors:
-        head += [f"By {'; '.join(map(str, study.authors))}", ""]
+        head += [f"By {one_line('; '.join(map(str, study.authors)))}", ""]
     if study.budget == "small":
         head.append("Run with the small budget, as a first look: the numbers compare nothing.")
     images = []
     for name in study.datasets:
         dataset = params.datasets[name].model_dump()
         place = dataset.get("path") or dataset.get("mirror")
-        images.append(f"  {name}: {dataset['source']}{f', from {place}' if place else ''}")
+        images.append(
+            f"  {name}: {dataset['source']}{f', from {one_line(place)}' if place else ''}"
+        )
     text = _TEXT.format(
         version=_version(study, results), study=study.name, images="\n".join(images)
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from latentbench.artifacts import paths
 from latentbench.results.files import Array, read_optional, read_optional_arrays
+from latentbench.results.formatting import escape_markdown
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Experiment:
     evaluation: Mapping[str, Any] = field(repr=False)
     latent: Mapping[str, Any] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def in_markdown(self) -> str:
+        """The name as Markdown."""
+        return escape_markdown(self.name)
 
     @property
     def model(self) -> Mapping[str, Any]:

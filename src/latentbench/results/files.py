@@ -12,13 +12,25 @@ from PIL import Image
 from latentbench.artifacts import paths
 from latentbench.artifacts.files import read_arrays, read_json
 from latentbench.errors import ArtifactError, reason
+from latentbench.results.formatting import one_line
 
 Array = np.ndarray[Any, Any]
 
 
 def read_optional(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file, empty where there is no file."""
-    return read_json(path) if path.is_file() else {}
+    """Return the content of a JSON file, empty where there is no file.
+
+    Each text is on one line, without control characters: names of classes go into figures.
+    """
+    return _on_one_line(read_json(path)) if path.is_file() else {}
+
+
+def _on_one_line(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {one_line(key): _on_one_line(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_on_one_line(each) for each in value]
+    return one_line(value) if isinstance(value, str) else value
 
 
 def read_optional_arrays(path: Path) -> dict[str, Array]:

@@ -9,6 +9,17 @@ from typing import Protocol
 
 NBSP = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line
 
+_LINE_BREAK = re.compile(r"[\t-\r\x85\u2028\u2029]+")
+# Control characters, those that reorder text, halves of surrogate pairs, and no characters.
+_HIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+# Signs with a meaning in Markdown: not `,;:%(`, nor a hyphen, underscore or dot within a word.
+_MARKUP = re.compile(
+    r"[]!\"#$&'*+/<=>?@[\\^`{|}~]|(?<=\d)\)|(?<![^\W_])[-_]|[-_](?![^\W_])"
+    r"|(?<![^\W_])\.|(?<=\d)\.(?!\w)|\.(?=[\s.])"
+)
+
 
 class Named(Protocol):
     """An experiment or a run."""
@@ -54,9 +65,35 @@ def term_label(term: str) -> str:
     return term.removesuffix("_loss").replace("_", " ")
 
 
+def one_line(text: str) -> str:
+    """Return text on one line, with characters that nobody sees or that reorder it as escapes.
+
+    Text of such characters alone is in quotes, so that it does not vanish.
+    """
+    shown = _HIDDEN.sub(_escape_character, _LINE_BREAK.sub(" ", text)).strip()
+    return shown if shown or not text else repr(text)
+
+
 def escape_markdown(text: str) -> str:
-    """Return user text so that Markdown shows every character as it is."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+    """Return foreign text as Markdown that shows every character as it is.
+
+    Pandoc makes HTML and typst from it. Every string that is not the project's own goes through
+    this function or `code_markdown` before it becomes part of a Markdown text; figures show their
+    strings as they are (see `report.presentation.style`).
+    """
+    return _MARKUP.sub(r"\\\g<0>", one_line(text))
+
+
+def code_markdown(text: str) -> str:
+    """Return foreign text as Markdown that shows it as code."""
+    line = one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def _escape_character(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def join_words(words: Sequence[str]) -> str:
@@ -65,8 +102,13 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def names_of(named: Iterable[Named]) -> str:
-    """Return the names of experiments or runs: `a, b and c`."""
+    """Return the names of experiments or runs as plain text: `a, b and c`."""
     return join_words([each.name for each in named])
+
+
+def join_markdown(names: Iterable[str]) -> str:
+    """Return foreign names as Markdown: `a, b and c`."""
+    return join_words(list(map(escape_markdown, names)))
 
 
 def space_percent(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from latentbench.artifacts.metrics import Metric
-from latentbench.results.formatting import decimals
+from latentbench.results.formatting import decimals, escape_markdown
 from latentbench.results.quantities import Quantity, decimal_places, format_number
 from latentbench.results.study import RunGroup, Study
 
@@ -41,6 +41,11 @@ class Ranked:
         return self.run.name
 
     @property
+    def in_markdown(self) -> str:
+        """The name of the run as Markdown."""
+        return self.run.in_markdown
+
+    @property
     def num_trainings(self) -> int:
         """How many trainings the mean is over."""
         return len(self.run.members)
@@ -64,8 +69,8 @@ class Ranked:
 
     @property
     def quoted(self) -> str:
-        """`dcgan (12.3 ± 0.4)`."""
-        return f"{self.run.stem} {self.in_brackets}"
+        """`dcgan (12.3 ± 0.4)`, as Markdown."""
+        return f"{escape_markdown(self.run.stem)} {self.in_brackets}"
 
 
 def scores_of(study: Study, quantity: Quantity) -> pd.DataFrame:

@@ -21,10 +21,12 @@ from latentbench.artifacts import paths
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.artifacts.metrics import METRICS, PRDC, Metric, feature_column
 from latentbench.config.load import read_config, read_yaml
+from latentbench.config.models import has_prior
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.results import frames
 from latentbench.results.experiment import Experiment, has_all, read_experiment
+from latentbench.results.formatting import escape_markdown
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class RunGroup:
     def name(self) -> str:
         """The stem, with the number of seeds where there are several."""
         return f"{self.stem} ({self.seeds})" if self.seeds else self.stem
+
+    @property
+    def in_markdown(self) -> str:
+        """The name as Markdown."""
+        return escape_markdown(self.name)
 
     @property
     def seeds(self) -> str:
@@ -176,6 +183,32 @@ class Study:
         """Whether models of more than one dataset are compared."""
         return len(self.by_dataset()) > 1
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether the images of some dataset have classes, as far as it was explored."""
+        return any(each.latent.get("class_names") for each in self)
+
+    @property
+    def has_conditional(self) -> bool:
+        """Whether some model is conditional."""
+        return any(each.model.get("condition") for each in self)
+
+    @property
+    def has_class_means(self) -> bool:
+        """Whether the mean codes of classes were decoded.
+
+        Only unconditional models with an encoder have them.
+        """
+        facts = [each.latent for each in self]
+        return any(
+            len(each.get("means") or []) > 1 and not each.get("label_names") for each in facts
+        )
+
+    @property
+    def lacks_prior(self) -> bool:
+        """Whether the codes of some model follow no prior."""
+        return not all(has_prior(each.model.get("name", "")) for each in self)
+
     def by_dataset(self, among: Sequence[Experiment] | None = None) -> dict[str, list[Experiment]]:
         """Return experiments by dataset: only those of one dataset can be compared."""
         groups: dict[str, list[Experiment]] = {}
@@ -229,7 +262,7 @@ class Study:
     ) -> tuple[list[Experiment], list[str]]:
         """Return the experiments for which `found` is true, and a note on the others."""
         present = [experiment for experiment in self.members if found(experiment)]
-        missing = [experiment.name for experiment in self.members if experiment not in present]
+        missing = [each.in_markdown for each in self.members if each not in present]
         if not missing:
             return present, []
         return present, [f"{', '.join(missing)}: no {what} yet. Run `latentbench {stage}`."]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY, PRDC, Metric, feature_column
 from latentbench.results.experiment import Experiment
+from latentbench.results.formatting import escape_markdown
 from latentbench.results.quantities import (
     IMAGES_PER_SECOND,
     MEMORY,
@@ -81,7 +82,7 @@ def models_table(study: Study, quantities: Sequence[Quantity]) -> str:
             table.loc[REAL] = [_real(study, quantity, experiments) for quantity in shown]
         rows.append(table.rename_axis("Model").reset_index())
         if several:
-            rows[-1].insert(0, "Dataset", dataset)
+            rows[-1].insert(0, "Dataset", escape_markdown(dataset))
     return pipe_table(pd.concat(rows), num_text=1 + several)
 
 
@@ -100,7 +101,7 @@ def percent_cell(share: float | None) -> str:
 
 
 def pipe_table(table: pd.DataFrame, *, num_text: int) -> str:
-    """Return a Markdown table; the first columns are text and set left, the others right."""
+    """Return a table of Markdown cells; the first columns are text and set left, others right."""
     align = ["left"] * num_text + ["right"] * (table.shape[1] - num_text)
     return str(table.to_markdown(index=False, colalign=align, disable_numparse=True))
 
@@ -120,7 +121,7 @@ def _cells(
     for experiment in experiments:
         values[experiment.name] = score(scores, RunGroup((experiment,)))
     names = dict.fromkeys(values) | {
-        run.name: f"*{run.name}*" for run in runs if len(run.members) > 1
+        run.name: f"*{run.in_markdown}*" for run in runs if len(run.members) > 1
     }
     values |= competing
     texts = {
@@ -139,7 +140,7 @@ def _cells(
         # Repeats may agree exactly in what has no spread within a training.
         if value and not math.isnan(value[1]) and (value[1] or has_spread):
             text += f" ± {quantity.format(value[1], places(value[0]))}"
-        cells[label or name] = text
+        cells[label or escape_markdown(name)] = text
     return pd.Series(cells)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from latentbench.results import Study, quantities, ranking
 from latentbench.results.changes import MODEL, Change, find_changes
-from latentbench.results.formatting import join_words
+from latentbench.results.formatting import escape_markdown, join_markdown, join_words
 from latentbench.results.ranking import rank
 
 _NONE = "none"
@@ -54,7 +54,7 @@ def describe(study: Study) -> str:
             if sentences:
                 sentences += _replaced_layers(study, change) + _generator_steps(study, change)
                 text = " ".join([*sentences, *_pace(study, change)])
-                paragraphs.append(f"**{change.second.name}**, {_explained(change)}: {text}")
+                paragraphs.append(f"**{change.second.in_markdown}**, {_explained(change)}: {text}")
                 has_margins = has_margins or change.judged is not None
     return "\n\n".join([_MARGIN, *paragraphs] if has_margins else paragraphs)
 
@@ -69,7 +69,7 @@ def distances(change: Change) -> list[str]:
         verb = "is" if len(change.without_prior) == 1 else "are"
         return [
             f"{name} is {after.text}, against {before.quoted}. It does not judge "
-            f"{join_words(change.without_prior)}, which {verb} not trained to generate samples."
+            f"{join_markdown(change.without_prior)}, which {verb} not trained to generate samples."
         ]
     direction = "above" if after.mean > before.mean else "below"
     gap = ranking.gap_text(before, after)
@@ -123,7 +123,7 @@ def _value(key: str, settings: pd.Series) -> str:
     """Return a setting as Markdown, with the default where it is left open."""
     value = settings[key]
     if value != _NONE:
-        return str(value).replace("_", "-")
+        return escape_markdown(str(value).replace("_", "-"))
     if key == "discriminator_learning_rate":
         return f"{settings['learning_rate']}, the generator's,"
     return "1.0" if key == "decoder_std" else _NONE
@@ -165,7 +165,7 @@ def _pace(study: Study, change: Change) -> list[str]:
         last = checkpoints["epoch"].iloc[-1]
         if len(reached) and reached.iloc[0] < last:
             sentences.append(
-                f"It reached the final {goal.quantity.name} of {change.first.name} by epoch "
+                f"It reached the final {goal.quantity.name} of {change.first.in_markdown} by epoch "
                 f"{reached.iloc[0]} of {last}."
             )
     pair = [change.first, change.second]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY
 from latentbench.results import Study
-from latentbench.results.formatting import join_words, space_percent
+from latentbench.results.formatting import escape_markdown, join_words, space_percent
 from latentbench.results.tables import best_in_bold
 
 _SIZES = (
@@ -49,16 +49,16 @@ def _extractor_protocol(study: Study, extractor: str, texts: Sequence[str]) -> s
     metrics = [each.name for each in study.measured_metrics if each.extractor == extractor]
     names = join_words(metrics or [extractor])
     if len(texts) == 1:
-        return f"{names}: {texts[0]}."
+        return f"{names}: {escape_markdown(texts[0])}."
     clauses = [text.split("; ") for text in texts]
     shared = set(clauses[0]).intersection(*clauses[1:])
     common = [clause for clause in clauses[0] if clause in shared]
     lines = [f"{names}, by dataset:\n"]
     for own in clauses:
         differing = [clause for clause in own if clause not in shared]
-        lines.append(f"- {'; '.join(differing)}")
+        lines.append(f"- {escape_markdown('; '.join(differing))}")
     if common:
-        sentence = "; ".join(common)
+        sentence = escape_markdown("; ".join(common))
         lines.append(f"\n{sentence[:1].upper()}{sentence[1:]}.")
     return "\n".join(lines)
 

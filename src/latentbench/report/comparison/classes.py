@@ -53,23 +53,25 @@ def attribute_rows(study: Study) -> pd.DataFrame:
     rows = stack_rows(study, lambda each: each.evaluation.get("attributes"))
     if rows.empty:
         return rows
-    names = rows["name"].str.replace("_", " ").map(escape_markdown)
+    names = rows["name"].str.replace(r"\\?_", " ", regex=True)
     return rows.assign(name=names.where(rows["requested"].astype(bool), "*not* " + names))
 
 
 def stack_rows(study: Study, records: Callable[[Experiment], Any]) -> pd.DataFrame:
-    """Return the records of all experiments, with `experiment` and `where`: ` on mnist`."""
+    """Return the records of all experiments, with `experiment` and, as Markdown, ` on mnist`."""
     found = []
     for each in study:
-        where = f" on {each.dataset}" if study.has_several_datasets else ""
+        where = f" on {escape_markdown(each.dataset)}" if study.has_several_datasets else ""
         found.append({"experiment": each.name, "where": where, "rows": records(each) or []})
-    return pd.json_normalize(found, "rows", ["experiment", "where"])
+    rows = pd.json_normalize(found, "rows", ["experiment", "where"])
+    return rows.assign(name=rows["name"].map(escape_markdown)) if "name" in rows else rows
 
 
 def pivot(rows: pd.DataFrame, values: str) -> pd.DataFrame:
-    """Return a row per class and a column per experiment, both in the order of the rows."""
+    """Return a row per class and a column per experiment, in the order of the rows, as Markdown."""
     table = rows.pivot(index="name", columns="experiment", values=values)
-    return table.reindex(index=rows["name"].unique(), columns=rows["experiment"].unique())
+    table = table.reindex(index=rows["name"].unique(), columns=rows["experiment"].unique())
+    return table.rename(columns=escape_markdown)
 
 
 def cells_table(title: str, cells: pd.DataFrame) -> Table:
@@ -106,7 +108,8 @@ def shares(rows: pd.DataFrame, study: Study) -> Table:
     for name in rows["experiment"].unique():
         counted = pd.DataFrame((study[name].latent.get("data") or {}).get("classes") or [])
         if len(counted) and counted["test"].sum():
-            cells[REAL] = counted.set_index("name")["test"] / counted["test"].sum()
+            names = counted["name"].map(escape_markdown)
+            cells[REAL] = counted.set_index(names)["test"] / counted["test"].sum()
     return cells_table("Class", cells.map(percent_cell))
 
 

@@ -33,7 +33,7 @@ def summarize(study: Study) -> str:
     for dataset, runs in study.runs_by_dataset().items():
         points = _points(study, runs)
         if points and study.has_several_datasets:
-            paragraphs.append(f"On **{dataset}**:")
+            paragraphs.append(f"On **{escape_markdown(dataset)}**:")
         if points:
             paragraphs.append("- " + "\n- ".join(points))
     question = escape_markdown(study.config.question.strip())
@@ -102,14 +102,14 @@ def _seeds(changes: Sequence[Change]) -> list[str]:
         if change.judged and len(change.first.members) > 1:
             pairs.setdefault(change.first.name, []).append(change.judged)
     points = []
-    for name, own in sorted(pairs.items()):
+    for _, own in sorted(pairs.items()):
         before = own[0][0]
         beyond = [pair for pair in own if not ranking.tied(*pair)]
         largest = quantities.format_number(max(ranking.gap(*pair) for pair in own), before.places)
         points.append(
-            f"Spread over seeds: {name} has {before.quantity.name} {before.text}. {len(beyond)} of "
-            f"{len(own)} models with other settings differ from it by more than the margin; the "
-            f"largest difference is {largest}."
+            f"Spread over seeds: {before.in_markdown} has {before.quantity.name} {before.text}. "
+            f"{len(beyond)} of {len(own)} models with other settings differ from it by more than "
+            f"the margin; the largest difference is {largest}."
         )
     return points
 
@@ -124,7 +124,7 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
         if change.judged:
             before, after = change.judged
             name = after.quantity.name
-            numbers = f"{change.second.name}: {after.mean_text} against {before.mean_text}"
+            numbers = f"{change.second.in_markdown}: {after.mean_text} against {before.mean_text}"
             effect = "lower" if after.mean < before.mean else "higher"
             if ranking.tied(before, after):
                 effect = "tied"
@@ -134,7 +134,7 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
         if change.second.name not in change.without_prior:
             sentences = ablations.distances(change) + sentences
         if sentences:
-            others.append(f"{change.second.name}, with {settings}: {' '.join(sentences)}")
+            others.append(f"{change.second.in_markdown}, with {settings}: {' '.join(sentences)}")
     points = []
     for effect, title in _EFFECTS.items():
         if found[effect]:
@@ -144,7 +144,7 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
 
 def _first(order: Sequence[Ranked]) -> str:
     """Return the first of an order, and what is tied with it."""
-    others = [ranked.name for ranked in ranking.leaders(order)[1:]]
+    others = [ranked.in_markdown for ranked in ranking.leaders(order)[1:]]
     return order[0].quoted + (f", tied with {join_words(others)}" if others else "")
 
 
@@ -162,7 +162,7 @@ def _range(order: Sequence[Ranked]) -> str:
     """Return the first and the last of an order: `1.28 (vae) to 1.48 (dcgan)`."""
     first, last = order[0], order[-1]
     if len(order) == 1:
-        return f"{first.mean_text} ({first.name})"
+        return f"{first.mean_text} ({first.in_markdown})"
     if first.mean_text == last.mean_text:
         return f"{first.mean_text} (all)"
-    return f"{first.mean_text} ({first.name}) to {last.mean_text} ({last.name})"
+    return f"{first.mean_text} ({first.in_markdown}) to {last.mean_text} ({last.in_markdown})"

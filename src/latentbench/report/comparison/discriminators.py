@@ -15,7 +15,7 @@ from latentbench.report.comparison.classes import FEWEST, cells_table, pivot, st
 from latentbench.report.presentation import line_plots, page, style
 from latentbench.results import Experiment, Study, Table
 from latentbench.results.files import Array
-from latentbench.results.formatting import join_words, percent
+from latentbench.results.formatting import escape_markdown, join_words, percent
 from latentbench.results.quantities import format_number
 from latentbench.results.tables import ABSENT, percent_cell
 
@@ -51,7 +51,7 @@ def judgments(study: Study) -> Table:
     cells = _cells(rows)
     thresholds = rows["experiment"].map(lambda name: _facts(study[name])["threshold"])
     cells["threshold"] = thresholds.map(lambda value: format_number(value, 1))
-    return _all_shares("Model", cells.set_index("experiment"))
+    return _all_shares("Model", cells.set_index("experiment").rename(escape_markdown))
 
 
 def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
@@ -65,7 +65,7 @@ def judgments_by_class(study: Study) -> list[tuple[str, Table, str]]:
         cells = _cells(rows)
         models = list(rows["experiment"].unique())
         if len(models) == 1:
-            caption = f"The same of **{models[0]}**{where}, by class."
+            caption = f"The same of **{escape_markdown(models[0])}**{where}, by class."
             table = _all_shares("Class", cells.set_index("name"))
             tables.append((f"discriminator by class{where}", table, caption))
             continue
@@ -100,7 +100,7 @@ def verdicts(study: Study) -> str:
     for experiment in study:
         if _facts(experiment):
             verdict, share = _verdict(_facts(experiment)["all"])
-            found.setdefault(verdict, []).append(f"**{experiment.name}** ({percent(share)})")
+            found.setdefault(verdict, []).append(f"**{experiment.in_markdown}** ({percent(share)})")
     return "\n".join(f"- {verdict}: {join_words(names)}." for verdict, names in found.items())
 
 

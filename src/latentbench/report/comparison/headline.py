@@ -53,20 +53,21 @@ def describe(study: Study) -> str:
         if len(by_error) > 1:
             method = by_error[0].run.members[0].latent.get("method", "")
             numbers = f"by {method}, MSE {by_error[0].mean_text}"
-            details.append(f"{by_error[0].name} reconstructs test images best ({numbers}).")
+            details.append(f"{by_error[0].in_markdown} reconstructs test images best ({numbers}).")
         if details:
             paragraphs.append(" ".join(details))
     return "\n\n".join([*paragraphs, *_warnings(study)])
 
 
 def _bold(study: Study, name: str) -> str:
-    """Return a name in bold, unless the budget is too small to find the best model."""
-    return name if study.config.budget == "small" else f"**{name}**"
+    """Return a foreign name in bold, unless the budget is too small to find the best model."""
+    escaped = escape_markdown(name)
+    return escaped if study.config.budget == "small" else f"**{escaped}**"
 
 
 def _answer(study: Study, dataset: str, runs: Sequence[RunGroup]) -> str:
     answer = _best(study, runs)
-    return f"On **{dataset}**: {answer}" if study.has_several_datasets else answer
+    return f"On **{escape_markdown(dataset)}**: {answer}" if study.has_several_datasets else answer
 
 
 def _best(study: Study, runs: Sequence[RunGroup]) -> str:
@@ -87,7 +88,7 @@ def _best(study: Study, runs: Sequence[RunGroup]) -> str:
     verdict = "best in this run" if study.config.budget == "small" else "best"
     lead = (
         f"By {metric}, {_bold(study, best.name)} is {verdict}: {best.text}, "
-        f"{ranking.gap_text(best, second)}{fraction} below {second.name} ({second.text})."
+        f"{ranking.gap_text(best, second)}{fraction} below {second.in_markdown} ({second.text})."
     )
     if math.isnan(margin):
         return f"{lead} With a single set of samples the margin is unknown."
@@ -123,8 +124,8 @@ def _other_metrics(study: Study, order: Sequence[Ranked], runs: Sequence[RunGrou
         else:
             verdict = "also best"
         if ranking.tied(*other[:2]):
-            verdict += f", but within the margin of {other[1].name}"
-        sentences.append(f"By {metric.name}, {best.name} is {verdict}.")
+            verdict += f", but within the margin of {other[1].in_markdown}"
+        sentences.append(f"By {metric.name}, {best.in_markdown} is {verdict}.")
     return sentences
 
 
@@ -137,7 +138,7 @@ def _weaknesses(study: Study, best: Ranked, second: Ranked) -> list[str]:
             behind.append(f"{name} ({pair[1].mean_text} against {pair[0].mean_text})")
     if not behind or ranking.tied(best, second):
         return []
-    return [f"In {join_words(behind)}, {best.name} is behind {second.name}."]
+    return [f"In {join_words(behind)}, {best.in_markdown} is behind {second.in_markdown}."]
 
 
 def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
@@ -154,10 +155,10 @@ def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
         return []
     name = last["mean"].idxmin()
     best = replace(ranked[name], mean=last.loc[name, "mean"], std=last.loc[name, "std"])
-    time = f"{totals.idxmin()}, {formatting.duration(totals.min())}"
+    time = f"{escape_markdown(totals.idxmin())}, {formatting.duration(totals.min())}"
     return [
-        f"Within the training time of the fastest model ({time}), {name} reaches the lowest "
-        f"{metric.name}: {best.text}."
+        f"Within the training time of the fastest model ({time}), {best.in_markdown} reaches the "
+        f"lowest {metric.name}: {best.text}."
     ]
 
 
@@ -166,5 +167,8 @@ def _warnings(study: Study) -> list[str]:
     models: dict[str, list[str]] = {}
     for experiment in study:
         for text in experiment.evaluation.get("warnings") or []:
-            models.setdefault(formatting.space_percent(text), []).append(experiment.name)
-    return [f"**Warning** ({join_words(names)}): {text}" for text, names in models.items()]
+            models.setdefault(formatting.space_percent(text), []).append(experiment.in_markdown)
+    return [
+        f"**Warning** ({join_words(names)}): {escape_markdown(text)}"
+        for text, names in models.items()
+    ]

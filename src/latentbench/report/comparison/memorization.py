@@ -9,7 +9,7 @@ from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
 from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
 from latentbench.results import Experiment, Quantity, Study, Table
-from latentbench.results.formatting import join_words, percent, space_percent
+from latentbench.results.formatting import escape_markdown, join_words, percent, space_percent
 from latentbench.results.tables import models_table, percent_cell
 
 _EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
@@ -55,9 +55,12 @@ def verdicts(study: Study) -> str:
     ]
     for name, warning in facts["warning"].items():
         if warning:
-            sentences.append(f"**{name}**: {space_percent(warning)}")
+            sentences.append(
+                f"**{escape_markdown(name)}**: {escape_markdown(space_percent(warning))}"
+            )
     if len(sentences) == 1:
-        largest = f"{percent(facts['copied'].max())}, of {facts['copied'].idxmax()}"
+        name = escape_markdown(facts["copied"].idxmax())
+        largest = f"{percent(facts['copied'].max())}, of {name}"
         sentences.append(f"No model's samples do; the largest share so close is {largest}.")
     typical = _typical(study, facts)
     if typical:
@@ -95,7 +98,7 @@ def _typical(study: Study, facts: pd.DataFrame) -> list[str]:
         if (name, key) in scores.index:
             mean, std = scores.loc[(name, key)]
             if mean - 2 * std > study[name].floor.get(key, 0.5):
-                found.append(name)
+                found.append(escape_markdown(name))
     return found
 
 

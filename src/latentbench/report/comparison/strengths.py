@@ -9,7 +9,7 @@ from functools import partial
 from latentbench.artifacts.metrics import Metric
 from latentbench.artifacts.paths import WARNINGS
 from latentbench.results import RunGroup, Study, quantities, ranking, tables
-from latentbench.results.formatting import join_words
+from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.ranking import TIMING_NOISE, Ranked
 
 _TRAINING_TIME = "training time"
@@ -32,7 +32,7 @@ def strengths(study: Study) -> str:
                 alike = partial(_as_fast, study) if name == _TRAINING_TIME else ranking.tied
                 _add_places(places, name, order, alike)
         if study.has_several_datasets:
-            paragraphs.append(f"On **{dataset}**:")
+            paragraphs.append(f"On **{escape_markdown(dataset)}**:")
         for run in runs:
             paragraphs.append(_portrait(study, run, places[run.name]))
     return "\n\n".join(paragraphs)
@@ -69,7 +69,7 @@ def _add_places(
         if place == "last in" and len(sharing) > _MOST_LAST:
             continue
         for own in sharing:
-            others = [each.name for each in sharing if each is not own]
+            others = [each.in_markdown for each in sharing if each is not own]
             text = own.mean_text + (f", with {join_words(others)}" if others else "")
             found = places[own.name].setdefault(f"among the {place}" if others else place, [])
             found.append(f"{name} ({text})")
@@ -78,7 +78,7 @@ def _add_places(
 def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) -> str:
     parts = [f"{place} {join_words(places[place])}" for place in _PLACES if place in places]
     found = "; ".join(parts) or "neither best nor last in any of them"
-    return f"**{run.name}** is {found}.{_trouble(study, run)}"
+    return f"**{run.in_markdown}** is {found}.{_trouble(study, run)}"
 
 
 def _trouble(study: Study, run: RunGroup) -> str:

@@ -93,7 +93,7 @@ def embedding_agreement(study: Study) -> str:
     for each in study:
         if "embedding_agreement" in each.latent:
             share = percent(each.latent["embedding_agreement"], 0)
-            shares.append(f"{share} of the images of {each.name}")
+            shares.append(f"{share} of the images of {each.in_markdown}")
     return f"The classifier sees the nearest label in {join_words(shares)}." if shares else ""
 
 

@@ -145,6 +145,6 @@ def active_units(study: Study) -> str:
     counts = []
     for each in present:
         total = len(each.latent_arrays["variance_per_dimension"])
-        counts.append(f"{each.name} {each.latent['active_units']} of {total}")
+        counts.append(f"{each.in_markdown} {each.latent['active_units']} of {total}")
     least = present[0].latent["active_variance"]
     return f"Dimensions whose variance exceeds {least:g}: {', '.join(counts)}."

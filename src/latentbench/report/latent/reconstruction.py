@@ -23,9 +23,9 @@ def methods(study: Study) -> str:
     """Return how each model reconstructs images, by encoding or by inversion, as sentences."""
     sentences = []
     for method in ("encoding", "inversion"):
-        models = [each for each in study if each.latent.get("method") == method]
+        models = [each.name for each in study if each.latent.get("method") == method]
         if models:
-            sentences.append(f"By {method}: {formatting.names_of(models)}.")
+            sentences.append(f"By {method}: {formatting.join_markdown(models)}.")
     for each in study:
         if each.latent.get("method") == "inversion":
             steps, starts = max(each.latent["inversion_steps"]), each.latent["inversion_starts"]

@@ -6,11 +6,13 @@ import base64
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import pandas as pd
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, NullFormatter
 
 from latentbench.report.presentation.style import to_svg, use_house_style
 from latentbench.results.formatting import Named, escape_markdown, names_of
@@ -121,9 +123,10 @@ class Page:
         self._show_notes(animation.notes)
 
     def table(self, name: str, table: Table | pd.DataFrame, caption: str) -> None:
-        """Show a table below its caption; of a DataFrame the columns, not the index."""
+        """Show a table below its caption; a DataFrame without its index and literally."""
         if isinstance(table, pd.DataFrame):
-            table = Table(pipe_table(table.astype(str), num_text=1))
+            cells = table.rename(columns=str).astype(str).map(escape_markdown)
+            table = Table(pipe_table(cells.rename(columns=escape_markdown), num_text=1))
         if table.markdown is not None:
             self.text(f"**{self._number('Table', name)}.** {caption}\n\n{table.markdown}")
         self._show_notes(table.notes)
@@ -153,6 +156,10 @@ def _as_drawing(plot: Figure | Axes, caption: str) -> Drawing:
     figure = plot if isinstance(plot, Figure) else plot.get_figure(root=True)
     assert figure is not None
     figure.set_layout_engine("constrained")
+    for axis in chain.from_iterable((axes.xaxis, axes.yaxis) for axes in figure.axes):
+        if isinstance(axis.get_major_formatter(), LogFormatter):  # whose labels are formulas
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.set_minor_formatter(NullFormatter())
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(figure)
     return Drawing(figure, caption)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -68,6 +69,7 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.major.size": 0,
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
+    "text.parse_math": False,  # names may have dollars, and no text is a formula
     "svg.fonttype": "none",
     "svg.hashsalt": "latentbench",
     "svg.image_inline": True,
@@ -133,14 +135,18 @@ def pages(heights: Sequence[float], *, tallest: float = TALLEST) -> list[slice]:
 
 
 def use_house_style() -> None:
-    """Apply the style to every figure of this process from now on."""
+    """Apply the style to every figure of this process from now on, whatever the user's settings."""
+    # The font that measures names need not have all their letters, since the page's fonts do.
+    warnings.filterwarnings("ignore", r"Glyph \d+ ")
+    matplotlib.rcdefaults()
     matplotlib.rcParams.update(_SETTINGS)
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
     """Apply the style to figures that are made within the context."""
-    with matplotlib.rc_context(_SETTINGS):
+    with matplotlib.rc_context():
+        use_house_style()
         yield
 
 

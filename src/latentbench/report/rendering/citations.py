@@ -13,8 +13,12 @@ from typing import Any
 
 from latentbench.report.rendering.pandoc import convert
 
-# `[see @one, section 2; @two]`, or `@one` within a sentence, also followed by `[section 2]`.
-_CITATION = re.compile(r"\[[^\[\]]*@[\w-]+[^\[\]]*\]|(?<![\w@\\])@[\w-]+(?: \[[^\[\]]*\])?")
+# `[see @one, section 2; @two]`, or `@one` within a sentence, also followed by `[section 2]`. Code
+# and escaped characters, which foreign text consists of, are matched first, as no citation.
+_CITATION = re.compile(
+    r"(?s:(?P<code>`+).*?(?P=code))|\\.|(?P<citation>"
+    r"\[[^\[\]\\]*@[\w-]+[^\[\]\\]*\]|(?<![\w@])@[\w-]+(?: \[[^\[\]\\]*\])?)"
+)
 _KEY = re.compile(r"@([\w-]*\w)")
 
 
@@ -27,15 +31,16 @@ def with_citations(notebook: Any, sources: Path) -> Any:
     import nbformat
 
     resolved = copy.deepcopy(notebook)
-    citations: set[str] = set()
+    citations: set[Any] = set()
     for holder, key in _markdown(resolved):
-        citations.update(_CITATION.findall(holder[key]))
+        citations.update(found["citation"] for found in _CITATION.finditer(holder[key]))
+    citations.discard(None)
     if not citations:
         return resolved
     found = sorted(citations)
     texts = dict(zip(found, _as_text(found, sources), strict=True))
     for holder, key in _markdown(resolved):
-        holder[key] = _CITATION.sub(lambda match: texts[match[0]], holder[key])
+        holder[key] = _CITATION.sub(lambda found: texts.get(found[0], found[0]), holder[key])
     references = nbformat.v4.new_markdown_cell(_references(found, sources))  # type: ignore[no-untyped-call]
     references.id = "references"
     resolved.cells.append(references)

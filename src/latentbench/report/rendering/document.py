@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from latentbench.artifacts.paths import PDF
+from latentbench.artifacts.progress import log
 from latentbench.errors import ArtifactError, reason
 from latentbench.report.presentation.page import ANIMATION, BYLINE
 from latentbench.report.presentation.style import with_fixed_colors
@@ -59,7 +62,6 @@ def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
 def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
     """Return a PDF with a cover and a table of contents, without animations."""
     import typst
-    from matplotlib import get_data_path
 
     with tempfile.TemporaryDirectory(prefix="latentbench-") as folder:
         media = Path(folder) / "media"
@@ -67,14 +69,46 @@ def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
         text = _convert_notebook(_for_paper(notebook), options, head, sources)
         document = Path(folder) / "report.typ"
         document.write_text(text.replace(str(media), "media"), encoding="utf-8")
-        # The fonts that the figures are measured with.
-        fonts = Path(get_data_path(), "fonts", "ttf")
+        figures = [figure.read_text(encoding="utf-8") for figure in media.glob("*.svg")]
+        fonts = _find_fonts("".join([text, *figures]), Path(folder) / "fonts")
         try:
-            return typst.compile(document, font_paths=[fonts], ignore_system_fonts=True)
+            return typst.compile(document, font_paths=fonts)
         except typst.TypstError as error:
             raise ArtifactError(
                 f"typst could not set the report ({reason(error)}); check {sources / 'page.typ'}."
             ) from None
+
+
+def _find_fonts(text: str, folder: Path) -> Any:
+    """Return typst's fonts and matplotlib's, and those of the system if these lack a character.
+
+    Figures are measured with matplotlib's, which are copied into `folder`, except the one that has
+    a box for every character. Characters that no font has are logged.
+    """
+    import typst
+    from matplotlib import get_data_path
+
+    ttf = Path(get_data_path(), "fonts", "ttf")
+    shutil.copytree(ttf, folder, ignore=shutil.ignore_patterns("LastResort*"))
+    missing = sorted(character for character in set(text) if not character.isascii())
+    for with_system in (False, True):
+        fonts = typst.Fonts(include_system_fonts=with_system, font_paths=[folder])
+        missing = [character for character in missing if not _has_glyph(fonts, character)]
+        if not missing:
+            return fonts
+    log(f"{PDF}: no font has {' '.join(missing)}; install one, such as Noto, for these characters.")
+    return fonts
+
+
+def _has_glyph(fonts: Any, character: str) -> bool:
+    """Return whether a font has a character: PDF/A refuses text without a glyph."""
+    import typst
+
+    try:
+        typst.compile(f'#"{character}"'.encode(), font_paths=fonts, pdf_standards=["a-2u"])
+    except typst.TypstError:
+        return False
+    return True
 
 
 def _convert_notebook(
@@ -84,10 +118,11 @@ def _convert_notebook(
         "link-citations": True,
         "reference-section-title": "References",
         "version": version("latentbench"),
-        **head,
     }
+    # Pandoc would read Markdown in metadata with HTML in it; page.lua reads it without.
+    headed = notebook | {"metadata": {"head": dict(head)}}
     options = [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options]
-    return convert(as_json(notebook), options, metadata, sources)
+    return convert(as_json(headed), options, metadata, sources)
 
 
 def _for_paper(notebook: Any) -> Any:

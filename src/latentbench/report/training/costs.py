@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.results import Study, Table
-from latentbench.results.formatting import duration
+from latentbench.results.formatting import duration, escape_markdown
 from latentbench.results.quantities import format_integer
 from latentbench.results.tables import ABSENT, pipe_table
 
@@ -24,6 +24,7 @@ def table(study: Study) -> Table:
     times["Together"] = grouped["wall_seconds"].sum()
     times["Processor time"] = grouped["cpu_seconds"].sum()
     memory = grouped["peak_memory_mb"].max()
+    times, memory = times.rename(index=escape_markdown), memory.rename(index=escape_markdown)
     if len(present) > 1:
         times.loc["*all*"] = times.sum()
         memory["*all*"] = memory.max()

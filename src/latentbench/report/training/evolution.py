@@ -60,7 +60,7 @@ def animation(experiment: Experiment) -> page.Animation:
     path = experiment.folder / name
     if not path.is_file():
         return page.Animation(
-            None, notes=[f"{experiment.name}: no {name} yet. Run `latentbench train`."]
+            None, notes=[f"{experiment.in_markdown}: no {name} yet. Run `latentbench train`."]
         )
     webp = path.read_bytes()
     if not webp.startswith(b"RIFF"):

@@ -16,7 +16,7 @@ def architectures(study: Study) -> list[tuple[str, Table]]:
     """
     owners: dict[str, list[str]] = {}
     for name, layers in study.layers.groupby("experiment", sort=False):
-        owners.setdefault(_table(layers, study[name]), []).append(f"**{name}**")
+        owners.setdefault(_table(layers, study[name]), []).append(f"**{study[name].in_markdown}**")
     tables = [(formatting.join_words(names), Table(table)) for table, names in owners.items()]
     _, notes = study.with_rows(study.layers, "architecture.csv", "train")
     if notes:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from latentbench.results import Experiment, Study, Table, tables
+from latentbench.results.formatting import code_markdown, escape_markdown
 
 _MAX_COLUMNS = 4  # models that have a column each; more models have a row each
 _MAX_NARROW = 60  # letters of a value, for two columns of values side by side
@@ -35,33 +36,35 @@ def settings(study: Study) -> tuple[Table, Table]:
     values.loc[values["condition"] == "none", "label_dim"] = np.nan
     if len(present) == 1:
         notes.append("No settings differ: the study has a single experiment.")
-    differing, shared = _compare(values.rename(columns="`{}`".format), "Setting")
+    values = values.rename(index=escape_markdown, columns="`{}`".format)
+    differing, shared = _compare(values.map(escape_markdown, na_action="ignore"), "Setting")
     return replace(differing, notes=notes), shared
 
 
 def provenance(study: Study) -> tuple[Table, Table]:
     """Return what differs in how the experiments were made, and what they share."""
     present, notes = study.with_files("provenance", "train", lambda each: each.provenance)
-    origins = pd.DataFrame(map(_origin, present), index=[each.name for each in present])
-    differing, shared = _compare(origins.replace(r"\|", r"\\|", regex=True), "What")
+    origins = pd.DataFrame(map(_origin, present), index=[each.in_markdown for each in present])
+    differing, shared = _compare(origins, "What")
     return replace(differing, notes=notes), shared
 
 
 def _origin(experiment: Experiment) -> dict[str, str]:
     record = experiment.provenance
     commit = record.get("commit")
-    origin = {"Commit": f"`{commit[:12]}`" if commit else "not from a git repository"}
+    origin = {"Commit": code_markdown(commit[:12]) if commit else "not from a git repository"}
     if record.get("uncommitted_changes"):
         origin["Commit"] += " with uncommitted changes"
     if record.get("command"):
-        origin["Command"] = f"`{_without_names(str(record['command']), experiment)}`"
+        origin["Command"] = code_markdown(_without_names(record["command"], experiment))
     if record.get("data_digest"):
-        origin[f"Data digest of {experiment.dataset}"] = f"`{record['data_digest'][:16]}`"
+        dataset = escape_markdown(experiment.dataset)
+        origin[f"Data digest of {dataset}"] = code_markdown(record["data_digest"][:16])
     for key in _RECORDED:
         if record.get(key) is not None:
-            origin[key.capitalize()] = str(record[key])
+            origin[key.capitalize()] = escape_markdown(str(record[key]))
     for package, version in (record.get("packages") or {}).items():
-        origin[package] = str(version)
+        origin[escape_markdown(package)] = escape_markdown(str(version))
     return origin
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from latentbench.artifacts.paths import WARNINGS
 from latentbench.results import Study, Table, tables
-from latentbench.results.formatting import join_words, names_of
+from latentbench.results.formatting import escape_markdown, join_words
 
 _SIGNS = ["mode collapse", "saturated discriminator", "posterior collapse", "inactive latents"]
 
@@ -20,18 +20,19 @@ def table(study: Study) -> Table:
     epochs = epochs.reindex(index=found["experiment"].unique())
     epochs = epochs.reindex(columns=_SIGNS).dropna(axis="columns", how="all")
     epochs.insert(0, "Epochs", study.history["experiment"].value_counts())
-    epochs = epochs.fillna(tables.ABSENT).rename(columns=str.capitalize).rename_axis("Model")
-    return Table(tables.pipe_table(epochs.reset_index(), num_text=1 + epochs.shape[1]))
+    epochs = epochs.fillna(tables.ABSENT).rename(escape_markdown).rename(columns=str.capitalize)
+    epochs = epochs.rename_axis("Model").reset_index()
+    return Table(tables.pipe_table(epochs, num_text=epochs.shape[1]))
 
 
 def verdict(study: Study) -> str:
     """Return which models showed no sign of trouble, as a sentence."""
     watched, _ = study.with_rows(study.history, "history.csv", "train")
     troubled = set(_signs(study)["experiment"])
-    free = [experiment for experiment in watched if experiment.name not in troubled]
+    free = [each.in_markdown for each in watched if each.name not in troubled]
     if not free:
         return ""
-    models = "any model" if len(free) == len(watched) else names_of(free)
+    models = "any model" if len(free) == len(watched) else join_words(free)
     return f"No epoch of {models} showed signs of trouble."
 
 
