@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from latentbench.artifacts.paths import SOURCE_FORMAT
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.load import parse_params
 from latentbench.data.preparation.prepare import open_raw
@@ -25,7 +26,7 @@ from latentbench.data.sources import RawDataset
 from latentbench.data.sources.attribute_table import fingerprint, read_table
 from latentbench.data.sources.celeba import CelebASource
 from latentbench.data.sources.cifar10 import BATCHES, CLASS_NAMES, RECORD
-from latentbench.errors import DataError
+from latentbench.errors import ArtifactError, DataError
 from latentbench.rng import numpy_generator
 from tests.data.conftest import picture, save
 
@@ -36,7 +37,7 @@ DIGITS = [str(digit) for digit in range(10)]
 
 def opened(raw: Path, fetched: dict[str, Any], **dataset: Any) -> RawDataset:
     """Return the dataset of the files in `raw`, as `prepare` reads it."""
-    content = {"format": 1, "source": dataset["source"], **fetched}
+    content = {"format": SOURCE_FORMAT, "source": dataset["source"], **fetched}
     (raw / "source.json").write_text(json.dumps(content))
     return open_raw(_config(**dataset), raw)
 
@@ -99,6 +100,27 @@ def mutations(draw: st.DrawFn, whole: bytes) -> bytes:
         else:
             del data[start:]
     return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("entry", "settings"),
+    [
+        ("class_names", {"source": "mnist"}),
+        ("class_names", {"source": "emnist", "split": "letters"}),
+        ("fonts", {"source": "glyphs"}),
+        ("path", {"source": "folder", "path": "pictures"}),
+        ("fingerprint", {"source": "celeba"}),
+        ("lists", {"source": "celeba"}),
+    ],
+)
+def test_a_manifest_without_an_entry_is_refused(
+    entry: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    fetched = {"path": "x", "fingerprint": "x", "class_names": [], "lists": {}, "fonts": {}}
+    for wrong in ({}, {entry: 5}):
+        content = {key: value for key, value in fetched.items() if key != entry} | wrong
+        with pytest.raises(ArtifactError, match=rf"source\.json.*{entry}"):
+            opened(tmp_path, content, **settings)
 
 
 # IDX: MNIST and EMNIST

@@ -13,6 +13,7 @@ import numpy as np
 
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import (
+    damaged,
     read_manifest,
     require_format,
     write_manifest,
@@ -118,7 +119,11 @@ def open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
             f"{raw} has files of {fetched.get('source')}, but {config.name!r} is {dataset.source}; "
             "fetch it again."
         )
-    contents = SOURCES[dataset.source].open(dataset, raw, fetched)
+    source = SOURCES[dataset.source]
+    for entry, kind in source.entries.items():
+        if not isinstance(fetched.get(entry), kind):
+            raise damaged(raw / SOURCE_MANIFEST, f"no entry {entry}")
+    contents = source.open(dataset, raw, fetched)
     check_dataset(contents, where=fetched.get("path", raw))
     train = contents.train
     max_images = dataset.max_train_images

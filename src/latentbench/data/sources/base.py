@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from PIL import Image
@@ -61,7 +61,12 @@ class RawDataset:
 
 
 class Source(Protocol):
-    """Where images come from. The settings are those of its class in `config.datasets`."""
+    """Where images come from. The settings are those of its class in `config.datasets`.
+
+    `entries` are the entries of source.json that `open` needs, and their types.
+    """
+
+    entries: ClassVar[dict[str, type]]
 
     def fetch(self, dataset: Any, folder: Path) -> dict[str, Any]:
         """Download or copy the raw files to `folder`, and return the content of source.json."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class CelebASource:
     A path may be the official zip, Kaggle's archive, the folder of the images, or a folder with any
     of these. The lists are inside, in the folders around it, or in `Anno` and `Eval` of these.
     """
+
+    entries: ClassVar[dict[str, type]] = {"path": str, "fingerprint": str, "lists": dict}
 
     def fetch(self, dataset: CelebADataset, folder: Path) -> dict[str, Any]:
         """Return paths and fingerprints of archive and lists; download them if none are given."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ MEMBERS = {*BATCHES["train"], *BATCHES["test"], CLASS_NAMES}
 
 class CIFAR10Source:
     """CIFAR-10 from a mirror or the official host."""
+
+    entries: ClassVar[dict[str, type]] = {}
 
     def fetch(self, dataset: CIFAR10Dataset, folder: Path) -> dict[str, Any]:
         """Download the archive and return its MD5."""

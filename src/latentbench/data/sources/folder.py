@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class FolderSource:
     Folders around all images are skipped. Without train and test folders, test images are chosen at
     random.
     """
+
+    entries: ClassVar[dict[str, type]] = {"path": str, "fingerprint": str}
 
     def fetch(self, dataset: FolderDataset, folder: Path) -> dict[str, Any]:
         """Return path and fingerprint of the images, and of the table of attributes."""

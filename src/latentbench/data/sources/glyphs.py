@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -44,6 +44,8 @@ SCALE = 4  # glyphs are drawn this many times larger, then reduced for smooth ed
 
 class GlyphsSource:
     """Glyphs. There is nothing to download: matplotlib has the fonts."""
+
+    entries: ClassVar[dict[str, type]] = {"fonts": dict}
 
     def fetch(self, dataset: GlyphsDataset, folder: Path) -> dict[str, Any]:
         """Return the SHA-256 of the fonts."""

@@ -11,7 +11,7 @@ import io
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -69,6 +69,8 @@ def read_idx(data: bytes, *, where: object, dimensions: tuple[int, ...]) -> Arra
 class MNISTSource:
     """MNIST (LeCun et al., 1998) and Fashion-MNIST (Xiao et al., 2017)."""
 
+    entries: ClassVar[dict[str, type]] = {"class_names": list}
+
     def fetch(self, dataset: MNISTDataset, folder: Path) -> dict[str, Any]:
         """Download the four files; return their MD5 and the class names."""
         published = _torchvision_class(dataset.source)
@@ -99,6 +101,8 @@ class MNISTSource:
 
 class EMNISTSource:
     """EMNIST (Cohen et al., 2017): one archive, whose images are transposed."""
+
+    entries: ClassVar[dict[str, type]] = {"class_names": list}
 
     def fetch(self, dataset: EMNISTDataset, folder: Path) -> dict[str, Any]:
         """Download the archive; return its MD5 and the class names of the chosen split."""
