@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes check bench sync-dvc sync-snakemake lock clean
+.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes soak check bench sync-dvc sync-snakemake lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-remotes: .venv/.remotes ## Test DVC with an SSH server, which apt installs 
 		apt-get update -qq && apt-get install -qq --no-install-recommends openssh-server; } || \
 		{ echo "There is no sshd, and only root may install it: apt-get install openssh-server"; exit 1; }
 	@$(BIN)/pytest -q -m remotes tests/remotes
+
+soak: .venv/.ready ## Try bad inputs, crashes, kills and odd environments for MINUTES=20
+	@$(BIN)/python tests/soak/run.py --minutes $(or $(MINUTES),20) --seed $(or $(SEED),0)
 
 check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and workflow
 	$(LINT)/ruff format --check .

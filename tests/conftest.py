@@ -26,10 +26,12 @@ sys.dont_write_bytecode = False
 # pytest-xdist runs a test per core. Threads would only wait for each other, which is work too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The same examples in each run, whatever the load: a property test fails always or never.
+# The same examples in each run, whatever the load: a property test fails always or never. `make
+# soak` sets a number of random ones instead.
 hypothesis.settings.register_profile(
     "tests",
-    derandomize=True,
+    derandomize="SOAK_EXAMPLES" not in os.environ,
+    max_examples=int(os.environ.get("SOAK_EXAMPLES", "100")),
     database=None,
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),

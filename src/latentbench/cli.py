@@ -30,7 +30,14 @@ class Stage(click.Command):
             raise  # click ends without a message
         except OSError as error:
             raise StorageError(explain(error, _places(context))) from error
-        except MemoryError as error:
+        except ImportError as error:
+            raise StorageError(
+                f"{context.info_name} cannot load a library ({reason(error)}). Free some memory, "
+                "or make the environment again (make setup)."
+            ) from error
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
             raise StorageError(
                 f"There is too little memory for {context.info_name} ({reason(error)}). Reduce the "
                 "batch size or the number of images."
@@ -51,6 +58,12 @@ class Stages(click.Group):
         except LatentbenchError as error:
             click.ClickException(printable(str(error))).show()
             raise click.exceptions.Exit(error.exit_code) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether Python, torch on a CPU or torch on a GPU found too little memory."""
+    is_of_gpu = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or is_of_gpu or "DefaultCPUAllocator" in str(error)
 
 
 def _places(context: click.Context) -> str:
