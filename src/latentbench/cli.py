@@ -263,9 +263,11 @@ def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
 @path_option("--output", "report/STUDY")
 def report(results: Path, sources: Path, output: Path) -> None:
     """Render a study's notebooks, page and PDF from its results."""
+    from latentbench.artifacts.lock import lock_folder
     from latentbench.report.build import build_report
 
-    build_report(results, sources, output)
+    with lock_folder(output, "report"):
+        build_report(results, sources, output)
 
 
 @main.command()
@@ -277,11 +279,12 @@ def report(results: Path, sources: Path, output: Path) -> None:
 @path_option("--output", "handin/STUDY")
 def handin(params: Path, study: str, results: Path, report: Path, lock: Path, output: Path) -> None:
     """Pack a study's report, models and params into a zip to hand in."""
+    from latentbench.artifacts.lock import lock_folder
     from latentbench.report.submission import build_submission
 
-    build_submission(
-        _read_params(params), study, results=results, report=report, lock=lock, output=output
-    )
+    parsed = _read_params(params)
+    with lock_folder(output, "handin"):
+        build_submission(parsed, study, results=results, report=report, lock=lock, output=output)
 
 
 @main.command()

@@ -20,6 +20,7 @@ from latentbench.artifacts.files import (
     read_array,
     read_arrays,
     read_manifest,
+    require_format,
     write_array,
     write_arrays,
     write_manifest,
@@ -123,6 +124,12 @@ def check_damage(folder: Path, name: str, damage: Damage, read: Callable[[], Any
         assert refused.isprintable()
 
 
+def read_versioned(path: Path) -> dict[str, Any]:
+    content = read_manifest(path)
+    require_format(path, content, 1)
+    return content
+
+
 @given(damage=DAMAGE, name=st.sampled_from(["x.npz", "x.json", "x.safetensors"]))
 def test_single_files(damage: Damage, name: str, tmp_path: Path) -> None:
     write_arrays(tmp_path / "x.npz", {"a": np.arange(5), "b": np.ones((2, 3), np.uint8)})
@@ -130,7 +137,7 @@ def test_single_files(damage: Damage, name: str, tmp_path: Path) -> None:
     write_tensors(tmp_path / "x.safetensors", {"w": torch.arange(6.0).view(2, 3)}, {"epoch": 1})
     readers: dict[str, Callable[[Path], Any]] = {
         "x.npz": read_arrays,
-        "x.json": read_manifest,
+        "x.json": read_versioned,
         "x.safetensors": lambda path: dict(enumerate(read_tensors(path))),
     }
     check_damage(tmp_path, name, damage, lambda: readers[name](tmp_path / name))

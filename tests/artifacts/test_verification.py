@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from click.testing import CliRunner
 
 from latentbench.artifacts import provenance
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS, config_files, settings_of
-from latentbench.artifacts.files import write_text, write_yaml
+from latentbench.artifacts.files import read_manifest, write_manifest, write_text, write_yaml
 from latentbench.artifacts.paths import (
     PAGE,
     REPORT_RECORD,
@@ -140,7 +139,7 @@ def _change_settings() -> None:
 
 def _change_code_of_explore() -> None:
     path = FOLDER / record_name("explore")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "0" * 64}))
+    write_manifest(path, read_manifest(path) | {"code": "0" * 64})
 
 
 TRAIN, EVALUATE, EXPLORE = (f"{FOLDER}/{record_name(stage)}" for stage in OF_EXPERIMENTS)

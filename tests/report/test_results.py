@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import latentbench
-from latentbench.artifacts.files import write_yaml
+from latentbench.artifacts.files import file_sha256, read_manifest, write_manifest, write_yaml
 from latentbench.errors import ArtifactError
 from latentbench.results.study import open_study
 from tests.report.conftest import make_repeats, put_on_two_datasets
@@ -127,4 +127,17 @@ def test_a_damaged_table_is_named(make_study, damage):
     folder = make_study()
     (folder / "vae" / "metrics.csv").write_text(damage)
     with pytest.raises(ArtifactError, match=r"vae/metrics\.csv is damaged"):
+        open_study(folder).load()
+
+
+def test_a_file_that_changed_after_its_stage_is_named(make_study):
+    """A digit of a table may be flipped, and the table still be read."""
+    folder = make_study()
+    path = folder / "vae" / "history.csv"
+    record = folder / "vae" / "provenance" / "train.json"
+    content = read_manifest(record)
+    write_manifest(record, content | {"outputs": {"../history.csv": file_sha256(path)}})
+    open_study(folder).load()
+    path.write_text(path.read_text().replace("1", "7", 1))
+    with pytest.raises(ArtifactError, match=r"vae/history\.csv"):
         open_study(folder).load()

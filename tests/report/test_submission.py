@@ -13,6 +13,7 @@ import pytest
 import yaml
 from snakemake.cli import get_argument_parser
 
+from latentbench.artifacts.files import write_manifest
 from latentbench.artifacts.paths import METRICS, PAGE, PDF, checkpoint_path, notebook_name
 from latentbench.config.load import parse_params, read_params
 from latentbench.config.params import NOTEBOOKS, Params
@@ -134,3 +135,16 @@ def test_what_is_missing_is_named_and_nothing_is_written(whole, tmp_path, part):
     with pytest.raises(ArtifactError, match=f"{part} is missing; run the study demo"):
         build_submission(params(), "demo", **whole)
     assert not (whole["output"] / NAME).exists()
+
+
+def test_a_checkpoint_that_changed_after_training_is_not_packed(whole, tmp_path):
+    checkpoint = checkpoint_path(whole["results"] / "dcgan", 4)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    record = whole["results"] / "dcgan" / "provenance" / "train.json"
+    write_manifest(record, {"outputs": {f"../checkpoints/{checkpoint.name}": digest}})
+    build_submission(params(), "demo", **whole)
+    before = contents(whole["output"] / NAME)
+    checkpoint.write_bytes(b"\x01" + checkpoint.read_bytes()[1:])
+    with pytest.raises(ArtifactError, match=f"dcgan/checkpoints/{checkpoint.name}"):
+        build_submission(params(), "demo", **whole)
+    assert contents(whole["output"] / NAME) == before

@@ -166,13 +166,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-class _Manifest(dict[str, Any]):
-    path: Path
-
-    def __missing__(self, key: str) -> Any:
-        raise damaged(self.path, f"{quote(key)} is missing")
-
-
 def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
     """Write a mapping as JSON with a checksum of its content."""
     write_json(path, {**content, "checksum": json_sha256(content)})
@@ -182,10 +175,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """Return what `write_manifest` wrote, without the checksum.
 
     A file without a checksum is taken as it is. Raises ArtifactError if the file is missing or
-    damaged, and also later, for a key that it lacks.
+    damaged.
     """
-    content = _Manifest(read_json(path))
-    content.path = path
+    content = read_json(path)
     checksum = content.pop("checksum", None)
     if checksum is not None and checksum != json_sha256(content):
         raise damaged(path, "its content does not match its checksum")

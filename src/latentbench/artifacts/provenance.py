@@ -17,7 +17,13 @@ from typing import Any
 import psutil
 
 from latentbench.artifacts.dependencies import code_sha256
-from latentbench.artifacts.files import file_sha256, write_manifest
+from latentbench.artifacts.files import (
+    damaged,
+    file_sha256,
+    read_manifest,
+    require_sha256,
+    write_manifest,
+)
 
 PACKAGES = ("latentbench", "torch", "torchvision", "numpy", "pillow", "safetensors")
 
@@ -90,6 +96,27 @@ def write_record(
     if cost is not None:
         record["cost"] = asdict(cost)
     write_manifest(path, record | facts)
+
+
+def require_recorded(
+    records: Iterable[Path], *, among: Iterable[Path] | None = None, skip: str | None = None
+) -> None:
+    """Raise ArtifactError if an output in a record has changed since its stage wrote it.
+
+    Records and outputs that are missing are not checked, nor are outputs with the suffix `skip`
+    and, if given, outputs that are not `among` some files.
+    """
+    chosen = None if among is None else {os.path.normpath(path) for path in among}
+    for record in filter(Path.is_file, records):
+        outputs = read_manifest(record).get("outputs", {})
+        if not isinstance(outputs, dict):
+            raise damaged(record, "its outputs are no mapping")
+        for name, sha256 in outputs.items():
+            path = Path(os.path.normpath(record.parent / name))
+            if not path.is_file() or path.suffix == skip:
+                continue
+            if chosen is None or str(path) in chosen:
+                require_sha256(path, sha256)
 
 
 def describe_environment() -> dict[str, Any]:

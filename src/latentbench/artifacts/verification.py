@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS, code_sha256, differences, settings_of
-from latentbench.artifacts.files import file_sha256, read_json
+from latentbench.artifacts.files import file_sha256, read_manifest
 from latentbench.artifacts.paths import CONFIG, REPORT_RECORD, STUDY, record_name, stage_config
 from latentbench.artifacts.provenance import package_versions
 from latentbench.config.load import read_config, read_yaml
@@ -130,7 +130,7 @@ class _Checker:
             self._mismatch(f"{path}, the record of {stage}, is missing.")
             return
         try:
-            record = read_json(path)
+            record = read_manifest(path)
             outputs, inputs = dict(record["outputs"]), dict(record["inputs"])
         except (ArtifactError, KeyError, TypeError, ValueError):
             self._mismatch(f"{path}, the record of {stage}, is damaged.")

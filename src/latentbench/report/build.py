@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from latentbench.artifacts.files import write_bytes, write_text, write_together
-from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.paths import PAGE, PDF, REPORT_RECORD, notebook_name
 from latentbench.artifacts.progress import log
 from latentbench.artifacts.provenance import write_record
@@ -37,12 +36,6 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
                 f"{sources / part} is missing; give the project's report folder as --sources."
             )
     log(f"Rendering the report of {study.config.name}: {len(study.members)} experiments")
-    with lock_folder(output, "report"):
-        _write_report(study, names, sources, output)
-    log(f"{output / PAGE} is written.")
-
-
-def _write_report(study: Study, names: list[str], sources: Path, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     notebooks = _execute(study, names, sources, output)
     whole, head = document.join_chapters(list(notebooks.values())), headline.head(study)
@@ -62,6 +55,7 @@ def _write_report(study: Study, names: list[str], sources: Path, output: Path) -
         outputs=[output / name for name in (*notebooks, PDF, PAGE)],
         cost=None,
     )
+    log(f"{output / PAGE} is written.")
 
 
 def _execute(study: Study, names: list[str], sources: Path, output: Path) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from textwrap import fill
 
 from latentbench.artifacts import paths
+from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.artifacts.files import atomic_write, yaml_text
-from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.paths import PAGE, PDF, notebook_name
 from latentbench.artifacts.progress import log
+from latentbench.artifacts.provenance import require_recorded
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.results.files import read_optional
@@ -53,7 +54,7 @@ def build_submission(
     `results` is results/STUDY, `report` is report/STUDY.
 
     Raises:
-        ArtifactError: A file is missing.
+        ArtifactError: A file is missing, or has changed since its stage wrote it.
     """
     config = params.study(study)
     files = {PDF: report / PDF, PAGE: report / PAGE, LOCK: lock}
@@ -68,10 +69,13 @@ def build_submission(
     for path in files.values():
         if not path.is_file():
             raise ArtifactError(f"{path} is missing; run the study {study} to its report first.")
+    stages = [paths.record_name(stage) for stage in OF_EXPERIMENTS]
+    records = [results / name / stage for name in config.experiments for stage in stages]
+    require_recorded([report / paths.REPORT_RECORD, *records], among=files.values())
     settings = yaml_text(params.excerpt("study", study))
     texts = {PARAMS: settings, READ_ME: _read_me(params, config, results)}
     place = output / config.archive_file_name(study)
-    with lock_folder(output, "handin"), atomic_write(place) as partial:
+    with atomic_write(place) as partial:
         _write_zip(partial, files, texts)
     log(f"{place} is written.")
 

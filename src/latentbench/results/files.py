@@ -10,8 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from latentbench.artifacts import paths
-from latentbench.artifacts.files import read_arrays, read_json
-from latentbench.errors import ArtifactError, reason
+from latentbench.artifacts.files import convert_read_errors, read_arrays, read_manifest
 from latentbench.results.formatting import one_line
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +21,7 @@ def read_optional(path: Path) -> dict[str, Any]:
 
     Each text is on one line, without control characters: names of classes go into figures.
     """
-    return _on_one_line(read_json(path)) if path.is_file() else {}
+    return _on_one_line(read_manifest(path)) if path.is_file() else {}
 
 
 def _on_one_line(value: Any) -> Any:
@@ -48,7 +47,7 @@ def read_table(path: Path, *, sort_by: str, text: tuple[str, ...] = ()) -> pd.Da
     """
     if not path.is_file():
         return pd.DataFrame()
-    try:
+    with convert_read_errors(path):
         # pandas parses decimal numbers exactly: what was written is what is read.
         table = pd.read_csv(
             path,
@@ -61,10 +60,6 @@ def read_table(path: Path, *, sort_by: str, text: tuple[str, ...] = ()) -> pd.Da
                 table[column].fillna("") if column in text else table[column].astype(float)
             )
         return table.sort_values(sort_by, ignore_index=True)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path} is damaged ({reason(error)}); delete it and run its stage again."
-        ) from None
 
 
 def read_history(folder: Path) -> pd.DataFrame:
@@ -78,13 +73,6 @@ def read_picture(path: Path) -> Array:
     Raises:
         ArtifactError: The file is missing or damaged.
     """
-    try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("L" if picture.mode == "L" else "RGB"))
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} is missing; run the stage that writes it.") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ArtifactError(
-            f"{path} is damaged ({reason(error)}); delete it and run its stage again."
-        ) from None
+    with convert_read_errors(path), Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("L" if picture.mode == "L" else "RGB"))
     return pixels.reshape(*pixels.shape[:2], -1)

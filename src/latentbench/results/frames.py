@@ -10,6 +10,7 @@ import pandas as pd
 
 from latentbench.artifacts import paths
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
+from latentbench.artifacts.files import convert_read_errors
 from latentbench.results.experiment import Experiment, has_all
 from latentbench.results.files import read_history, read_optional, read_table
 
@@ -85,9 +86,10 @@ def layers(members: Sequence[Experiment]) -> pd.DataFrame:
     for member in members:
         path = member.folder / paths.ARCHITECTURE
         if path.is_file():
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-            counts = ["parameters", "multiply_adds"]
-            table[counts] = table[counts].astype(int)
+            with convert_read_errors(path):
+                table = pd.read_csv(path, dtype=str, keep_default_na=False)
+                counts = ["parameters", "multiply_adds"]
+                table[counts] = table[counts].astype(int)
             tables[member.name] = table
     return _stack(tables)
 

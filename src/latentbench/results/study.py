@@ -20,6 +20,7 @@ import pandas as pd
 from latentbench.artifacts import paths
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.artifacts.metrics import METRICS, PRDC, Metric, feature_column
+from latentbench.artifacts.provenance import require_recorded
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.models import has_prior
 from latentbench.config.params import StudyConfig
@@ -140,11 +141,12 @@ class Study:
         return frames.scores(self.metrics, self.experiments, self.reconstruction)
 
     def load(self) -> None:
-        """Read every table now, so that a damaged file is reported at once.
+        """Check every file but checkpoints, and read every table, so that errors come at once.
 
         Raises:
-            ArtifactError: A file is damaged.
+            ArtifactError: A file is damaged, or has changed since its stage wrote it.
         """
+        require_recorded(self.files[1:], skip=".safetensors")
         for table in ("scores", "history", "iterations", "layers", "costs"):
             getattr(self, table)
 

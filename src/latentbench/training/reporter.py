@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
-from latentbench.artifacts.paths import HISTORY, WARNINGS
+from latentbench.artifacts.paths import HISTORY, PROVENANCE, WARNINGS
 from latentbench.artifacts.progress import log
 from latentbench.data.image_grid import Images, image_grid, write_png
 from latentbench.data.images import to_uint8
@@ -72,6 +72,8 @@ class Reporter:
         )
         row = self._clock_columns() | losses | monitored | self._learning_rates()
         progress.rows.append(row | {WARNINGS: "; ".join(warnings)})
+        # The record of an earlier run, whose results are replaced from here on.
+        (run.folders.results / PROVENANCE).unlink(missing_ok=True)
         write_history(run.folders.results / HISTORY, progress.rows, run.objective.terms)
         self._log_epoch_scalars(row, monitored)
         grid = self._write_images(row["epoch"], samples, reconstructions)
