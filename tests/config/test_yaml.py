@@ -10,9 +10,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentbench.config.load import parse_params, read_params
-from latentbench.config.params import KINDS, Params
-from latentbench.config.yaml_reader import parse_yaml
+from latentbench.artifacts.dependencies import config_files
+from latentbench.artifacts.files import yaml_text
+from latentbench.config.load import parse, parse_params, read_params
+from latentbench.config.params import KINDS, Params, StudyConfig
+from latentbench.config.yaml_format import parse_yaml
 from latentbench.errors import ConfigError
 
 TINY = (Path(__file__).parents[1] / "params" / "tiny.yaml").read_text(encoding="utf-8")
@@ -221,6 +223,10 @@ def test_a_study_has_no_name_of_another_target(name: str) -> None:
 
 def test_a_name_is_short_enough_for_a_folder() -> None:
     assert "studies" in _refused(TINY.replace("tiny", "x" * 300))
+    long = TINY.replace("tiny:", "tiny:\n    archive_name: '{study}{study}'").replace(
+        "tiny", "x" * 200
+    )
+    assert "archive_name" in _refused(long)
 
 
 PIECES = st.one_of(
@@ -256,6 +262,27 @@ def mutated(draw: st.DrawFn) -> str:
         else:
             del lines[at]
     return "\n".join(lines)
+
+
+@settings(max_examples=200)
+@given(
+    st.text(max_size=40)
+    | st.from_regex(r"[-+]?[0-9.]{1,4}(e[-+]?[0-9]{1,3})?", fullmatch=True)
+    | st.sampled_from(
+        ["~", "null", "yes", "<<", "=", "1e5", "0o17", "12:30", "\x7f\x85\u2028", "🦊"]
+    )
+)
+def test_text_is_read_back_as_it_was_written(text: str) -> None:
+    raw = yaml.safe_load(TINY)
+    raw["studies"]["tiny"] |= {"title": text or "x", "question": text, "group_id": text}
+    try:
+        params = parse_params(raw, where="params.yaml")
+    except ConfigError:
+        return
+    [content] = config_files(params.study("tiny")).values()
+    assert parse(StudyConfig, parse_yaml(content), where="study.yaml") == params.study("tiny")
+    excerpt = yaml_text(params.excerpt("study", "tiny"))
+    assert read_params(Path("params.yaml"), text=excerpt).study("tiny") == params.study("tiny")
 
 
 def _reads_or_refuses(text: str | bytes) -> None:

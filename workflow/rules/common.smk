@@ -5,13 +5,13 @@ files, its settings (the file that a rule of configure.smk writes for it) and it
 of its sources among the params).
 """
 
-import json
 import os
 import sys
 from functools import cache
 from pathlib import Path
 
 from latentbench.artifacts import dependencies, paths
+from latentbench.artifacts.files import yaml_text
 from latentbench.config.load import read_layers
 from latentbench.errors import ConfigError
 

@@ -53,7 +53,7 @@ rule handin:
         "../envs/latentbench.yaml"
     params:
         code=code("handin"),
-        params=lambda wildcards: json.dumps(PARAMS.excerpt("study", wildcards.study), ensure_ascii=False),
+        params=lambda wildcards: yaml_text(PARAMS.excerpt("study", wildcards.study)),
     shell:
         "printf %s {params.params:q} | latentbench handin --params - --study {wildcards.study}"
         " --results $(dirname {input.study}) --report {input.report} --lock {input.lock} --output {output} &> {log}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from latentbench.config.yaml_format import Dumper
 from latentbench.errors import ArtifactError, LatentbenchError, StorageError, quote, reason
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     Manifest = TypeVar("Manifest", bound=BaseModel)
 
-# libyaml's writer takes a quarter of the time.
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -220,7 +219,7 @@ def json_sha256(content: Mapping[str, Any]) -> str:
 
 def yaml_text(content: Mapping[str, Any]) -> str:
     """Return a mapping as YAML, with its keys in their order."""
-    text: str = yaml.dump(dict(content), Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(dict(content), Dumper=Dumper, sort_keys=False, allow_unicode=True)
     return text
 
 

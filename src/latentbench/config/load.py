@@ -16,7 +16,7 @@ from latentbench.config.experiments import Experiment
 from latentbench.config.models import MODELS
 from latentbench.config.params import RULES, Params
 from latentbench.config.renamed import find_renamed_key
-from latentbench.config.yaml_reader import parse_yaml
+from latentbench.config.yaml_format import parse_yaml
 from latentbench.errors import ConfigError, list_names, quote, reason
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -85,8 +85,12 @@ def parse_params(raw: Any, *, where: str) -> Params:
         location, new_name = renamed
         raise ConfigError(f"{where}: {location} is now {new_name}. Rename the key.")
     params = parse(Params, _merge_defaults(raw), where=where)
-    for name in params.studies:
+    for name, study in params.studies.items():
         _check_study_name(name, params, where)
+        try:
+            study.archive_file_name(name)
+        except ValueError as error:
+            raise ConfigError(f"{where}: studies.{name} {error}.") from None
     for name, experiment in params.experiments.items():
         try:
             _check_experiment(experiment, params)

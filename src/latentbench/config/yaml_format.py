@@ -1,4 +1,4 @@
-"""Read YAML in which a plain value is what it looks like.
+"""Read and write YAML in which a plain value is what it looks like.
 
 YAML 1.1, which PyYAML reads, takes 007 for 7, 12:30 for 750 and `no` for false. Here a plain value
 is a number only if it is written in decimals without leading zeros, and a Boolean only if it is
@@ -17,8 +17,9 @@ from yaml.constructor import SafeConstructor
 
 from latentbench.errors import quote, reason
 
-# libyaml's parser takes a quarter of the time.
+# libyaml takes a quarter of the time.
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 _MAX_DEPTH = 100
 # Values after each alias is replaced by what it stands for: at most, and per value as written.
@@ -116,6 +117,10 @@ class _Loader(_CheckedComposer, _BASE):  # type: ignore[misc]
     }
 
 
+class Dumper(_DUMPER):  # type: ignore[misc]
+    """Writes YAML that this loader and readers of YAML 1.1 read alike: other text is in quotes."""
+
+
 def parse_yaml(text: str) -> Any:
     """Return the content of a YAML text; raise ValueError, which names the line, if it is wrong."""
     try:
@@ -151,7 +156,10 @@ def _refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
 
 
 def _register(kind: str, pattern: str, first: str, convert: Callable[[str], Any]) -> None:
-    """Let the loader read this kind of plain value, also after its explicit tag."""
+    """Let the loader read this kind of plain value, also after its explicit tag.
+
+    The dumper puts text in quotes that would be one.
+    """
     expression = re.compile(rf"(?:{pattern})\Z")
 
     def construct(loader: SafeConstructor, node: yaml.ScalarNode) -> Any:
@@ -161,7 +169,8 @@ def _register(kind: str, pattern: str, first: str, convert: Callable[[str], Any]
         return convert(text)
 
     firsts = [*first, ""] if expression.match("") else list(first)
-    _Loader.add_implicit_resolver(f"{_TAG}{kind}", expression, firsts)
+    for side in (_Loader, Dumper):
+        side.add_implicit_resolver(f"{_TAG}{kind}", expression, firsts)
     if kind != "merge":
         _Loader.add_constructor(f"{_TAG}{kind}", construct)
 
