@@ -157,11 +157,12 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "set" / "owl").symlink_to(tmp_path / "disk" / "owl")
     (tmp_path / "set" / "cat" / "all").symlink_to(tmp_path / "set")
     (tmp_path / "set" / "cat" / "self").symlink_to("self")
+    (tmp_path / "set" / "up").symlink_to(tmp_path)
     (tmp_path / "set" / "lynx").symlink_to(tmp_path / "gone")
     archive = ImageArchive(tmp_path / "set")
     assert archive.image_names() == ["cat/0.png", "owl/0.png"]
     notes = "\n".join(archive.notes())
-    for name in ("cat/all", "cat/self", "lynx"):
+    for name in ("cat/all", "cat/self", "lynx", "up"):
         assert name in notes
 
 
@@ -193,6 +194,19 @@ def test_all_of_pillows_suffixes_are_images(tmp_path: Path) -> None:
     notes = "\n".join(archive.notes())
     for name in ("'j'", "k.heic", "l.txt", "m.eps", "n.h5"):
         assert name in notes
+
+
+def test_files_that_are_left_out_are_counted_by_few_suffixes(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", picture(0))
+    (tmp_path / "owl").mkdir()
+    (tmp_path / "x.\n\x1b[31m").touch()
+    for number in range(299):
+        (tmp_path / f"x.{number:03d}").write_bytes(b"any")
+    notes = ImageArchive(tmp_path).notes()
+    assert sum(int(note.split()[0]) for note in notes) == 301
+    assert len(notes) < 12
+    assert all(note.isprintable() for note in notes)
+    assert any("'owl/'" in note for note in notes)
 
 
 def test_backslashes_in_a_zip_separate_folders(tmp_path: Path) -> None:

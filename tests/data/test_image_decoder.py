@@ -177,16 +177,26 @@ def test_16_bit_images_have_one_scale(kind: str, level: int) -> None:
     assert np.unique(decode(file_of(gray16(level), kind), GRAY)).tolist() == [level // 256]
 
 
-def test_12_bits_per_sample_are_scaled() -> None:
-    header = b"II*\0" + struct.pack("<I", 8)
-    pixels = b"\xff\xf0\x00" * 800  # pairs of 4095 and 0
-    tags = [(256, 40), (257, 40), (258, 12), (259, 1), (262, 1), (273, 122), (277, 1), (278, 40)]
-    tags.append((279, len(pixels)))
+def tiff(pixels: bytes, *, bits: int, photometric: int) -> bytes:
+    """Return a gray TIFF of 40×40 pixels."""
+    tags = [(256, 40), (257, 40), (258, bits), (259, 1), (262, photometric), (273, 122)]
+    tags += [(277, 1), (278, 40), (279, len(pixels))]
     body = struct.pack("<H", len(tags))
     for tag, value in tags:
         body += struct.pack("<HHII", tag, 4, 1, value)
-    image = decode(header + body + b"\0" * 4 + pixels, GRAY)
-    assert image.max() > 130
+    return b"II*\0" + struct.pack("<I", 8) + body + b"\0" * 4 + pixels
+
+
+def test_12_bits_per_sample_are_scaled() -> None:
+    pixels = b"\xff\xff\xff" * 800  # pairs of 4095
+    assert np.unique(decode(tiff(pixels, bits=12, photometric=1), GRAY)).tolist() == [255]
+
+
+def test_white_is_0_with_16_bits_as_with_8() -> None:
+    for bits, pixels in ((8, b"\x0a" * 1600), (16, b"\x00\x0a" * 1600)):
+        for photometric, level in ((0, 245), (1, 10)):
+            image = decode(tiff(pixels, bits=bits, photometric=photometric), GRAY)
+            assert np.unique(image).tolist() == [level]
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

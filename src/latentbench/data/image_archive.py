@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ LARGE_ENTRY_BYTES = 2**26
 MAX_COMPRESSION = 200
 
 _NUM_QUOTED = 3
+_NUM_SUFFIXES = 8  # by which files that are left out are counted
 _SYSTEM_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
 
 
@@ -69,15 +70,17 @@ class ImageArchive:
     def notes(self) -> list[str]:
         """Return a sentence per reason for which files are no images of the dataset."""
         images = set(self.image_names())
-        others = defaultdict(list)
+        by_kind = defaultdict(list, {kind: [*names] for kind, names in self._left_out.items()})
+        suffixes = Counter(suffix_of(name) for name in self.file_names() if name not in images)
+        common = {suffix for suffix, _ in suffixes.most_common(_NUM_SUFFIXES)}
         for name in self.file_names():
             if name not in images:
-                others[self._reason_to_leave_out(name)].append(name)
-        return [
-            f"{len(names):,} left out: {kind} ({_quote_some(names)})."
-            for kind, names in sorted({**self._left_out, **others}.items())
-            if names
-        ]
+                by_kind[self._reason_to_leave_out(name, common)].append(name)
+        notes = []
+        for kind, names in sorted(by_kind.items()):
+            if names:
+                notes.append(f"{len(names):,} left out: {kind} ({_quote_some(names)}).")
+        return notes
 
     def locate(self, name: str) -> str:
         """Return a file's name and the archive, for messages."""
@@ -126,12 +129,15 @@ class ImageArchive:
             return True
         return has_unknown_suffix(name) and starts_like_image(self._read_head(name))
 
-    def _reason_to_leave_out(self, name: str) -> str:
+    def _reason_to_leave_out(self, name: str, common_suffixes: set[str]) -> str:
         if self.is_zip and _is_link(self._entries[name]):
             return "links"
         if not self.is_zip and _file_size(self.path / name) is None:
             return "links that lead nowhere"
-        return f"{suffix_of(name)} files that Pillow does not read".lstrip()
+        suffix = suffix_of(name)
+        if suffix and not (suffix in common_suffixes and suffix[1:].isalnum()):
+            suffix = "other"
+        return f"{suffix} files that Pillow does not read".lstrip()
 
     def _read_head(self, name: str) -> bytes:
         """Return the first bytes of a file; none if it cannot be read."""
@@ -148,13 +154,15 @@ class ImageArchive:
     def _folder_names(self) -> list[str]:
         """Return the names of all files; of a hidden folder, its own name."""
         names = []
-        folders: list[tuple[str, frozenset[Identity]]] = [("", frozenset())]
+        folders: list[tuple[str, frozenset[Identity]]] = [("", _parents(self.path))]
         while folders:
             folder, parents = folders.pop()
             identity, entries = _read_folder(self.path / folder)
             if identity in parents:
                 self._left_out["links to a folder that they are in"].append(folder)
                 continue
+            if not entries:
+                self._left_out["empty folders"].append(folder)
             for entry in entries:
                 name = f"{folder}{entry.name}"
                 if _is_folder(entry) and not _is_hidden(entry.name):
@@ -307,6 +315,12 @@ def printable(name: str) -> str:
 
 
 Identity = tuple[int, int]  # of a folder: device and inode
+
+
+def _parents(path: Path) -> frozenset[Identity]:
+    """Return the folders that a folder is in."""
+    found = [parent.stat() for parent in path.resolve().parents]
+    return frozenset((parent.st_dev, parent.st_ino) for parent in found)
 
 
 def _read_folder(path: Path) -> tuple[Identity, list[os.DirEntry[str]]]:

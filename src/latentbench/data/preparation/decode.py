@@ -20,7 +20,7 @@ JPEG_START = b"\xff\xd8"
 MAX_PIXELS = 2**28  # 1 GiB in color; a phone's photo has up to 200 million
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # for images inside of files, which Pillow checks itself
 
-_BITS_PER_SAMPLE = 258  # a tag of TIFF
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -149,6 +149,8 @@ def _convert_16bit(image: Image.Image) -> tuple[Image.Image, int]:
     tags = getattr(image, "tag_v2", {})
     if tags.get(_BITS_PER_SAMPLE) == (12,):
         levels <<= 4
+    if tags.get(_PHOTOMETRIC) == 0:  # white is 0, which Pillow converts for 8 bits only
+        levels = 65_535 - levels
     return Image.fromarray((levels >> 8).astype(np.uint8)), int(levels.max(initial=0))
 
 

@@ -31,7 +31,7 @@ class FolderSource:
         """Return path and fingerprint of the images, and of the table of attributes."""
         archive = open_archive(expand_user(dataset.path, key="path"), key="path")
         if not archive.image_names():
-            found = " ".join(archive.notes())
+            found = " ".join(archive.notes()[:3])
             raise DataError(
                 f"{dataset.path} has no images (jpg, png, webp, tif and others that Pillow reads); "
                 f"check the path. {found}".rstrip()
