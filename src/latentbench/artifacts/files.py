@@ -292,7 +292,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         path.open("rb") as stream,
         np.load(stream, allow_pickle=False) as file,
     ):
-        return dict(file)
+        arrays = dict(file)
+    if not arrays:
+        raise damaged(path, "it has no arrays")
+    return arrays
 
 
 def file_sha256(path: Path) -> str:
