@@ -302,6 +302,7 @@ def without(name: str) -> dict[str, bytes]:
         (cifar_files(**{"test_batch.bin": bytes(RECORD - 1)}), ["test_batch.bin"]),
         (without("data_batch_4.bin"), ["data_batch_4.bin"]),
         (without(CLASS_NAMES), [CLASS_NAMES]),
+        (cifar_files(**{CLASS_NAMES: b"\n"}), [CLASS_NAMES]),
         (cifar_files(**{CLASS_NAMES: "Bär\nKatze".encode("latin-1")}), [CLASS_NAMES, "UTF-8"]),
         (cifar_files(**{CLASS_NAMES: b"cat\ncat"}), ["'cat'"]),
         (cifar_files(**{f"copy/{CLASS_NAMES}": b"cat\ndog"}), ["two files", CLASS_NAMES]),

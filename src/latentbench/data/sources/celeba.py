@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from latentbench.artifacts.files import file_sha256
 from latentbench.config.datasets import CelebADataset
 from latentbench.data.image_archive import (
     ArchiveReader,
@@ -207,7 +206,7 @@ def _find_list(name: str, archive: ImageArchive, root: Path) -> Path | None:
         return None
     for files in _candidates(name, archive, root):
         found = [path for path in files if path.is_file()]
-        if len({file_sha256(path) for path in found}) > 1:
+        if len({fingerprint(path)["sha256"] for path in found}) > 1:
             raise DataError(f"{found[0]} and {found[1]} differ; remove one.")
         if found:
             return found[0]
@@ -240,7 +239,7 @@ def _read_list(
     """Return a list and its path; None if it is missing."""
     member = _find_member(name, archive)
     if member is not None:
-        where = f"{archive.path}, {member}"
+        where = archive.locate(member)
         text = decode_text(archive.read_bytes(member), where=where)
         table = AttributeTable.parse(text, where=where)
     elif name in fetched["lists"]:

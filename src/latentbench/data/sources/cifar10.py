@@ -96,8 +96,9 @@ def _read_batch(
 
 def _class_names(members: dict[str, bytes], path: Path) -> list[str]:
     """Return the names of the classes, which are the lines of a file."""
-    if CLASS_NAMES not in members:
-        raise DataError(f"{path} has no {CLASS_NAMES} with the names of its classes; {REMEDY}.")
-    text = decode_text(members[CLASS_NAMES], where=f"{path}, {CLASS_NAMES}")
+    text = decode_text(members.get(CLASS_NAMES, b""), where=f"{path}, {CLASS_NAMES}")
     lines = [line.strip() for line in text.splitlines()]
-    return [line for line in lines if line]
+    names = [line for line in lines if line]
+    if not names:
+        raise DataError(f"{path} has no {CLASS_NAMES} with the names of its classes; {REMEDY}.")
+    return names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -108,18 +107,12 @@ def _add_attributes(
 ) -> tuple[Split, Split, list[str]]:
     """Return both splits with their attributes, and the names of these."""
     table = read_table(fetched)
-    table = replace(table, rows={_nfc(name): values for name, values in table.rows.items()})
     # Both splits at once, since a row must not match an image of each.
     images = [*train.references, *test.references]
-    attributes = table.attributes([_nfc(name) for name in images], where=fetched["path"])
+    attributes = table.attributes(images, where=fetched["path"])
     number = len(train.references)
     return (
         replace(train, attributes=attributes[:number]),
         replace(test, attributes=attributes[number:]),
         table.names,
     )
-
-
-def _nfc(name: str) -> str:
-    """Return a name in Unicode's form NFC: macOS writes é as two characters."""
-    return unicodedata.normalize("NFC", name)

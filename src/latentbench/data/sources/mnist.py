@@ -121,13 +121,13 @@ class EMNISTSource:
 
         def read(split: str, kind: str) -> Array:
             name = f"emnist-{dataset.split}-{split}-{kind}-ubyte.gz"
-            where = f"{archive.path}, {name}"
             found = [path for path in paths if path_parts(path)[-1] == name]
             if len(found) != 1:
                 raise DataError(
                     f"{archive.path} has {len(found)} files {name} instead of one; {REMEDY}."
                 )
-            return read_idx(archive.read_bytes(found[0]), where=where, dimensions=_DIMENSIONS[kind])
+            data = archive.read_bytes(found[0])
+            return read_idx(data, where=archive.locate(found[0]), dimensions=_DIMENSIONS[kind])
 
         images = [read(split, "images-idx3") for split in ("train", "test")]
         labels = [read(split, "labels-idx1") for split in ("train", "test")]
