@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -87,3 +89,13 @@ def test_a_message_is_one_line_without_control_characters(
     """Names of files are foreign text, and some messages have them raw."""
     line = _configure(monkeypatch, tmp_path, ArtifactError("a\nb\x1b[31m\udcff.png is damaged"))
     assert line == r"Error: a\nb\x1b[31m\udcff.png is damaged"
+
+
+def test_settings_of_matplotlib_that_are_no_text_are_named(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff")
+    command = [sys.executable, "-m", "latentbench", "report", "--results", str(tmp_path)]
+    command += ["--sources", str(tmp_path), "--output", str(tmp_path / "report")]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "Error: matplotlib" in ran.stderr

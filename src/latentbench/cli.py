@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from latentbench.errors import LatentbenchError, StorageError, explain, printable, reason
+from latentbench.errors import (
+    ConfigError,
+    LatentbenchError,
+    StorageError,
+    explain,
+    printable,
+    reason,
+)
 
 if TYPE_CHECKING:
     from latentbench.config.experiments import ExperimentConfig
@@ -264,7 +271,14 @@ def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
 def report(results: Path, sources: Path, output: Path) -> None:
     """Render a study's notebooks, page and PDF from its results."""
     from latentbench.artifacts.lock import lock_folder
-    from latentbench.report.build import build_report
+
+    try:
+        from latentbench.report.build import build_report
+    except UnicodeDecodeError as error:  # importing matplotlib reads a file of the user
+        raise ConfigError(
+            f"matplotlib cannot read the user's settings ({reason(error)}); correct or delete the "
+            "file matplotlibrc, here or in ~/.config/matplotlib."
+        ) from error
 
     with lock_folder(output, "report"):
         build_report(results, sources, output)
