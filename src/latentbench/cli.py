@@ -121,6 +121,7 @@ def configure(
     """Resolve an experiment, dataset or study of params.yaml and write a config for each stage."""
     from latentbench.artifacts.dependencies import config_files
     from latentbench.artifacts.files import write_text
+    from latentbench.artifacts.lock import lock_folder
 
     options = {"experiment": experiment, "dataset": dataset, "study": study}
     given = [(kind, name) for kind, name in options.items() if name is not None]
@@ -128,10 +129,11 @@ def configure(
         raise click.UsageError("Give exactly one of --experiment, --dataset and --study.")
     kind, name = given[0]
     resolve = getattr(_read_params(params), kind)
-    for file, text in config_files(resolve(name)).items():
-        path = output / file
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            write_text(path, text)
+    with lock_folder(output, "configure"):
+        for file, text in config_files(resolve(name)).items():
+            path = output / file
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                write_text(path, text)
 
 
 @main.command()
@@ -143,12 +145,14 @@ def configure(
 def split(params: Path, output: Path) -> None:
     """Write a params file per entry of params.yaml, with the other entries that it names."""
     from latentbench.artifacts.files import write_yaml
+    from latentbench.artifacts.lock import lock_folder
     from latentbench.config.params import KINDS
 
     parsed = _read_params(params)
-    for kind, section in KINDS.items():
-        for name in getattr(parsed, section):
-            write_yaml(output / kind / f"{name}.yaml", parsed.excerpt(kind, name))
+    with lock_folder(output, "split"):
+        for kind, section in KINDS.items():
+            for name in getattr(parsed, section):
+                write_yaml(output / kind / f"{name}.yaml", parsed.excerpt(kind, name))
 
 
 @main.command()

@@ -146,6 +146,9 @@ def crash_everywhere(
         found = files_below(root)
         assert not [name for name in found if any(part in name for part in TEMPORARY)]
         assert lasting(found) == lasting(expected)
+    assert any(name.endswith(".lock") for state in states for name in state)
+    name = stage.__qualname__.split(".")[0]
+    print(f"{name}: {len(states)} crash points")  # noqa: T201
     return len(states)
 
 

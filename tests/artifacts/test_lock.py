@@ -15,6 +15,7 @@ import pytest
 
 from latentbench.artifacts.lock import lock_folder
 from latentbench.errors import StorageError
+from tests.evaluation.conftest import run
 
 # Holds the lock until it is killed.
 HOLDER = """
@@ -109,3 +110,24 @@ def test_a_lock_file_that_was_removed_meanwhile_does_not_count(
     monkeypatch.setattr(fcntl, "lockf", lock_after_removal)
     with lock_folder(tmp_path / "vae", "train"):
         assert list(tmp_path.iterdir()) == removed
+
+
+def test_the_command_line_names_the_run_that_holds_the_folder(
+    make_config: Callable[..., Path],
+    make_prepared: Callable[..., Path],
+    tmp_path: Path,
+    hold: Callable[[Path], subprocess.Popen[str]],
+) -> None:
+    """The results, or the scratch folder alone."""
+    config, data = make_config("vae"), make_prepared()
+    folders = {"results": config.parent, "scratch": tmp_path / "scratch"}
+    for held in folders.values():
+        process = hold(held)
+        result = run("train", config=config, data=data, logs=tmp_path / "logs", **folders)
+        assert result.exit_code == 1
+        [line] = result.output.splitlines()
+        assert str(held) in line
+        assert str(process.pid) in line
+        process.kill()
+        process.wait()
+    assert not list(config.parent.glob("*.csv"))

@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from latentbench.artifacts.files import read_json, write_yaml
 from latentbench.cli import main
 from latentbench.config.load import parse_params
+from latentbench.data.preparation.split_files import SplitFiles
+from latentbench.errors import DataError
 
 # Prepares a dataset, then again and again over what is there: killed, with its workers, right
 # before it opens, renames or removes the first of the output's files, then the second, until it
@@ -92,3 +96,33 @@ def test_prepare_killed_anywhere_ends_with_the_same_bits(tmp_path: Path) -> None
     assert {path.name for path in output.iterdir()} == {
         path.name for path in places["whole"].iterdir()
     }
+
+
+def test_a_failed_run_keeps_the_earlier_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails after the arrays of one split are written."""
+    raw = {
+        "studies": {},
+        "datasets": {"digits": {"source": "glyphs", "num_train": 10, "num_test": 10}},
+        "experiments": {},
+    }
+    config, output = tmp_path / "digits.yaml", tmp_path / "prepared"
+    dataset = parse_params(raw, where="params.yaml").dataset("digits")
+    write_yaml(config, dataset.model_dump(mode="json"))
+    words = ["--config", str(config), "--output"]
+    assert CliRunner().invoke(main, ["fetch", *words, str(tmp_path / "raw")]).exit_code == 0
+    prepare = ["prepare", *words, str(output), "--raw", str(tmp_path / "raw"), "--workers", "1"]
+    assert CliRunner().invoke(main, prepare).exit_code == 0
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+
+    close = SplitFiles.close
+
+    def fail_on_test(self: SplitFiles) -> Any:
+        if self.name == "test":
+            raise DataError(self.name)
+        return close(self)
+
+    monkeypatch.setattr(SplitFiles, "close", fail_on_test)
+    assert CliRunner().invoke(main, prepare).exit_code == 1
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
