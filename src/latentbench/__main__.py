@@ -1,5 +1,5 @@
 """Run the command line: `python -m latentbench`."""
 
-from latentbench.cli import main
+from latentbench.cli import run
 
-main()
+run()

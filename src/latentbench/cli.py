@@ -26,6 +26,21 @@ if TYPE_CHECKING:
     from latentbench.runtime.distributed import ProcessGroup
 
 
+def run() -> None:
+    """Run the command line of this process."""
+    use_utf8()
+    main()
+
+
+def use_utf8() -> None:
+    """Start this process again in Python's UTF-8 mode if its locale has ASCII only.
+
+    In the locale C, libraries fail on paths that are not ASCII.
+    """
+    if sys.getfilesystemencoding() == "ascii":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 class Stage(click.Command):
     """Reports what the system refuses, with the file and a remedy."""
 

@@ -58,7 +58,8 @@ PARAMS = {
 # All stages in one process, which stops at the first that fails. A stage's command is a list.
 STAGES = """
 import sys
-from latentbench.cli import main
+from latentbench.cli import main, use_utf8
+use_utf8()
 folder, config, dataset = sys.argv[1], sys.argv[1] + "/results", sys.argv[1] + "/config"
 params = ["--params", folder + "/params.yaml"]
 data = ["--data", folder + "/data"]
@@ -213,7 +214,7 @@ def trouble_in(
         -signal.SIGTERM,
         -signal.SIGINT,
     }:
-        return f"exit status {process.returncode}: {output[-2_000:]}"
+        return f"exit status {process.returncode}: {output[-4_000:]}"
     if process.returncode != 0 or environment.meanwhile is not None:
         for path in folder.iterdir():
             if path.is_file() and path.name != "params.yaml" and path.suffix != ".json":

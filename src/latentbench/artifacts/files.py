@@ -142,7 +142,16 @@ def write_together(folder: Path, *, last: str) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8."""
     with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(_as_utf8(text), encoding="utf-8")
+
+
+def _as_utf8(text: str) -> str:
+    """Return text with the bytes of paths that the locale could not decode read as UTF-8."""
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        content = text.encode("utf-8", "replace")
+    return content.decode("utf-8", "replace")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -167,7 +176,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
     """Write a mapping as JSON with a checksum of its content."""
-    write_json(path, {**content, "checksum": json_sha256(content)})
+    readable = json.loads(_as_utf8(json.dumps(content, ensure_ascii=False)))
+    write_json(path, {**readable, "checksum": json_sha256(readable)})
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
