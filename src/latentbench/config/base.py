@@ -37,8 +37,8 @@ class Compute(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="`auto` is CUDA if there is a GPU, else the CPU."
     )
-    threads: Count = Field(
-        default=1, ge=1, description="CPU threads of one job, whatever Snakemake grants."
+    threads: int = Field(
+        default=1, ge=1, le=1024, description="CPU threads of one job, whatever Snakemake grants."
     )
 
 

@@ -25,9 +25,10 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="`auto` is bfloat16 on a GPU that supports it, else float32."
     )
-    processes: Count = Field(
+    processes: int = Field(
         default=1,
         ge=1,
+        le=1024,
         description="Processes of data-parallel training, each with its shard of every batch; one "
         "GPU each if there are GPUs.",
     )
