@@ -292,6 +292,16 @@ def test_maps_have_axes_and_a_legend(make_study):
     assert {"1st component (21 %)", "2nd component (12 %)", "t-SNE", *CLASSES} <= words
 
 
+def test_a_legend_of_many_classes_leaves_room_for_the_maps(make_study):
+    heights = []
+    for number in (10, 140):
+        classes = [f"class {place}" for place in range(number)]
+        figure = projections.maps(open_study(make_study(classes=classes))).figure
+        figure.draw_without_rendering()
+        heights.append(figure.axes[0].get_position().height * figure.get_figheight())
+    assert heights[1] == pytest.approx(heights[0], rel=0.1)
+
+
 def test_points_of_few_codes_are_larger(make_study):
     folder = make_study()
     arrays = read_arrays(folder / "vae" / LATENT_ARRAYS)

@@ -22,7 +22,7 @@ from latentbench.results.formatting import percent
 _POINT = 5.0  # area of a marker in square points, for a single model
 # Markers are larger, up to so many times, where there are fewer codes.
 _MANY_CODES, _MAX_ENLARGED = 1_000, 4.0
-_LEGEND_HEIGHT, _LEGEND_COLUMNS = 0.35, 7
+_LEGEND_HEIGHT, _LEGEND_COLUMNS, _MOST_NAMED = 0.35, 7, 70  # inches of two rows, classes
 _USAGE = {
     "variance_per_dimension": "variance of the code",
     "kl_per_dimension": "KL divergence (nats)",
@@ -38,8 +38,9 @@ def maps(study: Study) -> page.Drawing:
         return page.Drawing(None, notes=notes)
     across = min(2, len(present))
     rows = math.ceil(len(present) / across)
-    classes = next(filter(None, map(_class_names, present)), [])
-    height = (0.35 + WIDTH / (2 * across)) * rows + (_LEGEND_HEIGHT if classes else 0)
+    classes = next(filter(None, map(_class_names, present)), [])[:_MOST_NAMED]
+    legend = _LEGEND_HEIGHT * math.ceil(len(classes) / (2 * _LEGEND_COLUMNS))
+    height = (0.35 + WIDTH / (2 * across)) * rows + legend
     figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
     grid = figure.subplots(rows, 2 * across, squeeze=False).reshape(-1, 2)
     for experiment, (pca, tsne) in zip(present, grid, strict=False):
