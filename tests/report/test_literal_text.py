@@ -206,7 +206,7 @@ def test_logarithmic_plots_of_a_frame_have_plain_numbers(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("author", "missing"), [("Ada", ""), ("𝛽 Ω", ""), ("\U0010fffd", "\U0010fffd")]
+    ("author", "missing"), [("Ada", ""), ("𝛽 Ω", ""), ("\U0010fffd", r"\U0010fffd")]
 )
 def test_characters_without_a_font_are_named(monkeypatch, author, missing):
     logged: list[str] = []

@@ -12,7 +12,7 @@ from typing import Any
 
 from latentbench.artifacts.paths import PDF
 from latentbench.artifacts.progress import log
-from latentbench.errors import ArtifactError, reason
+from latentbench.errors import ArtifactError, quote, reason
 from latentbench.report.presentation.page import ANIMATION, BYLINE
 from latentbench.report.presentation.style import with_fixed_colors
 from latentbench.report.rendering.pandoc import BIBLIOGRAPHY, convert
@@ -96,7 +96,7 @@ def _find_fonts(text: str, folder: Path) -> Any:
         missing = [character for character in missing if not _has_glyph(fonts, character)]
         if not missing:
             return fonts
-    log(f"{PDF}: no font has {' '.join(missing)}; install one, such as Noto, for these characters.")
+    log(f"{PDF}: no font has {quote(' '.join(missing))}; install one, such as Noto.")
     return fonts
 
 
