@@ -9,7 +9,7 @@ from ast import literal_eval
 import pytest
 from PIL import Image
 
-from latentbench.errors import quote, reason
+from latentbench.errors import printable, quote, reason
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,11 @@ def test_a_quote_is_short_and_printable(text: str) -> None:
     assert len(shown) <= 6 * 80 + 2
     if len(text) <= 80:
         assert literal_eval(shown) == text
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(printable("é" * 100_000)) == 2_000
+    assert printable("a\tb\u202e") == r"a\tb\u202e"
 
 
 def test_a_reason_is_one_line_without_addresses() -> None:

@@ -21,6 +21,7 @@ from itertools import islice
 _MOST_NAMES = 20
 _LONGEST_QUOTE = 80
 _LONGEST_REASON = 200
+_LONGEST_MESSAGE = 2_000
 # What to do about an error of the system.
 _REMEDIES = {
     errno.ENOSPC: "Free some space and run again",
@@ -55,8 +56,9 @@ def reason(error: BaseException) -> str:
 
 
 def printable(message: str) -> str:
-    """Return a message as one line, with control characters as escapes."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in message)
+    """Return a message as one line of at most 2,000 characters, control characters as escapes."""
+    cut = _cut(message, _LONGEST_MESSAGE)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)
 
 
 def explain(error: OSError, place: object) -> str:

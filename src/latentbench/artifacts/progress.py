@@ -7,14 +7,19 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
+from latentbench.errors import printable
+
 T = TypeVar("T")
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 def log(line: str) -> None:
-    """Write a line to standard error; standard output is for results."""
-    print(line, file=sys.stderr, flush=True)
+    """Write a line to standard error, control characters as escapes.
+
+    Standard output is for results.
+    """
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def track(
