@@ -189,7 +189,7 @@ def _empty(path: Path) -> None:
     [
         (lambda path: None, ["path", "does not exist"]),
         (_climbing, ["outside of its folder", "'../outside.png'"]),
-        (_truncated, ["not a complete zip"]),
+        (_truncated, ["as a zip"]),
         (_empty, ["has no images"]),
     ],
 )

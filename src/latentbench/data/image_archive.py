@@ -194,7 +194,8 @@ class ImageArchive:
         # UnicodeDecodeError, struct.error and others, and documents none but the first.
         except Exception as error:
             raise DataError(
-                f"{self.path} is not a complete zip ({reason(error)}); copy or download it again."
+                f"{self.path} cannot be read as a zip ({reason(error)}); copy or download it "
+                "again, or pack the images with another program."
             ) from None
         return self._zip
 
@@ -221,7 +222,9 @@ class ImageArchive:
         if _is_link(entry):
             raise self._image_error(name, "unreadable", "a link")
         if entry.flag_bits & 1:
-            raise self._image_error(name, "encrypted", "encrypted: a zip with a password")
+            raise self._image_error(
+                name, "encrypted", "it is encrypted", remedy="unpack the zip with its password"
+            )
         compression = entry.file_size / max(1, entry.compress_size)
         if entry.file_size > MAX_FILE_BYTES or (
             entry.file_size > LARGE_ENTRY_BYTES and compression > MAX_COMPRESSION
@@ -240,10 +243,10 @@ class ImageArchive:
                 raise
             raise self._image_error(name, "damaged in the zip", reason(error)) from None
 
-    def _image_error(self, name: str, kind: str, cause: str) -> ImageError:
-        return ImageError(
-            f"{self.locate(name)} cannot be read ({cause}); repair or remove it.", kind
-        )
+    def _image_error(
+        self, name: str, kind: str, cause: str, *, remedy: str = "repair or remove it"
+    ) -> ImageError:
+        return ImageError(f"{self.locate(name)} cannot be read ({cause}); {remedy}.", kind)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_zip": None, "_entries": {}}

@@ -54,7 +54,9 @@ class ImageDecoder:
         except (TooLargeError, Image.DecompressionBombError) as error:
             raise self._error(reference, "too large", error) from None
         except UnknownScaleError as error:
-            raise self._error(reference, "of unknown scale", error) from None
+            raise self._error(
+                reference, "of unknown scale", error, remedy="save it with 8 or 16 bits"
+            ) from None
         except UnidentifiedImageError as error:
             raise self._error(reference, "no image", error) from None
         # Pillow's plugins raise OSError, SyntaxError, ValueError, EOFError, OverflowError,
@@ -65,8 +67,8 @@ class ImageDecoder:
                 raise
             raise self._error(reference, "damaged", error) from None
 
-    def _error(self, reference: Any, kind: str, error: Exception) -> ImageError:
+    def _error(
+        self, reference: Any, kind: str, error: Exception, *, remedy: str = "repair or remove it"
+    ) -> ImageError:
         where = self.reader.locate(reference)
-        return ImageError(
-            f"{where} cannot be decoded ({reason(error)}); repair or remove it.", kind
-        )
+        return ImageError(f"{where} cannot be decoded ({reason(error)}); {remedy}.", kind)
