@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -137,6 +138,16 @@ def test_a_study_with_the_name_of_another_target_is_refused(
 ) -> None:
     workplace.edit("params.yaml", "  tiny:\n", f"  {name}: {{title: Another}}\n  tiny:\n")
     assert f"studies.{name} " in _error_of(workplace.run("snakemake", "--dry-run"))
+
+
+def test_braces_and_other_signs_reach_the_stages(workplace: Workplace) -> None:
+    """To Snakemake {a,b} is a wildcard, and to a shell much is a command."""
+    title = "The set {a,b} { x } {} ${HOME} $(ls) `ls` \U0001d6fd 'a' %s \\n"
+    new = f"title: {json.dumps(title, ensure_ascii=False)}"
+    workplace.edit("params.yaml", "title: Each objective, barely trained", new)
+    target = "results/tiny/study.yaml"
+    workplace.snakemake("--force", "--cores", "1", "--", target)
+    assert yaml.safe_load((workplace.folder / target).read_text())["title"] == title
 
 
 @pytest.mark.parametrize("options", [(), ("--configfile", "params.yaml")])
