@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import save_file
 
 from latentbench.artifacts import files
 from latentbench.artifacts.files import read_arrays, write_arrays
@@ -112,6 +114,54 @@ def test_a_truncated_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ArtifactError, match=r"epoch-0001.safetensors is damaged"):
         read_tensors(path)
+
+
+def test_tensors_without_a_checksum_are_refused(tmp_path: Path) -> None:
+    """They are from an earlier version or another program."""
+    path = tmp_path / "epoch-0001.safetensors"
+    for metadata in (None, {"latentbench": '{"epoch": 1}'}):
+        save_file({"weight": torch.ones(2)}, path, metadata)
+        with pytest.raises(ArtifactError, match=r"epoch-0001.safetensors.*checksum"):
+            read_tensors(path)
+
+
+def test_files_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
+    for name in ("a", "b", "last"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(KeyError), files.write_together(tmp_path, last="last") as staged:  # noqa: PT012
+        (staged / "a").write_text("new")
+        raise KeyError
+    (tmp_path / ".last.0.partial").mkdir()  # of a killed run
+    assert {(tmp_path / name).read_text() for name in ("a", "b", "last")} == {"old"}
+    with files.write_together(tmp_path, last="last") as staged:
+        for name in ("a", "last"):
+            (staged / name).write_text("new")
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"a": "new", "b": "old", "last": "new"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"\xff", b"", b"9" * 5_000, b"{} {}"]
+)
+def test_damaged_json_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"x\.json is damaged"):
+        files.read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo"])
+def test_what_is_no_file_is_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    for read in (files.read_json, files.read_array, read_arrays, read_tensors):
+        with pytest.raises(ArtifactError, match=str(path)):
+            read(path)
+
+
+def test_an_archive_under_the_name_of_an_array_is_refused(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "x.npy", {"a": np.arange(3)})
+    with pytest.raises(ArtifactError, match=r"x\.npy"):
+        files.read_array(tmp_path / "x.npy")
 
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:

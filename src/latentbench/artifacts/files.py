@@ -126,17 +126,18 @@ def write_together(folder: Path, *, last: str) -> Iterator[Path]:
         for leftover in folder.glob(f"{name}.*.partial"):
             shutil.rmtree(leftover)
         staged.mkdir(parents=True)
-        try:
-            yield staged
+    try:
+        yield staged
+        files = [path for path in staged.rglob("*") if path.is_file()]
+        files.sort(key=lambda path: (path == staged / last, path))
+        with convert_disk_errors(folder):
             (folder / last).unlink(missing_ok=True)
-            files = [path for path in staged.rglob("*") if path.is_file()]
-            files.sort(key=lambda path: (path == staged / last, path))
             for path in files:
                 target = folder / path.relative_to(staged)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

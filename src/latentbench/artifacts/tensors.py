@@ -60,9 +60,11 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
     with convert_read_errors(path), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = json.loads((file.metadata() or {})[_KEY])
-        checksum = metadata.pop(_CHECKSUM)
+        metadata = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+        checksum = metadata.pop(_CHECKSUM, None)
         found = _sha256(tensors, metadata)
+    if checksum is None:
+        raise ArtifactError(f"{path} has no checksum; run its stage again with this version.")
     if found != checksum:
         raise damaged(path, "its content does not match its checksum")
     return tensors, metadata
