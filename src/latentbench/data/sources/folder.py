@@ -54,9 +54,8 @@ class FolderSource:
             test = _labeled_split(layout.test, class_names)
         else:
             train, test = _hold_out(train, dataset)
-            notes.append(
-                f"Test images were chosen at random: {dataset.test_fraction:g} of a class."
-            )
+            chosen = "of each class" if class_names else "of the images"
+            notes.append(f"{100 * dataset.test_fraction:g} % {chosen} were chosen for testing.")
         attribute_names: list[str] = []
         if "attributes" in fetched:
             train, test, attribute_names = _add_attributes(train, test, fetched["attributes"])
