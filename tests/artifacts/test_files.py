@@ -141,7 +141,11 @@ def test_files_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"\xff", b"", b"9" * 5_000, b"{} {}"]
+    "content",
+    [
+        *(b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"\xff", b"", b"9" * 5_000, b"{} {}"),
+        *(b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1e999}'),
+    ],
 )
 def test_damaged_json_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(content)

@@ -378,6 +378,11 @@ def test_damaged_reference_is_an_error(
         # Without a new checksum.
         write_json(path, manifest | change)
         assert "reference.json" in sentence(evaluate(results, reference, prepared))
+    scores = manifest["extractors"]["classifier"]["test_scores"]
+    number = scores.pop("num_images")
+    write_manifest(path, manifest)
+    assert "num_images" in sentence(evaluate(results, reference, prepared))
+    scores["num_images"] = number
     manifest["extractors"]["classifier"]["sha256"] = "0" * 64
     write_manifest(path, manifest)
     assert "classifier.safetensors" in sentence(evaluate(results, reference, prepared))

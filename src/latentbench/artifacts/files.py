@@ -6,6 +6,7 @@ import csv
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -167,12 +168,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the mapping in a JSON file; raise ArtifactError if it is missing or damaged."""
+    """Return the mapping in a JSON file.
+
+    Raises ArtifactError if it is missing or damaged, or has NaN or infinity.
+    """
     with convert_read_errors(path):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, parse_float=_finite, parse_constant=_finite)
         if not isinstance(content, dict):
             raise TypeError("not a mapping")
     return content
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number")
+    return value
 
 
 def write_manifest(path: Path, content: Mapping[str, Any]) -> None:

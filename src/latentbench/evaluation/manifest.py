@@ -12,7 +12,7 @@ from latentbench.artifacts.files import damaged, read_model, require_sha256, wri
 from latentbench.artifacts.paths import CLASSIFIER, REFERENCE_MANIFEST, reference_files
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
-from latentbench.errors import ArtifactError
+from latentbench.errors import ArtifactError, quote
 from latentbench.evaluation.features.classifier import ClassifierExtractor
 from latentbench.evaluation.features.extract import FeatureExtractor
 from latentbench.evaluation.features.inception import InceptionExtractor, locate_inception
@@ -82,6 +82,9 @@ class ReferenceManifest(BaseModel):
         reference = read_model(path, cls, format=FORMAT)
         if set(reference.files) != {*reference_files(list(reference.extractors))} - {path.name}:
             raise damaged(path, "`files` does not fit the extractors")
+        for name, extractor in reference.extractors.items():
+            if "num_images" not in extractor.test_scores:
+                raise damaged(path, f"no num_images in test_scores of {quote(name)}")
         for name, sha256 in reference.files.items():
             require_sha256(folder / name, sha256)
         return reference
