@@ -328,6 +328,7 @@ def make_manifest() -> Any:
         split="train",
         num_images=2,
         extractors={"inception": extractor},
+        files={},
     )
 
 

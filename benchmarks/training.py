@@ -145,8 +145,11 @@ def make_pictures(root: Path, row: Row) -> None:
     for split in ("train", "test"):
         write_array(prepared / images_name(split), images)
         write_array(prepared / labels_name(split), labels)
-        digest = file_sha256(prepared / images_name(split))
-        splits[split] = {"num_images": number, "images_sha256": digest, "labels_sha256": digest}
+        splits[split] = {
+            "num_images": number,
+            "images_sha256": file_sha256(prepared / images_name(split)),
+            "labels_sha256": file_sha256(prepared / labels_name(split)),
+        }
     nothing: dict[str, Any] = {
         "class_names": [],
         "attribute_names": [],

@@ -22,6 +22,7 @@ from latentbench.artifacts.paths import (
     SPLITS,
     attributes_name,
     checkpoint_path,
+    images_name,
     labels_name,
 )
 from latentbench.artifacts.tensors import write_tensors
@@ -146,6 +147,15 @@ def forget_classes(data: Path) -> Path:
         manifest[split]["labels_sha256"] = file_sha256(path)
     write_json(data / DATASET_MANIFEST, manifest)
     return data
+
+
+def record_arrays(data: Path) -> None:
+    """Record images and labels of prepared data as they are now."""
+    manifest = read_json(data / DATASET_MANIFEST)
+    for split in SPLITS:
+        manifest[split]["images_sha256"] = file_sha256(data / images_name(split))
+        manifest[split]["labels_sha256"] = file_sha256(data / labels_name(split))
+    write_json(data / DATASET_MANIFEST, manifest)
 
 
 def give_attributes(data: Path) -> Path:

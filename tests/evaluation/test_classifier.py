@@ -24,7 +24,7 @@ from latentbench.evaluation.features.train_classifier import (
     train_classifier,
 )
 from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
-from tests.evaluation.conftest import forget_classes, give_attributes
+from tests.evaluation.conftest import forget_classes, give_attributes, record_arrays
 
 SETTINGS = Reference(width=4, batch_size=16, epochs=6, learning_rate=1e-2)
 CPU = torch.device("cpu")
@@ -64,6 +64,7 @@ def test_learns_rotations(
         images = np.load(folder / f"{split}-images.npy")
         images[:] = images % 40 + ramp[:, None, None]
         np.save(folder / f"{split}-images.npy", images)
+    record_arrays(folder)
     assert train(forget_classes(folder))[1].share == 1
 
 

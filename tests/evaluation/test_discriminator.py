@@ -29,7 +29,7 @@ from latentbench.evaluation.predictions import discriminator_scores as stage
 from latentbench.evaluation.predictions.discriminator import DecisionThreshold, rows_by_class
 from latentbench.models.gan import GAN
 from latentbench.models.gan_losses import classified_as_real
-from tests.evaluation.conftest import evaluate, forget_classes
+from tests.evaluation.conftest import evaluate, forget_classes, record_arrays
 
 Make = Callable[..., Path]
 
@@ -277,6 +277,7 @@ def test_the_number_of_images_per_class_is_limited(
     labels = read_array(path)
     labels[:50] = 0
     write_array(path, labels)
+    record_arrays(prepared)
     monkeypatch.setattr(stage, "MAX_PER_CLASS", 20)
     metrics, _ = evaluate_discriminator(
         make_experiment(prepared), build_reference(prepared), prepared

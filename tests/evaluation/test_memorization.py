@@ -90,7 +90,7 @@ def test_typical_samples_are_not_copies() -> None:
 def test_copies_with_a_little_noise_are_copies(glyphs: tuple[Path, Path]) -> None:
     data, reference = glyphs
     manifest = ReferenceManifest.read(reference)
-    memory = Memorization.load(reference, "classifier", manifest.extractors["classifier"])
+    memory = Memorization.load(reference, "classifier", manifest)
     extractor = manifest.load_extractor("classifier", reference, device=torch.device("cpu"))
     images = PreparedDataset.open(data).images("train")[:300]
     noise = np.random.default_rng(0).normal(scale=5, size=images.shape)

@@ -13,7 +13,7 @@ from latentbench.artifacts.files import write_array
 from latentbench.artifacts.paths import labels_name
 from latentbench.data.prepared import PreparedDataset
 from latentbench.latent.explorations import dataset as exploration
-from tests.evaluation.conftest import forget_classes
+from tests.evaluation.conftest import forget_classes, record_arrays
 from tests.latent.conftest import give_attributes
 
 Make = Callable[..., Path]
@@ -68,6 +68,7 @@ def test_missing_images_of_a_class_are_black(make_prepared: Make, explore: Explo
     data = make_prepared()
     labels = np.array([0] * 30 + [1] * 3 + [3] * 7)
     write_array(data / labels_name("train"), labels)
+    record_arrays(data)
     arrays, facts, _ = explore("autoencoder", data)
     shown = arrays["data_samples"].any(axis=(2, 3, 4))
     assert shown.sum(axis=1).tolist() == [8, 3, 0, 7]
