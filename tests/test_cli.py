@@ -41,8 +41,9 @@ def _configure(monkeypatch: pytest.MonkeyPatch, output: Path, error: Exception) 
 def test_an_error_without_a_file_names_the_one_that_is_written(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = _configure(monkeypatch, tmp_path, OSError(number, os.strerror(number)))
-    assert str(tmp_path / "study.yaml") in line
+    folder = tmp_path / ("long" * 30) / ("long" * 30)
+    line = _configure(monkeypatch, folder, OSError(number, os.strerror(number)))
+    assert "study.yaml" in line
     assert re.search(r"[.;] \w[^.;]+\.$", line), "no remedy"
 
 

@@ -66,10 +66,16 @@ def explain(error: OSError, place: object) -> str:
 
     `place` is where it happened, for an error that names no file.
     """
-    named = [quote(name) for name in (error.filename, error.filename2) if name is not None]
+    named = [_quote_path(name) for name in (error.filename, error.filename2) if name is not None]
     remedy = _REMEDIES.get(error.errno or 0, "Check the path and run again")
     text = error.strerror or str(error)
     return f"{' and '.join(named) or place}: {reason(OSError(text))}. {remedy}."
+
+
+def _quote_path(path: object) -> str:
+    """Return a path in quotes, control characters as escapes; of a long one the last part."""
+    text = str(path)
+    return repr(text if len(text) <= _LONGEST_REASON else f"…{text[1 - _LONGEST_REASON :]}")
 
 
 def list_names(names: Collection[str]) -> str:
