@@ -1,4 +1,7 @@
 # The DAG of the workflow and nothing else: what benchmarks/scale.py compares it with.
+configfile: "params.yaml"
+
+
 EXPERIMENTS = config["experiments"]
 STUDIES = config["studies"]
 PARTS = ["page.html", "page.lua", "page.typ", "style.css", "references.bib"]
