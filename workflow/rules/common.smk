@@ -112,17 +112,30 @@ def requested(wildcards, resource, default):
     return getattr(experiment(wildcards.experiment).resources, resource) or default
 
 
+# Snakemake evaluates every resource of every job, and a number faster than a function.
+# A dry run has no settings of execution.
+MAY_BE_RETRIED = getattr(workflow.execution_settings, "retries", 0) > 0
+REQUESTS = [experiment.resources for experiment in PARAMS.experiments.values()]
+
+
 def mem_mb(stage):
-    """Return a resource function: memory in MB, doubled from the second attempt."""
-    return lambda wildcards, attempt: requested(wildcards, "memory_mb", NEEDS[stage][0]) * min(attempt, 2)
+    """Return memory in MB, doubled from the second attempt: a number if it is the same for all jobs."""
+    number = NEEDS[stage][0]
+    if not MAY_BE_RETRIED and not any(request.memory_mb for request in REQUESTS):
+        return number
+    return lambda wildcards, attempt: requested(wildcards, "memory_mb", number) * min(attempt, 2)
 
 
 def runtime(stage):
-    """Return a resource function: minutes, doubled from the second attempt, except for training, which resumes."""
+    """Return minutes, doubled from the second attempt except for training, which resumes; see mem_mb."""
+    number = NEEDS[stage][1]
+    doubles = MAY_BE_RETRIED and stage != "train"
+    if not doubles and not any(request.runtime_minutes for request in REQUESTS):
+        return number
 
     def minutes(wildcards, attempt):
-        limit = requested(wildcards, "runtime_minutes", NEEDS[stage][1])
-        return limit if stage == "train" else limit * min(attempt, 2)
+        limit = requested(wildcards, "runtime_minutes", number)
+        return limit * min(attempt, 2) if doubles else limit
 
     return minutes
 
@@ -140,7 +153,6 @@ def gpu_of_processes(wildcards):
     return gpu(wildcards) * processes(wildcards)
 
 
-# Snakemake evaluates every resource of every job, and a number faster than a function.
 devices = {experiment.compute.device for experiment in PARAMS.experiments.values()}
 devices |= {dataset.reference.compute.device for dataset in PARAMS.datasets.values()}
 if "cuda" not in devices:

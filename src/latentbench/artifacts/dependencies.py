@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from latentbench.artifacts.files import yaml_text
@@ -81,7 +82,17 @@ def config_files(config: Section) -> dict[str, str]:
 @cache
 def _section_text(key: str, content: str) -> str:
     """Return a section as YAML; most sections are the same in many experiments."""
-    return yaml_text({key: json.loads(content)})
+    section = json.loads(content)
+    if not isinstance(section, dict) or not section:
+        return yaml_text({key: section})
+    entries = [_entry_text(name, json.dumps(value)) for name, value in section.items()]
+    return f"{key}:\n{indent(''.join(entries), '  ')}"
+
+
+@cache
+def _entry_text(name: str, content: str) -> str:
+    """Return an entry of a section as YAML; experiments of a study differ in few."""
+    return yaml_text({name: json.loads(content)})
 
 
 def _stage_files(
