@@ -221,3 +221,14 @@ def test_generators_depend_on_seed_stream_and_step_only() -> None:
     draws = [torch.randn(3, generator=torch_generator(1, "x", step)) for step in (2, 3, 2)]
     assert torch.equal(draws[0], draws[2])
     assert not torch.equal(draws[0], draws[1])
+
+
+def test_an_array_that_is_lost_in_the_list_of_entries_is_missed(tmp_path: Path) -> None:
+    """The length of a comment in the list makes the reader skip the next entry."""
+    path = tmp_path / "arrays.npz"
+    write_arrays(path, {"a": np.arange(5), "b": np.ones(3)})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 33] = 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="1 of 2"):
+        read_arrays(path)

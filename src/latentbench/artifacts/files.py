@@ -316,8 +316,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         np.load(stream, allow_pickle=False) as file,
     ):
         arrays = dict(file)
-    if not arrays:
-        raise damaged(path, "it has no arrays")
+        # The zip format's number of entries. Where the lengths in its list of entries are damaged,
+        # the reader takes an entry for the comment of the one before.
+        stream.seek(-12, os.SEEK_END)
+        number = int.from_bytes(stream.read(2), "little")
+    if len(arrays) != number or not arrays:
+        raise damaged(path, f"it has {len(arrays)} of {number} arrays")
     return arrays
 
 
