@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 def run() -> None:
     """Run the command line of this process."""
-    use_utf8()
+    ensure_utf8_mode()
     main()
 
 
-def use_utf8() -> None:
+def ensure_utf8_mode() -> None:
     """Start this process again in Python's UTF-8 mode if its locale has ASCII only.
 
     In the locale C, libraries fail on paths that are not ASCII.

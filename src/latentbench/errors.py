@@ -46,13 +46,18 @@ def quote(text: object) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return what a library's exception says, for a message: one line, at most 200 characters.
+    """Return what an exception says, for a message: one line, at most 200 characters.
 
-    Control characters are escapes, and addresses of objects are left out. An exception without a
-    message is given by its class.
+    Of an error of the system it is the reason without the path, and of one without a message the
+    class. Addresses of objects are left out.
     """
-    line = " ".join(_OBJECT.sub("", str(error)).split()).rstrip(".")
-    return repr(_cut(line, _LONGEST_REASON))[1:-1] if line else type(error).__name__
+    text = error.strerror if isinstance(error, OSError) else None
+    return shorten((text or _OBJECT.sub("", str(error))).rstrip(".")) or type(error).__name__
+
+
+def shorten(text: object, longest: int = _LONGEST_REASON) -> str:
+    """Return foreign text for a message as one line: cut, control characters as escapes."""
+    return printable(_cut(" ".join(str(text).split()), longest))
 
 
 def printable(message: str) -> str:
@@ -68,8 +73,7 @@ def explain(error: OSError, place: object) -> str:
     """
     named = [_quote_path(name) for name in (error.filename, error.filename2) if name is not None]
     remedy = _REMEDIES.get(error.errno or 0, "Check the path and run again")
-    text = error.strerror or str(error)
-    return f"{' and '.join(named) or place}: {reason(OSError(text))}. {remedy}."
+    return f"{' and '.join(named) or place}: {reason(error)}. {remedy}."
 
 
 def _quote_path(path: object) -> str:

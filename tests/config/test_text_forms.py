@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from latentbench.config.load import parse_params, read_layers
+from latentbench.config.load import parse_params, read_overridden_params
 from latentbench.config.params import Params
 from latentbench.errors import ConfigError
 
@@ -103,10 +103,10 @@ def test_every_type_of_every_key_has_a_text_form(tmp_path: Path) -> None:
             expected = parse_params(document, where="params.yaml")
         except ConfigError:
             with pytest.raises(ConfigError):
-                read_layers([file], _as_text(document))
+                read_overridden_params([file], _as_text(document))
             continue
         accepted.add(key)
-        found = read_layers([file], _as_text(document))
+        found = read_overridden_params([file], _as_text(document))
         assert found.model_dump(mode="json") == expected.model_dump(mode="json"), key
     assert len(accepted) > 100
     assert {"datasets.mnist.image_size", "experiments.dcgan.model.spectral_norm"} <= accepted

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentbench.config.datasets import FolderDataset
-from latentbench.data import image_archive
+from latentbench.data import raw_files
 from latentbench.data.image_archive import ImageArchive, open_archive
 from latentbench.data.prepared import PreparedDataset
 from latentbench.data.sources.folder import FolderSource
@@ -96,7 +96,7 @@ def unknown_method(path: Path) -> None:
 def test_entries_that_cannot_be_read(
     make: Callable[[Path], None], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_archive, "LARGE_ENTRY_BYTES", 1_000_000)
+    monkeypatch.setattr(raw_files, "_LARGE_BYTES", 1_000_000)
     make(tmp_path / "set.zip")
     archive = ImageArchive(tmp_path / "set.zip")
     with pytest.raises(ImageError, match=r"'a\.png' of .*set\.zip") as caught:

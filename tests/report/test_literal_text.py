@@ -35,7 +35,7 @@ HOSTILE = [
     '`#import "x"`{=typst}',
     "$5 to $10",
     r"$\frac$",
-    "[@nobody]",
+    "[@unknown]",
     "| a | b |",
     "a\n\n# Heading",
     "<img src=x onerror=alert(1)>",

@@ -58,8 +58,8 @@ PARAMS = {
 # All stages in one process, which stops at the first that fails. A stage's command is a list.
 STAGES = """
 import sys
-from latentbench.cli import main, use_utf8
-use_utf8()
+from latentbench.cli import main, ensure_utf8_mode
+ensure_utf8_mode()
 folder, config, dataset = sys.argv[1], sys.argv[1] + "/results", sys.argv[1] + "/config"
 params = ["--params", folder + "/params.yaml"]
 data = ["--data", folder + "/data"]
@@ -183,7 +183,7 @@ def main(seed: int, only: str, minutes: float | None) -> None:
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     tried, wrong = 0, 0
     with tempfile.TemporaryDirectory() as name:
-        expected = digests(new_folder(Path(name), "expected"), run_first=True)
+        expected = ordinary_digests(Path(name))
         for environment in ENVIRONMENTS:
             if only in environment.name and time.monotonic() < deadline:
                 problem = trouble_in(environment, Path(name), expected, rng)
@@ -266,12 +266,17 @@ def run(folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[
     return subprocess.CompletedProcess([], process.returncode, output)
 
 
-def digests(folder: Path, *, run_first: bool = False) -> dict[str, str]:
+def ordinary_digests(root: Path) -> dict[str, str]:
+    """Run all stages in a new folder as usual, and return the digests of their files."""
+    folder = new_folder(root, "ordinary")
+    ordinary = run(folder, dict(os.environ))
+    if ordinary.returncode != 0:
+        raise click.ClickException(ordinary.stdout)
+    return digests(folder)
+
+
+def digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each compared file by its path."""
-    if run_first:
-        ordinary = run(folder, dict(os.environ))
-        if ordinary.returncode != 0:
-            raise click.ClickException(ordinary.stdout)
     found = itertools.chain.from_iterable(map(folder.rglob, COMPARED))
     return {str(path.relative_to(folder)): file_sha256(path) for path in found}
 

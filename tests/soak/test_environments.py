@@ -13,8 +13,7 @@ from tests.soak import environments
 
 @pytest.mark.slow
 def test_a_run_in_an_odd_environment_has_the_same_results(tmp_path: Path) -> None:
-    ordinary = environments.new_folder(tmp_path, "ordinary")
-    expected = environments.digests(ordinary, run_first=True)
+    expected = environments.ordinary_digests(tmp_path)
     assert len(expected) > 20
     variables: dict[str, str | None] = {
         "HOME": None,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from latentbench.artifacts import dependencies, paths
 from latentbench.artifacts.files import yaml_text
-from latentbench.config.load import read_layers
+from latentbench.config.load import read_overridden_params
 from latentbench.errors import ConfigError
 
 # Cluster jobs start without the environment activated: its commands are in the folder of its Python.
@@ -52,7 +52,7 @@ def read_params():
         # What --report and archives include.
         workflow.configfiles.append(files[0].absolute())
     try:
-        return read_layers(files, workflow.config_settings.config)
+        return read_overridden_params(files, workflow.config_settings.config)
     except ConfigError as error:
         sys.exit(f"Error: {error}")
 

@@ -18,7 +18,7 @@ from latentbench.artifacts.paths import CONFIG, STUDY, stage_config
 from latentbench.config.base import Section
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
-from latentbench.errors import quote
+from latentbench.errors import shorten
 
 # The sources that each stage runs: the layers that it may import.
 _BASE = ("errors.py", "rng.py", "config", "artifacts")
@@ -116,11 +116,8 @@ def differences(found: Any, expected: Any, key: str = "") -> list[str]:
         ]
     if found == expected:
         return []
-    return [f"{_describe(key)} was {_describe(found)}, is now {_describe(expected)}"]
-
-
-def _describe(value: Any) -> str:
-    return quote(value)[1:-1]
+    before, after = shorten(found, 80), shorten(expected, 80)
+    return [f"{shorten(key, 80)} was {before}, is now {after}"]
 
 
 def code_sha256(stage: str, package: Path | None = None) -> str:

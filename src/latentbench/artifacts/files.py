@@ -48,7 +48,7 @@ def convert_disk_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in _NOT_WRITABLE:
             raise StorageError(
-                f"{path} cannot be written ({error.strerror}); check the permissions of its folder."
+                f"{path} cannot be written ({reason(error)}); check the permissions of its folder."
             ) from error
         raise
 
@@ -84,7 +84,7 @@ def convert_read_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             raise ArtifactError(
-                f"{path} cannot be read ({error.strerror}); check its permissions and its disk."
+                f"{path} cannot be read ({reason(error)}); check its permissions and its disk."
             ) from error
         raise damaged(path, reason(error)) from error
 

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from latentbench.artifacts.files import convert_disk_errors
 from latentbench.artifacts.progress import log
-from latentbench.errors import StorageError, quote
+from latentbench.errors import StorageError, quote, reason
 
 _HELD = {errno.EACCES, errno.EAGAIN}
 
@@ -55,7 +55,7 @@ def _acquire(path: Path, folder: Path, stage: str) -> TextIO | None:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The holder before may have removed the file after this process opened it.
             if _is_file_at(path, file):
-                _sign(file)
+                _write_holder(file)
                 return file
         except OSError as error:
             if error.errno not in _HELD:
@@ -79,7 +79,7 @@ def _is_file_at(path: Path, file: TextIO) -> bool:
         return False
 
 
-def _sign(file: TextIO) -> None:
+def _write_holder(file: TextIO) -> None:
     now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
@@ -87,4 +87,4 @@ def _sign(file: TextIO) -> None:
 
 
 def _log_missing_lock(folder: Path, error: OSError) -> None:
-    log(f"{folder} is not locked ({error.strerror}): start no second run on it.")
+    log(f"{folder} is not locked ({reason(error)}): start no second run on it.")

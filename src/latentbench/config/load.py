@@ -17,7 +17,7 @@ from latentbench.config.models import MODELS
 from latentbench.config.params import RULES, Params
 from latentbench.config.renamed import find_renamed_key
 from latentbench.config.yaml_format import parse_yaml
-from latentbench.errors import ConfigError, list_names, quote, reason
+from latentbench.errors import ConfigError, list_names, quote, reason, shorten
 
 SectionT = TypeVar("SectionT", bound=Section)
 
@@ -43,7 +43,7 @@ def read_yaml(path: Path, *, text: str | bytes | None = None) -> Any:
         raise ConfigError(f"{_shown_path(path)} does not exist; check the path.") from None
     except OSError as error:
         raise ConfigError(
-            f"{_shown_path(path)} cannot be read ({error.strerror}); check the path and its "
+            f"{_shown_path(path)} cannot be read ({reason(error)}); check the path and its "
             "permissions."
         ) from None
     except UnicodeDecodeError as error:
@@ -59,7 +59,7 @@ def read_params(path: Path, *, text: str | bytes | None = None) -> Params:
     return parse_params(read_yaml(path, text=text), where=_shown_path(path))
 
 
-def read_layers(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Params:
+def read_overridden_params(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Params:
     """Return the params of several files, each laid over those before it, and overrides on top.
 
     Snakemake gives the nested values of --config as text, which is converted like other text. Among
@@ -276,7 +276,7 @@ def _shown(value: Any) -> str:
         return "a list"
     if isinstance(value, int) and value.bit_length() > 256:
         return "an integer of more than 77 digits"
-    return reason(ValueError(repr(value)))
+    return shorten(repr(value))
 
 
 def _shown_key(key: object) -> str:

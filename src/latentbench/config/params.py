@@ -14,7 +14,7 @@ from latentbench.config.budgets import Budget, small_dataset, small_experiment
 from latentbench.config.datasets import AnyDataset, DatasetConfig
 from latentbench.config.experiments import Defaults, Experiment, ExperimentConfig
 from latentbench.config.renamed import RENAMED_PLACEHOLDERS
-from latentbench.errors import ConfigError, list_names, quote, reason
+from latentbench.errors import ConfigError, list_names, quote, reason, shorten
 
 # Kinds of entries that are resolved into a config file each, and their sections.
 Kind = Literal["dataset", "experiment", "study"]
@@ -112,7 +112,7 @@ class Study(Section):
                 )
             if placeholder not in values:
                 known = ", ".join(f"{{{key}}}" for key in sorted(values))
-                unknown = quote(placeholder)[1:-1]
+                unknown = shorten(placeholder, 80)
                 raise ValueError(f"uses {{{unknown}}} in archive_name; use only {known}")
             if not values[placeholder]:
                 raise ValueError(

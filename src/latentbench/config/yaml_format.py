@@ -15,7 +15,7 @@ import yaml
 from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 
-from latentbench.errors import quote, reason
+from latentbench.errors import quote, reason, shorten
 
 # libyaml takes a quarter of the time.
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -129,7 +129,7 @@ def parse_yaml(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}: " if mark else ""
         problem = ", ".join(filter(None, (error.context, error.problem)))
-        raise ValueError(f"{place}{reason(ValueError(problem))}") from None
+        raise ValueError(f"{place}{shorten(problem)}") from None
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         raise ValueError(reason(error)) from None
 

@@ -18,12 +18,10 @@ from latentbench.data.image_formats import (
     starts_like_image,
     suffix_of,
 )
+from latentbench.data.raw_files import is_bomb
 from latentbench.errors import DataError, ImageError, quote, reason
 
 MAX_FILE_BYTES = 2**30
-# An entry of a zip that is larger and compressed more is not an image, but made to fill the memory.
-LARGE_ENTRY_BYTES = 2**26
-MAX_COMPRESSION = 200
 
 _NUM_QUOTED = 3
 _NUM_SUFFIXES = 8  # by which files that are left out are counted
@@ -105,7 +103,7 @@ class ImageArchive:
         except OSError as error:
             if is_system_error(error):
                 raise
-            raise self._image_error(name, "unreadable", _cause(error)) from None
+            raise self._image_error(name, "unreadable", reason(error)) from None
         raise self._image_error(name, "too large", f"{size:,} bytes")
 
     def fingerprint(self) -> str:
@@ -188,7 +186,7 @@ class ImageArchive:
             raise
         except OSError as error:
             raise DataError(
-                f"{self.path} cannot be read ({_cause(error)}); check its permissions."
+                f"{self.path} cannot be read ({reason(error)}); check its permissions."
             ) from None
         # zipfile raises BadZipFile, NotImplementedError (newer versions of the format), ValueError,
         # UnicodeDecodeError, struct.error and others, and documents none but the first.
@@ -225,12 +223,10 @@ class ImageArchive:
             raise self._image_error(
                 name, "encrypted", "it is encrypted", remedy="unpack the zip with its password"
             )
-        compression = entry.file_size / max(1, entry.compress_size)
-        if entry.file_size > MAX_FILE_BYTES or (
-            entry.file_size > LARGE_ENTRY_BYTES and compression > MAX_COMPRESSION
-        ):
+        size, compressed = entry.file_size, max(1, entry.compress_size)
+        if size > MAX_FILE_BYTES or is_bomb(size, compressed):
             raise self._image_error(
-                name, "too large", f"{entry.file_size:,} bytes, {compression:.0f}-fold compressed"
+                name, "too large", f"{size:,} bytes, {size / compressed:.0f}-fold compressed"
             )
         try:
             return archive.read(entry)
@@ -277,7 +273,7 @@ def open_archive(path: Path, *, key: str) -> ImageArchive:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character
         raise DataError(
-            f"{key}: {quote(path)} cannot be read ({_cause(error)}); set it to a directory or a "
+            f"{key}: {quote(path)} cannot be read ({reason(error)}); set it to a directory or a "
             "zip of images."
         ) from None
     is_zip = stat.S_ISREG(mode) and path.suffix.lower() == ".zip"
@@ -312,7 +308,7 @@ def path_parts(name: str) -> tuple[str, ...]:
     return tuple(part for part in name.split("/") if part not in ("", "."))
 
 
-def printable(name: str) -> str:
+def decode_name(name: str) -> str:
     """Return a file name as text: bytes that are not UTF-8 become escapes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
@@ -333,15 +329,8 @@ def _read_folder(path: Path) -> tuple[Identity, list[os.DirEntry[str]]]:
             return (found.st_dev, found.st_ino), list(entries)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({_cause(error)}); change its permissions or remove it."
+            f"{path} cannot be read ({reason(error)}); change its permissions or remove it."
         ) from None
-
-
-def _cause(error: Exception) -> str:
-    """Return what an error says, without the path that an OSError repeats."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return reason(error)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -29,9 +29,8 @@ _DAMAGE = (
 )
 
 
-# A file that is larger and compressed more has no images, but is made to fill the memory.
-LARGE_BYTES = 2**26
-MAX_COMPRESSION = 200
+_LARGE_BYTES = 2**26
+_MAX_COMPRESSION = 200
 
 
 @contextmanager
@@ -40,13 +39,17 @@ def convert_damage(where: object) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        cause = error.strerror if isinstance(error, OSError) else None
-        raise DataError(f"{where} cannot be read ({cause or reason(error)}); {REMEDY}.") from None
+        raise DataError(f"{where} cannot be read ({reason(error)}); {REMEDY}.") from None
+
+
+def is_bomb(size: int, compressed: int) -> bool:
+    """Return whether a file is a compression bomb: large, and compressed more than images are."""
+    return size > max(_LARGE_BYTES, _MAX_COMPRESSION * compressed)
 
 
 def check_compression(size: int, compressed: int, *, where: object) -> None:
-    """Raise DataError if a file is so large and compressed so much that it has no images."""
-    if size > max(LARGE_BYTES, MAX_COMPRESSION * compressed):
+    """Raise DataError if a file is a compression bomb."""
+    if is_bomb(size, compressed):
         raise DataError(f"{where} has {size:,} bytes in only {compressed:,}; {REMEDY}.")
 
 

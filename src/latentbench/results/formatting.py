@@ -66,7 +66,7 @@ def term_label(term: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return text on one line, with characters that nobody sees or that reorder it as escapes.
+    """Return text on one line, with invisible characters and those that reorder it as escapes.
 
     Text of such characters alone is in quotes, so that it does not vanish.
     """

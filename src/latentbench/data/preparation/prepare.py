@@ -30,7 +30,7 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.datasets import DatasetConfig
-from latentbench.data.image_archive import printable
+from latentbench.data.image_archive import decode_name
 from latentbench.data.preparation.decode import ResizeSpec
 from latentbench.data.preparation.decoding_pool import (
     DecodeJob,
@@ -165,7 +165,7 @@ def _write_splits(
     skipped: dict[str, str] = {}
     for name in SPLITS:
         for index, kind in sorted(files[name].failed.items()):
-            skipped[printable(str(splits[name].references[index]))] = kind
+            skipped[decode_name(str(splits[name].references[index]))] = kind
     labels = {name: files[name].split.labels for name in SPLITS}
     brightest = max(files[name].brightest_16bit for name in SPLITS)
     return manifests, PreparedContents(labels, skipped, brightest)

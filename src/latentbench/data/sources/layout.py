@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from latentbench.data.image_archive import path_parts, printable
+from latentbench.data.image_archive import decode_name, path_parts
 from latentbench.errors import DataError, quote
 
 Parts = tuple[str, ...]  # of a path: its folders and its file
@@ -129,7 +129,7 @@ def _split_folders(by_folder: dict[str, Paths], *, where: str) -> tuple[str | No
 
 def _split_word(folder: str) -> tuple[str, str]:
     """Return the word for a split in a folder's name, and the rest; "" for both without one."""
-    words = _CASE_CHANGE.sub("_", printable(folder)).lower()
+    words = _CASE_CHANGE.sub("_", decode_name(folder)).lower()
     found = _SPLIT_WORD.search(words)
     if found is None:
         return "", ""
@@ -181,7 +181,7 @@ def _class_folders(paths: Paths, *, where: str) -> dict[str, str]:
     """
     folders = {}
     for name, path in paths.items():
-        folder = printable(path[0]) if len(path) > 1 else ""
+        folder = decode_name(path[0]) if len(path) > 1 else ""
         folders[name] = unicodedata.normalize("NFC", folder)
     outside = [name for name, folder in folders.items() if not folder]
     if outside and len(outside) < len(folders):

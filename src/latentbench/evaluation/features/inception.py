@@ -23,7 +23,7 @@ from torch import Tensor
 
 from latentbench.artifacts.files import atomic_write, file_sha256
 from latentbench.artifacts.progress import log
-from latentbench.errors import DataError, DownloadError, reason
+from latentbench.errors import DataError, DownloadError, shorten
 
 FILE_NAME = "inception-2015-12-05.pt"  # in the folder that clean-fid is given
 INPUT_SIZE = 299
@@ -55,9 +55,9 @@ class InceptionExtractor:
             self.layers = _load_layers(path, device)
             self.dim = self(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape[1]
         except (RuntimeError, AttributeError) as error:
-            last_line = RuntimeError(str(error).strip().splitlines()[-1])
+            last_line = str(error).strip().splitlines()[-1]
             raise DataError(
-                f"{path} is not clean-fid's TorchScript Inception ({reason(last_line)}). Replace "
+                f"{path} is not clean-fid's TorchScript Inception ({shorten(last_line)}). Replace "
                 "the file."
             ) from None
 
