@@ -124,7 +124,29 @@ def another_file(path: Path) -> None:
     path.write_bytes(b"no zip" * 100)
 
 
-@pytest.mark.parametrize("make", [newer_version, wrong_utf8, unreadable_table, another_file])
+def hidden_entry(path: Path) -> None:
+    """Let the comment of an entry end behind the next entry."""
+    zip_of(path, ["a.png", "b.png"])
+    set_bytes(path, b"PK\1\2", 33, b"\1")
+
+
+def hidden_zip64_entry(path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+        hidden_entry(path)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        newer_version,
+        wrong_utf8,
+        unreadable_table,
+        another_file,
+        hidden_entry,
+        hidden_zip64_entry,
+    ],
+)
 def test_zips_that_cannot_be_opened(make: Callable[[Path], None], tmp_path: Path, run: Run) -> None:
     make(tmp_path / "set.zip")
     line = error_of(run(source="folder", path=str(tmp_path / "set.zip"), on_error="skip"))
@@ -223,6 +245,19 @@ def test_the_last_of_two_entries_counts(tmp_path: Path) -> None:
     assert archive.image_names() == ["a.png", "b.png"]
     assert archive.read_bytes("a.png") == png(2)
     assert "'a.png'" in "\n".join(archive.notes())
+
+
+@pytest.mark.parametrize("limit", [1, 2**16])
+@pytest.mark.parametrize("comment", [b"", b"holiday" * 9_000])
+def test_zips_with_a_comment_or_zip64(
+    limit: int, comment: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", limit)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+        file.writestr("a.png", png(0))
+        file.writestr("b.png", png(1))
+        file.comment = comment
+    assert ImageArchive(tmp_path / "set.zip").image_names() == ["a.png", "b.png"]
 
 
 def test_names_that_are_not_utf8(tmp_path: Path, run: Run, prepared: Run) -> None:

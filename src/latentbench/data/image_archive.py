@@ -23,6 +23,7 @@ from latentbench.errors import DataError, ImageError, quote, reason
 
 MAX_FILE_BYTES = 2**30
 
+_END_BYTES = 2**16 + 98  # of a zip, with the longest comment and the zip64 records
 _NUM_QUOTED = 3
 _NUM_SUFFIXES = 8  # by which files that are left out are counted
 _SYSTEM_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
@@ -177,6 +178,7 @@ class ImageArchive:
         try:
             if self._zip is None:
                 opened = zipfile.ZipFile(self.path)
+                self._require_all_entries(opened)
                 self._list_entries(opened)
                 self._zip, self._process_id = opened, os.getpid()
             elif self._process_id != os.getpid():
@@ -196,6 +198,15 @@ class ImageArchive:
                 "again, or pack the images with another program."
             ) from None
         return self._zip
+
+    def _require_all_entries(self, archive: zipfile.ZipFile) -> None:
+        """Raise DataError if entries are missing: a damaged length in the table can hide some."""
+        found, stated = len(archive.infolist()), _stated_entries(self.path)
+        # Writers without the zip64 extension count modulo 65,536.
+        if found != stated and (found < 2**16 or found % 2**16 != stated):
+            raise DataError(
+                f"{self.path} lists {found:,} of {stated:,} entries; copy or download it again."
+            )
 
     def _list_entries(self, archive: zipfile.ZipFile) -> None:
         for entry in archive.infolist():
@@ -359,6 +370,19 @@ def _quote_some(names: list[str]) -> str:
     if len(names) > _NUM_QUOTED:
         quoted.append("…")
     return ", ".join(quoted)
+
+
+def _stated_entries(path: Path) -> int:
+    """Return the number of entries that the end record of a zip states."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _END_BYTES))
+        end = file.read()
+    start = end.rfind(b"PK\5\6")
+    locator, zip64 = end[start - 20 :], end[start - 76 :]
+    if start >= 76 and locator.startswith(b"PK\6\7") and zip64.startswith(b"PK\6\6"):
+        return int.from_bytes(zip64[32:40], "little")
+    return int.from_bytes(end[start + 10 : start + 12], "little")
 
 
 def _is_link(entry: zipfile.ZipInfo) -> bool:
