@@ -25,7 +25,13 @@ import torch
 from PIL import Image
 from turns import add_turn_arguments, peak_mb, run_turn
 
-from latentbench.artifacts.files import file_sha256, read_csv, write_array, write_json, write_yaml
+from latentbench.artifacts.files import (
+    file_sha256,
+    read_csv,
+    write_array,
+    write_manifest,
+    write_yaml,
+)
 from latentbench.artifacts.paths import DATASET_MANIFEST, HISTORY, images_name, labels_name
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import parse_params, read_config
@@ -163,7 +169,7 @@ def make_pictures(root: Path, row: Row) -> None:
         "source": "folder",
         "digest": splits["train"]["images_sha256"],
     }
-    write_json(prepared / DATASET_MANIFEST, about | shape | nothing | splits)
+    write_manifest(prepared / DATASET_MANIFEST, about | shape | nothing | splits)
 
 
 def write_config(root: Path, row: Row, threads: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from latentbench.artifacts.files import file_sha256, write_array, write_json, write_yaml
+from latentbench.artifacts.files import file_sha256, write_array, write_manifest, write_yaml
 from latentbench.artifacts.paths import DATASET_MANIFEST, SPLITS, images_name, labels_name
 from latentbench.cli import main
 from latentbench.config.load import parse_params
@@ -68,7 +68,7 @@ def make_prepared(tmp_path: Path) -> Callable[..., Path]:
                 "images_sha256": file_sha256(folder / images_name(split)),
                 "labels_sha256": file_sha256(folder / labels_name(split)),
             }
-        write_json(
+        write_manifest(
             folder / DATASET_MANIFEST,
             {
                 "format": 1,

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import yaml
 
-from latentbench.artifacts.files import read_arrays, read_csv, read_json, write_yaml
+from latentbench.artifacts.files import read_arrays, read_csv, read_json, write_manifest, write_yaml
 from latentbench.artifacts.paths import (
     EVALUATION_ARRAYS,
     LAST_METRICS,
@@ -31,6 +31,7 @@ from latentbench.artifacts.paths import (
     METRICS,
     PAGE,
     PDF,
+    PROVENANCE,
     SUBMITTED_FILES,
     checkpoint_path,
     notebook_name,
@@ -356,6 +357,7 @@ def test_handin(tmp_path: Path) -> None:
     for path in (*files, checkpoint_path(results / "vae", 1), tmp_path / "lock"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
+    write_manifest(results / "vae" / PROVENANCE, {})
     root.mkdir()
 
     def handin_with(title: str) -> Any:

@@ -125,7 +125,7 @@ def check_damage(folder: Path, name: str, damage: Damage, read: Callable[[], Any
 
 
 def read_versioned(path: Path) -> dict[str, Any]:
-    """Read what a stage reads of a manifest: its key `checksum` may become another."""
+    """Read what a stage reads of a manifest."""
     content = read_manifest(path)
     require_format(path, content, 1)
     return {key: content.get(key) for key in ("format", "names", "share")}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentbench.artifacts.files import read_json, write_array, write_json
+from latentbench.artifacts.files import read_manifest, write_array, write_manifest
 from latentbench.artifacts.paths import DATASET_MANIFEST, attributes_name
 from latentbench.data.labels import LabelSet, label_vectors
 from latentbench.data.prepared import PreparedDataset
@@ -21,9 +21,9 @@ from latentbench.rng import torch_generator
 def dataset(make_prepared: Callable[..., Path]) -> PreparedDataset:
     """Four classes in turn, and attributes: Smiling of every other image, Hat of the first four."""
     folder = make_prepared()
-    write_json(
+    write_manifest(
         folder / DATASET_MANIFEST,
-        read_json(folder / DATASET_MANIFEST) | {"attribute_names": ["Smiling", "Hat"]},
+        read_manifest(folder / DATASET_MANIFEST) | {"attribute_names": ["Smiling", "Hat"]},
     )
     for split, number in (("train", 40), ("test", 20)):
         places = np.arange(number)
@@ -77,6 +77,6 @@ def test_unknown_attributes_and_missing_classes_are_errors(dataset: PreparedData
     with pytest.raises(DataError, match=r"'Beard'.*squares are: Smiling, Hat\."):
         label_vectors(dataset, "train", ["Beard"])
     path = dataset.folder / DATASET_MANIFEST
-    write_json(path, read_json(path) | {"class_names": []})
+    write_manifest(path, read_manifest(path) | {"class_names": []})
     with pytest.raises(DataError, match="squares has fewer than two"):
         label_vectors(PreparedDataset.open(dataset.folder), "train", "class")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import lzma
 import tarfile
 import zipfile
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from latentbench.artifacts.files import write_manifest
 from latentbench.artifacts.paths import SOURCE_FORMAT
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.load import parse_params
@@ -38,7 +38,7 @@ DIGITS = [str(digit) for digit in range(10)]
 def opened(raw: Path, fetched: dict[str, Any], **dataset: Any) -> RawDataset:
     """Return the dataset of the files in `raw`, as `prepare` reads it."""
     content = {"format": SOURCE_FORMAT, "source": dataset["source"], **fetched}
-    (raw / "source.json").write_text(json.dumps(content))
+    write_manifest(raw / "source.json", content)
     return open_raw(_config(**dataset), raw)
 
 

@@ -16,7 +16,13 @@ import torch
 from click.testing import CliRunner, Result
 from torch import Tensor, nn
 
-from latentbench.artifacts.files import file_sha256, read_json, write_array, write_json, write_yaml
+from latentbench.artifacts.files import (
+    file_sha256,
+    read_manifest,
+    write_array,
+    write_manifest,
+    write_yaml,
+)
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     SPLITS,
@@ -130,7 +136,7 @@ def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float
         for name, weight in objective.weights().items()
     }
     metadata = {"format": 1, "settings": config.training_settings(), "labels": vars(labels)}
-    metadata["data_digest"] = read_json(data / DATASET_MANIFEST)["digest"]
+    metadata["data_digest"] = read_manifest(data / DATASET_MANIFEST)["digest"]
     write_tensors(
         checkpoint_path(config_path.parent, epoch),
         weights,
@@ -140,34 +146,34 @@ def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float
 
 def forget_classes(data: Path) -> Path:
     """Remove the labels of prepared data."""
-    manifest = read_json(data / DATASET_MANIFEST) | {"class_names": []}
+    manifest = read_manifest(data / DATASET_MANIFEST) | {"class_names": []}
     for split in ("train", "test"):
         path = data / labels_name(split)
         write_array(path, np.full(manifest[split]["num_images"], -1, dtype=np.int64))
         manifest[split]["labels_sha256"] = file_sha256(path)
-    write_json(data / DATASET_MANIFEST, manifest)
+    write_manifest(data / DATASET_MANIFEST, manifest)
     return data
 
 
 def record_arrays(data: Path) -> None:
     """Record images and labels of prepared data as they are now."""
-    manifest = read_json(data / DATASET_MANIFEST)
+    manifest = read_manifest(data / DATASET_MANIFEST)
     for split in SPLITS:
         manifest[split]["images_sha256"] = file_sha256(data / images_name(split))
         manifest[split]["labels_sha256"] = file_sha256(data / labels_name(split))
-    write_json(data / DATASET_MANIFEST, manifest)
+    write_manifest(data / DATASET_MANIFEST, manifest)
 
 
 def give_attributes(data: Path) -> Path:
     """Give prepared squares three attributes: random, low position, and one of a single image."""
-    manifest = read_json(data / DATASET_MANIFEST) | {"attribute_names": ["coin", "low", "rare"]}
+    manifest = read_manifest(data / DATASET_MANIFEST) | {"attribute_names": ["coin", "low", "rare"]}
     for split in SPLITS:
         number = manifest[split]["num_images"]
         low = np.arange(number) % 4 // 2
         coin = np.random.default_rng(0).integers(0, 2, number)
         attributes = np.stack([coin, low, np.arange(number) == 0], axis=1).astype(np.uint8)
         write_array(data / attributes_name(split), attributes)
-    write_json(data / DATASET_MANIFEST, manifest)
+    write_manifest(data / DATASET_MANIFEST, manifest)
     return data
 
 

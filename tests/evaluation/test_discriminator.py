@@ -16,8 +16,9 @@ from latentbench.artifacts.files import (
     read_array,
     read_arrays,
     read_json,
+    read_manifest,
     write_array,
-    write_json,
+    write_manifest,
 )
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
@@ -165,9 +166,9 @@ def test_without_classes_there_is_one_row(
 def test_samples_have_the_attributes_of_real_images(
     prepared: Path, build_reference: Make, make_experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_json(
+    write_manifest(
         prepared / DATASET_MANIFEST,
-        read_json(forget_classes(prepared) / DATASET_MANIFEST)
+        read_manifest(forget_classes(prepared) / DATASET_MANIFEST)
         | {"attribute_names": ["Smiling", "Hat"]},
     )
     for split, number in (("train", 120), ("test", 80)):

@@ -84,10 +84,10 @@ def test_reference_contains_features_statistics_and_test_scores(
     }
     files |= {"rows.npy", "classifier-test-features.npy", "reference.json"}
     assert set(digests(reference)) == files
-    manifest = read_json(reference / "reference.json")
+    manifest = read_manifest(reference / "reference.json")
     described = manifest["extractors"]["classifier"]
     features = read_array(reference / "classifier-features.npy")
-    assert manifest["data_digest"] == read_json(prepared / DATASET_MANIFEST)["digest"]
+    assert manifest["data_digest"] == read_manifest(prepared / DATASET_MANIFEST)["digest"]
     assert (manifest["num_images"], manifest["split"]) == (120, "train")
     assert features.shape == (120, described["feature_dim"])
     assert features.dtype == np.float32
@@ -122,7 +122,7 @@ def test_reference_uses_a_seeded_subset_of_the_images(
 
 def test_reference_of_pictures_without_classes(prepared: Path, build_reference: Make) -> None:
     reference = build_reference(forget_classes(prepared))
-    described = read_json(reference / "reference.json")["extractors"]["classifier"]
+    described = read_manifest(reference / "reference.json")["extractors"]["classifier"]
     assert described["task"] == "rotations"
     assert "rotations" in described["protocol"]
 
@@ -178,7 +178,7 @@ def test_last_metrics_contain_their_protocol(
         key: last[key] for key in rows[-1]
     }
     assert (last["num_samples"], last["num_seeds"], last["num_reference"]) == (24, 2, 120)
-    described = read_json(reference / "reference.json")["extractors"]["classifier"]
+    described = read_manifest(reference / "reference.json")["extractors"]["classifier"]
     assert last["protocols"]["classifier"].startswith(described["protocol"])
     assert "3 subsets of 10" in last["protocols"]["classifier"]
     floor = last["test_scores"] | {"label_accuracy": described["accuracy"]}
@@ -352,8 +352,9 @@ def test_reference_of_other_data_is_refused(
     write_manifest(reference / "reference.json", manifest | {"data_digest": "0" * 64})
     message = sentence(evaluate(results, reference, prepared))
     assert "another version of squares" in message
-    write_json(
-        prepared / DATASET_MANIFEST, read_json(prepared / DATASET_MANIFEST) | {"digest": "0" * 64}
+    write_manifest(
+        prepared / DATASET_MANIFEST,
+        read_manifest(prepared / DATASET_MANIFEST) | {"digest": "0" * 64},
     )
     message = sentence(evaluate(results, reference, prepared))
     assert "epoch-0001.safetensors was trained on another" in message
@@ -456,7 +457,7 @@ def test_too_few_images_are_an_error(
 def test_halves_are_disjoint(prepared: Path, build_reference: Make) -> None:
     reference = build_reference(prepared)
     features = torch.from_numpy(read_array(reference / "classifier-features.npy"))
-    halves = read_json(reference / "reference.json")["extractors"]["classifier"]["train_halves"]
+    halves = read_manifest(reference / "reference.json")["extractors"]["classifier"]["train_halves"]
     order = numpy_generator(0, "halves").permutation(120)
     one, other = (
         compute_feature_stats(features[order[part]]) for part in (slice(60), slice(60, 120))
@@ -470,7 +471,10 @@ def test_halves_of_three_images_have_no_distance(
     prepared: Path, build_reference: Make, make_experiment: Make
 ) -> None:
     reference, results = build_reference(prepared, max_images=3), make_experiment(prepared)
-    assert read_json(reference / "reference.json")["extractors"]["classifier"]["train_halves"] == {}
+    assert (
+        read_manifest(reference / "reference.json")["extractors"]["classifier"]["train_halves"]
+        == {}
+    )
     assert evaluate(results, reference, prepared).exit_code == 0
     assert read_json(results / "metrics.json")["train_halves"] == {}
 
@@ -537,7 +541,7 @@ def test_label_accuracy_of_a_model_conditioned_on_attributes(
     reference = build_reference(
         give_attributes(forget_classes(prepared)), epochs=6, learning_rate=1e-2
     )
-    known = read_json(reference / "reference.json")["extractors"]["classifier"]
+    known = read_manifest(reference / "reference.json")["extractors"]["classifier"]
     assert known["task"] == "rotations"
     assert known["attribute_accuracy"]["low"] == {"present": 1, "absent": 1}
     high, low = to_model(

@@ -16,9 +16,11 @@ from latentbench.artifacts.files import (
     read_arrays,
     read_csv,
     read_json,
+    read_manifest,
     write_arrays,
     write_csv,
     write_json,
+    write_manifest,
     write_yaml,
 )
 from latentbench.artifacts.metrics import PRDC
@@ -229,9 +231,9 @@ def write_training(folder: Path, *, seconds: float) -> None:
         "peak_memory_mb": 900.0,
         "parameters": {"encoder": 500_000, "decoder": 700_000},
     }
-    write_json(folder / PROVENANCE, record | {"cost": cost(seconds * EPOCHS + 5)})
+    write_manifest(folder / PROVENANCE, record | {"cost": cost(seconds * EPOCHS + 5)})
     for stage, took in (("evaluate", 30.0), ("explore", 12.0)):
-        write_json(folder / record_name(stage), {"stage": stage, "cost": cost(took)})
+        write_manifest(folder / record_name(stage), {"stage": stage, "cost": cost(took)})
 
 
 def cost(wall_seconds: float) -> dict[str, float]:
@@ -348,6 +350,11 @@ def change(path: Path, **facts: Any) -> None:
     """Set facts of a JSON file; None takes one away."""
     changed = read_json(path) | facts
     write_json(path, {key: value for key, value in changed.items() if value is not None})
+
+
+def change_record(path: Path, **facts: Any) -> None:
+    """Set facts of a record with a checksum."""
+    write_manifest(path, read_manifest(path) | facts)
 
 
 def keep_arrays(path: Path, *names: str) -> None:

@@ -8,10 +8,8 @@ from latentbench import open_study
 from latentbench.artifacts.files import (
     read_arrays,
     read_csv,
-    read_json,
     write_arrays,
     write_csv,
-    write_json,
     write_yaml,
 )
 from latentbench.artifacts.paths import (
@@ -26,7 +24,7 @@ from latentbench.artifacts.paths import (
 from latentbench.config.load import read_yaml
 from latentbench.report.comparison import ablations, conclusions
 from latentbench.results.formatting import NBSP
-from tests.report.conftest import change, make_repeats, score_labels
+from tests.report.conftest import change, change_record, make_repeats, score_labels
 
 FD = "FD (classifier)"
 
@@ -120,8 +118,7 @@ def test_the_epoch_that_reaches_the_other_model_is_named(make_study):
 
 def test_an_equal_pace_is_left_out(pair):
     derive(pair, "dcgan", "wgan-gp", width=32)
-    path = pair / "wgan-gp" / PROVENANCE
-    write_json(path, read_json(path) | {"images_per_second": 0.9 * 640})
+    change_record(pair / "wgan-gp" / PROVENANCE, images_per_second=0.9 * 640)
     assert "An epoch takes" not in describe(pair)
 
 

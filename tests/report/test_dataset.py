@@ -19,6 +19,7 @@ from latentbench.report.presentation.style import to_svg
 from tests.report.conftest import (
     assert_on_the_page,
     change,
+    change_record,
     images_drawn,
     put_on_two_datasets,
     words_of,
@@ -207,5 +208,5 @@ def test_identical_datasets_are_named(make_study):
     put_on_two_datasets(folder)
     text = dataset.preparation(open_study(folder))
     assert all(name in text for name in ("**faces**", "**glyphs**"))
-    change(folder / "vae" / PROVENANCE, data_digest="another")
+    change_record(folder / "vae" / PROVENANCE, data_digest="another")
     assert dataset.preparation(open_study(folder)) == ""

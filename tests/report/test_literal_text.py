@@ -25,7 +25,7 @@ from latentbench.report.presentation.style import house_style, to_svg
 from latentbench.report.rendering import document
 from latentbench.report.rendering.citations import with_citations
 from latentbench.results.formatting import code_markdown, escape_markdown, one_line
-from tests.report.conftest import change
+from tests.report.conftest import change, change_record
 
 SOURCES = Path(__file__).parents[2] / "report"
 HOSTILE = [
@@ -129,7 +129,9 @@ def hostile_study(make_study) -> Path:
         attributes = [{"name": each, "train": 0.5, "test": 0.4} for each in HOSTILE]
         data |= {"name": HOSTILE[1], "attributes": attributes}
         change(folder / name / LATENT_FACTS, data=data)
-        change(folder / name / PROVENANCE, processor=HOSTILE[2], command=f"train {HOSTILE[3]}")
+        change_record(
+            folder / name / PROVENANCE, processor=HOSTILE[2], command=f"train {HOSTILE[3]}"
+        )
     return folder
 
 

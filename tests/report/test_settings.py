@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from latentbench import open_study
-from latentbench.artifacts.files import read_json, write_json, write_yaml
+from latentbench.artifacts.files import write_yaml
 from latentbench.artifacts.paths import PROVENANCE
 from latentbench.config.load import read_yaml
 from latentbench.report.training import settings
-from tests.report.conftest import SIX, make_repeats
+from tests.report.conftest import SIX, change_record, make_repeats
 
 
 def cells(markdown: str, first: str) -> list[str]:
@@ -81,8 +81,7 @@ def test_missing_and_single_settings(make_study):
 
 def test_provenance_that_differs(make_study):
     folder = make_study()
-    record = read_json(folder / "vae" / PROVENANCE)
-    write_json(folder / "vae" / PROVENANCE, record | {"processor": "Another | processor"})
+    change_record(folder / "vae" / PROVENANCE, processor="Another | processor")
     differing, shared = settings.provenance(open_study(folder))
     assert "Another \\| processor" in differing.markdown
     assert cells(shared.markdown, "Commit")[1] == "`0123456789ab`"
@@ -94,8 +93,7 @@ def test_names_in_commands_are_no_difference(make_study):
     _, shared = settings.provenance(open_study(folder))
     command = cells(shared.markdown, "Command")[1]
     assert command == "`latentbench train --config results/demo/MODEL/config.yaml`"
-    path = folder / "vae" / PROVENANCE
-    record = read_json(path)
-    write_json(path, record | {"command": f"{record['command']} --threads 4"})
+    given = "latentbench train --config results/demo/vae/config.yaml"
+    change_record(folder / "vae" / PROVENANCE, command=f"{given} --threads 4")
     differing, _ = settings.provenance(open_study(folder))
     assert cells(differing.markdown, "Command")[1].endswith("MODEL/config.yaml --threads 4`")

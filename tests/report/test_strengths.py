@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from latentbench import open_study
-from latentbench.artifacts.files import read_csv, read_json, write_csv, write_json
+from latentbench.artifacts.files import read_csv, write_csv
 from latentbench.artifacts.paths import METRICS, PROVENANCE
 from latentbench.report.comparison.strengths import strengths
 from latentbench.results.formatting import NBSP
-from tests.report.conftest import make_repeats
+from tests.report.conftest import change_record, make_repeats
 
 FD = "FD (classifier)"
 
@@ -79,8 +79,7 @@ def test_a_last_place_shared_by_many_is_left_out(make_study):
 def test_what_all_have_in_common_is_no_strength(make_study):
     folder = make_study({"dcgan": (20.0, 0.3), "wgan-gp": (20.0, 0.3)})
     for name, seconds in (("dcgan", 40.0), ("wgan-gp", 47.0)):
-        path = folder / name / PROVENANCE
-        write_json(path, read_json(path) | {"seconds": seconds})
+        change_record(folder / name / PROVENANCE, seconds=seconds)
     assert all(places(text) == {} for text in portraits(folder).values())
 
 

@@ -196,12 +196,10 @@ def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
 def read_manifest(path: Path) -> dict[str, Any]:
     """Return what `write_manifest` wrote, without the checksum.
 
-    A file without a checksum is taken as it is. Raises ArtifactError if the file is missing or
-    damaged.
+    Raises ArtifactError if the file is missing, damaged or without a checksum.
     """
     content = read_json(path)
-    checksum = content.pop("checksum", None)
-    if checksum is not None and checksum != json_sha256(content):
+    if content.pop("checksum", None) != json_sha256(content):
         raise damaged(path, "its content does not match its checksum")
     return content
 

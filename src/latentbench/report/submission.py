@@ -16,7 +16,7 @@ from latentbench.artifacts.progress import log
 from latentbench.artifacts.provenance import require_recorded
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError
-from latentbench.results.files import read_optional
+from latentbench.results.files import read_record
 from latentbench.results.formatting import join_words, one_line
 
 READ_ME, SUMS, PARAMS, LOCK = "READ_ME.txt", "SHA256SUMS", "params.yaml", "requirements.lock"
@@ -117,7 +117,7 @@ def _version(study: StudyConfig, results: Path) -> str:
     """Return the commits that made the models, as text."""
     commits = set()
     for name in study.experiments:
-        record = read_optional(results / name / paths.PROVENANCE)
+        record = read_record(results / name / paths.PROVENANCE)
         if record.get("commit"):
             edited = " with uncommitted changes" if record.get("uncommitted_changes") else ""
             commits.add(f"{record['commit']}{edited}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latentbench.artifacts import paths
-from latentbench.results.files import Array, read_optional, read_optional_arrays
+from latentbench.results.files import Array, read_facts, read_optional_arrays, read_record
 from latentbench.results.formatting import escape_markdown
 
 
@@ -94,9 +94,9 @@ def read_experiment(
         dataset=dataset,
         index=index,
         settings=settings,
-        evaluation=read_optional(folder / paths.LAST_METRICS),
-        latent=read_optional(folder / paths.LATENT_FACTS),
-        provenance=read_optional(folder / paths.PROVENANCE),
+        evaluation=read_facts(folder / paths.LAST_METRICS),
+        latent=read_facts(folder / paths.LATENT_FACTS),
+        provenance=read_record(folder / paths.PROVENANCE),
     )
 
 

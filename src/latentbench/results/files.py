@@ -10,17 +10,22 @@ import pandas as pd
 from PIL import Image
 
 from latentbench.artifacts import paths
-from latentbench.artifacts.files import convert_read_errors, read_arrays, read_manifest
+from latentbench.artifacts.files import convert_read_errors, read_arrays, read_json, read_manifest
 from latentbench.results.formatting import one_line
 
 Array = np.ndarray[Any, Any]
 
 
-def read_optional(path: Path) -> dict[str, Any]:
+def read_facts(path: Path) -> dict[str, Any]:
     """Return the content of a JSON file, empty where there is no file.
 
     Each text is on one line, without control characters: names of classes go into figures.
     """
+    return _on_one_line(read_json(path)) if path.is_file() else {}
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record of a stage's run, empty where there is no file; as `read_facts` does."""
     return _on_one_line(read_manifest(path)) if path.is_file() else {}
 
 

@@ -12,7 +12,7 @@ from latentbench.artifacts import paths
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.artifacts.files import convert_read_errors
 from latentbench.results.experiment import Experiment, has_all
-from latentbench.results.files import read_history, read_optional, read_table
+from latentbench.results.files import read_history, read_record, read_table
 
 _MODEL_COLUMNS = ("name", "architecture", "width", "latent_dim", "condition", "learning_rate")
 _RECORDED = ("seconds", "images_per_second", "peak_memory_mb")
@@ -99,7 +99,7 @@ def costs(members: Sequence[Experiment]) -> pd.DataFrame:
     rows = []
     for member in members:
         for stage in OF_EXPERIMENTS:
-            cost = read_optional(member.folder / paths.record_name(stage)).get("cost")
+            cost = read_record(member.folder / paths.record_name(stage)).get("cost")
             if cost:
                 rows.append({"experiment": member.name, "stage": stage, **cost})
     columns = ["experiment", "stage", "wall_seconds", "cpu_seconds", "peak_memory_mb"]
