@@ -304,6 +304,7 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
     line = {
         "num_samples": numbers,
         "distances": [mean + 100 / number for number in numbers],
+        "fitted_from": 1250,
         "infinite": mean,
     }
     write_json(

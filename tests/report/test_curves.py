@@ -14,6 +14,7 @@ from matplotlib.text import Annotation
 from latentbench import open_study
 from latentbench.artifacts.files import read_csv, write_csv
 from latentbench.artifacts.paths import ITERATIONS
+from latentbench.report.comparison import captions
 from latentbench.report.comparison.curves import metric_curves, sample_size_curves
 from latentbench.report.presentation import line_plots
 from latentbench.report.training.curves import (
@@ -190,6 +191,17 @@ def test_sample_sizes_extrapolate_to_infinity(make_study):
     assert {"FD (classifier)", "vae", "dcgan"} <= words_of(drawing)
     ticks = [text.get_text() for text in drawing.figure.axes[0].get_xticklabels()]
     assert ticks == ["∞", "5,000", "2,500", "1,250"]
+    # Points, a line and a leader to the name.
+    assert len(drawing.figure.axes[0].lines) == 3 * len(open_study(folder).members)
+    # Without a line, the points remain.
+    sizes = {"num_samples": [250, 1000], "distances": [9.0, 8.0]}
+    for path in folder.glob("*/metrics.json"):
+        few = sizes | {"fitted_from": 3072, "infinite": None}
+        change(path, sample_sizes={"fd_classifier": few})
+    study = open_study(folder)
+    assert len(sample_size_curves(study).figure.axes[0].lines) == 2 * len(study.members)
+    assert "3,072" in captions.sample_sizes(study)
     for path in folder.glob("*/metrics.json"):
         change(path, sample_sizes=None)
+    assert "four" not in captions.sample_sizes(open_study(folder))
     assert sample_size_curves(open_study(folder)).figure is None

@@ -54,7 +54,10 @@ class Experiment:
         return self.evaluation.get("train_halves") or {}
 
     def sample_sizes(self, metric: str) -> Mapping[str, Any]:
-        """Return `num_samples`, `distances` and their limit `infinite` of a Fréchet distance."""
+        """Return `num_samples`, `distances` and their limit `infinite` of a Fréchet distance.
+
+        The line to the limit is fitted to at least `fitted_from` samples; None is no line.
+        """
         return (self.evaluation.get("sample_sizes") or {}).get(metric) or {}
 
     def num_reconstructed(self, split: str) -> int | None:

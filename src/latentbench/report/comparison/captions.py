@@ -102,3 +102,21 @@ def reference_lines(study: Study) -> str:
     if sentences:
         sentences.append("A line far below all curves is given as a number at the lower edge.")
     return " ".join(sentences)
+
+
+def sample_sizes(study: Study) -> str:
+    """Return what the curves over the number of samples show, and which of them have no line."""
+    sentences = [
+        "Distance against the number of samples, after the last epoch. Points are means over "
+        "disjoint sets of samples. A line through points of at least 1.5 samples per feature "
+        "dimension reaches infinitely many samples at the left. With fewer samples the bias is not "
+        "proportional to 1 over their number."
+    ]
+    for metric in study.measured_metrics:
+        found = [each.sample_sizes(metric.key) for each in study]
+        smallest = {sizes["fitted_from"] for sizes in found if sizes and sizes["infinite"] is None}
+        for number in sorted(smallest):
+            sentences.append(
+                f"{metric.name} has no line where fewer than four points have {number:,} samples."
+            )
+    return " ".join([*sentences, "Compare models at equal numbers."])

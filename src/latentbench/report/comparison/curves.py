@@ -159,20 +159,24 @@ def _write_floors(axes: Axes, floors: Sequence[tuple[str, Any, float]]) -> None:
 
 
 def _draw_sample_sizes(axes: Axes, metric: Metric, experiments: Sequence[Experiment]) -> None:
-    """Draw the distances of each experiment and the line that was fitted to them."""
+    """Draw the distances of each experiment and the line that was fitted to them, if any."""
     ends, values = [], []
     for experiment in experiments:
         found = experiment.sample_sizes(metric.key)
-        sizes, distances, limit = found["num_samples"], found["distances"], found["infinite"]
-        inverse, color = 1 / np.asarray(sizes), style.color_of(experiment.index)
-        axes.plot(inverse, distances, style.marker_of(experiment.index), color=color)
-        # A least-squares line runs through the mean of its points.
-        slope = (np.mean(distances) - limit) / np.mean(inverse)
-        reach = np.linspace(0, inverse.max(), 50)
-        dashes = style.dashes_of(experiment.index)
-        axes.plot(reach, limit + slope * reach, color=color, linewidth=1, linestyle=dashes)
-        ends.append((experiment.name, color, inverse[0], distances[0]))
-        values += [*distances, limit]
+        sizes, distances = np.asarray(found["num_samples"]), np.asarray(found["distances"])
+        color = style.color_of(experiment.index)
+        axes.plot(1 / sizes, distances, style.marker_of(experiment.index), color=color)
+        values += [*distances]
+        limit = found["infinite"]
+        if limit is not None:
+            fitted = sizes >= found.get("fitted_from", 0)
+            # A least-squares line runs through the mean of its points.
+            slope = (distances[fitted].mean() - limit) / (1 / sizes[fitted]).mean()
+            reach = np.linspace(0, 1 / sizes[fitted].min(), 50)
+            dashes = style.dashes_of(experiment.index)
+            axes.plot(reach, limit + slope * reach, color=color, linewidth=1, linestyle=dashes)
+            values.append(limit)
+        ends.append((experiment.name, color, 1 / sizes[0], distances[0]))
     halved = max(sizes) // 2 ** np.arange(3)
     halved = halved[halved >= min(sizes)]
     axes.set_xlim(left=0)
