@@ -82,6 +82,20 @@ def test_other_files_are_no_images() -> None:
     assert error_kind(b"") == "no image"
 
 
+@pytest.mark.parametrize("kind", ["gif", "tiff", "png", "webp"])
+def test_images_with_several_frames_are_counted(kind: str) -> None:
+    decoder = ImageDecoder(Files(), SPEC)
+    first, *others = (picture(key) for key in range(3))
+    alone = decoder.decode(file_of(first, kind, lossless=True))
+    assert decoder.facts.num_animated == 0
+    many = file_of(first, kind, save_all=True, append_images=others, lossless=True)
+    if kind != "gif":  # its palette may be that of all frames
+        assert np.array_equal(decoder.decode(many), alone)
+    else:
+        decoder.decode(many)
+    assert decoder.facts.num_animated == 1
+
+
 @pytest.mark.parametrize("error", [KeyError("x"), struct.error("x"), RecursionError("x")])
 def test_any_error_of_a_library_names_the_image(
     error: Exception, monkeypatch: pytest.MonkeyPatch

@@ -50,15 +50,29 @@ class ResizeSpec:
 
 
 @dataclass(frozen=True)
-class DecodedImage:
-    """An image with 8 bits per channel, and its size before it was decoded at half size.
+class FormatFacts:
+    """What `prepare` reports of the files of one or many images.
 
-    `brightest_16bit` is the highest level of an image that had 16 bits per pixel, else 0.
+    `brightest_16bit` is the highest level of images that had 16 bits per pixel, 0 without any, and
+    `num_animated` counts files with several frames, of which the first is used.
     """
+
+    brightest_16bit: int = 0
+    num_animated: int = 0
+
+    def merge(self, other: FormatFacts) -> FormatFacts:
+        """Return the facts of the images of both."""
+        brightest = max(self.brightest_16bit, other.brightest_16bit)
+        return FormatFacts(brightest, self.num_animated + other.num_animated)
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """An image with 8 bits per channel, and its size before it was decoded at half size."""
 
     image: Image.Image
     full_size: tuple[int, int]
-    brightest_16bit: int = 0
+    facts: FormatFacts = FormatFacts()
 
 
 class TooLargeError(ValueError):
@@ -135,7 +149,20 @@ def _decode_with_pillow(data: bytes) -> DecodedImage:
         raise UnknownScaleError("floating-point levels, and no known level of white")
     if orientation in _TRANSPOSITIONS:
         image = image.transpose(_TRANSPOSITIONS[orientation])
-    return DecodedImage(image, image.size, brightest)
+    facts = FormatFacts(brightest, num_animated=int(_has_more_frames(data)))
+    return DecodedImage(image, image.size, facts)
+
+
+def _has_more_frames(data: bytes) -> bool:
+    """Return whether a GIF, TIFF, PNG or WebP has frames or pages after the first.
+
+    The second frame of a camera's JPEG (MPO) is the other eye's or a preview.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=image_formats())
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # the first frame has been decoded
+        return False
 
 
 def _convert_16bit(image: Image.Image) -> tuple[Image.Image, int]:

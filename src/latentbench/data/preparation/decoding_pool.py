@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from latentbench.artifacts.files import convert_disk_errors
-from latentbench.data.preparation.decode import ResizeSpec
+from latentbench.data.preparation.decode import FormatFacts, ResizeSpec
 from latentbench.data.preparation.image_decoder import ImageDecoder
 from latentbench.data.sources import Reader
 from latentbench.errors import DataError, ImageError
@@ -50,12 +50,11 @@ class DecodeTask:
 class DecodedTask:
     """What came of a task.
 
-    `failed` has what is wrong with each image that was skipped, by index. `brightest_16bit` is the
-    highest level of all 16-bit images, 0 without any.
+    `failed` has what is wrong with each image that was skipped, by index.
     """
 
     failed: dict[int, str]
-    brightest_16bit: int
+    facts: FormatFacts
 
 
 class DecodingPool:
@@ -129,7 +128,7 @@ def _decode(task: DecodeTask) -> DecodedTask:
     with convert_disk_errors(task.path), task.path.open("r+b") as file:
         file.seek(task.offset + task.start * block[0].nbytes)
         file.write(block.data)
-    return DecodedTask(failed, decoder.brightest_16bit)
+    return DecodedTask(failed, decoder.facts)
 
 
 def num_usable_cores() -> int:

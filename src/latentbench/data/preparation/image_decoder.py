@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from latentbench.data.image_archive import is_system_error
 from latentbench.data.preparation.decode import (
     Array,
+    FormatFacts,
     ResizeSpec,
     TooLargeError,
     UnknownScaleError,
@@ -21,15 +22,12 @@ from latentbench.errors import DataError, ImageError, reason
 
 
 class ImageDecoder:
-    """Reads images and decodes them to a square.
-
-    `brightest_16bit` is the highest level of all 16-bit images so far, 0 if there were none.
-    """
+    """Reads images and decodes them to a square; `facts` are of all images so far."""
 
     def __init__(self, reader: Reader, spec: ResizeSpec) -> None:
         self.reader = reader
         self.spec = spec
-        self.brightest_16bit = 0
+        self.facts = FormatFacts()
 
     def decode(self, reference: Any) -> Array:
         """Return an image as uint8 (image_size, image_size, channels).
@@ -43,8 +41,9 @@ class ImageDecoder:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's, about metadata and size
                 decoded = decode_image(self.reader.read(reference), self.spec)
-                self.brightest_16bit = max(self.brightest_16bit, decoded.brightest_16bit)
-                return resize_to_square(decoded, self.spec)
+                square = resize_to_square(decoded, self.spec)
+            self.facts = self.facts.merge(decoded.facts)
+            return square
         except DataError:
             raise
         except MemoryError:  # the image may be whole, so it is not skipped

@@ -167,8 +167,8 @@ def _write_splits(
         for index, kind in sorted(files[name].failed.items()):
             skipped[decode_name(str(splits[name].references[index]))] = kind
     labels = {name: files[name].split.labels for name in SPLITS}
-    brightest = max(files[name].brightest_16bit for name in SPLITS)
-    return manifests, PreparedContents(labels, skipped, brightest)
+    facts = files["train"].facts.merge(files["test"].facts)
+    return manifests, PreparedContents(labels, skipped, facts)
 
 
 def _digest(manifests: dict[str, dict[str, Any]]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from latentbench.artifacts.files import atomic_write, file_sha256, write_array
 from latentbench.artifacts.paths import attributes_name, images_name, labels_name
-from latentbench.data.preparation.decode import ResizeSpec
+from latentbench.data.preparation.decode import FormatFacts, ResizeSpec
 from latentbench.data.preparation.decoding_pool import DecodedTask, DecodeTask
 from latentbench.data.sources import Split
 from latentbench.errors import DataError
@@ -31,7 +31,7 @@ class SplitFiles:
         self.spec = spec
         self.number = len(split.references)
         self.failed: dict[int, str] = {}  # what is wrong with images that were skipped, by index
-        self.brightest_16bit = 0
+        self.facts = FormatFacts()
         self._num_unfinished = -(-self.number // IMAGES_PER_TASK)  # tasks
         self._images = ExitStack()
         self._partial = Path()
@@ -54,7 +54,7 @@ class SplitFiles:
     def finish_task(self, decoded: DecodedTask) -> bool:
         """Count a finished task and its failed images; return whether it was the last one."""
         self.failed |= decoded.failed
-        self.brightest_16bit = max(self.brightest_16bit, decoded.brightest_16bit)
+        self.facts = self.facts.merge(decoded.facts)
         self._num_unfinished -= 1
         return self._num_unfinished == 0
 

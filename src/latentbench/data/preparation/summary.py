@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from latentbench.data.preparation.decode import FormatFacts
 from latentbench.data.sources import RawDataset
 from latentbench.errors import quote
 
@@ -18,14 +19,11 @@ NEARLY_BLACK = 4096  # of 65,536 levels
 
 @dataclass(frozen=True)
 class PreparedContents:
-    """Labels by split, and the name of each image that was skipped with what is wrong with it.
-
-    `brightest_16bit` is the highest level of all 16-bit images, 0 without any.
-    """
+    """Labels by split, and the name of each image that was skipped with what is wrong with it."""
 
     labels: dict[str, np.ndarray[Any, np.dtype[np.int64]]]
     skipped: dict[str, str]
-    brightest_16bit: int
+    facts: FormatFacts
 
 
 def summarize(name: str, contents: RawDataset, written: PreparedContents) -> list[str]:
@@ -39,10 +37,15 @@ def summarize(name: str, contents: RawDataset, written: PreparedContents) -> lis
     lines += contents.notes
     if written.skipped:
         lines.append(_summarize_skipped(written.skipped))
-    if 0 < written.brightest_16bit < NEARLY_BLACK:
+    if written.facts.num_animated:
         lines.append(
-            f"The brightest 16-bit level is {written.brightest_16bit:,} of 65,535, so these images "
-            f"are nearly black: they use {written.brightest_16bit.bit_length()} of 16 bits. "
+            f"{written.facts.num_animated:,} files have several frames or pages: the first is used."
+        )
+    brightest = written.facts.brightest_16bit
+    if 0 < brightest < NEARLY_BLACK:
+        lines.append(
+            f"The brightest 16-bit level is {brightest:,} of 65,535, so these images are nearly "
+            f"black: they use {brightest.bit_length()} of 16 bits. "
             "Multiply their levels if that is not meant."
         )
     return lines
