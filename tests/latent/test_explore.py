@@ -127,12 +127,54 @@ def test_paths_lie_within_classes_and_between_them(explore: Explore) -> None:
     assert [pair["from"] == pair["to"] for pair in pairs] == [True] * 3 + [False] * 3
 
 
+def test_errors_of_paths_agree_with_arrays(explore: Explore) -> None:
+    arrays, facts, _ = explore("vae", latent={"num_points": 5})
+    assert len(facts["pairs"]) == len(arrays["interpolation_real"]) == 2
+    for place, pair in enumerate(facts["pairs"]):
+        ends = arrays["interpolation_linear"][place, [0, -1]]
+        errors = (ends / 255.0 - arrays["interpolation_real"][place] / 255.0) ** 2
+        assert pair["mse"] == pytest.approx(errors.mean())
+        linear = arrays["interpolation_linear_distance"][place]
+        assert pair["ends"] == pytest.approx((linear[0] + linear[4]) / 2)
+        for kind in ("linear", "spherical"):
+            path = arrays[f"interpolation_{kind}_distance"][place]
+            assert pair[kind] == pytest.approx({"middle": path[2], "farthest": max(path)})
+
+
+def test_ends_of_a_model_that_reconstructs_perfectly(
+    make_prepared: Make, explore: Explore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code is the number of a test image; codes between two numbers decode to a negative."""
+    data = make_prepared()
+    test = to_model(torch.from_numpy(np.array(PreparedDataset.open(data).images("test"))))
+
+    def encode(self: Autoencoder, images: Tensor, labels: Tensor) -> Tensor:
+        codes = torch.zeros(len(images), 6)
+        codes[:, 0] = torch.cdist(images.flatten(1), test.flatten(1)).argmin(dim=1)
+        return codes
+
+    def decode(self: Autoencoder, latents: Tensor, labels: Tensor) -> Tensor:
+        rows = latents[:, 0].round().long().clamp(0, len(test) - 1)
+        is_code = (latents[:, 0] - rows).abs() < 1e-4
+        return torch.where(is_code[:, None, None, None], test[rows], -test[rows])
+
+    monkeypatch.setattr(Autoencoder, "encode", encode)
+    monkeypatch.setattr(Autoencoder, "decode", decode)
+    arrays, facts, _ = explore("autoencoder", data, latent={"num_pairs": 6, "num_points": 4})
+    ends = arrays["interpolation_linear"][:, [0, -1]]
+    np.testing.assert_array_equal(ends, arrays["interpolation_real"])
+    pairs = facts["pairs"]
+    assert [pair["mse"] for pair in pairs] == [0] * len(pairs)
+    middle = np.mean([pair["linear"]["middle"] for pair in pairs])
+    assert middle > 1.5 * np.mean([pair["ends"] for pair in pairs])
+
+
 def test_without_classes_there_are_fewer_findings(make_prepared: Make, explore: Explore) -> None:
     arrays, facts, _ = explore("vae", forget_classes(make_prepared()))
     assert not any(name.endswith("_classes") for name in arrays)
     assert facts["class_names"] == []
     assert facts["means"] == ["zero vector"]
-    assert facts["pairs"] == [{"from": "", "to": ""}] * 2
+    assert [(pair["from"], pair["to"]) for pair in facts["pairs"]] == [("", "")] * 2
     assert (arrays["projection_labels"] == -1).all()
 
 

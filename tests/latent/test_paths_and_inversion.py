@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from latentbench.config.experiments import Latent
+from latentbench.latent.explorations.paths import path_distances
 from latentbench.latent.interpolation import interpolate
 from latentbench.latent.inversion import closest_samples, invert, on_sphere
 from latentbench.models.objective import Objective
@@ -37,6 +39,25 @@ def test_a_spherical_path_between_equal_directions_is_straight() -> None:
     start = torch.tensor([[1.0, 1.0]])
     path = interpolate(start, 3 * start, num_points=3, kind="spherical")[0]
     torch.testing.assert_close(path, torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
+
+
+def test_lengths_on_a_spherical_path_are_between_those_of_the_ends() -> None:
+    """Not those of the prior: codes far inside or outside of its sphere stay there."""
+    start, end = torch.randn(2, 3, 16, generator=torch_generator(0, "ends"))
+    path = interpolate(0.1 * start, 0.3 * end, num_points=5, kind="spherical")
+    lengths = path.norm(dim=2)
+    weights = torch.linspace(0, 1, 5)
+    torch.testing.assert_close(lengths, torch.lerp(lengths[:, :1], lengths[:, -1:], weights))
+    assert lengths.max() < 0.5 * 16**0.5
+
+
+@pytest.mark.parametrize(
+    ("distances", "middle"), [([1, 5, 2], 5), ([1, 2, 4, 9], 3), ([1, 2], 1.5)]
+)
+def test_middle_and_farthest_point_of_a_path(distances: list[float], middle: float) -> None:
+    found = path_distances(np.array(distances, dtype=np.float32))
+    assert found == {"middle": middle, "farthest": max(distances)}
+    assert path_distances(np.array(distances[::-1], dtype=np.float32)) == found
 
 
 class _Linear(Objective):

@@ -250,11 +250,16 @@ def _paths(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
                 shares[pair, :, first] += 0.9 * (1 - turn)
                 shares[pair, :, last] += 0.9 * turn
             arrays[f"interpolation_{kind}_classes"] = shares
-    names = [
-        {"from": classes[a] if classes else "", "to": classes[b] if classes else ""}
-        for a, b in ends
-    ]
-    return arrays, {"pairs": names, "class_names": classes}
+    described = []
+    for pair, (a, b) in enumerate(ends):
+        facts = {"from": classes[a] if classes else "", "to": classes[b] if classes else ""}
+        for kind in ("linear", "spherical"):
+            path = arrays[f"interpolation_{kind}_distance"][pair]
+            facts[kind] = {"middle": float(path[POINTS // 2]), "farthest": float(path.max())}
+        path = arrays["interpolation_linear_distance"][pair]
+        facts |= {"mse": 0.01 + 0.001 * pair, "ends": float(path[[0, -1]].mean())}
+        described.append(facts)
+    return arrays, {"pairs": described, "class_names": classes}
 
 
 def _embeddings(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:

@@ -6,9 +6,8 @@ import pytest
 
 from latentbench import open_study
 from latentbench.artifacts.files import (
-    read_arrays,
     read_csv,
-    write_arrays,
+    read_json,
     write_csv,
     write_yaml,
 )
@@ -266,27 +265,30 @@ def test_conclusions_compare_requested_labels_with_real_images_and_chance(make_s
 def test_conclusions_have_the_ranges_of_the_latent_chapter(make_study):
     folder = make_study()
     for name, farthest in (("vae", 1.25), ("dcgan", 3.0), ("wgan-gp", 2.0)):
-        arrays = read_arrays(folder / name / LATENT_ARRAYS)
+        pair = {"from": "", "to": "", "mse": 0.01, "ends": farthest - 0.25}
         for kind, times in (("linear", 1), ("spherical", 2)):
-            arrays[f"interpolation_{kind}_distance"][:] = 0.5
-            arrays[f"interpolation_{kind}_distance"][:, 2] = times * farthest
-        write_arrays(folder / name / LATENT_ARRAYS, arrays)
+            pair[kind] = {"middle": 0.5, "farthest": times * farthest}
+        change(folder / name / LATENT_FACTS, pairs=[pair, pair])
     change(folder / "vae" / LATENT_FACTS, active_units=24)
     *_, paths, dimensions, _ = points(folder)
+    assert "1.00 (vae) to 2.75 (dcgan)" in paths
     assert "1.25 (vae) to 3.00 (dcgan)" in paths
     assert "2.50 (vae) to 6.00 (dcgan)" in paths
     assert f"75{NBSP}% (vae)" in dimensions
     for name in ("dcgan", "wgan-gp"):
-        (folder / name / LATENT_ARRAYS).write_bytes((folder / "vae" / LATENT_ARRAYS).read_bytes())
+        change(
+            folder / name / LATENT_FACTS, pairs=read_json(folder / "vae" / LATENT_FACTS)["pairs"]
+        )
     assert "1.25 (all)" in points(folder)[-3]
-    for path in folder.glob(f"*/{LATENT_ARRAYS}"):
+    for path in [*folder.glob(f"*/{LATENT_ARRAYS}"), *folder.glob(f"*/{LATENT_FACTS}")]:
         path.unlink()
     assert not any("aths" in point or "imensions" in point for point in points(folder))
 
 
 def test_unmeasured_studies_have_no_conclusions(make_study):
     folder = make_study({"vae": (30.0, 0.4)})
-    (folder / "vae" / LATENT_ARRAYS).unlink()
+    for name in (LATENT_ARRAYS, LATENT_FACTS):
+        (folder / "vae" / name).unlink()
     [only] = points(folder)
     assert "vae (30.0 ± 0.4)" in only
     for path in folder.glob("*/metrics.*"):

@@ -17,7 +17,7 @@ from latentbench.report.latent import (
     reconstruction,
     sample_grids,
 )
-from latentbench.results import latent_space
+from latentbench.results import RunGroup, latent_space
 from latentbench.results.formatting import NBSP
 from latentbench.results.ranking import rank
 from latentbench.results.tables import summary
@@ -160,25 +160,56 @@ def test_paths_without_classes_have_one_plot(make_study):
     assert "probability\nof the class" not in words
 
 
-def test_path_distances(make_study):
+def give_pairs(folder, ends, farthest, middle, mse=0.01) -> None:
+    """Replace the facts of an experiment's paths: a number per pair, the same for both kinds."""
+    pairs = []
+    for numbers in zip(ends, farthest, middle, strict=True):
+        path = {"farthest": numbers[1], "middle": numbers[2]}
+        facts = {"from": "", "to": "", "mse": mse, "ends": numbers[0]}
+        pairs.append(facts | {"linear": path, "spherical": path})
+    change(folder / LATENT_FACTS, pairs=pairs)
+
+
+def test_errors_of_paths_are_spread_over_pairs(make_study):
     folder = make_study()
-    points = read_arrays(folder / "vae" / LATENT_ARRAYS)["interpolation_linear"].shape[:2]
-    change_arrays(
-        folder / "vae",
-        interpolation_linear_distance=np.full(points, 3.0),
-        interpolation_spherical_distance=np.broadcast_to(np.linspace(0, 1.25, points[1]), points),
-    )
+    give_pairs(folder / "vae", ends=[1, 2, 3], farthest=[2, 2, 3.5], middle=[2, 1.5, 3])
     study = open_study(folder)
-    table = interpolation.path_distances(study).markdown
-    assert column(table, "Linear")["vae"] == "3.00"
-    assert column(table, "Spherical")["vae"] == "**1.25**"
-    best, *_ = rank(study, latent_space.PATH_DISTANCES["spherical"], study.run_groups())
-    assert (best.name, best.mean) == ("vae", 1.25)
+    table = interpolation.path_errors(study).markdown
+    assert column(table, "MSE of ends")["vae"] == "0.0100 ± 0.0000"
+    assert column(table, "Ends")["vae"] == "2.00 ± 1.00"
+    assert column(table, "Linear: farthest")["vae"] == "2.50 ± 0.87"
+    # The differences are 1, -0.5 and 0: their spread is not that of the two columns.
+    assert column(table, "Spherical: middle")["vae"] == "+0.17 ± 0.76"
+    give_pairs(folder / "vae", ends=[1], farthest=[2], middle=[0.5])
+    table = interpolation.path_errors(open_study(folder)).markdown
+    assert column(table, "Linear: middle")["vae"] == "\N{MINUS SIGN}0.50"
+
+
+def test_paths_are_ranked_by_their_mean_over_pairs(make_study):
+    folder = make_study()
+    give_pairs(folder / "vae", ends=[0.1, 0.2], farthest=[0.5, 0.7], middle=[0.1, 0.2])
+    study = open_study(folder)
+    for quantity, mean in zip(latent_space.PATH_DISTANCES, (0.15, 0.6, 0.6), strict=True):
+        best, *_ = rank(study, quantity, study.run_groups())
+        assert (best.name, best.mean) == ("vae", pytest.approx(mean))
+
+
+def test_pairs_of_repeats_are_averaged_over_trainings(make_study):
+    folder = make_study({"dcgan": (12.0, None), "wgan-gp": (13.0, None)})
+    give_pairs(folder / "dcgan", ends=[1, 2], farthest=[2, 4], middle=[2, 2])
+    give_pairs(folder / "wgan-gp", ends=[3, 2], farthest=[4, 4], middle=[4, 2])
+    study = open_study(folder)
+    errors = latent_space.path_errors(RunGroup(study.members))
+    assert errors.loc["ends"].tolist() == [2, 0]
+    assert errors.loc["linear.farthest"].tolist() == [3.5, pytest.approx(0.5**0.5)]
+    assert errors.loc["linear.rise"].tolist() == [0.5, pytest.approx(0.5**0.5)]
+
+
+def test_no_table_without_errors_of_paths(make_study):
+    folder = make_study()
     for name in ("vae", "dcgan", "wgan-gp"):
-        change_arrays(
-            folder / name, interpolation_linear_distance=None, interpolation_spherical_distance=None
-        )
-    assert interpolation.path_distances(open_study(folder)).markdown is None
+        change(folder / name / LATENT_FACTS, pairs=[{"from": "a", "to": "b"}])
+    assert interpolation.path_errors(open_study(folder)).markdown is None
 
 
 def test_number_of_shown_pairs(make_study):

@@ -20,10 +20,11 @@ def linear(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
 
 
 def spherical(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
-    """Interpolate along the arc, which keeps typical lengths (White, 2016; Shoemake, 1985).
+    """Interpolate along the arc (White, 2016; Shoemake, 1985).
 
-    Directions rotate at a constant rate and lengths change linearly. Where both directions are
-    equal or opposite the path is linear.
+    Directions rotate at a constant rate. Lengths change linearly from that of one end to that of
+    the other: they are typical of the prior only if both ends are. Where both directions are equal
+    or opposite the path is linear.
     """
     start_length, start_direction = _length_and_direction(start)
     end_length, end_direction = _length_and_direction(end)

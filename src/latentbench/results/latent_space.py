@@ -16,17 +16,42 @@ PATHS = ("linear", "spherical")
 _MAX_DIRECTIONS = 6
 
 
-def _path_distance(kind: str) -> Quantity:
-    """Return the largest distance to the nearest real image along a path, the mean over pairs.
+def path_pairs(experiment: Experiment) -> pd.DataFrame:
+    """Return a row per pair of real images with a path between them; empty without paths.
 
-    The unit is the distance of a typical real test image to the nearest training image.
+    `mse` is the squared error of the decoded ends, of pixels in [0, 1]. The other columns are
+    distances to the nearest training image, in units of that of a typical test image: `ends` is the
+    mean of both ends; per kind of path, `linear.farthest` is the largest along it and `linear.rise`
+    the distance in the middle less that of the ends.
     """
+    pairs = pd.json_normalize(list(experiment.latent.get("pairs") or []))
+    if "ends" not in pairs:
+        return pd.DataFrame()
+    columns = {"mse": pairs["mse"], "ends": pairs["ends"]}
+    for kind in PATHS:
+        columns[f"{kind}.farthest"] = pairs[f"{kind}.farthest"]
+        columns[f"{kind}.rise"] = pairs[f"{kind}.middle"] - pairs["ends"]
+    return pd.DataFrame(columns)
 
+
+def path_errors(run: RunGroup) -> pd.DataFrame:
+    """Return mean and std over pairs (columns) of each column of `path_pairs` (rows).
+
+    Repeats share their pairs: a pair's values are first averaged over the trainings. Empty unless
+    all trainings were explored.
+    """
+    pairs = [path_pairs(member) for member in run.members]
+    if any(each.empty for each in pairs):
+        return pd.DataFrame()
+    return pd.concat(pairs).groupby(level=0).mean().agg(["mean", "std"]).T
+
+
+def _path_distance(column: str, name: str) -> Quantity:
     def compute(experiment: Experiment) -> float | None:
-        distances = experiment.latent_arrays.get(f"interpolation_{kind}_distance")
-        return None if distances is None else float(distances.max(axis=1).mean())
+        pairs = path_pairs(experiment)
+        return None if pairs.empty else float(pairs[column].mean())
 
-    return Quantity(f"{kind}_path", f"{kind.capitalize()} paths", -1, compute=compute)
+    return Quantity(f"path_{column}", name, -1, compute=compute)
 
 
 def _active_fraction(experiment: Experiment) -> float | None:
@@ -35,7 +60,11 @@ def _active_fraction(experiment: Experiment) -> float | None:
     return None if units is None or variance is None else units / len(variance)
 
 
-PATH_DISTANCES = {kind: _path_distance(kind) for kind in PATHS}
+PATH_DISTANCES = (
+    _path_distance("ends", "at the ends"),
+    _path_distance("linear.farthest", "linear paths"),
+    _path_distance("spherical.farthest", "spherical paths"),
+)
 ACTIVE_FRACTION = Quantity(
     "active_fraction",
     "Active dimensions",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from latentbench.evaluation.findings import Array, Findings
+from latentbench.evaluation.metrics.image_quality import mean_squared_errors
 from latentbench.latent.interpolation import PATHS, interpolate
 from latentbench.latent.model_probe import ModelProbe
 
@@ -14,7 +15,9 @@ from latentbench.latent.model_probe import ModelProbe
 def explore_paths(probe: ModelProbe) -> Findings:
     """Decode linear and spherical paths, within classes first and then between classes.
 
-    Conditional models interpolate the label along with the code.
+    Conditional models interpolate the label along with the code. The fact `pairs` has, per pair,
+    the classes of both images, and how far the decoded images are from them (`mse`) and from the
+    training images: `ends`, the mean of both ends, and `middle` and `farthest` of each path.
     """
     rows = choose_pairs(probe)
     ends = probe.images("test", rows.reshape(-1))
@@ -25,16 +28,36 @@ def explore_paths(probe: ModelProbe) -> Findings:
     # The embedding is linear in the label, so this interpolates embeddings linearly.
     path_labels = interpolate(labels[:, 0], labels[:, 1], num_points=number, kind="linear")
     arrays: dict[str, Any] = {"interpolation_real": ends.reshape(len(rows), 2, *ends.shape[1:])}
+    pairs: list[dict[str, Any]] = [*_class_names(probe, rows)]
     for kind in PATHS:
         points = interpolate(codes[:, 0], codes[:, 1], num_points=number, kind=kind)
         images = probe.decode(points, path_labels)
         name = f"interpolation_{kind}"
+        distances = probe.realism.distances(images)
         arrays[name] = images
-        arrays[f"{name}_distance"] = probe.realism.distances(images)
+        arrays[f"{name}_distance"] = distances
         probabilities = probe.realism.class_probabilities(images)
         if probabilities is not None:
             arrays[f"{name}_classes"] = probabilities
-    return Findings(arrays, {"pairs": _class_names(probe, rows)})
+        for pair, path in zip(pairs, distances, strict=True):
+            pair[kind] = path_distances(path)
+    # Both kinds of path start and end at the same codes.
+    decoded = arrays["interpolation_linear"][:, [0, -1]].reshape(ends.shape)
+    errors = mean_squared_errors(ends, decoded).reshape(len(rows), 2).mean(axis=1)
+    end_distances = arrays["interpolation_linear_distance"][:, [0, -1]].mean(axis=1)
+    for place, pair in enumerate(pairs):
+        pair["mse"], pair["ends"] = float(errors[place]), float(end_distances[place])
+    return Findings(arrays, {"pairs": pairs})
+
+
+def path_distances(distances: Array) -> dict[str, float]:
+    """Return the distance in the middle of a path (points,), and the largest along it.
+
+    With an even number of points the middle is the mean of the two central ones.
+    """
+    last = len(distances) - 1
+    middle = distances[[last // 2, (last + 1) // 2]].mean()
+    return {"middle": float(middle), "farthest": float(distances.max())}
 
 
 def choose_pairs(probe: ModelProbe) -> Array:

@@ -14,8 +14,8 @@ from latentbench.results.ranking import Ranked, rank
 _MOST_WALKS = 3  # attributes
 _IN_LATENT_SPACE = "In the latent space: {}."
 _ON_PATHS = (
-    "Largest distance to the training images on paths between two real images (1 is the distance "
-    "of unseen images; mean over pairs): {}."
+    "Distance to the training images on paths between two real images, of the two ends and of the "
+    "farthest point (1 is the distance of unseen images; mean over pairs): {}."
 )
 _ALONG_DIRECTIONS = (
     "Change of the share of images with an attribute along its direction, in percentage points: {}."
@@ -56,7 +56,7 @@ def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     points += [*_as_requested(study, runs), *_discriminators(runs)]
     walks = latent_space.walk_quantities(study, runs)[:_MOST_WALKS]
     for sentence, shown in (
-        (_ON_PATHS, latent_space.PATH_DISTANCES.values()),
+        (_ON_PATHS, latent_space.PATH_DISTANCES),
         (_IN_LATENT_SPACE, [latent_space.ACTIVE_FRACTION]),
         (_ALONG_DIRECTIONS, walks),
     ):

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.presentation import image_grids, line_plots, page, style
-from latentbench.results import Experiment, Study, Table, latent_space, tables
+from latentbench.results import Experiment, Study, Table, formatting, latent_space, tables
 
 _ARRAYS = ("interpolation_real", "interpolation_linear", "interpolation_spherical")
 _DISTANCES = ("interpolation_linear_distance", "interpolation_spherical_distance")
+_COLUMNS = {
+    "mse": "MSE of ends",
+    "ends": "Ends",
+    "linear.farthest": "Linear: farthest",
+    "linear.rise": "Linear: middle − ends",
+    "spherical.farthest": "Spherical: farthest",
+    "spherical.rise": "Spherical: middle − ends",
+}
 
 # In inches: above the images of a pair, a plot with its margin, below the pair, plot titles.
 _TITLE, _PLOT, _MARGIN, _AFTER, _TITLES_WIDTH = 0.4, 0.86, 0.14, 0.2, 0.7
@@ -25,12 +35,39 @@ _PLOTS = {"distance": "distance to\nnearest real", "classes": "probability\nof t
 _MAX_TOGETHER = 12  # models below the same pair
 
 
-def path_distances(study: Study) -> Table:
-    """Return how far the paths of each model lead from real images at most."""
-    present, notes = study.with_latent(*_DISTANCES)
-    if not present:
+def path_errors(study: Study) -> Table:
+    """Return a row per model: errors of the ends of its paths and of the points between them."""
+    _, notes = study.with_latent(*_DISTANCES)
+    rows = []
+    for dataset, runs in study.runs_by_dataset().items():
+        for run in runs:
+            errors = latent_space.path_errors(run)
+            if not errors.empty:
+                rows.append((dataset, run.in_markdown, errors))
+    if not rows:
         return Table(None, notes)
-    return Table(tables.models_table(study, list(latent_space.PATH_DISTANCES.values())), notes)
+    places = formatting.decimals(errors.loc["mse", "mean"] for _, _, errors in rows)
+    cells = []
+    for dataset, name, errors in rows:
+        row = {"Dataset": formatting.escape_markdown(dataset), "Model": name}
+        for column, title in _COLUMNS.items():
+            row[title] = _mean_and_std(errors.loc[column], column, places)
+        cells.append(row)
+    table = pd.DataFrame(cells)
+    if not study.has_several_datasets:
+        table = table.drop(columns="Dataset")
+    num_text = 1 + study.has_several_datasets
+    return Table(tables.pipe_table(table, num_text=num_text), notes)
+
+
+def _mean_and_std(errors: pd.Series, column: str, mse_places: int) -> str:
+    """Return `1.23 ± 0.45`, or the mean alone of a single pair."""
+    number = f"{{:.{mse_places}f}}" if column == "mse" else "{:.2f}"
+    sign = number.replace(":", ":+") if column.endswith(".rise") else number
+    text = sign.format(errors["mean"])
+    if not math.isnan(errors["std"]):
+        text += f" ± {number.format(errors['std'])}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def interpolations(study: Study) -> page.Drawing:
