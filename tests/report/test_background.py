@@ -20,6 +20,7 @@ FIGURES = (
     *DIAGRAMS,
     model_diagrams.codes,
     toy_examples.losses,
+    toy_examples.game,
     toy_examples.divergence_curves,
     toy_examples.frechet_examples,
     toy_examples.diffusion,
@@ -82,6 +83,45 @@ def test_gradients_at_very_negative_logits():
     assert gradients["minimax"] == pytest.approx(0, abs=1e-6)
     assert gradients["non-saturating"] == pytest.approx(-1, abs=1e-6)
     assert gradients["hinge"] == -1
+
+
+@pytest.mark.parametrize("step_size", [0.01, 0.2, 1.0])
+def test_simultaneous_steps_of_the_game_spiral_outward(step_size):
+    path = toy_examples.game_path(step_size, 60, alternating=False)
+    radius = np.hypot(*path.T)
+    assert radius == pytest.approx((1 + step_size**2) ** (np.arange(61) / 2))
+    turns = np.diff(np.unwrap(np.arctan2(path[:, 1], path[:, 0])))
+    assert turns == pytest.approx(math.atan(step_size))
+
+
+@pytest.mark.parametrize("step_size", [0.01, 0.2, 1.0, 1.9])
+def test_alternating_steps_of_the_game_stay_on_an_ellipse(step_size):
+    x, y = toy_examples.game_path(step_size, 2_000, alternating=True).T
+    assert x**2 + y**2 - step_size * x * y == pytest.approx(1)
+    # The axes of the ellipse are the diagonals.
+    radius = np.hypot(x, y)
+    assert radius.max() < (1 - step_size / 2) ** -0.5 + 1e-9
+    assert radius.min() > (1 + step_size / 2) ** -0.5 - 1e-9
+
+
+@pytest.mark.parametrize("period", [3, 7, 40])
+def test_orbits_of_alternating_steps_close(period):
+    step_size = 2 * math.sin(math.pi / period)
+    path = toy_examples.game_path(step_size, 2 * period, alternating=True)
+    assert path[period:] == pytest.approx(path[: period + 1])
+    assert np.hypot(*(path[1:period] - path[0]).T).min() > 0.1
+
+
+def test_alternating_steps_that_are_too_large_diverge():
+    path = toy_examples.game_path(2.1, 60, alternating=True)
+    assert np.hypot(*path[-1]) > 1e3
+
+
+def test_the_shown_game_ends_where_it_started():
+    steps, step_size = toy_examples.GAME_STEPS, toy_examples.GAME_STEP_SIZE
+    path = toy_examples.game_path(step_size, steps, alternating=True)
+    assert path[-1] == pytest.approx(path[0])
+    assert (1 + step_size**2) ** (steps / 2) == pytest.approx(2.7, abs=0.06)  # in the notebook
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0, 4.0])

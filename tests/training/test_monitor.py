@@ -119,7 +119,14 @@ def test_warnings_by_thresholds(values: dict[str, float | None], named: list[str
     assert [warning.partition(":")[0] for warning in found] == named
 
 
-def test_no_modes_or_posterior_without_prior() -> None:
+def test_no_mode_collapse_without_a_prior() -> None:
     values = {"diversity": 0.1, "active_units": 1.0}
     [warning] = find_warnings(values, latent_dim=64, has_prior=False)
+    assert warning.startswith("posterior collapse: 1 of 64")
+
+
+def test_no_posterior_collapse_without_a_posterior() -> None:
+    """Not even if samples are drawn from a prior, as those of a GAN or of a fitted one."""
+    values = {"diversity": 0.1, "active_units": 1.0}
+    _, warning = find_warnings(values, latent_dim=64, has_posterior=False)
     assert warning.startswith("inactive latents: 1 of 64")

@@ -142,14 +142,16 @@ class Monitor:
         return [(to_model(batch), batch_labels) for batch, batch_labels in pairs]
 
 
-def find_warnings(values: Values, *, latent_dim: int, has_prior: bool = True) -> list[str]:
+def find_warnings(
+    values: Values, *, latent_dim: int, has_prior: bool = True, has_posterior: bool = True
+) -> list[str]:
     """Return warnings about an epoch, each `name: explanation`.
 
     Args:
         values: The loss terms and monitored values of the epoch.
         latent_dim: The number of latent units.
-        has_prior: Whether samples come from a prior; without one, modes and posteriors have no
-            meaning.
+        has_prior: Whether samples come from a prior; without one, modes have no meaning.
+        has_posterior: Whether the encoder returns a distribution, so that a posterior can collapse.
     """
     warnings = []
     diversity = values.get("diversity")
@@ -158,14 +160,16 @@ def find_warnings(values: Values, *, latent_dim: int, has_prior: bool = True) ->
             f"mode collapse: the mean distance between samples is {diversity:.0%} of that "
             "between real images"
         )
-    accuracies = [values.get("accuracy_real"), values.get("accuracy_fake")]
-    if all(accuracy is not None and accuracy >= SATURATED_ACCURACY for accuracy in accuracies):
+    real, fake = values.get("accuracy_real"), values.get("accuracy_fake")
+    if real is not None and fake is not None and min(real, fake) >= SATURATED_ACCURACY:
+        # What the generator still learns depends on its loss; only minimax loses its gradient.
         warnings.append(
-            "saturated discriminator: its accuracy leaves the generator almost no gradient"
+            f"saturated discriminator: it is right on {real:.1%} of the real images and on "
+            f"{fake:.1%} of the generated ones"
         )
     units = values.get("active_units")
     if units is not None and units < MIN_ACTIVE_FRACTION * latent_dim:
-        name = "posterior collapse" if has_prior else "inactive latents"
+        name = "posterior collapse" if has_posterior else "inactive latents"
         warnings.append(f"{name}: {units:.0f} of {latent_dim} latent units are active")
     return warnings
 

@@ -12,7 +12,7 @@ from latentbench.artifacts.paths import HISTORY, PROVENANCE, WARNINGS
 from latentbench.artifacts.progress import log
 from latentbench.data.image_grid import Images, image_grid, write_png
 from latentbench.data.images import to_uint8
-from latentbench.models.objective import draw_latents
+from latentbench.models.objective import HasPosterior, draw_latents
 from latentbench.rng import torch_generator
 from latentbench.training.evolution import image_row, max_columns
 from latentbench.training.history import device_memory_mb, write_history
@@ -69,6 +69,7 @@ class Reporter:
             losses | monitored,
             latent_dim=run.objective.latent_dim,
             has_prior=run.config.model.has_prior,
+            has_posterior=isinstance(run.objective, HasPosterior),
         )
         row = self._clock_columns() | losses | monitored | self._learning_rates()
         progress.rows.append(row | {WARNINGS: "; ".join(warnings)})

@@ -1,4 +1,4 @@
-"""Losses, distances and diffusion in one or two dimensions, computed exactly."""
+"""Losses, a game, distances and diffusion in one or two dimensions, computed exactly."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from latentbench.report.presentation.style import COLORS, INK, MUTED
 
 Values = NDArray[np.float64]
 
+# Steps of the game, two rounds around its solution: alternating steps then end where they started.
+GAME_STEPS = 80
+GAME_STEP_SIZE = float(2 * np.sin(2 * np.pi / GAME_STEPS))
 # Ho et al. (2020), section 4.
 DIFFUSION_STEPS = 1_000
 _NOISE_RATES = np.linspace(1e-4, 0.02, DIFFUSION_STEPS)
@@ -64,6 +67,45 @@ def losses() -> Figure:
     right.set(title="Its gradient by s", ylim=(-3.2, 3.2))
     ends = zip(curves[1].items(), COLORS, strict=False)
     label_ends(right, [(name, color, 4.0, float(values[-1])) for (name, values), color in ends])
+    return figure
+
+
+def game_path(step_size: float, steps: int, *, alternating: bool) -> Values:
+    """Return the points of gradient steps on min_x max_y xy from (1, 0), (steps + 1, 2).
+
+    Simultaneous steps multiply the distance from the equilibrium by √(1 + η²). Alternating steps,
+    in which y follows the new x, do not change x² + y² - ηxy: for η < 2 they stay on an ellipse
+    (Gidel et al., 2019, section 5).
+    """
+    x, y = 1.0, 0.0
+    path = [(x, y)]
+    for _ in range(steps):
+        new_x = x - step_size * y
+        y += step_size * (new_x if alternating else x)
+        x = new_x
+        path.append((x, y))
+    return np.array(path)
+
+
+def game() -> Figure:
+    """Return simultaneous and alternating steps of a game, and their distances from its center."""
+    kinds = {"simultaneous": False, "alternating": True}
+    figure, (*panels, distances) = _panels(3, 2.5)
+    circle = np.linspace(0, 2 * np.pi, 200)
+    ends = []
+    for axes, (name, alternating), color in zip(panels, kinds.items(), COLORS, strict=False):
+        path = game_path(GAME_STEP_SIZE, GAME_STEPS, alternating=alternating)
+        axes.plot(np.cos(circle), np.sin(circle), color=MUTED, linewidth=0.8, linestyle="--")
+        axes.plot(*path.T, color=color, linewidth=1, marker="o", markersize=2)
+        axes.plot(0, 0, color=INK, marker="+", markersize=7)
+        axes.set(title=f"{name.capitalize()} steps", xlabel="x", ylabel="y", aspect="equal")
+        axes.set(xlim=(-2.9, 2.9), ylim=(-2.9, 2.9), xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+        axes.grid(visible=False)
+        radius = np.hypot(*path.T)
+        distances.plot(radius, color=color)
+        ends.append((name, color, float(GAME_STEPS), float(radius[-1])))
+    distances.set(title="Distance from +", xlabel="step", ylim=(0, 2.9), xlim=(0, GAME_STEPS))
+    label_ends(distances, ends)
     return figure
 
 
