@@ -180,20 +180,65 @@ def test_samples_do_not_depend_on_batch_size(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_gan_checkpoint_has_averaged_generator(name: str) -> None:
+def test_checkpoints_have_averaged_weights(name: str) -> None:
     config = _config(name)
     objective = _build(config)
-    if not isinstance(objective, GAN):
-        return
+    averaged = {"generator"} if isinstance(objective, GAN) else {"encoder", "decoder"}
     _train(objective, config)
-    weights = objective.weights()
-    state = objective.state_dict()
-    keys = [key for key in weights if key.startswith("generator.")]
-    assert keys
-    assert all(
-        torch.equal(weights[key], state[key.replace("generator", "averaged", 1)]) for key in keys
-    )
-    assert any(not torch.equal(weights[key], state[key]) for key in keys)
+    weights, state = objective.weights(), objective.state_dict()
+    for key, tensor in weights.items():
+        network = key.partition(".")[0]
+        assert torch.equal(tensor, state[f"averaged.{key}" if network in averaged else key])
+    for network in averaged:
+        own = [key for key in weights if key.startswith(f"{network}.")]
+        assert any(not torch.equal(weights[key], state[key]) for key in own)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae"])
+@pytest.mark.parametrize("variant", ["convolutional", "spectral norm"])
+def test_averages_follow_the_recursion(name: str, variant: str) -> None:
+    """A second implementation, over the weights after each step."""
+    config = _config(name, ema_decay=0.2, **VARIANTS[variant])
+    objective = _build(config)
+    expected = {key: tensor.clone() for key, tensor in objective.weights().items()}
+    for step in range(4):
+        _train(objective, config, start=step, stop=step + 1)
+        decay = min(0.2, (1 + step) / (10 + step))
+        state = objective.state_dict()
+        for key, tensor in expected.items():
+            expected[key] = decay * tensor + (1 - decay) * state[key]
+    for key, tensor in objective.weights().items():
+        if not key.endswith(("num_batches_tracked", "._u", "._v")):
+            torch.testing.assert_close(tensor, expected[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae"])
+def test_averages_do_not_change_the_training(name: str) -> None:
+    states = []
+    for decay in (0.0, 0.9):
+        config = _config(name, ema_decay=decay)
+        objective = _build(config)
+        _train(objective, config)
+        states.append(objective.state_dict())
+        if decay == 0:  # the average is the network itself
+            weights = objective.weights()
+            assert all(torch.equal(weights[key], states[0][key]) for key in weights)
+    for key, tensor in states[0].items():
+        if not key.startswith("averaged."):
+            assert torch.equal(tensor, states[1][key])
+
+
+def test_averaged_encoder_keeps_its_spectral_norm() -> None:
+    config = _config("vae", spectral_norm=True, ema_decay=0.9)
+    objective = _build(config)
+    _train(objective, config, stop=20)
+    norms = [
+        torch.linalg.matrix_norm(module.weight.flatten(1), 2).item()
+        for module in objective.averaged["encoder"].modules()
+        if parametrize.is_parametrized(module, "weight")
+    ]
+    assert len(norms) == 4
+    assert norms == pytest.approx([1] * 4, abs=0.1)
 
 
 def test_discriminate_uses_batch_statistics() -> None:

@@ -94,7 +94,7 @@ def test_active_units_are_counted_by_variance(make_prepared: Make) -> None:
             codes[:, 0], codes[:, 1] = images.mean(dim=(1, 2, 3)) * 1e3, images[:, 0, 0, 0]
             return codes
 
-    objective.encoder = Two()
+    objective.averaged["encoder"] = Two()
     samples = np.zeros((4, 32, 32, 1), np.uint8)
     values = monitor.measure_samples(objective, samples, torch.zeros(4, 0))
     assert values["active_units"] == 2

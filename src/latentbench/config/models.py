@@ -87,6 +87,13 @@ class Model(Section):
     learning_rate: float = Field(gt=0, description="Learning rate of Adam.")
     beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's β₁.")
     beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's β₂.")
+    ema_decay: float = Field(
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Decay per step of the averaged weights (EMA) of the encoder and decoder, or "
+        "of the generator. They are evaluated and saved; 0 is off.",
+    )
 
     @model_validator(mode="after")
     def _check_architecture(self) -> Model:
@@ -186,12 +193,6 @@ class GANModel(Model):
     )
     n_generator: Count = Field(
         default=1, ge=1, description="Steps of the generator per discriminator or critic step."
-    )
-    ema_decay: float = Field(
-        default=0.999,
-        ge=0,
-        lt=1,
-        description="Decay of the generator's averaged weights (EMA) per step; 0 is off.",
     )
 
     @model_validator(mode="after")

@@ -13,9 +13,9 @@ from latentbench.runtime.adam import Adam
 
 
 class EncoderDecoder(Objective):
-    """An encoder and a decoder with one optimizer; subclasses define the loss.
+    """An encoder and a decoder with averaged weights and one optimizer.
 
-    The encoder returns `code_dim` numbers per image.
+    Subclasses define the loss. The encoder returns `code_dim` numbers per image.
     """
 
     def __init__(
@@ -35,38 +35,48 @@ class EncoderDecoder(Objective):
         initialize_weights(self.decoder, config.initialization, generator)
         if config.spectral_norm:
             apply_spectral_norm(self.encoder, generator)
+        self.average_weights("encoder", "decoder")
 
     def make_optimizers(self) -> None:
         """Make one Adam for both networks."""
         config = self.base_config
         self.optimizers["autoencoder"] = Adam(
-            self.parameters(),
+            [*self.encoder.parameters(), *self.decoder.parameters()],
             learning_rate=config.learning_rate,
             beta1=config.beta1,
             beta2=config.beta2,
         )
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the encoder and the decoder."""
-        return {"encoder": self.encoder, "decoder": self.decoder}
+        """Return the averaged encoder and decoder."""
+        return {name: self.averaged[name] for name in ("encoder", "decoder")}
+
+    def networks_to_compile(self) -> list[nn.Module]:
+        """Return the encoder and the decoder in training."""
+        return [self.encoder, self.decoder]
 
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Return codes (batch, latent_dim), the first outputs of the encoder.
+        """Return codes (batch, latent_dim), the first outputs of the averaged encoder.
 
         Of a Gaussian encoder they are the means.
         """
-        codes: Tensor = self.encoder(images, labels)[:, : self.latent_dim]
+        codes: Tensor = self.averaged["encoder"](images, labels)[:, : self.latent_dim]
         return codes
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Return images (batch, channel, height, width) in [-1, 1]."""
-        images: Tensor = self.decoder(latents, labels).tanh()
+        """Return images of the averaged decoder, (batch, channel, height, width) in [-1, 1]."""
+        images: Tensor = self.averaged["decoder"](latents, labels).tanh()
         return images
 
-    def minimize(self, loss: Tensor) -> Tensor:
-        """Take one optimizer step on the loss and return the norm of the gradient."""
+    def minimize(self, loss: Tensor, *, step: int) -> Tensor:
+        """Take one optimizer step on the loss and return the norm of the gradient.
+
+        `step` is the number of steps before this one.
+        """
         loss.backward()
-        return self.optimizers["autoencoder"].step()
+        gradient = self.optimizers["autoencoder"].step()
+        self.update_averages(decay=self.base_config.ema_decay, updates=step)
+        return gradient
 
 
 class Autoencoder(EncoderDecoder):
@@ -84,7 +94,7 @@ class Autoencoder(EncoderDecoder):
         images: Tensor,
         labels: Tensor,
         *,
-        step: int,  # noqa: ARG002
+        step: int,
         generator: torch.Generator,  # noqa: ARG002
     ) -> Terms:
         """Update both networks; see Objective.step."""
@@ -92,7 +102,7 @@ class Autoencoder(EncoderDecoder):
             outputs = self.decoder(self.encoder(images, labels), labels).float()
         # The sum over pixels, as in a likelihood, so that a VAE's learning rates fit.
         loss = (images - outputs.tanh()).square().sum(dim=(1, 2, 3)).mean()
-        gradient = self.minimize(loss)
+        gradient = self.minimize(loss, step=step)
         return {
             "loss": loss.detach(),
             "mse": loss.detach() / images[0].numel(),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +10,6 @@ from latentbench.models.networks.architectures import Decoder, Encoder, Shape
 from latentbench.models.networks.initialization import apply_spectral_norm, initialize_weights
 from latentbench.models.objective import Objective, Terms, frozen, use_batch_stats
 from latentbench.runtime.adam import Adam
-from latentbench.runtime.ema import update_ema
 
 
 class GAN(Objective):
@@ -40,7 +37,7 @@ class GAN(Objective):
         initialize_weights(self.discriminator, config.initialization, generator)
         if config.spectral_norm:
             apply_spectral_norm(self.discriminator, generator)
-        self.averaged = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        self.average_weights("generator")
 
     def make_optimizers(self) -> None:
         """Make one Adam for each network."""
@@ -59,7 +56,7 @@ class GAN(Objective):
 
     def networks(self) -> dict[str, nn.Module]:
         """Return the averaged generator and the discriminator."""
-        return {"generator": self.averaged, "discriminator": self.discriminator}
+        return {"generator": self.averaged["generator"], "discriminator": self.discriminator}
 
     def networks_to_compile(self) -> list[nn.Module]:
         """Return the generator in training.
@@ -70,7 +67,7 @@ class GAN(Objective):
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return images of the averaged generator, (batch, channel, height, width) in [-1, 1]."""
-        images: Tensor = self.averaged(latents, labels).tanh()
+        images: Tensor = self.averaged["generator"](latents, labels).tanh()
         return images
 
     def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -82,12 +79,6 @@ class GAN(Objective):
         with use_batch_stats(self.discriminator):
             scores: Tensor = self.discriminator(images, labels).flatten()
         return scores
-
-    def train(self, mode: bool = True) -> GAN:
-        """Set the mode of the networks; the averaged generator stays in inference mode."""
-        super().train(mode)
-        self.averaged.eval()
-        return self
 
     def generate(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Return one image per label from the generator in training.
@@ -135,7 +126,7 @@ class GAN(Objective):
                 loss = self.generator_loss(self.score(fakes, labels))
                 loss.backward()
             gradient = self.optimizers["generator"].step()
-            update_ema(self.averaged, self.generator, decay=config.ema_decay, updates=update)
+            self.update_averages(decay=config.ema_decay, updates=update)
             terms = {"generator_loss": loss.detach(), "generator_gradient": gradient}
         return terms
 

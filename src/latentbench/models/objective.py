@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from latentbench.models.networks.layers import BATCH_NORMS
 from latentbench.runtime.adam import Adam
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from latentbench.runtime.ema import update_ema
 
 Terms = dict[str, Tensor]
 
@@ -32,8 +34,27 @@ class Objective(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.optimizers: dict[str, Adam] = {}
+        # Copies of networks with averaged weights (EMA), by the name of the network.
+        self.averaged = nn.ModuleDict()
         self.precision = torch.float32
         self.processes: ProcessGroup = SINGLE_PROCESS
+
+    def average_weights(self, *names: str) -> None:
+        """Keep averaged weights of these networks; call it after their initialization."""
+        for name in names:
+            network: nn.Module = getattr(self, name)
+            self.averaged[name] = copy.deepcopy(network).requires_grad_(False).eval()
+
+    def update_averages(self, *, decay: float, updates: int) -> None:
+        """Update the averaged weights after an optimizer step; see `update_ema`."""
+        for name, average in self.averaged.items():
+            update_ema(average, getattr(self, name), decay=decay, updates=updates)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the networks; averaged networks stay in inference mode."""
+        super().train(mode)
+        self.averaged.eval()
+        return self
 
     @abstractmethod
     def make_optimizers(self) -> None:
@@ -80,7 +101,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks of a checkpoint by name."""
+        """Return the networks of a checkpoint by name, with averaged weights where there are."""
 
     @abstractmethod
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
@@ -133,9 +154,9 @@ class Objective(nn.Module, ABC):
         for network in self.networks_to_compile():
             network.compile()
 
+    @abstractmethod
     def networks_to_compile(self) -> list[nn.Module]:
-        """Return the networks that torch.compile supports."""
-        return list(self.networks().values())
+        """Return the networks in training that torch.compile supports."""
 
     def draw_latents(self, number: int, generator: torch.Generator) -> Tensor:
         """Draw latents for all processes and return this process's shard, (number, latent_dim)."""

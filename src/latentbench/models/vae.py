@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latentbench.config.models import VAEModel
 from latentbench.models.autoencoder import EncoderDecoder
@@ -50,22 +52,24 @@ class VAE(EncoderDecoder):
     ) -> Terms:
         """Update both networks; see Objective.step."""
         noise = self.draw_latents(len(images), generator)
-        terms = self._elbo_terms(images, labels, noise, self.processes)
+        networks = {"encoder": self.encoder, "decoder": self.decoder}
+        terms = self._elbo_terms(images, labels, noise, networks, self.processes)
         loss = terms["reconstruction"] + self.kl_weight(step) * terms["kl"]
-        gradient = self.minimize(loss)
+        gradient = self.minimize(loss, step=step)
         detached = {name: term.detach() for name, term in terms.items()}
         return {"loss": loss.detach(), "gradient": gradient} | detached
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
         """Return the terms of the evidence lower bound, with one draw per code."""
         noise = draw_latents(len(images), self.latent_dim, generator)
-        return self._elbo_terms(images, labels, noise)
+        return self._elbo_terms(images, labels, noise, self.networks())
 
     def _elbo_terms(
         self,
         images: Tensor,
         labels: Tensor,
         noise: Tensor,
+        networks: Mapping[str, nn.Module],
         processes: ProcessGroup = SINGLE_PROCESS,
     ) -> Terms:
         """Return the reconstruction and KL terms of the evidence lower bound, MSE and bits.
@@ -73,8 +77,9 @@ class VAE(EncoderDecoder):
         `noise` (batch, latent_dim), of N(0, I), draws one code per image.
         """
         with self.autocast():
-            mean, log_variance = self.posterior(images, labels)
-            outputs = self.decoder(mean + noise * (0.5 * log_variance).exp(), labels).float()
+            mean, log_variance = _split(networks["encoder"](images, labels))
+            latents = mean + noise * (0.5 * log_variance).exp()
+            outputs = networks["decoder"](latents, labels).float()
         reconstruction = self.likelihood.nll(outputs, images, processes=processes).mean()
         kl = gaussian_kl(mean, log_variance).mean()
         with torch.no_grad():
@@ -84,18 +89,23 @@ class VAE(EncoderDecoder):
 
     def posterior(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the means and log-variances of the codes, both (batch, latent_dim)."""
-        mean, log_variance = self.encoder(images, labels).float().chunk(2, dim=1)
-        return mean, log_variance
+        return _split(self.averaged["encoder"](images, labels))
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return the likelihood's mean, (batch, channel, height, width) in [-1, 1]."""
-        return self.likelihood.mean(self.decoder(latents, labels))
+        return self.likelihood.mean(self.averaged["decoder"](latents, labels))
 
     def kl_weight(self, step: int) -> float:
         """Return β at a step: linear from 0 over kl_warmup_steps (Bowman et al., 2016, 3.1)."""
         warmup_steps = self.config.kl_warmup_steps
         fraction = min(1.0, step / warmup_steps) if warmup_steps else 1.0
         return self.config.kl_weight * fraction
+
+
+def _split(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the means and the log-variances, the two halves of the encoder's outputs."""
+    mean, log_variance = outputs.float().chunk(2, dim=1)
+    return mean, log_variance
 
 
 def _likelihood(config: VAEModel) -> Likelihood:
