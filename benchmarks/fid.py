@@ -316,7 +316,6 @@ def make_manifest() -> Any:
         protocol="",
         feature_dim=DIM,
         sha256="",
-        test_scores={},
         train_halves={},
         median_distance=1.0,
         close_distance=1.0,

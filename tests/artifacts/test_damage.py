@@ -179,7 +179,6 @@ def make_reference(folder: Path) -> None:
         "protocol": "p",
         "feature_dim": 64,
         "sha256": files[CLASSIFIER],
-        "test_scores": {"num_images": 3},
         "train_halves": {},
         "median_distance": 1.5,
         "close_distance": 0.5,

@@ -37,6 +37,8 @@ from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.features.classifier import ClassifierExtractor
 from latentbench.evaluation.features.feature_stats import compute_feature_stats
 from latentbench.evaluation.metrics.frechet import frechet_distance
+from latentbench.evaluation.metrics.kid import KernelDistance
+from latentbench.evaluation.real_scores import NUM_SETS
 from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
 from latentbench.rng import numpy_generator, torch_generator
@@ -72,9 +74,7 @@ def sentence(result: Result) -> str:
     return line
 
 
-def test_reference_contains_features_statistics_and_test_scores(
-    prepared: Path, build_reference: Make
-) -> None:
+def test_reference_contains_features_and_statistics(prepared: Path, build_reference: Make) -> None:
     reference = build_reference(prepared)
     files = {
         "classifier.safetensors",
@@ -96,7 +96,6 @@ def test_reference_contains_features_statistics_and_test_scores(
         "kd_classifier",
         "labels",
     )
-    assert described["test_scores"]["num_images"] == 80
     assert (read_array(reference / "rows.npy") == np.arange(120)).all()
 
     extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
@@ -180,19 +179,24 @@ def test_last_metrics_contain_their_protocol(
     described = read_manifest(reference / "reference.json")["extractors"]["classifier"]
     assert last["protocols"]["classifier"].startswith(described["protocol"])
     assert "3 subsets of 10" in last["protocols"]["classifier"]
-    floor = last["test_scores"] | {"label_accuracy": described["accuracy"]}
-    assert last["test_scores"] == floor
-    assert {
-        key: value for key, value in floor.items() if key != "label_accuracy"
-    }.items() <= described["test_scores"].items()
+    floor = last["test_scores"]
+    assert floor["label_accuracy"] == described["accuracy"]
+    assert floor["closer_to_train_classifier"] == 0.5
     overlaps = {f"{name}_classifier" for name in PRDC}
-    assert last["num_test_images"] == 80
-    distances = {metric.key for metric in METRICS if metric.extractor == "classifier"}
-    closer = {"closer_to_train_classifier", "label_accuracy"}
-    assert last["test_scores"].keys() == distances | overlaps | closer
-    assert last["test_scores"]["closer_to_train_classifier"] == 0.5
+    measured = {metric.key for metric in METRICS if metric.extractor == "classifier"}
+    measured |= overlaps | {"fd_class_shares"}
+    measured |= {f"{name}_std" for name in measured}
+    assert floor.keys() == measured | {"closer_to_train_classifier", "label_accuracy"}
+    assert (last["num_test_images"], last["num_test_compared"], last["num_test_sets"]) == (
+        24,
+        24,
+        NUM_SETS,
+    )
+    assert last["has_random_classes"] is True
+    assert all(value is not None for value in floor.values())
     assert last["train_halves"] == described["train_halves"]
     assert last["train_halves"]["num_images"] == 60
+    assert last["fd_class_shares"] >= 0
     assert all(0 <= last[name] <= 24 / 5 for name in overlaps)
     assert "24 real" in last["protocols"]["classifier"]
     assert "5 nearest" in last["protocols"]["classifier"]
@@ -236,6 +240,7 @@ def test_inception_end_to_end(
     for extractor in ("inception", "classifier"):
         measured += [metric.key for metric in METRICS if metric.extractor == extractor]
         measured += [f"{name}_{extractor}" for name in (*PRDC, CLOSER_TO_TRAIN)]
+    measured.append("fd_class_shares")
     assert list(row)[4:] == [f"{name}{suffix}" for name in measured for suffix in ("", "_std")]
     assert all(math.isfinite(float(value)) for value in row.values())
     assert set(read_json(results / "metrics.json")["protocols"]) == {"inception", "classifier"}
@@ -377,11 +382,12 @@ def test_damaged_reference_is_an_error(
         # Without a new checksum.
         write_json(path, manifest | change)
         assert "reference.json" in sentence(evaluate(results, reference, prepared))
-    scores = manifest["extractors"]["classifier"]["test_scores"]
-    number = scores.pop("num_images")
-    write_manifest(path, manifest)
-    assert "num_images" in sentence(evaluate(results, reference, prepared))
-    scores["num_images"] = number
+    halves = manifest["extractors"]["classifier"]["train_halves"]
+    for name in ("num_images", "num_splits"):
+        number = halves.pop(name)
+        write_manifest(path, manifest)
+        assert name in sentence(evaluate(results, reference, prepared))
+        halves[name] = number
     manifest["extractors"]["classifier"]["sha256"] = "0" * 64
     write_manifest(path, manifest)
     assert "classifier.safetensors" in sentence(evaluate(results, reference, prepared))
@@ -456,13 +462,18 @@ def test_halves_are_disjoint(prepared: Path, build_reference: Make) -> None:
     reference = build_reference(prepared)
     features = torch.from_numpy(read_array(reference / "classifier-features.npy"))
     halves = read_manifest(reference / "reference.json")["extractors"]["classifier"]["train_halves"]
-    order = numpy_generator(0, "halves").permutation(120)
-    one, other = (
-        compute_feature_stats(features[order[part]]) for part in (slice(60), slice(60, 120))
-    )
-    assert halves["fd_classifier"] == pytest.approx(frechet_distance(one, other))
-    assert halves["num_images"] == 60
-    assert math.isfinite(halves["kd_classifier"])
+    distances, kernels = [], []
+    for split in range(stage.NUM_SPLITS):
+        order = numpy_generator(0, "halves", split).permutation(120)
+        one, other = features[order[:60]], features[order[60:]]
+        first, second = compute_feature_stats(one), compute_feature_stats(other)
+        distances.append(frechet_distance(first, second))
+        everyone = torch.arange(60)[None]
+        kernels.append(KernelDistance(one, everyone)(other, everyone).item())
+    assert (halves["num_images"], halves["num_splits"]) == (60, stage.NUM_SPLITS)
+    for metric, values in (("fd_classifier", distances), ("kd_classifier", kernels)):
+        assert halves[metric] == pytest.approx(np.mean(values), abs=1e-9)
+        assert halves[f"{metric}_std"] == pytest.approx(np.std(values, ddof=1))
 
 
 def test_halves_of_three_images_have_no_distance(
@@ -481,7 +492,7 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("moment", ["_write_train_features", "_test_scores"])
+@pytest.mark.parametrize("moment", ["_write_train_features", "_train_halves"])
 def test_an_interrupted_reference_stage_keeps_the_earlier_reference(
     prepared: Path, build_reference: Make, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

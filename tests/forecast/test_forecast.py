@@ -16,6 +16,8 @@ from latentbench.config.load import parse_params
 from latentbench.config.params import Params
 from latentbench.data.fetch import fetch_dataset
 from latentbench.data.preparation.prepare import prepare_dataset
+from latentbench.evaluation.real_scores import NUM_SETS
+from latentbench.evaluation.reference import NUM_SPLITS
 from latentbench.forecast.forecast import (
     EPOCH_FILES,
     EVALUATION_ARRAYS,
@@ -114,8 +116,10 @@ def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> 
     epoch = 10 + 1.5 + 0.128 + EPOCH_FILES + EVOLUTION_FRAME
     assert seconds["train", "vae"] == seconds["train", "gan"] == pytest.approx(4 + 20 * epoch)
     # Six sets of 1,000 samples: 5 s to sample and extract features, 2 s for the distances,
-    # 0.064 s for the nearest neighbors.
-    assert seconds["evaluate", "vae"] == pytest.approx(4 + EVALUATION_ARRAYS + 6 * (5 + 2 + 0.064))
+    # 0.064 s for the nearest neighbors. Then the distances of sets of test images.
+    assert seconds["evaluate", "vae"] == pytest.approx(
+        4 + EVALUATION_ARRAYS + 6 * (5 + 2 + 0.064) + NUM_SETS * 2
+    )
     # The VAE encodes 1,000 images of each split and projects 500 codes; the GAN inverts 64 images
     # of each split and the 12 ends of paths.
     assert seconds["explore", "vae"] == pytest.approx(
@@ -123,7 +127,7 @@ def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> 
     )
     assert seconds["explore", "gan"] == pytest.approx(4 + LATENT_ARRAYS + (128 + 12) * 0.05)
     assert seconds["reference", "d"] == pytest.approx(
-        4 + 4 * 50 * 0.01 + 6_900 * 0.003 + 6_400 * 500 * 1e-8
+        4 + 4 * 50 * 0.01 + 6_900 * 0.003 + 6_400 * 500 * 1e-8 + NUM_SPLITS * 2
     )
     assert found.seconds == pytest.approx(sum(seconds.values()))
     longest = max(seconds["evaluate", "vae"], seconds["explore", "vae"])

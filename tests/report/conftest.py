@@ -295,6 +295,8 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
         | {
             "closer_to_train_classifier": mean / 40,
             "closer_to_train_classifier_std": std and std / 40,
+            "fd_class_shares": mean / 4,
+            "fd_class_shares_std": std and std / 4,
         }
         for epoch in (1, 2, 4)
     ]
@@ -316,13 +318,23 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
             "seed": 0,
             "test_scores": {
                 "fd_classifier": 1.5,
+                "fd_classifier_std": 0.2,
+                "fd_class_shares": 0.4,
                 "kd_classifier": 0.001,
                 "recall_classifier": 0.9,
                 "closer_to_train_classifier": 0.5,
             }
             | {"label_accuracy": 0.95},
-            "num_test_images": 10_000,
-            "train_halves": {"fd_classifier": 0.7, "kd_classifier": 0.0004, "num_images": 5000},
+            "num_test_images": 5000,
+            "num_test_sets": 10,
+            "has_random_classes": True,
+            "train_halves": {
+                "fd_classifier": 0.7,
+                "fd_classifier_std": 0.1,
+                "kd_classifier": 0.0004,
+                "num_images": 5000,
+                "num_splits": 20,
+            },
         },
     )
 

@@ -42,11 +42,14 @@ def test_the_distance_of_test_images_has_their_number(make_study, number, word):
     caption = captions.reference_lines(open_study(folder))
     assert f"{number:,} real test images" in caption
     assert word in caption
+    assert "10 sets" in caption
 
 
 def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_study):
     folder = make_study()
-    assert "5,000 each" in captions.reference_lines(open_study(folder))
+    caption = captions.reference_lines(open_study(folder))
+    assert "5,000 each" in caption
+    assert "20 random splits" in caption
     for path in folder.glob("*/metrics.json"):
         change(path, train_halves=None)
     assert "halves" not in captions.reference_lines(open_study(folder))
@@ -57,6 +60,7 @@ def test_the_summary_explains_its_columns(make_study):
     caption = captions.summary_caption(open_study(folder))
     assert "the Fréchet classifier distance" in caption
     assert "in bold" in caption
+    assert "FD of class shares" in caption
     assert "As requested" not in caption
     assert "bold" not in captions.summary_caption(open_study(make_study({"vae": (30.0, 0.4)})))
 

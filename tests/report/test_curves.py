@@ -176,13 +176,16 @@ def test_distances_far_below_all_curves_are_printed(make_study):
     near = metric_curves(open_study(folder)).figure.axes[0]
     assert near.get_ylim()[0] < 1.5
     assert "real images" in {label.get_text() for label in labels_of(near)}
+    bands = sorted((band.get_y(), band.get_height()) for band in near.patches)
+    assert bands == [pytest.approx((0.6, 0.2)), pytest.approx((1.3, 0.4))]
     for path in folder.glob("*/metrics.json"):
         halves = {"fd_classifier": -0.002, "num_images": 5000}
-        change(path, test_scores={"fd_classifier": 1e-4}, train_halves=halves)
+        scores = {"fd_classifier": 1e-4, "fd_classifier_std": 2e-5}
+        change(path, test_scores=scores, train_halves=halves)
     far = metric_curves(open_study(folder)).figure.axes[0]
     assert far.get_ylim()[0] > 1.5
     [printed] = [text.get_text() for text in far.texts if "real images" in text.get_text()]
-    assert all(number in printed for number in ("0.000100", "−0.00200"))
+    assert all(number in printed for number in ("0.000100 ± 0.000020", "−0.00200"))
 
 
 def test_sample_sizes_extrapolate_to_infinity(make_study):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ PRDC = ("precision", "recall", "density", "coverage")
 # `closer_to_train_EXTRACTOR`. Test images score 0.5; neither direction is better.
 CLOSER_TO_TRAIN = "closer_to_train"
 
+# The part of `fd_classifier` that the frequencies of classes alone make: the Fréchet distance of
+# real images with the classes that the classifier sees in the samples.
+CLASS_SHARES = "fd_class_shares"
+
 # The share of samples that the classifier assigns to the requested class. For models conditioned on
 # attributes, the mean over these of the classifier's balanced accuracy. Higher is better.
 LABEL_ACCURACY = "label_accuracy"
@@ -57,3 +64,15 @@ def prdc_metrics(extractor: str) -> tuple[Metric, ...]:
 def feature_column(name: str, extractor: str) -> str:
     """Return the column of a metric that is measured over the features of each extractor."""
     return f"{name}_{extractor}"
+
+
+def mean_and_std(metric: str, values: Sequence[float]) -> dict[str, float | None]:
+    """Return the two columns of a metric; the second is None where there is one value.
+
+    Values of NaN are left out; both columns are None where none is left.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    mean = float(known.mean()) if len(known) else None
+    std = float(known.std(ddof=1)) if len(known) > 1 else None
+    return {metric: mean, f"{metric}_std": std}

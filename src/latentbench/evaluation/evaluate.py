@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,13 @@ import torch
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import write_arrays, write_csv, write_json, write_together
 from latentbench.artifacts.lock import lock_folder
-from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, LABEL_ACCURACY, feature_column
+from latentbench.artifacts.metrics import (
+    CLASS_SHARES,
+    CLOSER_TO_TRAIN,
+    LABEL_ACCURACY,
+    feature_column,
+    mean_and_std,
+)
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     EVALUATION_ARRAYS,
@@ -39,7 +44,8 @@ from latentbench.evaluation.last_checkpoint import (
     memorization_findings,
 )
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.metadata import protocol_metadata, warnings
+from latentbench.evaluation.metadata import label_accuracy, protocol_metadata, warnings
+from latentbench.evaluation.metrics.class_shares import ClassShares
 from latentbench.evaluation.metrics.distances import Distances
 from latentbench.evaluation.metrics.memorization import Memorization
 from latentbench.evaluation.metrics.sample_size import MIN_SAMPLES
@@ -50,6 +56,7 @@ from latentbench.evaluation.predictions.attribute_accuracy import (
 from latentbench.evaluation.predictions.attribute_conditioning import AttributeClassifier
 from latentbench.evaluation.predictions.classes import ClassPredictions, LabelClassifier
 from latentbench.evaluation.predictions.discriminator_scores import DiscriminatorScorer
+from latentbench.evaluation.real_scores import RealScores
 from latentbench.evaluation.samples import Sampler, SampleSet
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
@@ -172,6 +179,17 @@ class _Evaluator:
                 folders.reference, name, self.settings, dim=dim, device=device
             )
             self.memorization[name] = Memorization.load(folders.reference, name, self.reference)
+        self.class_shares = self._load_class_shares()
+
+    def _load_class_shares(self) -> ClassShares | None:
+        """Return the training images' features by predicted class, if a classifier has labels."""
+        if self.label_classifier is None:
+            return None
+        classifier = self.label_classifier.classifier
+        real = torch.from_numpy(np.array(self.memorization[classifier.name].real))
+        real = real.to(self.device)
+        statistics = self.distances[classifier.name].statistics
+        return ClassShares(statistics, real, classifier.predict_classes(real))
 
     def sample_all(self) -> None:
         """Compute this process's share of all samples."""
@@ -190,11 +208,14 @@ class _Evaluator:
             samples = self.sampler.draw(trained, epoch, seed_index)
             if seed_index == 0:
                 first = samples
-            for name, values in self._scores(samples, seed_index).items():
-                scores[name] += values
+            for name, value in self._scores(samples, seed_index).items():
+                scores[name].append(value)
             if self.label_classifier is not None:
                 predictions = self.label_classifier.predict_samples(samples)
                 class_predictions.append(predictions)
+                if self.class_shares is not None:
+                    share = self.class_shares.distance(predictions.predicted)
+                    scores[CLASS_SHARES].append(share)
                 if (accuracy := predictions.accuracy()) is not None:
                     scores[LABEL_ACCURACY].append(accuracy)
             if self.attribute_classifier is not None:
@@ -211,19 +232,19 @@ class _Evaluator:
             "num_reference": self.reference.num_images,
         }
         for name, values in scores.items():
-            row |= mean_and_std(name, np.array(values))
+            row |= mean_and_std(name, values)
         return row
 
-    def _scores(self, samples: SampleSet, seed_index: int) -> dict[str, list[float]]:
+    def _scores(self, samples: SampleSet, seed_index: int) -> dict[str, float]:
         """Return one seed's values; the table has mean and standard deviation over seeds."""
-        scores: dict[str, list[float]] = {}
+        scores: dict[str, float] = {}
         for name, distances in self.distances.items():
             features = samples.features[name]
             scores |= distances.measure(features, seed=self.config.seed, step=seed_index)
             for metric, value in distances.precision_recall(features).items():
-                scores[feature_column(metric, name)] = [value]
+                scores[feature_column(metric, name)] = value
             closer = self.memorization[name].closer_to_train(features)
-            scores[feature_column(CLOSER_TO_TRAIN, name)] = [closer]
+            scores[feature_column(CLOSER_TO_TRAIN, name)] = closer
         return scores
 
     def findings(self) -> Findings:
@@ -262,12 +283,11 @@ class _Evaluator:
 
     def metadata(self) -> dict[str, Any]:
         """Return the protocols and the scores of real images."""
-        return protocol_metadata(self.reference, self.distances, self.attribute_classifier)
-
-
-def mean_and_std(
-    metric: str, values: np.ndarray[Any, np.dtype[np.float64]]
-) -> Mapping[str, float | None]:
-    """Return the two columns of a metric; the second is None where there is one value."""
-    std = float(values.std(ddof=1)) if len(values) > 1 else None
-    return {metric: float(values.mean()), f"{metric}_std": std}
+        real = RealScores(self.dataset, self.folders.reference, self.settings, self.device)
+        test_scores = real.measure(self.distances, self.label_classifier, self.class_shares)
+        test_scores |= label_accuracy(self.reference, self.attribute_classifier)
+        return (
+            protocol_metadata(self.reference, self.distances)
+            | {"test_scores": test_scores}
+            | real.facts()
+        )

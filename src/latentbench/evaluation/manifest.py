@@ -18,14 +18,16 @@ from latentbench.evaluation.features.extract import FeatureExtractor
 from latentbench.evaluation.features.inception import InceptionExtractor, locate_inception
 from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
 
-FORMAT = 4
+FORMAT = 5
+
+_HALVES_COUNTS = {"num_images", "num_splits"}
 
 
 class ExtractorManifest(BaseModel):
     """One feature network (checksum `sha256`) and what real images score over its features.
 
-    `test_scores` are the metrics of the `num_images` test images. `train_halves` are the distances
-    between two halves of the training images, `num_images` each. `median_distance` and
+    `train_halves` are means and standard deviations, over `num_splits` random splits, of the
+    distances between two halves of the training images, `num_images` each. `median_distance` and
     `close_distance` are the median and the thresholds.CLOSE_QUANTILE quantile of the test images'
     distances to their nearest training images. `attribute_accuracy` is the classifier's accuracy on
     test images by attribute.
@@ -38,7 +40,6 @@ class ExtractorManifest(BaseModel):
     protocol: str
     feature_dim: int
     sha256: str
-    test_scores: dict[str, int | float]
     train_halves: dict[str, int | float]
     median_distance: float
     close_distance: float
@@ -83,8 +84,9 @@ class ReferenceManifest(BaseModel):
         if set(reference.files) != {*reference_files(list(reference.extractors))} - {path.name}:
             raise damaged(path, "`files` does not fit the extractors")
         for name, extractor in reference.extractors.items():
-            if "num_images" not in extractor.test_scores:
-                raise damaged(path, f"no num_images in test_scores of {quote(name)}")
+            if extractor.train_halves and not extractor.train_halves.keys() >= _HALVES_COUNTS:
+                names = " and ".join(sorted(_HALVES_COUNTS))
+                raise damaged(path, f"no {names} in train_halves of {quote(name)}")
         for name, sha256 in reference.files.items():
             require_sha256(folder / name, sha256)
         return reference

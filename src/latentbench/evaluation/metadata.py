@@ -34,36 +34,34 @@ def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool)
 
 
 def protocol_metadata(
-    reference: ReferenceManifest,
-    distances: Mapping[str, Distances],
-    attributes: AttributeClassifier | None,
+    reference: ReferenceManifest, distances: Mapping[str, Distances]
 ) -> dict[str, Any]:
-    """Return protocols, the test images' scores, and the distances of two training halves."""
+    """Return protocols, and the distances of two halves of the training images."""
     protocols: dict[str, str] = {}
-    test_scores: dict[str, float] = {}
     train_halves: dict[str, float] = {}
-    num_test_images = 0
     for name, described in reference.extractors.items():
         protocols[name] = _protocol(described.protocol, described.kernel_metric, distances[name])
-        test_scores |= described.test_scores
-        num_test_images = int(test_scores.pop("num_images"))
         train_halves |= described.train_halves
-        if described.predicts_classes and described.accuracy is not None:
-            test_scores[LABEL_ACCURACY] = described.accuracy
+    return {"protocols": protocols, "train_halves": train_halves}
+
+
+def label_accuracy(
+    reference: ReferenceManifest, attributes: AttributeClassifier | None
+) -> dict[str, float]:
+    """Return the classifier's accuracy on test images, as the column of LABEL_ACCURACY."""
     if attributes is not None:
-        test_scores[LABEL_ACCURACY] = mean_balanced_accuracy(attributes.test_accuracy.values())
-    return {
-        "protocols": protocols,
-        "test_scores": test_scores,
-        "num_test_images": num_test_images,
-        "train_halves": train_halves,
-    }
+        accuracies = attributes.test_accuracy.values()
+        return {LABEL_ACCURACY: mean_balanced_accuracy(accuracies)}
+    for described in reference.extractors.values():
+        if described.predicts_classes and described.accuracy is not None:
+            return {LABEL_ACCURACY: described.accuracy}
+    return {}
 
 
 def _protocol(features: str, kernel_metric: str, distances: Distances) -> str:
     return (
-        f"{features}; {NAMES[kernel_metric]} is the mean ± standard deviation over "
-        f"{distances.num_subsets} subsets of {distances.subset_size:,} images per seed; precision, "
+        f"{features}; {NAMES[kernel_metric]} is the mean over {distances.num_subsets} subsets of "
+        f"{distances.subset_size:,} images of each set of samples; precision, "
         f"recall, density and coverage compare {distances.num_compared:,} real with as many "
         f"generated images, with {distances.num_neighbors} nearest neighbors"
     )

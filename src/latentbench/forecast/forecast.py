@@ -12,6 +12,8 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.params import Params
 from latentbench.evaluation.features.classifier import FEATURE_DIM
 from latentbench.evaluation.features.train_classifier import NUM_ROTATIONS
+from latentbench.evaluation.real_scores import NUM_SETS
+from latentbench.evaluation.reference import NUM_SPLITS
 from latentbench.forecast.rates import (
     INCEPTION_DIM,
     DatasetRates,
@@ -135,6 +137,7 @@ def _reference_job(
         num_real = min(num_real, reference.max_images)
     num_features = num_real + sizes.num_test
     seconds = start_seconds + num_features * rates.feature + num_real * sizes.num_test * rates.pair
+    seconds += NUM_SPLITS * rates.distances
     dim = 0
     if "classifier" in reference.extractors:
         # Without classes, the classifier is trained on each image in four rotations.
@@ -171,6 +174,7 @@ def _evaluate_job(
     sampling = num_samples * (model.sample + rates.feature)
     distances = rates.distances + num_samples * sizes.num_train * rates.pair
     seconds = start_seconds + EVALUATION_ARRAYS + num_sets * (sampling + distances)
+    seconds += NUM_SETS * rates.distances  # of test images
     disk_bytes = num_sets * num_samples * FEATURE_DIM * FLOAT_BYTES
     return Job("evaluate", config.name, seconds, disk_bytes)
 

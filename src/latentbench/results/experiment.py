@@ -44,13 +44,16 @@ class Experiment:
 
     @property
     def floor(self) -> Mapping[str, float]:
-        """Metrics of real test images against the same reference."""
+        """Metrics of real test images against the same reference, with `KEY_std` as they have."""
         floor = self.evaluation.get("test_scores") or {}
         return {key: value for key, value in floor.items() if value is not None}
 
     @property
     def halves(self) -> Mapping[str, float]:
-        """Metrics between two halves of the training images, and their `num_images`."""
+        """Metrics between two halves of the training images, as in `floor`.
+
+        `num_images` are in each half, `num_splits` were measured.
+        """
         return self.evaluation.get("train_halves") or {}
 
     def sample_sizes(self, metric: str) -> Mapping[str, Any]:

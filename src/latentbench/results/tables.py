@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from latentbench.artifacts.metrics import LABEL_ACCURACY, PRDC, Metric, feature_column
+from latentbench.artifacts.metrics import (
+    CLASS_SHARES,
+    LABEL_ACCURACY,
+    PRDC,
+    Metric,
+    feature_column,
+)
 from latentbench.results.experiment import Experiment
 from latentbench.results.formatting import escape_markdown
 from latentbench.results.quantities import (
@@ -27,6 +33,7 @@ from latentbench.results.study import RunGroup, Study
 
 ABSENT = "–"
 REAL = "*real images*"
+SHARES_ALONE = Quantity(CLASS_SHARES, "FD of class shares", -1)
 AS_REQUESTED = Quantity(LABEL_ACCURACY, "As requested", 1, format_fraction)
 
 
@@ -59,7 +66,8 @@ def summary(study: Study) -> Table:
     _, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
     quantities = [PARAMETERS, SECONDS, IMAGES_PER_SECOND, MEMORY]
     quantities += map(distance, study.measured_metrics)
-    return Table(models_table(study, [*quantities, AS_REQUESTED, MSE, PSNR]), notes)
+    quantities += [SHARES_ALONE, AS_REQUESTED, MSE, PSNR]
+    return Table(models_table(study, quantities), notes)
 
 
 def prdc(study: Study) -> Table:
@@ -156,9 +164,11 @@ def _best(
 
 def _real(study: Study, quantity: Quantity, experiments: Sequence[Experiment]) -> str:
     """Return the cell of real images; empty where the quantity is not one of theirs."""
-    floors = [each.floor[quantity.key] for each in experiments if quantity.key in each.floor]
-    if not floors:
+    measured = [each.floor for each in experiments if quantity.key in each.floor]
+    if not measured:
         return ""
+    mean, std = measured[0][quantity.key], measured[0].get(f"{quantity.key}_std")
     own = scores_of(study, quantity).reindex([each.name for each in experiments]).dropna(how="all")
     places = decimal_places(list(own["mean"]), list(own["std"]))
-    return quantity.format(floors[0], places(floors[0]))
+    text = quantity.format(mean, places(mean))
+    return text if std is None else f"{text} ± {quantity.format(std, places(mean))}"

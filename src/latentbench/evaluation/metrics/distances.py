@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,9 @@ from latentbench.evaluation.metrics.precision_recall import PrecisionRecall
 from latentbench.evaluation.metrics.sample_size import SampleSizes, distances_by_size
 from latentbench.rng import numpy_generator, torch_generator
 
-# The real subsets of kernel distances do not depend on the experiment, so all models are compared
+# What is drawn of the real images does not depend on the experiment, so all models are compared
 # with the same ones.
-_REAL_SEED = 0
+REAL_SEED = 0
 
 
 class Distances:
@@ -39,15 +40,23 @@ class Distances:
         """
         self.extractor = extractor
         self.statistics = statistics
+        self.real = real
         self.num_subsets = settings.kid_subsets
         self.subset_size = min(settings.kid_subset_size, settings.num_samples, len(real))
         self.num_compared = min(settings.num_samples, len(real))
         self.num_neighbors = min(settings.num_neighbors, self.num_compared - 1)
-        self.neighborhoods = PrecisionRecall(
-            real[: self.num_compared], num_neighbors=self.num_neighbors
-        )
-        real_subsets = self._draw_subsets(len(real), torch_generator(_REAL_SEED, "real subsets"))
-        self.kernel = KernelDistance(real, real_subsets)
+
+    @cached_property
+    def neighborhoods(self) -> PrecisionRecall:
+        """The neighborhoods of as many real images as there are samples."""
+        real = self.real[: self.num_compared]
+        return PrecisionRecall(real, num_neighbors=self.num_neighbors)
+
+    @cached_property
+    def kernel(self) -> KernelDistance:
+        """The subsets of real images of kernel distances."""
+        generator = torch_generator(REAL_SEED, "real subsets")
+        return KernelDistance(self.real, self._draw_subsets(len(self.real), generator))
 
     @classmethod
     def load(
@@ -67,7 +76,7 @@ class Distances:
             )
         path = folder / features_name(extractor)
         features = read_features(path, shape=(statistics.count, dim))
-        order = numpy_generator(_REAL_SEED, "real images").permutation(len(features))
+        order = numpy_generator(REAL_SEED, "real images").permutation(len(features))
         # Read in the file's order, which is fast, and put into the random order.
         chosen = order[:MAX_REAL_IMAGES]
         ascending = np.sort(chosen)
@@ -75,15 +84,15 @@ class Distances:
         _require_finite(real, path)
         return cls(extractor, statistics, real.to(device), settings)
 
-    def measure(self, features: Tensor, *, seed: int, step: int = 0) -> dict[str, list[float]]:
-        """Return the values of each distance by its column; a metric is their mean.
+    def measure(self, features: Tensor, *, seed: int, step: int = 0) -> dict[str, float]:
+        """Return each distance of a set of features (number, dim) by its column.
 
-        Subsets of `features` (number, dim) are drawn by `seed` and `step`.
+        The kernel distance is the mean over subsets, which are drawn by `seed` and `step`.
         """
         metric, kernel_metric = DISTANCES[self.extractor]
         return {
-            metric: [self.frechet(features)],
-            kernel_metric: self.kernel_distances(features, seed=seed, step=step).tolist(),
+            metric: self.frechet(features),
+            kernel_metric: self.kernel_distances(features, seed=seed, step=step).mean().item(),
         }
 
     def frechet(self, features: Tensor) -> float:

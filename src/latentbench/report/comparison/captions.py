@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from latentbench.artifacts.metrics import LABEL_ACCURACY
+from latentbench.artifacts.metrics import CLASS_SHARES, LABEL_ACCURACY
 from latentbench.results import Study
 from latentbench.results.formatting import escape_markdown, join_words, space_percent
 from latentbench.results.tables import best_in_bold
@@ -22,7 +23,7 @@ _SPREAD_OF_REPEATS = (
     "In comparisons with a model trained once, the spread over trainings counts for both."
 )
 _SPREAD_OF_SAMPLES = (
-    "Otherwise ± is the standard deviation over sampling seeds. Each model was trained once, so "
+    "± is the standard deviation over sampling seeds. Each model was trained once, so "
     "± leaves out differences between repeated trainings."
 )
 
@@ -69,6 +70,12 @@ def summary_caption(study: Study) -> str:
     names = [f"{metric.name} is the {metric.long_name}" for metric in study.measured_metrics]
     if names:
         sentences.append(f"{join_words(names)}, to real images.")
+    if CLASS_SHARES in set(study.scores["quantity"]):
+        sentences.append(
+            "FD of class shares is the part of FD (classifier) due to the frequencies of classes: "
+            "the distance of real images with the frequencies that the classifier sees in the "
+            "samples."
+        )
     if LABEL_ACCURACY in set(study.scores["quantity"]):
         sentences.append(
             "As requested is the share of samples that the classifier assigns to the requested "
@@ -80,28 +87,48 @@ def summary_caption(study: Study) -> str:
 
 def reference_lines(study: Study) -> str:
     """Return what the horizontal lines next to curves mean; empty where there are none."""
-    tested, halves = set(), set()
-    for each in study:
-        if each.floor and each.evaluation.get("num_test_images"):
-            tested.add((each.evaluation["num_test_images"], each.evaluation["num_samples"]))
-        if "num_images" in each.halves:
-            halves.add(each.halves["num_images"])
-    sentences = []
-    for number, samples in sorted(tested):
-        difference = np.sign(number - samples)
-        comparison = {-1: "a lower", 0: "about the same", 1: "a higher"}[difference]
-        sentences.append(
-            f"The dashed line is the distance of {number:,} real test images, which no model was "
-            f"trained on; {samples:,} samples of a perfect model would have {comparison} distance."
-        )
-    for images in sorted(halves):
-        sentences.append(
-            f"The dotted line is the distance between two halves of the training images, "
-            f"{images:,} each: the lowest that is realistic for that number."
-        )
+    tested = dict.fromkeys(_test_line(each.evaluation) for each in study if each.floor)
+    halves = dict.fromkeys(_halves_line(each.halves) for each in study if each.halves)
+    sentences = [sentence for sentence in [*sorted(tested), *sorted(halves)] if sentence]
     if sentences:
         sentences.append("A line far below all curves is given as a number at the lower edge.")
     return " ".join(sentences)
+
+
+def _test_line(evaluation: Mapping[str, Any]) -> str:
+    """Return what the line of real test images is; empty where their number is unknown."""
+    images, samples = evaluation.get("num_test_images"), evaluation["num_samples"]
+    if not images:
+        return ""
+    comparison = {-1: "a lower", 0: "about the same", 1: "a higher"}[np.sign(images - samples)]
+    sets = evaluation.get("num_test_sets")
+    spread = ""
+    if sets:
+        spread = f", the mean over {sets} sets of them, and its band the standard deviation"
+    classes = ""
+    if evaluation.get("has_random_classes"):
+        classes = " The classes of a set are drawn at random, as those of samples are."
+    return (
+        f"The dashed line is the distance of {images:,} real test images{spread}. No model was "
+        f"trained on them; {samples:,} samples of a perfect model would have {comparison} "
+        f"distance.{classes}"
+    )
+
+
+def _halves_line(halves: Mapping[str, Any]) -> str:
+    """Return what the line of two halves is; empty where their number is unknown."""
+    if "num_images" not in halves:
+        return ""
+    spread = ""
+    if halves.get("num_splits"):
+        spread = (
+            f" It is the mean over {halves['num_splits']} random splits, and its band the standard "
+            "deviation."
+        )
+    return (
+        "The dotted line is the distance between two halves of the training images, "
+        f"{halves['num_images']:,} each: the lowest that is realistic for that number.{spread}"
+    )
 
 
 def sample_sizes(study: Study) -> str:

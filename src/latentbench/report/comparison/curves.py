@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.artifacts.metrics import Metric
@@ -20,7 +21,25 @@ from latentbench.results.ranking import score, scores_of
 from latentbench.results.tables import distance
 
 _MAX_FLOORS = 2
+_BAND_ALPHA = 0.18
 _MIN_CURVES_SHARE = 0.4  # of the height of a panel; the rest may be empty above a floor
+
+
+@dataclass(frozen=True)
+class _Floor:
+    """A distance of real images; `std` is 0 where it is unknown."""
+
+    name: str
+    dashes: Any
+    mean: float
+    std: float
+
+    @property
+    def text(self) -> str:
+        """`real images 0.259 ± 0.047`."""
+        places = decimals([self.mean])
+        spread = f" ± {self.std:.{places}f}" if self.std else ""
+        return f"{self.name} {self.mean:.{places}f}{spread}"
 
 
 @dataclass(frozen=True)
@@ -30,7 +49,7 @@ class _Row:
     title: str
     metric: Metric
     curves: list[tuple[RunGroup, pd.DataFrame]]
-    floors: list[tuple[str, Any, float]]
+    floors: list[_Floor]
 
 
 def metric_curves(study: Study) -> page.Drawing:
@@ -116,26 +135,38 @@ def _draw_metric(by_epoch: Axes, by_time: Axes, row: _Row, *, seconds_per_unit: 
     by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True))
     drawn = pd.concat([table["mean"] for _, table in row.curves]).tolist()
     floors = row.floors
-    if not _leave_room(drawn, [floor for _, _, floor in floors]):
+    if not _leave_room(drawn, [floor.mean for floor in floors]):
         _write_floors(by_epoch, floors)
         floors = []
-    for name, dashes, floor in floors:
-        ends.append((name, style.MUTED, math.nan, floor))
+    for floor in floors:
+        ends.append((floor.name, style.MUTED, math.nan, floor.mean))
         for axes in (by_epoch, by_time):
-            axes.axhline(floor, color=style.MUTED, linewidth=1, linestyle=dashes)
+            axes.axhline(floor.mean, color=style.MUTED, linewidth=1, linestyle=floor.dashes)
+            _draw_band(axes, floor)
     line_plots.scale_y(by_time, drawn, estimates=True)
     line_plots.label_ends(by_epoch, ends)
 
 
-def _floors(metric: Metric, experiments: Sequence[Experiment]) -> list[tuple[str, Any, float]]:
-    """Return name, dashes and distance of test images, and of two halves of training images."""
-    floors: dict[str, tuple[str, Any, float]] = {}
+def _floors(metric: Metric, experiments: Sequence[Experiment]) -> list[_Floor]:
+    """Return the distances of test images, and of two halves of the training images."""
+    floors: dict[str, _Floor] = {}
     for each in experiments:
-        if metric.key in each.floor:
-            floors.setdefault("test", ("real images", (0, (4, 3)), each.floor[metric.key]))
-        if metric.key in each.halves:
-            floors.setdefault("train", ("two halves", (0, (1, 2)), each.halves[metric.key]))
-    return sorted(floors.values())
+        for name, dashes, scores in (
+            ("real images", (0, (4, 3)), each.floor),
+            ("two halves", (0, (1, 2)), each.halves),
+        ):
+            if metric.key in scores and name not in floors:
+                std = scores.get(f"{metric.key}_std") or 0.0
+                floors[name] = _Floor(name, dashes, scores[metric.key], std)
+    return sorted(floors.values(), key=lambda floor: floor.name)
+
+
+def _draw_band(axes: Axes, floor: _Floor) -> None:
+    """Shade mean ± standard deviation of a floor, without changing the limits of the axes."""
+    corner, height = (0.0, floor.mean - floor.std), 2 * floor.std
+    band = Rectangle(corner, 1.0, height, transform=axes.get_yaxis_transform())
+    band.set(facecolor=style.MUTED, alpha=_BAND_ALPHA, linewidth=0, zorder=0.5)
+    axes.add_artist(band)
 
 
 def _leave_room(values: Sequence[float], floors: Sequence[float]) -> bool:
@@ -149,9 +180,9 @@ def _leave_room(values: Sequence[float], floors: Sequence[float]) -> bool:
     return floor > 0 and math.log(high / low) >= _MIN_CURVES_SHARE * math.log(high / floor)
 
 
-def _write_floors(axes: Axes, floors: Sequence[tuple[str, Any, float]]) -> None:
+def _write_floors(axes: Axes, floors: Sequence[_Floor]) -> None:
     """Print floors at the lower edge of a panel that does not reach down to them."""
-    text = ", ".join(f"{name} {floor:.{decimals([floor])}f}" for name, _, floor in floors)
+    text = ", ".join(floor.text for floor in floors)
     text = f"\N{DOWNWARDS ARROW}{NBSP}{text}".replace("-", "\N{MINUS SIGN}")
     written = axes.text(0.02, 0.02, text, transform=axes.transAxes)
     written.set(color=style.MUTED, fontsize=style.SMALL_SIZE)
