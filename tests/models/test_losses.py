@@ -10,7 +10,7 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from latentbench.config.models import DCGANModel, VAEModel, WGANGPModel
+from latentbench.config.models import AutoencoderModel, DCGANModel, VAEModel, WGANGPModel
 from latentbench.models.dcgan import DCGAN
 from latentbench.models.gan_losses import classified_as_real, discriminator_loss, generator_loss
 from latentbench.models.likelihoods import (
@@ -171,6 +171,39 @@ def test_vae_terms_add_up_to_the_loss() -> None:
     assert terms["reconstruction"] == pytest.approx(
         constant + 1024 * terms["mse"] / (2 * 0.49), rel=1e-5
     )
+
+
+@pytest.mark.parametrize(("beta", "decay"), [(0.0, 0.0), (0.7, 0.0), (0.0, 0.02), (0.7, 0.02)])
+def test_regularized_autoencoder_minimizes_its_loss(beta: float, decay: float) -> None:
+    """The loss and the step of RAE-L2, by a second implementation and torch's own Adam."""
+    settings = {"code_penalty": beta, "decoder_weight_decay": decay, "learning_rate": 1e-2}
+    config = AutoencoderModel(name="autoencoder", width=4, latent_dim=5, **settings)
+    ours, theirs = (build_objective(config, Shape(32, 1), seed=0).train() for _ in range(2))
+    images = _images()
+    codes = theirs.encoder(images, NO_LABELS)
+    outputs = theirs.decoder(codes, NO_LABELS).tanh()
+    parameters = [*theirs.encoder.parameters(), *theirs.decoder.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=1e-2)
+    loss = (outputs - images).flatten(1).norm(dim=1).square().mean()
+    loss = loss + beta * codes.norm(dim=1).square().mean() / 2
+    weights = torch.cat([parameter.flatten() for parameter in theirs.decoder.parameters()])
+    loss = loss + decay * weights @ weights
+    loss.backward()
+    norm = torch.cat([parameter.grad.flatten() for parameter in parameters]).norm()
+    optimizer.step()
+
+    ours.make_optimizers()
+    terms = ours.step(images, NO_LABELS, step=0, generator=torch_generator(0, "step"))
+    assert tuple(sorted(terms)) == tuple(sorted(ours.terms))
+    assert terms["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    assert terms["gradient"].item() == pytest.approx(norm.item(), rel=1e-4)
+    assert ("code_norm" in terms, "decoder_norm" in terms) == (beta > 0, decay > 0)
+    assert terms.get("decoder_norm", weights @ weights).item() == pytest.approx(
+        (weights @ weights).item(), rel=1e-5
+    )
+    for found, expected in zip(ours.decoder.parameters(), theirs.decoder.parameters(), strict=True):
+        # Adam's first step is the sign of the gradient, which rounding may turn where it is 0.
+        assert (found - expected).abs().median() < 1e-6
 
 
 def test_gaussian_std_by_likelihood_and_setting() -> None:

@@ -134,12 +134,26 @@ def feature_map_sizes(image_size: int) -> list[int]:
 
 
 class AutoencoderModel(Model):
-    """Deterministic autoencoder (Hinton & Salakhutdinov, 2006): squared error, no prior."""
+    """Deterministic autoencoder (Hinton & Salakhutdinov, 2006): squared error, no prior.
+
+    With `code_penalty` and `decoder_weight_decay` it is RAE-L2 (Ghosh et al., 2020).
+    """
 
     has_encoder: ClassVar[bool] = True
     has_prior: ClassVar[bool] = False
     name: Literal["autoencoder"]
     learning_rate: float = Field(default=1e-3, gt=0)
+    code_penalty: float = Field(
+        default=0.0,
+        ge=0,
+        description="β of RAE-L2 (Ghosh et al., 2020): the weight of ½‖z‖², which keeps codes "
+        "near 0. The squared error is summed over pixels in [-1, 1].",
+    )
+    decoder_weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        description="λ of RAE-L2: the weight of the squared norm of the decoder's parameters.",
+    )
 
 
 class VAEModel(Model):

@@ -80,14 +80,23 @@ class EncoderDecoder(Objective):
 
 
 class Autoencoder(EncoderDecoder):
-    """Minimizes the squared error of the reconstruction (Hinton & Salakhutdinov, 2006)."""
+    """Minimizes the squared error of the reconstruction (Hinton & Salakhutdinov, 2006).
 
-    terms = ("loss", "mse", "gradient")
+    With `code_penalty` β or `decoder_weight_decay` λ it is the regularized autoencoder RAE-L2
+    (Ghosh et al., 2020, section 3): squared error + β · ½‖z‖² + λ · ‖θ‖², with the codes z
+    and the decoder's parameters θ. The terms `code_norm` and `decoder_norm` are ½‖z‖² and ‖θ‖².
+    """
 
     def __init__(
         self, config: AutoencoderModel, shape: Shape, *, generator: torch.Generator
     ) -> None:
         super().__init__(config, shape, code_dim=config.latent_dim, generator=generator)
+        self.norm_weights: dict[str, float] = {}
+        if config.code_penalty:
+            self.norm_weights["code_norm"] = config.code_penalty
+        if config.decoder_weight_decay:
+            self.norm_weights["decoder_norm"] = config.decoder_weight_decay
+        self.terms = ("loss", "mse", *self.norm_weights, "gradient")
 
     def step(
         self,
@@ -99,15 +108,17 @@ class Autoencoder(EncoderDecoder):
     ) -> Terms:
         """Update both networks; see Objective.step."""
         with self.autocast():
-            outputs = self.decoder(self.encoder(images, labels), labels).float()
+            codes = self.encoder(images, labels)
+            outputs = self.decoder(codes, labels).float()
         # The sum over pixels, as in a likelihood, so that a VAE's learning rates fit.
-        loss = (images - outputs.tanh()).square().sum(dim=(1, 2, 3)).mean()
+        error = (images - outputs.tanh()).square().sum(dim=(1, 2, 3)).mean()
+        loss, terms = error, {"mse": error.detach() / images[0].numel()}
+        for name, weight in self.norm_weights.items():
+            norm = self._decoder_norm() if name == "decoder_norm" else _code_norm(codes)
+            loss = loss + weight * norm
+            terms[name] = norm.detach()
         gradient = self.minimize(loss, step=step)
-        return {
-            "loss": loss.detach(),
-            "mse": loss.detach() / images[0].numel(),
-            "gradient": gradient,
-        }
+        return {"loss": loss.detach(), "gradient": gradient} | terms
 
     def validate(
         self,
@@ -118,3 +129,13 @@ class Autoencoder(EncoderDecoder):
     ) -> Terms:
         """Return the mean squared error of the reconstructions."""
         return {"mse": (images - self.decode(self.encode(images, labels), labels)).square().mean()}
+
+    def _decoder_norm(self) -> Tensor:
+        """Return the sum of the squares of the decoder's parameters, a scalar."""
+        squares = [parameter.square().sum() for parameter in self.decoder.parameters()]
+        return torch.stack(squares).sum()
+
+
+def _code_norm(codes: Tensor) -> Tensor:
+    """Return the mean of ½‖z‖² over codes (batch, latent_dim), a scalar."""
+    return 0.5 * codes.float().square().sum(dim=1).mean()

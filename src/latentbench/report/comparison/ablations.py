@@ -37,6 +37,8 @@ PAPERS = {
     "loss hinge": "lim2017",
     "loss least_squares": "mao2017",
     "gp_weight": "gulrajani2017",
+    "code_penalty": "ghosh2020",
+    "decoder_weight_decay": "ghosh2020",
 }
 _PAPERS_ON_GANS = {
     "architecture convolutional": "radford2016",
