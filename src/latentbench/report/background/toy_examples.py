@@ -104,7 +104,9 @@ def game() -> Figure:
         radius = np.hypot(*path.T)
         distances.plot(radius, color=color)
         ends.append((name, color, float(GAME_STEPS), float(radius[-1])))
-    distances.set(title="Distance from +", xlabel="step", ylim=(0, 2.9), xlim=(0, GAME_STEPS))
+    distances.set(
+        title="Distance from the cross", xlabel="step", ylim=(0, 2.9), xlim=(0, GAME_STEPS)
+    )
     label_ends(distances, ends)
     return figure
 
