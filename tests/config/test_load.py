@@ -37,6 +37,40 @@ PARAMS: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("model", "initialization"),
+    [
+        ({"name": "dcgan"}, "dcgan"),
+        ({"name": "dcgan", "architecture": "residual"}, "xavier"),
+        ({"name": "dcgan", "architecture": "residual", "initialization": "dcgan"}, "dcgan"),
+        ({"name": "cgan"}, "default"),
+        ({"name": "wgan_gp", "architecture": "fully_connected"}, "xavier"),
+    ],
+)
+def test_resolved_config_has_the_default_of_its_architecture(
+    model: dict[str, Any], initialization: str, tmp_path: Path
+) -> None:
+    params = copy.deepcopy(PARAMS)
+    params["experiments"]["small"]["model"] = model
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    arguments = ["configure", "--params", str(tmp_path / "params.yaml"), "--experiment", "small"]
+    result = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path / "results")])
+    assert result.exit_code == 0, result.output
+    written = read_yaml(tmp_path / "results" / CONFIG)
+    assert written["model"]["initialization"] == initialization
+    excerpt = parse_params(params, where="p").excerpt("experiment", "small")
+    assert excerpt["experiments"]["small"]["model"]["initialization"] == initialization
+
+
+def test_faulty_architecture_is_one_error() -> None:
+    """Defaults that depend on it are not further errors."""
+    params = copy.deepcopy(PARAMS)
+    params["experiments"]["small"]["model"] = {"name": "dcgan", "architecture": "flat"}
+    with pytest.raises(ConfigError, match="architecture") as error:
+        parse_params(params, where="p")
+    assert "more errors" not in str(error.value)
+
+
 def test_experiments_override_defaults_key_by_key() -> None:
     small = parse_params(copy.deepcopy(PARAMS), where="params.yaml").experiment("small")
     assert (small.seed, small.training.epochs, small.training.batch_size) == (3, 2, 16)

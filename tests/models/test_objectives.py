@@ -368,6 +368,30 @@ def test_orthogonal_initialization() -> None:
     torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(20), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["convolutional", "residual", "fully_connected"])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_default_initialization_gives_varied_images_and_gradients(
+    name: str, architecture: str
+) -> None:
+    """Images are neither constant nor saturated, and the first layer learns from the scores."""
+    config = _config(name, architecture=architecture, latent_dim=32, width=16)
+    objective = _build(config)
+    network = objective.generator if isinstance(objective, GAN) else objective.decoder
+    latents = draw_latents(16, objective.latent_dim, torch_generator(0, "latents"))
+    labels = _labels(config, 16)
+    images = network(latents, labels).tanh()
+    # A DCGAN collapses if the first images of its residual generator have little contrast.
+    contrast = 0.3 if name == "dcgan" and architecture == "residual" else 0.05
+    assert images.std(dim=0).mean() > contrast
+    assert (images.abs() > 0.99).float().mean() < 0.05
+    judge = objective.discriminator if isinstance(objective, GAN) else objective.encoder
+    judge(images, labels).square().mean().backward()
+    for part in (network, judge):
+        for parameter in part.parameters():
+            assert parameter.grad is not None
+            assert 0 < parameter.grad.norm() < 1e4
+
+
 @pytest.mark.parametrize(
     ("objective", "settings", "named"),
     [

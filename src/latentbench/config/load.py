@@ -116,13 +116,13 @@ def parse(kind: type[SectionT], raw: Any, *, where: str) -> SectionT:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        faults = [fault for fault in error.errors() if not _is_convertible_text(fault)]
+        faults = [fault for fault in _faults(error) if not _is_convertible_text(fault)]
     if faults:
         raise ConfigError(_message(kind, raw, faults, where))
     try:
         return kind.model_validate(raw, strict=False)
     except ValidationError as error:
-        raise ConfigError(_message(kind, raw, error.errors(), where)) from None
+        raise ConfigError(_message(kind, raw, _faults(error), where)) from None
 
 
 def _check_experiment(experiment: Experiment, params: Params) -> None:
@@ -192,6 +192,11 @@ def _read_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [_read_nulls(item) for item in value]
     return None if isinstance(value, str) and value in _NULLS else value
+
+
+def _faults(error: ValidationError) -> list[ErrorDetails]:
+    """Return the errors, without those of defaults that depend on a faulty setting."""
+    return [each for each in error.errors() if each["type"] != "default_factory_not_called"]
 
 
 def _is_convertible_text(error: ErrorDetails) -> bool:

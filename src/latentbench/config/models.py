@@ -1,11 +1,20 @@
 """The schema of a model: its networks, their initialization and its loss.
 
-Defaults are those of each model's paper.
+Losses are those of each model's paper. Of the defaults, these are too:
+
+- `dcgan`: `latent_dim`, Adam's settings and, for `convolutional`, the initialization (Radford et
+  al., 2016, section 4). The paper's generator is twice as wide.
+- `wgan_gp`: Adam's settings, `n_critic` and `gp_weight` (Gulrajani et al., 2017, algorithm 1).
+
+The others are chosen here. The papers on autoencoders, VAEs and conditional GANs trained shallow
+networks by other optimizers, so their settings do not fit these networks. No paper of a model has
+`ema_decay`, which improves every GAN (Yazıcı et al., 2019). Where the paper's settings fail with
+another architecture, the default depends on `architecture`; docs/models.md has the measurements.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +30,31 @@ Condition = Literal["class"] | Annotated[list[str], Field(min_length=1, max_leng
 
 # Settings that a fully connected network does not have, with the value that switches them off.
 _CONVOLUTIONAL_SETTINGS = {"attention_resolution": None, "dilation": 1, "layers_per_stage": 1}
+
+
+def _by_architecture(
+    *, convolutional: Any, residual: Any, fully_connected: Any, description: str
+) -> Any:
+    """Return a field whose default depends on `architecture`, which must be declared before it.
+
+    The default is resolved when a model is read, so resolved configs have the value.
+    """
+    defaults = {
+        "convolutional": convolutional,
+        "residual": residual,
+        "fully_connected": fully_connected,
+    }
+    listed = ", ".join(f"{value} if {key}" for key, value in defaults.items())
+    return Field(
+        default_factory=lambda settings: defaults[settings["architecture"]],
+        description=f"{description} The default depends on `architecture`: {listed}.",
+    )
+
+
+_INITIALIZATION = (
+    "Initial weights: N(0, 0.02²) (Radford et al., 2016), Glorot & Bengio (2010), He et al. "
+    "(2015), Saxe et al. (2014), or PyTorch's default."
+)
 
 
 class Model(Section):
@@ -71,11 +105,7 @@ class Model(Section):
         default=[512, 256],
         description="Units of a fully connected network's hidden layers, starting at the image.",
     )
-    initialization: Initialization = Field(
-        default="dcgan",
-        description="Initial weights: N(0, 0.02²) (Radford et al., 2016), Glorot & Bengio (2010), "
-        "He et al. (2015), Saxe et al. (2014), or PyTorch's default.",
-    )
+    initialization: Initialization = Field(default="dcgan", description=_INITIALIZATION)
     condition: Condition | None = Field(
         default=None,
         description="What the model is conditioned on: `class`, or a list of the dataset's "
@@ -252,6 +282,13 @@ class DCGANModel(DiscriminatorModel):
     """DCGAN (Radford et al., 2016): convolutions, batch norm, the non-saturating loss."""
 
     name: Literal["dcgan"]
+    # A residual generator that starts from N(0, 0.02²) collapses (docs/models.md).
+    initialization: Initialization = _by_architecture(
+        convolutional="dcgan",
+        residual="xavier",
+        fully_connected="dcgan",
+        description=_INITIALIZATION,
+    )
 
 
 class CGANModel(DiscriminatorModel):
