@@ -25,7 +25,7 @@ from latentbench.artifacts.files import (
     write_arrays,
     write_manifest,
 )
-from latentbench.artifacts.paths import CLASSIFIER, REFERENCE_ROWS, checkpoint_path
+from latentbench.artifacts.paths import REFERENCE_ROWS, checkpoint_path, classifier_name
 from latentbench.artifacts.tensors import read_tensors, write_tensors
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
@@ -163,7 +163,9 @@ def make_reference(folder: Path) -> None:
     """Write a reference of 3 of 4 training images, without training the classifier."""
     network = Classifier(image_size=16, channels=1, width=1, num_outputs=2)
     network.initialize_weights(torch_generator(0, "classifier"))
-    ClassifierExtractor(network, protocol="p", device=CPU).save(folder / CLASSIFIER)
+    ClassifierExtractor(network, protocol="p", device=CPU).save(
+        folder / classifier_name("classifier")
+    )
     features = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
     compute_feature_stats(features).with_root().save(folder / "classifier-statistics.safetensors")
     write_array(folder / "classifier-features.npy", features.numpy())
@@ -178,7 +180,7 @@ def make_reference(folder: Path) -> None:
         "kernel_metric": "kd_classifier",
         "protocol": "p",
         "feature_dim": 64,
-        "sha256": files[CLASSIFIER],
+        "sha256": files[classifier_name("classifier")],
         "train_halves": {},
         "median_distance": 1.5,
         "close_distance": 0.5,

@@ -476,6 +476,51 @@ def test_halves_are_disjoint(prepared: Path, build_reference: Make) -> None:
         assert halves[f"{metric}_std"] == pytest.approx(np.std(values, ddof=1))
 
 
+def test_repeats_of_the_classifier_are_averaged(
+    prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    results = make_experiment(prepared)
+    assert evaluate(results, build_reference(prepared), prepared).exit_code == 0
+    single = read_json(results / "metrics.json")
+    reference = build_reference(prepared, repeats=2)
+    files = set(digests(reference))
+    assert {
+        "classifier.safetensors",
+        "classifier-2.safetensors",
+        "classifier-2-features.npy",
+    } <= files
+    networks = read_manifest(reference / "reference.json")["extractors"]
+    assert networks["classifier"]["sha256"] != networks["classifier-2"]["sha256"]
+    assert evaluate(results, reference, prepared).exit_code == 0
+    both = read_json(results / "metrics.json")
+
+    config = read_config(results / "config.yaml", ExperimentConfig)
+    path = reference / "classifier-2.safetensors"
+    extractor = ClassifierExtractor.load(path, device=CPU, name="classifier-2")
+    real = torch.from_numpy(read_array(reference / "classifier-2-features.npy"))
+    trained = load_checkpoint(config, results, EPOCHS[-1], device=CPU)
+    repeat = []
+    for seed_index in range(2):
+        generator = torch_generator(config.seed, "evaluation", seed_index)
+        latents = draw_latents(24, trained.objective.latent_dim, generator)
+        labels = trained.labels.sample(24, generator)
+        drawn = extractor(to_uint8(trained.objective.sample(latents, labels)))
+        statistics = compute_feature_stats(real), compute_feature_stats(drawn)
+        repeat.append(frechet_distance(*statistics))
+    expected = (single["fd_classifier"] + np.mean(repeat)) / 2
+    assert both["fd_classifier"] == pytest.approx(expected, rel=1e-5)
+    between = np.std([single["fd_classifier"], np.mean(repeat)], ddof=1)
+    assert both["fd_classifier_std"] >= 0.99 * between
+    # What single images are compared by stays the first classifier's.
+    assert both["classes"] == single["classes"]
+    halves = [networks[name]["train_halves"] for name in ("classifier", "classifier-2")]
+    assert both["train_halves"]["num_images"] == 60
+    for key in ("fd_classifier", "kd_classifier"):
+        assert both["train_halves"][key] == pytest.approx(np.mean([each[key] for each in halves]))
+    assert "2 such networks" in both["protocols"]["classifier"]
+    assert list(both["protocols"]) == ["classifier"]
+
+
 def test_halves_of_three_images_have_no_distance(
     prepared: Path, build_reference: Make, make_experiment: Make
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,9 @@ CLASS_SHARES = "fd_class_shares"
 LABEL_ACCURACY = "label_accuracy"
 
 
+Columns = dict[str, float | None]
+
+
 def prdc_metrics(extractor: str) -> tuple[Metric, ...]:
     """Return precision, recall, density and coverage over the features of an extractor."""
     metrics = []
@@ -66,13 +70,35 @@ def feature_column(name: str, extractor: str) -> str:
     return f"{name}_{extractor}"
 
 
-def mean_and_std(metric: str, values: Sequence[float]) -> dict[str, float | None]:
-    """Return the two columns of a metric; the second is None where there is one value.
+def mean_and_std(metric: str, values: Sequence[float] | Sequence[Sequence[float]]) -> Columns:
+    """Return the two columns of a metric from its values (sets,) or (sets, networks).
 
-    Values of NaN are left out; both columns are None where none is left.
+    The standard deviation is that of a value of another set of images and, where several networks
+    measured the sets, of another network. It is None where there is one value. Sets with NaN are
+    left out; both columns are None where none is left.
     """
-    known = np.asarray(values, dtype=np.float64)
-    known = known[~np.isnan(known)]
-    mean = float(known.mean()) if len(known) else None
-    std = float(known.std(ddof=1)) if len(known) > 1 else None
-    return {metric: mean, f"{metric}_std": std}
+    table = np.array(values, dtype=np.float64).reshape(len(values), -1)
+    table = table[~np.isnan(table).any(axis=1)]
+    if not table.size:
+        return {metric: None, f"{metric}_std": None}
+    std = None if table.size == 1 else math.sqrt(variance(table))
+    return {metric: float(table.mean()), f"{metric}_std": std}
+
+
+def variance(table: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
+    """Return the variance of a value of a new row and a new column of a table (rows, columns).
+
+    It is the sum of the unbiased variance components of rows, columns and residuals (Searle et al.,
+    1992). The variance of all values would be too small, because the values of a row share its
+    effect. A single row or column has no component.
+    """
+    rows, columns = table.shape
+    by_row, by_column = table.mean(axis=1), table.mean(axis=0)
+    if columns == 1:
+        return float(by_row.var(ddof=1))
+    if rows == 1:
+        return float(by_column.var(ddof=1))
+    residuals = table - by_row[:, None] - by_column + table.mean()
+    residual = np.square(residuals).sum() / ((rows - 1) * (columns - 1))
+    shared = 1 - 1 / rows - 1 / columns
+    return float(by_row.var(ddof=1) + by_column.var(ddof=1) + shared * residual)

@@ -42,36 +42,41 @@ def prepared_files(*, has_attributes: bool) -> list[str]:
 
 # data/reference/DATASET. The manifest is written last.
 REFERENCE_MANIFEST = "reference.json"
-CLASSIFIER = "classifier.safetensors"
 REFERENCE_ROWS = "rows.npy"  # indices of the training images that have features
 
 
-def features_name(extractor: str) -> str:
+def extractor_of(network: str) -> str:
+    """Return the kind of a feature network: `classifier` for its repeat `classifier-2`."""
+    return network.partition("-")[0]
+
+
+def classifier_name(network: str) -> str:
+    """Return the name of the file with a classifier's weights."""
+    return f"{network}.safetensors"
+
+
+def features_name(network: str) -> str:
     """Return the name of the array of training images' features."""
-    return f"{extractor}-features.npy"
+    return f"{network}-features.npy"
 
 
-def test_features_name(extractor: str) -> str:
+def test_features_name(network: str) -> str:
     """Return the name of the array of test images' features."""
-    return f"{extractor}-test-features.npy"
+    return f"{network}-test-features.npy"
 
 
-def statistics_name(extractor: str) -> str:
+def statistics_name(network: str) -> str:
     """Return the name of the file with the mean and covariance of the features."""
-    return f"{extractor}-statistics.safetensors"
+    return f"{network}-statistics.safetensors"
 
 
-def reference_files(extractors: Sequence[str]) -> list[str]:
+def reference_files(networks: Sequence[str]) -> list[str]:
     """Return the names of the files of a dataset's reference."""
     names = [REFERENCE_ROWS]
-    for extractor in extractors:
-        names += [
-            features_name(extractor),
-            test_features_name(extractor),
-            statistics_name(extractor),
-        ]
-    if "classifier" in extractors:
-        names.append(CLASSIFIER)
+    for network in networks:
+        names += [features_name(network), test_features_name(network), statistics_name(network)]
+        if extractor_of(network) == "classifier":
+            names.append(classifier_name(network))
     return [*names, REFERENCE_MANIFEST]
 
 

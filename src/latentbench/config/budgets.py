@@ -14,7 +14,7 @@ DatasetT = TypeVar("DatasetT", bound=Dataset)
 
 # Upper limits of the small budget: smaller settings stay as they are.
 MAX_TRAIN_IMAGES = 2_000
-REFERENCE = {"epochs": 2}
+REFERENCE = {"epochs": 2, "repeats": 1}
 TRAINING = {"epochs": 5, "batch_size": 32, "log_every": 10}
 WIDTH = 16
 EVALUATION = {"num_samples": 500, "num_seeds": 2, "kid_subset_size": 250}

@@ -23,6 +23,13 @@ class Reference(Section):
         description="Feature networks. `classifier` is trained on the dataset and gives FD "
         "(classifier); `inception` is clean-fid's network and gives FID.",
     )
+    repeats: Count = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="Classifiers, which differ in their seed. Metrics over classifier features are "
+        "means over them.",
+    )
     epochs: Count = Field(default=4, ge=1, description="Epochs of the classifier's training.")
     width: Count = Field(default=32, ge=4, description="Channels of the classifier's first stage.")
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -42,7 +49,15 @@ class Reference(Section):
     def _check_extractors(self) -> Reference:
         if len(set(self.extractors)) != len(self.extractors):
             raise ValueError("has the same extractor twice; list each once")
+        if self.repeats > 1 and "classifier" not in self.extractors:
+            raise ValueError("has repeats, but no classifier; add it to extractors")
         return self
+
+    @property
+    def networks(self) -> list[str]:
+        """The names of the feature networks: the extractors, and the classifier's repeats."""
+        repeats = [f"classifier-{number}" for number in range(2, self.repeats + 1)]
+        return [*self.extractors, *repeats]
 
 
 class Dataset(Section):

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from latentbench.artifacts.dependencies import settings_of
@@ -36,6 +35,7 @@ from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.cache import FeatureCache
+from latentbench.evaluation.features.classifier import ClassifierExtractor
 from latentbench.evaluation.features.extract import prepare_measurement
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.last_checkpoint import (
@@ -48,7 +48,7 @@ from latentbench.evaluation.metadata import label_accuracy, protocol_metadata, w
 from latentbench.evaluation.metrics.class_shares import ClassShares
 from latentbench.evaluation.metrics.distances import Distances
 from latentbench.evaluation.metrics.memorization import Memorization
-from latentbench.evaluation.metrics.sample_size import MIN_SAMPLES
+from latentbench.evaluation.metrics.sample_size import MIN_SAMPLES, SampleSizes
 from latentbench.evaluation.predictions.attribute_accuracy import (
     AttributeAccuracy,
     mean_balanced_accuracy,
@@ -179,17 +179,13 @@ class _Evaluator:
                 folders.reference, name, self.settings, dim=dim, device=device
             )
             self.memorization[name] = Memorization.load(folders.reference, name, self.reference)
-        self.class_shares = self._load_class_shares()
-
-    def _load_class_shares(self) -> ClassShares | None:
-        """Return the training images' features by predicted class, if a classifier has labels."""
-        if self.label_classifier is None:
-            return None
-        classifier = self.label_classifier.classifier
-        real = torch.from_numpy(np.array(self.memorization[classifier.name].real))
-        real = real.to(self.device)
-        statistics = self.distances[classifier.name].statistics
-        return ClassShares(statistics, real, classifier.predict_classes(real))
+        self.class_shares: dict[str, ClassShares] = {}
+        for name, extractor in self.extractors.items():
+            if not self.reference.extractors[name].predicts_classes:
+                continue
+            assert isinstance(extractor, ClassifierExtractor)
+            statistics, real = self.distances[name].statistics, self.memorization[name].real
+            self.class_shares[name] = ClassShares(statistics, real, extractor)
 
     def sample_all(self) -> None:
         """Compute this process's share of all samples."""
@@ -201,27 +197,24 @@ class _Evaluator:
     def evaluate_checkpoint(self, epoch: int) -> Row:
         """Return a checkpoint's row of metrics.csv, and keep its samples for `findings`."""
         trained = self.sampler.load(epoch)
-        scores: dict[str, list[float]] = defaultdict(list)
+        scores: dict[str, list[list[float]]] = defaultdict(list)
         class_predictions: list[ClassPredictions] = []
         attribute_accuracies: list[list[AttributeAccuracy]] = []
         for seed_index in range(self.settings.num_seeds):
             samples = self.sampler.draw(trained, epoch, seed_index)
             if seed_index == 0:
                 first = samples
-            for name, value in self._scores(samples, seed_index).items():
-                scores[name].append(value)
+            for name, values in self._scores(samples, seed_index).items():
+                scores[name].append(values)
             if self.label_classifier is not None:
                 predictions = self.label_classifier.predict_samples(samples)
                 class_predictions.append(predictions)
-                if self.class_shares is not None:
-                    share = self.class_shares.distance(predictions.predicted)
-                    scores[CLASS_SHARES].append(share)
                 if (accuracy := predictions.accuracy()) is not None:
-                    scores[LABEL_ACCURACY].append(accuracy)
+                    scores[LABEL_ACCURACY].append([accuracy])
             if self.attribute_classifier is not None:
                 accuracies = self.attribute_classifier.evaluate(samples)
                 attribute_accuracies.append(accuracies)
-                scores[LABEL_ACCURACY].append(mean_balanced_accuracy(accuracies))
+                scores[LABEL_ACCURACY].append([mean_balanced_accuracy(accuracies)])
         self.last = CheckpointSamples(
             self.sampler, trained, epoch, first, class_predictions, attribute_accuracies
         )
@@ -231,20 +224,24 @@ class _Evaluator:
             "num_seeds": self.settings.num_seeds,
             "num_reference": self.reference.num_images,
         }
-        for name, values in scores.items():
-            row |= mean_and_std(name, values)
+        for name, table in scores.items():
+            row |= mean_and_std(name, table)
         return row
 
-    def _scores(self, samples: SampleSet, seed_index: int) -> dict[str, float]:
-        """Return one seed's values; the table has mean and standard deviation over seeds."""
-        scores: dict[str, float] = {}
+    def _scores(self, samples: SampleSet, seed_index: int) -> dict[str, list[float]]:
+        """Return a set's values of each metric, one for each network of its extractor."""
+        scores: dict[str, list[float]] = defaultdict(list)
         for name, distances in self.distances.items():
             features = samples.features[name]
-            scores |= distances.measure(features, seed=self.config.seed, step=seed_index)
+            found = distances.measure(features, seed=self.config.seed, step=seed_index)
             for metric, value in distances.precision_recall(features).items():
-                scores[feature_column(metric, name)] = value
+                found[feature_column(metric, distances.extractor)] = value
             closer = self.memorization[name].closer_to_train(features)
-            scores[feature_column(CLOSER_TO_TRAIN, name)] = closer
+            found[feature_column(CLOSER_TO_TRAIN, distances.extractor)] = closer
+            if name in self.class_shares:
+                found[CLASS_SHARES] = self.class_shares[name].distance(features)
+            for metric, value in found.items():
+                scores[metric].append(value)
         return scores
 
     def findings(self) -> Findings:
@@ -266,12 +263,12 @@ class _Evaluator:
         """Return each Fréchet distance for fewer samples, and its extrapolation."""
         if self.settings.num_samples < MIN_SAMPLES:
             return {}
-        sizes = {}
+        sizes: dict[str, list[SampleSizes]] = defaultdict(list)
         for name, distances in self.distances.items():
             features = self.last.first.features[name]
             by_size = distances.frechet_by_size(features, seed=self.config.seed)
-            sizes[self.reference.extractors[name].metric] = asdict(by_size)
-        return sizes
+            sizes[self.reference.extractors[name].metric].append(by_size)
+        return {metric: asdict(SampleSizes.mean(found)) for metric, found in sizes.items()}
 
     def warnings(self) -> list[str]:
         """Return sentences on what limits the meaning of the distances."""
@@ -284,7 +281,7 @@ class _Evaluator:
     def metadata(self) -> dict[str, Any]:
         """Return the protocols and the scores of real images."""
         real = RealScores(self.dataset, self.folders.reference, self.settings, self.device)
-        test_scores = real.measure(self.distances, self.label_classifier, self.class_shares)
+        test_scores = real.measure(self.distances, self.class_shares)
         test_scores |= label_accuracy(self.reference, self.attribute_classifier)
         return (
             protocol_metadata(self.reference, self.distances)

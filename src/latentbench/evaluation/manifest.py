@@ -9,7 +9,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from latentbench.artifacts.files import damaged, read_model, require_sha256, write_manifest
-from latentbench.artifacts.paths import CLASSIFIER, REFERENCE_MANIFEST, reference_files
+from latentbench.artifacts.paths import (
+    REFERENCE_MANIFEST,
+    classifier_name,
+    extractor_of,
+    reference_files,
+)
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError, quote
@@ -57,7 +62,8 @@ class ExtractorManifest(BaseModel):
 class ReferenceManifest(BaseModel):
     """A dataset's reference: features and statistics of `num_images` training images.
 
-    `files` has the SHA-256 of each file of the reference.
+    `extractors` has each feature network by its name, repeats of the classifier included. `files`
+    has the SHA-256 of each file of the reference.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -96,6 +102,10 @@ class ReferenceManifest(BaseModel):
         """The extractor for single images: Inception if available, as it sees more than classes."""
         return "inception" if "inception" in self.extractors else next(iter(self.extractors))
 
+    def networks_of(self, extractor: str) -> list[str]:
+        """Return the names of an extractor's networks: several where it is repeated."""
+        return [name for name in self.extractors if extractor_of(name) == extractor]
+
     def require_match(
         self, folder: Path, dataset: PreparedDataset, config: ExperimentConfig
     ) -> None:
@@ -127,5 +137,6 @@ class ReferenceManifest(BaseModel):
         if name == "inception":
             path = locate_inception(described.path, sha256=described.sha256)
             return InceptionExtractor(path, sha256=described.sha256, device=device)
-        require_sha256(folder / CLASSIFIER, described.sha256)
-        return ClassifierExtractor.load(folder / CLASSIFIER, device=device)
+        path = folder / classifier_name(name)
+        require_sha256(path, described.sha256)
+        return ClassifierExtractor.load(path, device=device, name=name)

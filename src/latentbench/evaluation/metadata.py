@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latentbench.artifacts.metrics import LABEL_ACCURACY, NAMES
+from latentbench.artifacts.paths import extractor_of
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.metrics.distances import Distances
 from latentbench.evaluation.predictions.attribute_accuracy import mean_balanced_accuracy
@@ -21,7 +24,8 @@ def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool)
             "their distance to the real images measures how far the codes are from N(0, I), not "
             "how good reconstructions are."
         )
-    for described in reference.extractors.values():
+    for name in dict.fromkeys(map(extractor_of, reference.extractors)):
+        described = reference.extractors[name]
         dim = described.feature_dim
         for kind, number in (("generated", num_samples), ("real", reference.num_images)):
             if number <= dim:
@@ -39,10 +43,29 @@ def protocol_metadata(
     """Return protocols, and the distances of two halves of the training images."""
     protocols: dict[str, str] = {}
     train_halves: dict[str, float] = {}
-    for name, described in reference.extractors.items():
-        protocols[name] = _protocol(described.protocol, described.kernel_metric, distances[name])
-        train_halves |= described.train_halves
+    for extractor in dict.fromkeys(map(extractor_of, reference.extractors)):
+        networks = reference.networks_of(extractor)
+        described = reference.extractors[extractor]
+        protocols[extractor] = _protocol(
+            described.protocol, described.kernel_metric, distances[extractor], len(networks)
+        )
+        halves = [reference.extractors[network].train_halves for network in networks]
+        train_halves |= _mean_halves(halves)
     return {"protocols": protocols, "train_halves": train_halves}
+
+
+def _mean_halves(halves: Sequence[Mapping[str, int | float]]) -> dict[str, float]:
+    """Return the mean over networks; standard deviations include the spread over networks."""
+    merged = dict(halves[0])
+    if len(halves) == 1:
+        return merged
+    for key in merged:
+        if f"{key}_std" in merged:
+            means = [found[key] for found in halves]
+            within = [found[f"{key}_std"] ** 2 for found in halves]
+            spread = statistics.mean(within) + statistics.variance(means)
+            merged |= {key: statistics.mean(means), f"{key}_std": math.sqrt(spread)}
+    return merged
 
 
 def label_accuracy(
@@ -58,10 +81,16 @@ def label_accuracy(
     return {}
 
 
-def _protocol(features: str, kernel_metric: str, distances: Distances) -> str:
+def _protocol(features: str, kernel_metric: str, distances: Distances, num_networks: int) -> str:
+    repeats = ""
+    if num_networks > 1:
+        repeats = (
+            f"; numbers are means over {num_networks} such networks, which differ in their seed, "
+            "and their ± includes the spread over these"
+        )
     return (
-        f"{features}; {NAMES[kernel_metric]} is the mean over {distances.num_subsets} subsets of "
-        f"{distances.subset_size:,} images of each set of samples; precision, "
-        f"recall, density and coverage compare {distances.num_compared:,} real with as many "
+        f"{features}{repeats}; {NAMES[kernel_metric]} is the mean over {distances.num_subsets} "
+        f"subsets of {distances.subset_size:,} images of each set of samples; precision, recall, "
+        f"density and coverage compare {distances.num_compared:,} real with as many "
         f"generated images, with {distances.num_neighbors} nearest neighbors"
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 from latentbench.artifacts.metrics import (
     CLASS_SHARES,
     CLOSER_TO_TRAIN,
+    Columns,
     feature_column,
     mean_and_std,
 )
@@ -22,7 +23,6 @@ from latentbench.config.experiments import Evaluation
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.metrics.class_shares import ClassShares
 from latentbench.evaluation.metrics.distances import REAL_SEED, Distances, read_test_features
-from latentbench.evaluation.predictions.classes import LabelClassifier
 from latentbench.rng import numpy_generator
 
 # Sets of test images. Their distances vary by a third, so the mean is known to a tenth.
@@ -111,36 +111,41 @@ class RealScores:
         self.compared = _random_sets(self.num_test, number, settings.num_seeds)
 
     def measure(
-        self,
-        distances: Mapping[str, Distances],
-        classifier: LabelClassifier | None,
-        class_shares: ClassShares | None,
-    ) -> dict[str, float | None]:
+        self, distances: Mapping[str, Distances], class_shares: Mapping[str, ClassShares]
+    ) -> Columns:
         """Return the columns of metrics.csv, means and standard deviations over sets."""
-        scores: dict[str, float | None] = {}
+        tables: dict[str, list[list[float]]] = defaultdict(list)  # a list of sets per network
         for name, of_samples in distances.items():
             dim = of_samples.statistics.dim
             features = read_test_features(self.reference, name, shape=(self.num_test, dim))
-            features = features.to(self.device)
-            values: dict[str, list[float]] = defaultdict(list)
-            own = self._resize(of_samples, self.sets.rows.shape[1])
-            for place, rows in enumerate(self.sets.rows):
-                measured = own.measure(features[rows], seed=REAL_SEED, step=place)
-                for metric, value in measured.items():
-                    values[metric].append(value)
-            own = self._resize(of_samples, self.compared.shape[1])
-            for rows in self.compared:
-                for metric, value in own.precision_recall(features[rows]).items():
-                    values[feature_column(metric, name)].append(value)
-            if classifier and class_shares and name == classifier.classifier.name:
-                predicted = classifier.classifier.predict_classes(features)
-                for rows in self.sets.rows:
-                    values[CLASS_SHARES].append(class_shares.distance(predicted[rows]))
-            for metric, found in values.items():
-                scores |= mean_and_std(metric, found)
+            found = self._measure(of_samples, features.to(self.device), class_shares.get(name))
+            for metric, values in found.items():
+                tables[metric].append(values)
+        scores: Columns = {}
+        for metric, table in tables.items():
+            scores |= mean_and_std(metric, list(zip(*table, strict=True)))
+        for extractor in {of_samples.extractor for of_samples in distances.values()}:
             # By definition of the metric.
-            scores[feature_column(CLOSER_TO_TRAIN, name)] = 0.5
+            scores[feature_column(CLOSER_TO_TRAIN, extractor)] = 0.5
         return scores
+
+    def _measure(
+        self, distances: Distances, features: Tensor, class_shares: ClassShares | None
+    ) -> dict[str, list[float]]:
+        """Return the value of each set of test images over the features (number, dim) of all."""
+        values: dict[str, list[float]] = defaultdict(list)
+        resized = self._resize(distances, self.sets.rows.shape[1])
+        for place, rows in enumerate(self.sets.rows):
+            measured = resized.measure(features[rows], seed=REAL_SEED, step=place)
+            if class_shares is not None:
+                measured[CLASS_SHARES] = class_shares.distance(features[rows])
+            for metric, value in measured.items():
+                values[metric].append(value)
+        resized = self._resize(distances, self.compared.shape[1])
+        for rows in self.compared:
+            for metric, value in resized.precision_recall(features[rows]).items():
+                values[feature_column(metric, distances.extractor)].append(value)
+        return values
 
     def facts(self) -> dict[str, Any]:
         """Return the numbers of test images and of sets."""

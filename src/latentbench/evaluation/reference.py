@@ -21,10 +21,11 @@ from latentbench.artifacts.files import (
 from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.metrics import DISTANCES, mean_and_std
 from latentbench.artifacts.paths import (
-    CLASSIFIER,
     DATASET_MANIFEST,
     REFERENCE_MANIFEST,
     REFERENCE_ROWS,
+    classifier_name,
+    extractor_of,
     features_name,
     reference_files,
     statistics_name,
@@ -55,7 +56,7 @@ from latentbench.evaluation.metrics.kid import MAX_REAL_IMAGES
 from latentbench.evaluation.metrics.knn import Rows
 from latentbench.evaluation.metrics.memorization import Memorization
 from latentbench.evaluation.predictions.attribute_accuracy import mean_balanced_accuracy
-from latentbench.rng import numpy_generator
+from latentbench.rng import derive_seed, numpy_generator
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -82,7 +83,7 @@ def build_reference(
         with write_together(output, last=REFERENCE_MANIFEST) as staged:
             _write_reference(config, dataset, staged, device)
         if record is not None:
-            names = reference_files(config.dataset.reference.extractors)
+            names = reference_files(config.dataset.reference.networks)
             write_record(
                 record,
                 "reference",
@@ -101,7 +102,7 @@ def _write_reference(
     write_array(output / REFERENCE_ROWS, rows)
     builder = _Builder(config, dataset, output, device, rows)
     extractors: dict[str, ExtractorManifest] = {}
-    for name in config.dataset.reference.extractors:
+    for name in config.dataset.reference.networks:
         extractors[name] = builder.build(name)
     ReferenceManifest(
         format=FORMAT,
@@ -112,7 +113,7 @@ def _write_reference(
         extractors=extractors,
         files={
             name: file_sha256(output / name)
-            for name in reference_files(config.dataset.reference.extractors)
+            for name in reference_files(config.dataset.reference.networks)
             if name != REFERENCE_MANIFEST
         },
     ).write(output)
@@ -138,36 +139,36 @@ class _Builder:
         self.rows = rows
 
     def build(self, name: str) -> ExtractorManifest:
-        """Write an extractor's files and return its entry in reference.json."""
-        extractor, facts = self._classifier() if name == "classifier" else self._inception()
+        """Write a feature network's files and return its entry in reference.json."""
+        kind = extractor_of(name)
+        extractor, facts = self._classifier(name) if kind == "classifier" else self._inception()
         self._write_train_features(extractor)
         train = read_array(self.output / features_name(name), mmap=True)
         test = self._write_test_features(extractor)
         memorization = Memorization.from_test_features(train, test)
-        metric, kernel_metric = DISTANCES[name]
+        metric, kernel_metric = DISTANCES[kind]
         return ExtractorManifest(
             metric=metric,
             kernel_metric=kernel_metric,
             protocol=extractor.protocol,
             feature_dim=extractor.dim,
-            train_halves=self._train_halves(name, train),
+            train_halves=self._train_halves(kind, train),
             median_distance=memorization.median_distance,
             close_distance=memorization.close_distance,
             **facts,
         )
 
-    def _classifier(self) -> tuple[FeatureExtractor, dict[str, Any]]:
-        """Train the classifier and save it."""
+    def _classifier(self, name: str) -> tuple[FeatureExtractor, dict[str, Any]]:
+        """Train a classifier and save it; a repeat has a seed of its own."""
         task = choose_task(self.dataset)
-        network = train_classifier(
-            self.dataset, task, self.settings, seed=self.seed, device=self.device
-        )
+        seed = self.seed if name == "classifier" else derive_seed(self.seed, name)
+        network = train_classifier(self.dataset, task, self.settings, seed=seed, device=self.device)
         share, by_attribute = measure_accuracy(network, self.dataset, task, device=self.device)
-        log(f"{self.name}: the classifier predicts {share:.1%} of the test images' {task.name}.")
+        log(f"{self.name}: {name} predicts {share:.1%} of the test images' {task.name}.")
         aim = f"{task.aim} ({share:.1%} correct on test images)"
         if by_attribute:
             mean = mean_balanced_accuracy(by_attribute.values())
-            log(f"{self.name}: the classifier's balanced accuracy on attributes is {mean:.1%}.")
+            log(f"{self.name}: {name}'s balanced accuracy on attributes is {mean:.1%}.")
             aim += f" and {len(by_attribute)} attributes (balanced accuracy {mean:.1%})"
         manifest = self.dataset.manifest
         protocol = (
@@ -175,9 +176,10 @@ class _Builder:
             f"{manifest.train.num_images:,} training images of {self.name} to {aim}; 8-bit images "
             f"at {manifest.image_size}×{manifest.image_size}, not resized"
         )
-        extractor = ClassifierExtractor(network, protocol=protocol, device=self.device)
-        extractor.save(self.output / CLASSIFIER)
-        sha256 = file_sha256(self.output / CLASSIFIER)
+        extractor = ClassifierExtractor(network, protocol=protocol, device=self.device, name=name)
+        path = self.output / classifier_name(name)
+        extractor.save(path)
+        sha256 = file_sha256(path)
         facts = {"task": task.name, "accuracy": share, "attribute_accuracy": by_attribute}
         return extractor, {"sha256": sha256} | facts
 

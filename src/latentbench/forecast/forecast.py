@@ -143,8 +143,8 @@ def _reference_job(
         # Without classes, the classifier is trained on each image in four rotations.
         copies = 1 if sizes.num_classes >= 2 else NUM_ROTATIONS
         steps = reference.epochs * sizes.num_train * copies / reference.batch_size
-        seconds += steps * rates.classifier_step
-        dim += FEATURE_DIM
+        seconds += reference.repeats * steps * rates.classifier_step
+        dim += reference.repeats * FEATURE_DIM
     if "inception" in reference.extractors:
         dim += INCEPTION_DIM
     return Job("reference", config.name, seconds, num_features * dim * FLOAT_BYTES)

@@ -119,8 +119,7 @@ def measure_dataset_rates(
     device = prepare_measurement(reference.compute)
     classifier_step, feature = _classifier_seconds(config, sizes, device)
     dim = FEATURE_DIM
-    if "classifier" not in reference.extractors:
-        feature = 0.0
+    feature *= reference.repeats if "classifier" in reference.extractors else 0
     if "inception" in reference.extractors:
         feature += _inception_seconds(device)
         dim = INCEPTION_DIM

@@ -97,10 +97,17 @@ class Classifier(nn.Module):
 class ClassifierExtractor:
     """The features of a classifier that was trained on the dataset itself."""
 
-    name = "classifier"
     dim = FEATURE_DIM
 
-    def __init__(self, network: Classifier, *, protocol: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Classifier,
+        *,
+        protocol: str,
+        device: torch.device,
+        name: str = "classifier",
+    ) -> None:
+        self.name = name
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         self.protocol = protocol
         self.device = device
@@ -132,8 +139,8 @@ class ClassifierExtractor:
         write_tensors(path, self.network.state_dict(), metadata)
 
     @classmethod
-    def load(cls, path: Path, *, device: torch.device) -> Self:
-        """Read a file that `save` wrote.
+    def load(cls, path: Path, *, device: torch.device, name: str = "classifier") -> Self:
+        """Read a file that `save` wrote; repeats have a `name` of their own.
 
         Raises:
             ArtifactError: The file is missing, damaged or holds another network.
@@ -151,7 +158,7 @@ class ClassifierExtractor:
             weights, network.state_dict(), path=path, remedy="build the reference again"
         )
         network.load_state_dict(weights)
-        return cls(network, protocol=protocol, device=device)
+        return cls(network, protocol=protocol, device=device, name=name)
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int) -> list[nn.Module]:

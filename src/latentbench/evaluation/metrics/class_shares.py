@@ -8,35 +8,50 @@ classes of the samples; their distance to the real images is this part.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from latentbench.evaluation.features.feature_stats import FeatureStats, Moments
 from latentbench.evaluation.metrics.frechet import frechet_distance
+from latentbench.evaluation.metrics.knn import Rows
+
+
+class PredictsClasses(Protocol):
+    """A classifier over features."""
+
+    def predict_classes(self, features: Tensor) -> Tensor:
+        """Return the class (number,) of features (number, dim)."""
+        ...
 
 
 class ClassShares:
     """Moments of real features by class, which give those of any mixture of the classes."""
 
-    def __init__(self, statistics: FeatureStats, features: Tensor, classes: Tensor) -> None:
+    def __init__(self, statistics: FeatureStats, real: Rows, classifier: PredictsClasses) -> None:
         """Keep the moments of each class of real features (number, dim).
 
-        `statistics` are those of all features. `classes` (number,) are what the classifier
-        predicts, not labels, because samples have predictions only.
+        `statistics` are those of all features. Classes are those that the classifier predicts, not
+        labels, because samples have predictions only.
         """
         self.statistics = statistics
+        self.classifier = classifier
+        features = torch.from_numpy(np.array(real)).to(statistics.mean.device)
+        classes = classifier.predict_classes(features)
         self.moments: dict[int, Moments] = {}
         for label in classes.unique().tolist():
             moments = Moments(statistics.dim, device=statistics.mean.device)
             moments.update(features[classes == label])
             self.moments[label] = moments
 
-    def distance(self, classes: Tensor) -> float:
-        """Return the Fréchet distance of real images with the frequencies of `classes` (number,).
+    def distance(self, features: Tensor) -> float:
+        """Return the Fréchet distance of real images with the classes of features (number, dim).
 
         Classes that the classifier sees in no real image are left out; NaN where all are.
         """
+        classes = self.classifier.predict_classes(features)
         counts = classes.bincount(minlength=1 + max(self.moments)).tolist()
         known = {label: counts[label] for label in self.moments}
         total = sum(known.values())

@@ -11,7 +11,12 @@ from torch import Tensor
 
 from latentbench.artifacts.files import read_array
 from latentbench.artifacts.metrics import DISTANCES
-from latentbench.artifacts.paths import features_name, statistics_name, test_features_name
+from latentbench.artifacts.paths import (
+    extractor_of,
+    features_name,
+    statistics_name,
+    test_features_name,
+)
 from latentbench.config.experiments import Evaluation
 from latentbench.errors import ArtifactError
 from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
@@ -60,21 +65,21 @@ class Distances:
 
     @classmethod
     def load(
-        cls, folder: Path, extractor: str, settings: Evaluation, *, dim: int, device: torch.device
+        cls, folder: Path, network: str, settings: Evaluation, *, dim: int, device: torch.device
     ) -> Distances:
-        """Read what the reference stage wrote for an extractor with `dim` features.
+        """Read what the reference stage wrote for a feature network with `dim` features.
 
         Raises:
             ArtifactError: A file is missing or damaged, or the files are of different images or
-                extractors.
+                networks.
         """
-        statistics = FeatureStats.load(folder / statistics_name(extractor), device=device)
+        statistics = FeatureStats.load(folder / statistics_name(network), device=device)
         if statistics.dim != dim:
             raise ArtifactError(
-                f"{folder / statistics_name(extractor)} holds statistics of {statistics.dim:,} "
-                f"features, but the {extractor} network has {dim:,}. Build the reference again."
+                f"{folder / statistics_name(network)} holds statistics of {statistics.dim:,} "
+                f"features, but the {network} network has {dim:,}. Build the reference again."
             )
-        path = folder / features_name(extractor)
+        path = folder / features_name(network)
         features = read_features(path, shape=(statistics.count, dim))
         order = numpy_generator(REAL_SEED, "real images").permutation(len(features))
         # Read in the file's order, which is fast, and put into the random order.
@@ -82,7 +87,7 @@ class Distances:
         ascending = np.sort(chosen)
         real = torch.from_numpy(np.array(features[ascending]))[np.searchsorted(ascending, chosen)]
         _require_finite(real, path)
-        return cls(extractor, statistics, real.to(device), settings)
+        return cls(extractor_of(network), statistics, real.to(device), settings)
 
     def measure(self, features: Tensor, *, seed: int, step: int = 0) -> dict[str, float]:
         """Return each distance of a set of features (number, dim) by its column.
@@ -128,13 +133,13 @@ def read_features(path: Path, *, shape: tuple[int, int]) -> Rows:
     return read_array(path, mmap=True, shape=shape, dtype="float32")
 
 
-def read_test_features(folder: Path, extractor: str, *, shape: tuple[int, int]) -> Tensor:
+def read_test_features(folder: Path, network: str, *, shape: tuple[int, int]) -> Tensor:
     """Return the features of the test images.
 
     Raises:
         ArtifactError: The file is missing, damaged or of another shape, or a value is not finite.
     """
-    path = folder / test_features_name(extractor)
+    path = folder / test_features_name(network)
     features = torch.from_numpy(np.array(read_features(path, shape=shape)))
     _require_finite(features, path)
     return features

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,15 @@ class SampleSizes:
     distances: list[float]
     fitted_from: int
     infinite: float | None
+
+    @classmethod
+    def mean(cls, measured: Sequence[SampleSizes]) -> SampleSizes:
+        """Return the means of what networks of equal dimension measured on the same samples."""
+        first = measured[0]
+        distances = np.mean([found.distances for found in measured], axis=0).tolist()
+        limits = [found.infinite for found in measured if found.infinite is not None]
+        infinite = statistics.mean(limits) if limits else None
+        return cls(first.num_samples, distances, first.fitted_from, infinite)
 
 
 def distances_by_size(
