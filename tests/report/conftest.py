@@ -158,6 +158,19 @@ def make_repeats(folder: Path, first: str, *others: str) -> None:
         write_yaml(folder / name / "config.yaml", settings | {"name": name, "seed": seed})
 
 
+def make_trainings(make: MakeStudy, **scores: list[float]) -> Path:
+    """Write a study of models with several trainings each; scores are their distances."""
+    named = {}
+    for name, distances in scores.items():
+        for place, distance in enumerate(distances):
+            named[f"{name}_{place}" if place else name] = (distance, 0.1)
+    folder = make({name.replace("wgan", "wgan-gp"): score for name, score in named.items()})
+    for name, distances in scores.items():
+        first = name.replace("wgan", "wgan-gp")
+        make_repeats(folder, first, *(f"{first}_{place}" for place in range(1, len(distances))))
+    return folder
+
+
 def put_on_two_datasets(folder: Path) -> None:
     """Of the experiments on glyphs, let the vae be on another dataset."""
     for path, old, new in (

@@ -23,7 +23,7 @@ from latentbench.artifacts.paths import (
 from latentbench.config.load import read_yaml
 from latentbench.report.comparison import ablations, conclusions
 from latentbench.results.formatting import NBSP
-from tests.report.conftest import change, change_record, make_repeats, score_labels
+from tests.report.conftest import change, change_record, make_repeats, make_trainings, score_labels
 
 FD = "FD (classifier)"
 
@@ -62,34 +62,54 @@ def pair(make_study):
     return make_study({"dcgan": (20.0, 0.3), "wgan-gp": (18.0, 0.2)})
 
 
-def test_a_change_has_its_paper_its_effect_and_its_margin(pair):
+def test_a_change_has_its_paper_and_no_verdict_after_single_trainings(pair):
     derive(pair, "dcgan", "wgan-gp", label_smoothing=0.1)
     rule, text = describe(pair).split("\n\n")
-    assert "sampling seeds" in rule
+    assert "sets of samples" in rule
     assert "**wgan-gp**, `label_smoothing` 0.1 instead of 0.0 [@salimans2016]:" in text
-    assert f"{FD} is 18.0 ± 0.2, 2.0 below dcgan (20.0 ± 0.3)" in text
-    assert "more than the margin of 0.72" in text
+    assert f"In these trainings, {FD} is 18.0 ± 0.2, 2.0 below dcgan (20.0 ± 0.3)." in text
+    assert "CI" not in text
     assert "2.0 times as long" in text
 
 
-def test_a_change_within_the_margin(make_study):
-    folder = make_study({"dcgan": (20.0, 0.3), "wgan-gp": (20.3, 0.2)})
-    derive(folder, "dcgan", "wgan-gp", learning_rate=1e-3)
+def change_with_repeats(make_study, *distances: float):
+    """Write a study of three trainings of a GAN and of the same GAN with smoothed labels."""
+    folder = make_trainings(make_study, dcgan=[20.0, 20.3, 20.6], wgan=list(distances))
+    derive(folder, "dcgan", "wgan-gp", label_smoothing=0.1)
+    make_repeats(folder, "wgan-gp", "wgan-gp_1", "wgan-gp_2")
+    return folder
+
+
+def test_a_change_that_repeated_trainings_show(make_study):
+    folder = change_with_repeats(make_study, 12.0, 12.3, 12.6)
+    [text] = describe(folder).split("\n\n")
+    # Both have a standard deviation of 0.3: 8 ± 4.303 · 0.3 · √(2 / 3), and t = 32.7.
+    assert f"8.0 below dcgan (3{NBSP}seeds, 20.3 ± 0.3)" in text
+    assert f"(95{NBSP}% CI 6.9 to 9.1, p{NBSP}<{NBSP}0.001)." in text
+    [found] = [point for point in points(folder) if "`label_smoothing`" in point]
+    assert found.startswith("Lower")
+    assert f"12.3 against 20.3, p{NBSP}<{NBSP}0.001" in found
+
+
+def test_a_change_that_repeated_trainings_do_not_show(make_study):
+    folder = change_with_repeats(make_study, 20.1, 20.4, 20.7)
     text = describe(folder)
-    assert "0.3 above dcgan (20.0 ± 0.3)" in text
-    assert "within the margin of 0.72" in text
+    assert "do not distinguish" in text
+    assert f"CI −1.0 to 1.2, p{NBSP}=" in text
+    assert not any(point.startswith(("Lower FD", "Higher")) for point in points(folder))
+    assert any("do not distinguish" in point and "smoothing" in point for point in points(folder))
 
 
-def test_the_spread_over_trainings_counts_for_both(make_study):
+def test_one_training_of_the_changed_model_has_no_test(make_study):
     folder = make_study(
         {"dcgan": (20.0, 0.3), "wgan-gp": (21.0, 0.3), "conditional-dcgan": (19.0, 0.01)}
     )
     make_repeats(folder, "dcgan", "wgan-gp")
     derive(folder, "dcgan", "conditional-dcgan", width=32)
     text = paragraphs(folder)["conditional-dcgan"]
-    # 20 and 21: a standard deviation of 0.707 on both sides, twice √(0.707² + 0.707²) = 2.0.
     assert f"19.0 ± 0.0, 1.5 below dcgan (2{NBSP}seeds, 20.5 ± 0.7)" in text
-    assert "within the margin of 2.0" in text
+    assert "In these trainings" in text
+    assert "CI" not in text
 
 
 def test_a_model_is_compared_with_the_most_similar_one(make_study):
@@ -132,7 +152,7 @@ def test_an_equal_pace_is_left_out(pair):
             "0.0004 instead of 0.0002, the generator's [@heusel2017]:",
         ),
         ({"spectral_norm": True}, "`spectral_norm` yes instead of no [@miyato2018]:"),
-        ({"loss": "hinge"}, "`loss` hinge instead of non-saturating [@lim2017]:"),
+        ({"loss": "hinge"}, "`loss` hinge instead of non_saturating [@lim2017]:"),
     ],
 )
 def test_settings_have_the_paper_of_their_value(pair, setting, expected):
@@ -211,24 +231,29 @@ def test_other_kinds_and_unmeasured_models_are_no_ablations(make_study):
     assert describe(folder) == ""
 
 
-def test_conclusions_name_the_best_and_the_worst(make_study):
+def test_conclusions_name_the_first_and_the_last(make_study):
     folder = make_study({"vae": (30.0, 0.4), "dcgan": (12.3, 0.3), "wgan-gp": (12.0, 0.2)})
     assert conclusions.summarize(open_study(folder)).startswith(r"*Which is best\?*")
     first = points(folder)[0]
     assert FD in first
-    assert "wgan-gp (12.0 ± 0.2), tied with dcgan; " in first
+    assert "in these trainings: wgan-gp (12.0 ± 0.2); " in first
     assert "vae (30.0 ± 0.4)" in first.partition("; ")[2]
     assert any(f"right on 80.0{NBSP}% of" in point for point in points(folder))
 
 
-@pytest.mark.parametrize(
-    ("distance", "effect"), [("12.0", "Lower"), ("40.0", "Higher"), ("20.1", "No difference")]
-)
-def test_conclusions_name_the_effects_of_settings(pair, distance, effect):
+def test_conclusions_name_what_trainings_do_not_distinguish(make_study):
+    scores = {"vae": [30.0, 30.3], "dcgan": [12.0, 13.0], "wgan": [12.5, 12.9]}
+    first = points(make_trainings(make_study, **scores))[0]
+    assert "these trainings" not in first
+    assert f"dcgan (2{NBSP}seeds, 12.5 ± 0.7), not distinguished from wgan-gp" in first
+
+
+@pytest.mark.parametrize("distance", ["12.0", "40.0", "20.1"])
+def test_conclusions_have_no_effects_of_settings_from_single_trainings(pair, distance):
     derive(pair, "dcgan", "wgan-gp", width=32)
     set_column(pair / "wgan-gp" / METRICS, fd_classifier=distance)
     [found] = [point for point in points(pair) if "`width`" in point]
-    assert found.startswith(effect)
+    assert found.startswith("In single trainings")
     assert f"`width` 32 instead of 64 (wgan-gp: {distance} against 20.0)" in found
 
 
@@ -245,8 +270,8 @@ def test_conclusions_compare_settings_with_the_spread_over_seeds(make_study):
     derive(folder, "dcgan", "vae", width=8)
     [found] = [point for point in points(folder) if "seeds:" in point]
     assert f"dcgan (2{NBSP}seeds) has {FD} 20.5 ± 0.7" in found
-    assert "1 of 2 models" in found
     assert "19.5" in found
+    assert "2 models 0 were tested" in found
 
 
 def test_conclusions_compare_requested_labels_with_real_images_and_chance(make_study):

@@ -20,7 +20,7 @@ def test_the_protocol_has_the_numbers_of_images_and_the_extractor(make_study):
 
 def test_the_protocol_explains_the_spread_over_trainings(make_study):
     folder = make_study()
-    assert "trained once, so" in captions.protocol(open_study(folder))
+    assert "trained once" in captions.protocol(open_study(folder))
     make_repeats(folder, "vae", "dcgan", "wgan-gp")
     assert "over trainings" in captions.protocol(open_study(folder))
 

@@ -9,7 +9,7 @@ from latentbench.artifacts.files import read_csv, write_csv
 from latentbench.artifacts.paths import METRICS, PROVENANCE
 from latentbench.report.comparison.strengths import strengths
 from latentbench.results.formatting import NBSP
-from tests.report.conftest import change_record, make_repeats
+from tests.report.conftest import change_record, make_repeats, make_trainings
 
 FD = "FD (classifier)"
 
@@ -21,21 +21,23 @@ def portraits(folder) -> dict[str, str]:
 
 
 def places(portrait: str) -> dict[str, str]:
-    """Return the criteria by place: best in, among the best in, last in, among the last in."""
-    if "neither best nor last" in portrait:
+    """Return the criteria by place: best, worst, first, last, not distinguished from the best."""
+    if "neither first nor last" in portrait:
         return {}
-    parts = re.split(r"\b((?:among the )?(?:best|last) in) ", portrait)
+    parts = re.split(
+        r"\b(not distinguished from the best|(?<!the )(?:best|worst|first|last)) in ", portrait
+    )
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_each_model_is_best_and_last_in_what_the_numbers_say(make_study):
+def test_single_trainings_are_first_and_last_in_what_the_numbers_say(make_study):
     found = portraits(make_study())
     assert list(found) == ["vae", "dcgan", "wgan-gp"]
-    assert "training time (40" in places(found["vae"])["best in"]
-    assert f"{FD} (30.0)" in places(found["vae"])["last in"]
-    best = places(found["wgan-gp"])["best in"]
+    assert "training time (40" in places(found["vae"])["first"]
+    assert f"{FD} (30.0)" in places(found["vae"])["last"]
+    best = places(found["wgan-gp"])["first"]
     assert f"{FD} (12.0), precision (0.083) and recall (0.077)" in best
-    assert f"training time (2{NBSP}min{NBSP}00{NBSP}s)" in places(found["wgan-gp"])["last in"]
+    assert f"training time (2{NBSP}min{NBSP}00{NBSP}s)" in places(found["wgan-gp"])["last"]
     assert places(found["dcgan"]) == {}
     # The synthetic history of the VAE has warning signs in its first two epochs.
     assert "2 of 4 epochs" in found["vae"]
@@ -50,30 +52,36 @@ def test_unmeasured_criteria_are_left_out(make_study):
     assert "precision" not in portraits(folder)["wgan-gp"]
 
 
-def test_tied_models_share_a_place(make_study):
+def test_single_trainings_within_the_spread_over_samples_are_not_first(make_study):
     found = portraits(
         make_study({"vae": (30.0, 0.4), "dcgan": (12.3, 0.3), "wgan-gp": (12.0, 0.2)})
     )
-    assert f"{FD} (12.0, with dcgan)" in places(found["wgan-gp"])["among the best in"]
-    assert f"{FD} (12.3, with wgan-gp)" in places(found["dcgan"])["among the best in"]
-    assert f"{FD} (30.0)" in places(found["vae"])["last in"]
+    assert not any(f"first in {FD}" in text for text in found.values())
+    assert f"{FD} (30.0)" in places(found["vae"])["last"]
 
 
-def test_repeats_are_compared_by_their_spread_over_trainings(make_study):
-    folder = make_study({"vae": (15.0, 0.1), "dcgan": (20.0, 0.1), "wgan-gp": (12.0, 0.1)})
-    assert f"best in {FD} (12.0)" in portraits(folder)["wgan-gp"]
-    # 15 and 20: their standard deviation of 3.5 counts for the third model, too.
-    make_repeats(folder, "vae", "dcgan")
-    assert all(FD not in text for text in portraits(folder).values())
+def test_repeated_trainings_are_best_and_worst_by_their_tests(make_study):
+    scores = {"vae": [30.0, 30.3, 30.6], "dcgan": [12.0, 12.3, 12.6], "wgan": [1.0, 1.1, 1.2]}
+    found = portraits(make_trainings(make_study, **scores))
+    assert list(found) == [f"{name} (3{NBSP}seeds)" for name in ("vae", "dcgan", "wgan-gp")]
+    vae, dcgan, wgan = found.values()
+    assert f"{FD} (1.10)" in places(wgan)["best"]
+    assert f"{FD} (30.30)" in places(vae)["worst"]
+    assert FD not in dcgan
 
 
-def test_a_last_place_shared_by_many_is_left_out(make_study):
-    scores = {"vae": (30.0, 0.1), "dcgan": (30.0, 0.1), "wgan-gp": (12.0, 0.1)}
-    found = portraits(make_study(scores))
-    assert f"{FD} (30.0, with dcgan)" in places(found["vae"])["among the last in"]
-    found = portraits(make_study(scores | {"conditional-vae": (30.0, 0.1)}))
-    assert f"best in {FD} (12.0)" in found["wgan-gp"]
-    assert not any(f"last in {FD}" in text for text in found.values())
+def test_models_that_trainings_do_not_distinguish_from_the_best_are_named(make_study):
+    scores = {"vae": [30.0, 30.3, 30.6], "dcgan": [12.0, 12.3, 12.6], "wgan": [12.2, 12.1, 12.3]}
+    vae, dcgan, wgan = portraits(make_trainings(make_study, **scores)).values()
+    assert f"{FD} (12.3)" in places(dcgan)["not distinguished from the best"]
+    assert f"{FD} (12.2)" in places(wgan)["not distinguished from the best"]
+    assert f"{FD} (30.3)" in places(vae)["worst"]
+
+
+def test_trainings_that_distinguish_no_models_give_no_places(make_study):
+    scores = {"vae": [12.0, 19.0], "dcgan": [13.0, 22.0], "wgan": [14.0, 31.0]}
+    found = portraits(make_trainings(make_study, **scores))
+    assert not any(FD in text for text in found.values())
 
 
 def test_what_all_have_in_common_is_no_strength(make_study):
@@ -85,7 +93,7 @@ def test_what_all_have_in_common_is_no_strength(make_study):
 
 def test_equal_work_is_not_compared_by_time(make_study):
     folder = make_study({"dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.3)})
-    assert "best in training time" in portraits(folder)["dcgan"]
+    assert "first in training time" in portraits(folder)["dcgan"]
     make_repeats(folder, "dcgan", "wgan-gp")
     config = folder / "wgan-gp" / "config.yaml"
     config.write_text(config.read_text().replace("label_smoothing: 0.0", "label_smoothing: 0.1"))

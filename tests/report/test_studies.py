@@ -65,7 +65,7 @@ ANIMATION = item(
     "animation", "training: Samples over time", "evolution.animation", paths.EVOLUTION[1]
 )
 CHANGES = item(
-    "what settings change", "comparison: What each change did", "ablations.describe", paths.METRICS
+    "what settings change", "comparison: Changes of settings", "ablations.describe", paths.METRICS
 )
 SHORT = item(
     "the question answered", "comparison: In short", "conclusions.summarize", paths.LAST_METRICS

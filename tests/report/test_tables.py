@@ -8,7 +8,7 @@ from latentbench import open_study
 from latentbench.artifacts.files import read_csv, write_csv
 from latentbench.results import tables
 from latentbench.results.formatting import count, decimals, duration
-from tests.report.conftest import make_repeats, put_on_two_datasets
+from tests.report.conftest import make_repeats, make_trainings, put_on_two_datasets
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -121,6 +121,30 @@ def test_repeats_compete_as_one(make_study):
     # vae is one of two repeats, whose mean of 15 is behind wgan-gp.
     assert found["vae"] == "10.0 ± 0.4"
     assert found["wgan-gp"] == "**12.0** ± 0.2"
+
+
+def test_trainings_that_a_test_does_not_distinguish_from_the_best_are_bold(make_study):
+    scores = {"vae": [10.0, 10.4, 10.2], "dcgan": [10.3, 10.5, 10.1], "wgan": [90.0, 90.4, 90.2]}
+    found = summary(make_trainings(make_study, **scores), "FD")
+    assert found[f"*vae (3{NBSP}seeds)*"].startswith("**10.2**")
+    assert found[f"*dcgan (3{NBSP}seeds)*"].startswith("**10.3**")
+    assert "**" not in found[f"*wgan-gp (3{NBSP}seeds)*"]
+    assert "**" not in found["vae"]
+
+
+def test_nothing_is_bold_if_trainings_distinguish_no_models(make_study):
+    found = summary(make_trainings(make_study, vae=[10.0, 10.4], dcgan=[10.3, 10.5]), "FD")
+    assert not any("**" in cell for cell in found.values())
+
+
+def test_distances_of_autoencoders_are_not_bold(make_study):
+    folder = make_study({"vae": (10.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (30.0, 0.2)})
+    path = folder / "vae" / "config.yaml"
+    path.write_text(path.read_text().replace("  name: vae", "  name: autoencoder"))
+    found = summary(folder, "FD")
+    assert found["vae"] == "10.0 ± 0.4"
+    assert found["dcgan"] == "**20.0** ± 0.3"
+    assert summary(folder, "Training")["vae"].startswith("**")
 
 
 def test_a_column_of_equal_scores_has_no_best(make_study):

@@ -10,6 +10,7 @@ import pandas as pd
 from latentbench.config.models import has_prior
 from latentbench.results import ranking
 from latentbench.results.ranking import Ranked
+from latentbench.results.statistics import Comparison
 from latentbench.results.study import RunGroup, Study
 
 MODEL = "name"  # the setting that is the kind of model
@@ -20,7 +21,8 @@ class Change:
     """A run that differs from an earlier one in the settings `keys`.
 
     `before` and `after` are all settings of both. `ranks` are their scores by the primary
-    distance, if both were measured.
+    distance, if both were measured, and `test` is that of the second score less the first, if both
+    were trained repeatedly.
     """
 
     first: RunGroup
@@ -29,6 +31,7 @@ class Change:
     after: pd.Series
     keys: Sequence[str]
     ranks: tuple[Ranked, Ranked] | None
+    test: Comparison | None = None
 
     @property
     def without_prior(self) -> list[str]:
@@ -48,7 +51,9 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
     These are the run of the same kind of model from which it differs in the fewest settings, and
     the first of another kind that agrees with it in all settings that both have.
     """
-    ranked = ranking.by_name(ranking.primary(study, runs)[1])
+    _, order = ranking.primary(study, runs)
+    ranked = ranking.by_name(order)
+    comparisons = ranking.compare([each for each in order if each.run.has_prior])
     known = [run for run in runs if run.members[0].settings]
     settings = _compared_settings(study, known)
     changes = []
@@ -65,7 +70,8 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
                 first = known[settings.index.get_loc(name)]
                 is_ranked = name in ranked and run.name in ranked
                 ranks = (ranked[name], ranked[run.name]) if is_ranked else None
-                changes.append(Change(first, run, earlier.loc[name], after, keys, ranks))
+                test = comparisons.between(ranks[1], ranks[0]) if ranks else None
+                changes.append(Change(first, run, earlier.loc[name], after, keys, ranks, test))
     return changes
 
 

@@ -1,21 +1,26 @@
-"""Which model is ahead in a quantity, and whether by more than its spread."""
+"""Which model is ahead in a quantity, and what repeated trainings show of it."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.metrics import Metric
-from latentbench.results.formatting import decimals, escape_markdown
+from latentbench.results.formatting import NBSP, decimals, escape_markdown
 from latentbench.results.quantities import Quantity, decimal_places, format_number
+from latentbench.results.statistics import Comparison, compare_images, compare_trainings
 from latentbench.results.study import RunGroup, Study
 
 # Training times of the same work differ by up to this fraction from run to run.
 TIMING_NOISE = 0.2
+
+_SMALLEST_P = 0.001  # in print
 
 # Settings that, with the layers, decide how long training takes.
 _WORK = ("training.", "compute.", "model.name", "model.n_critic", "model.n_generator")
@@ -113,6 +118,18 @@ def by_name(order: Sequence[Ranked]) -> dict[str, Ranked]:
     return {ranked.name: ranked for ranked in order}
 
 
+def generative(runs: Sequence[RunGroup]) -> list[RunGroup]:
+    """Return the runs whose samples say something about the model: those with a prior."""
+    return [run for run in runs if run.has_prior]
+
+
+def competing(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[RunGroup]:
+    """Return the runs that are ranked by a quantity: by metrics of samples, those with a prior."""
+    if quantity.key in set(study.metrics["metric"]):
+        return generative(runs)
+    return list(runs)
+
+
 def primary(study: Study, runs: Sequence[RunGroup]) -> tuple[Metric | None, list[Ranked]]:
     """Return the distance that most of the runs were measured by, and their ranking by it."""
     chosen, best = None, []
@@ -123,37 +140,119 @@ def primary(study: Study, runs: Sequence[RunGroup]) -> tuple[Metric | None, list
     return chosen, best
 
 
-def margin(one: Ranked, other: Ranked) -> float:
-    """Return twice the standard deviation of the difference of two means; NaN where unknown.
+@dataclass(frozen=True)
+class Comparisons:
+    """The tests of all pairs of an order that have one, by the names of the runs."""
 
-    If only one of the two was trained repeatedly, its spread over trainings counts for both.
+    tests: Mapping[tuple[str, str], Comparison]
+
+    def between(self, one: Ranked, other: Ranked) -> Comparison | None:
+        """Return the test of the first mean less the second; None where there is no test."""
+        found = self.tests.get((one.name, other.name))
+        if found is None:
+            reverse = self.tests.get((other.name, one.name))
+            found = reverse.reverse() if reverse else None
+        return found
+
+    def undecided(self, one: Ranked, other: Ranked) -> bool:
+        """Return whether there is a test and it does not distinguish the two."""
+        found = self.between(one, other)
+        return found is not None and not found.is_significant
+
+    def decided(self, one: Ranked, other: Ranked) -> bool:
+        """Return whether there is a test and it distinguishes the two."""
+        found = self.between(one, other)
+        return found is not None and found.is_significant
+
+    def leaders(self, order: Sequence[Ranked]) -> list[Ranked]:
+        """Return the first of an order, and those that a test does not distinguish from it."""
+        return [order[0], *(each for each in order[1:] if self.undecided(order[0], each))]
+
+    def covers(self, order: Sequence[Ranked]) -> bool:
+        """Return whether all pairs of an order have a test."""
+        pairs = combinations(order, 2)
+        return all(self.between(one, other) is not None for one, other in pairs)
+
+
+def compare(order: Sequence[Ranked]) -> Comparisons:
+    """Return the tests of all pairs of runs that were trained repeatedly.
+
+    They are corrected together, so the order should have all runs that a report compares by the
+    quantity. See `compare_trainings` for the test.
     """
-    return 2 * math.hypot(_spread(one, other), _spread(other, one))
+    if len(order) < 2:
+        return Comparisons({})
+    tests = compare_trainings(
+        [each.mean for each in order],
+        [each.std for each in order],
+        [each.num_trainings for each in order],
+    )
+    return _by_names(tests.comparisons(), order)
 
 
-def _spread(own: Ranked, other: Ranked) -> float:
-    if own.num_trainings == 1 and other.num_trainings > 1:
-        return max(std for std in (own.std, other.std) if not math.isnan(std))
-    return own.std
+def differ(one: Ranked, other: Ranked, tests: Comparisons) -> bool:
+    """Return whether two scores differ: by their test if there is one, else in these trainings.
+
+    In these trainings they do if they print differently, and by more than twice the standard
+    deviation of the difference, where it is known.
+    """
+    test = tests.between(one, other)
+    if test is not None:
+        return test.is_significant
+    spread = np.nan_to_num(2 * math.hypot(one.std, other.std))
+    return one.mean_text != other.mean_text and abs(one.mean - other.mean) > spread
 
 
-def tied(one: Ranked, other: Ranked) -> bool:
-    """Return whether two scores differ by less than the margin, or print alike without one."""
-    within = margin(one, other)
-    if math.isnan(within):
-        return one.mean_text == other.mean_text
-    return abs(one.mean - other.mean) <= within
+def compare_reconstructions(study: Study, order: Sequence[Ranked]) -> tuple[Comparisons, int]:
+    """Return paired tests of the squared errors on the test images that all models share.
+
+    Also return how many these are. An image's error is its mean over the trainings of a run: the
+    tests concern these trainings, not other ones.
+    """
+    rows = study.reconstruction.query("split == 'test'").set_index("experiment")
+    columns = []
+    for each in order:
+        names = [member.name for member in each.run.members]
+        number = int(rows.loc[names, "num_images"].min())
+        own = [member.latent_arrays["test_mse"][:number] for member in each.run.members]
+        columns.append(np.mean(own, axis=0, dtype=np.float64))
+    errors = np.stack(columns, axis=1)
+    return _by_names(compare_images(errors).comparisons(), order), len(errors)
 
 
-def leaders(
-    order: Sequence[Ranked], alike: Callable[[Ranked, Ranked], bool] = tied
-) -> list[Ranked]:
-    """Return the first of an order, and the others up to the last that is tied with it."""
-    last = 0
-    for place, ranked in enumerate(order):
-        if alike(order[0], ranked):
-            last = place
-    return list(order[: last + 1])
+def _by_names(tests: Mapping[tuple[int, int], Comparison], order: Sequence[Ranked]) -> Comparisons:
+    names = [each.name for each in order]
+    return Comparisons({(names[i], names[j]): test for (i, j), test in tests.items()})
+
+
+def evidence(one: Ranked, other: Ranked, test: Comparison) -> str:
+    """Return `95 % CI 0.8 to 1.6, p = 0.003`, of the absolute difference of two runs."""
+    shown = test if test.difference >= 0 else test.reverse()
+    places = max(min(one.places, other.places), decimals([shown.high - shown.low]) - 1)
+    low, high = (format_number(value, places) for value in (shown.low, shown.high))
+    return f"95{NBSP}% CI {low} to {high}, {p_text(test)}"
+
+
+def p_text(test: Comparison) -> str:
+    """Return `p = 0.003` or `p < 0.001`."""
+    if test.p_value < _SMALLEST_P:
+        return f"p{NBSP}<{NBSP}{_SMALLEST_P}"
+    return f"p{NBSP}={NBSP}{test.p_value:.3f}"
+
+
+def correction(test: Comparison) -> str:
+    """Return ` after Holm's correction over 6 comparisons`; empty for a single comparison."""
+    if test.num_comparisons == 1:
+        return ""
+    return f" after Holm's correction over {test.num_comparisons} comparisons"
+
+
+def trainings(*ranked: Ranked) -> str:
+    """Return `3 trainings each`, or `2 to 5 trainings each`."""
+    numbers = sorted({each.num_trainings for each in ranked})
+    if numbers == [1]:
+        return "one training each"
+    return f"{' to '.join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))} trainings each"
 
 
 def gap(one: Ranked, other: Ranked) -> float:
@@ -166,23 +265,6 @@ def gap_text(one: Ranked, other: Ranked) -> str:
     """Return the gap with the decimals of the table, or more where it would print as 0."""
     value, places = gap(one, other), min(one.places, other.places)
     return format_number(value, places if round(value, places) else decimals([value]))
-
-
-def margin_text(one: Ranked, other: Ranked) -> str:
-    """Return the margin with two digits, or the decimals of the table."""
-    within = margin(one, other)
-    within = 0.0 if math.isnan(within) else within
-    return format_number(within, max(min(one.places, other.places), decimals([within]) - 1))
-
-
-def sources_of_spread(pairs: Sequence[tuple[Ranked, Ranked]]) -> str:
-    """Return what the standard deviations of these pairs are over."""
-    sources = []
-    if any(max(one.num_trainings, other.num_trainings) > 1 for one, other in pairs):
-        sources.append("the trainings")
-    if any(max(one.num_trainings, other.num_trainings) == 1 for one, other in pairs):
-        sources.append("the sampling seeds")
-    return " and ".join(sources)
 
 
 def work(study: Study, run: RunGroup) -> tuple[object, ...]:

@@ -62,6 +62,11 @@ class RunGroup:
         return common.rstrip("-_0123456789") or first
 
     @property
+    def has_prior(self) -> bool:
+        """Whether the model is trained to decode random latents, so that its samples count."""
+        return has_prior(self.members[0].model.get("name", ""))
+
+    @property
     def index(self) -> int:
         """The place of the first member among the experiments of its dataset."""
         return self.members[0].index

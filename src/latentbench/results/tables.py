@@ -28,7 +28,7 @@ from latentbench.results.quantities import (
     decimal_places,
     format_fraction,
 )
-from latentbench.results.ranking import score, scores_of
+from latentbench.results.ranking import compare, competing, rank, score, scores_of
 from latentbench.results.study import RunGroup, Study
 
 ABSENT = "–"
@@ -99,8 +99,12 @@ def best_in_bold(study: Study) -> str:
     if all(len(runs) < 2 for runs in study.runs_by_dataset().values()):
         return ""
     column = "each column by dataset" if study.has_several_datasets else "each column"
-    repeats = ", repeats as one" if study.has_repeats else ""
-    return f" The best of {column} is in bold{repeats}."
+    if not study.has_repeats:
+        return f" The best number of {column} is in bold: of these trainings, not of the models."
+    return (
+        f" The best number of {column} is in bold, repeats as one, with those that Welch's test "
+        "does not distinguish from it. Models trained once have no test."
+    )
 
 
 def percent_cell(share: float | None) -> str:
@@ -119,7 +123,8 @@ def _cells(
 ) -> pd.Series:
     """Return a cell per experiment and per set of repeats.
 
-    Repeats compete as one, by their mean. Every cell that prints like the best is bold.
+    Repeats compete as one, by their mean. The best is bold, with every cell that prints like it
+    and those that no test distinguishes from it, unless that is all.
     """
     scores = scores_of(study, quantity)
     own = scores[scores.index.isin([each.name for each in experiments])]
@@ -137,13 +142,13 @@ def _cells(
         for name, value in values.items()
         if value is not None
     }
-    best = _best(quantity, {name: value for name, value in competing.items() if value}, texts)
+    best = _best(study, quantity, runs)
     has_spread = bool(own["std"].notna().any())
     cells = {}
     for name, label in names.items():
         value = values[name]
         text = texts.get(name, ABSENT)
-        if name in competing and text == best:
+        if name in best:
             text = f"**{text}**"
         # Repeats may agree exactly in what has no spread within a training.
         if value and not math.isnan(value[1]) and (value[1] or has_spread):
@@ -152,14 +157,14 @@ def _cells(
     return pd.Series(cells)
 
 
-def _best(
-    quantity: Quantity, competing: dict[str, tuple[float, float]], texts: dict[str, str]
-) -> str | None:
-    """Return how the best prints; None where nothing is better than something else."""
-    if quantity.better == 0 or len({texts[name] for name in competing}) < 2:
-        return None
-    best = max(competing, key=lambda name: quantity.better * competing[name][0])
-    return texts[best]
+def _best(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> set[str]:
+    """Return the names of the runs that are bold; none where nothing is better than another."""
+    order = rank(study, quantity, competing(study, quantity, runs))
+    if quantity.better == 0 or not order:
+        return set()
+    leaders = {each.name for each in compare(order).leaders(order)}
+    best = {each.name for each in order if each.mean_text == order[0].mean_text} | leaders
+    return best if len(best) < len(order) else set()
 
 
 def _real(study: Study, quantity: Quantity, experiments: Sequence[Experiment]) -> str:

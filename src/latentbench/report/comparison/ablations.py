@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from latentbench.results import Study, quantities, ranking
@@ -12,10 +10,10 @@ from latentbench.results.formatting import escape_markdown, join_markdown, join_
 from latentbench.results.ranking import rank
 
 _NONE = "none"
-_MARGIN = (
-    "A margin is twice the standard deviation of the difference. Where one of two models was "
-    "trained repeatedly, its spread counts for both. A margin over sampling seeds leaves out "
-    "differences between trainings."
+_UNTESTED = (
+    "Where one of two models was trained once, their difference is that of these trainings: it "
+    "does not show what the setting does. The ± of a single training is the spread over sets of "
+    "samples."
 )
 
 # The paper that introduced a setting, or one of its values.
@@ -49,7 +47,7 @@ _PAPERS_ON_GANS = {
 def describe(study: Study) -> str:
     """Return what each change of settings did, as Markdown; empty where none was made."""
     paragraphs = []
-    has_margins = False
+    has_untested = False
     for runs in study.runs_by_dataset().values():
         for change in find_changes(study, runs):
             sentences = distances(change) + reconstructions(study, change)
@@ -57,12 +55,12 @@ def describe(study: Study) -> str:
                 sentences += _replaced_layers(study, change) + _generator_steps(study, change)
                 text = " ".join([*sentences, *_pace(study, change)])
                 paragraphs.append(f"**{change.second.in_markdown}**, {_explained(change)}: {text}")
-                has_margins = has_margins or change.judged is not None
-    return "\n\n".join([_MARGIN, *paragraphs] if has_margins else paragraphs)
+                has_untested = has_untested or change.test is None
+    return "\n\n".join([_UNTESTED, *paragraphs] if has_untested else paragraphs)
 
 
 def distances(change: Change) -> list[str]:
-    """Return the distances of both models, and whether they differ by more than the margin."""
+    """Return the distances of both models, and whether the trainings distinguish them."""
     if change.ranks is None:
         return []
     before, after = change.ranks
@@ -76,11 +74,12 @@ def distances(change: Change) -> list[str]:
     direction = "above" if after.mean > before.mean else "below"
     gap = ranking.gap_text(before, after)
     sentence = f"{name} is {after.text}, {gap} {direction} {before.quoted}"
-    if math.isnan(ranking.margin(before, after)):
-        return [f"{sentence}; the margin is unknown."]
-    limit = "within" if ranking.tied(before, after) else "more than"
-    margin, sources = ranking.margin_text(before, after), ranking.sources_of_spread([change.ranks])
-    return [f"{sentence}, {limit} the margin of {margin} over {sources}."]
+    if change.test is None:
+        return [f"In these trainings, {sentence}."]
+    evidence = ranking.evidence(after, before, change.test) + ranking.correction(change.test)
+    if change.test.is_significant:
+        return [f"{sentence} ({evidence})."]
+    return [f"{sentence}; the trainings do not distinguish them ({evidence})."]
 
 
 def reconstructions(study: Study, change: Change) -> list[str]:
@@ -125,7 +124,7 @@ def _value(key: str, settings: pd.Series) -> str:
     """Return a setting as Markdown, with the default where it is left open."""
     value = settings[key]
     if value != _NONE:
-        return escape_markdown(str(value).replace("_", "-"))
+        return escape_markdown(str(value))
     if key == "discriminator_learning_rate":
         return f"{settings['learning_rate']}, the generator's,"
     return "1.0" if key == "decoder_std" else _NONE

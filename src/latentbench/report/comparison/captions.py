@@ -18,13 +18,18 @@ _SIZES = (
     "{num_reference:,} real images"
 )
 _SPREAD_OF_REPEATS = (
-    "Trainings that differ only in their seed are ranked as one, by their mean; their ± is the "
-    "standard deviation over trainings. Otherwise ± is the standard deviation over sampling seeds. "
-    "In comparisons with a model trained once, the spread over trainings counts for both."
+    "Trainings that differ only in their seed are one model, with their mean; its ± is the "
+    "standard deviation over trainings. For a model trained once, ± is the standard deviation over "
+    "sets of samples, and there is no test. Models with repeats are compared by Welch's t test "
+    "over trainings [@welch1947]. Its degrees of freedom are the smaller number of trainings less "
+    "one: false positives are then at most 5 %, whatever the two spreads [@mickey1966]. p values "
+    "are corrected for all pairs of models of a dataset by Holm's method [@holm1979], separately "
+    "for each metric. Confidence intervals are of one difference alone."
 )
 _SPREAD_OF_SAMPLES = (
-    "± is the standard deviation over sampling seeds. Each model was trained once, so "
-    "± leaves out differences between repeated trainings."
+    "Each model was trained once. ± is the standard deviation over sets of samples of that one "
+    "training: it leaves out the spread over trainings, which is often larger. So numbers describe "
+    "these trainings, and no difference between models is tested."
 )
 
 

@@ -21,9 +21,10 @@ _ALONG_DIRECTIONS = (
     "Change of the share of images with an attribute along its direction, in percentage points: {}."
 )
 _EFFECTS = {
-    "lower": "Lower {} by more than the margin",
-    "higher": "Higher {} by more than the margin",
-    "tied": "No difference in {} beyond the margin",
+    "lower": "Lower {}",
+    "higher": "Higher {}",
+    "undecided": "{} that the trainings do not distinguish",
+    "untested": "In single trainings, {} without a test",
 }
 
 
@@ -44,15 +45,15 @@ def summarize(study: Study) -> str:
 
 def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     points = []
-    metric, order = ranking.primary(study, runs)
+    metric, order = ranking.primary(study, ranking.generative(runs))
     if metric and len(order) == 1:
         points.append(f"{metric.name} of the only measured model: {order[0].quoted}.")
     elif metric and order:
         ends = f"{_first(order)}; farthest: {_first(order[::-1])}"
-        points.append(f"Closest to the real images, by {metric.name}: {ends}.")
+        points.append(f"Closest to the real images, by {metric.name}{_scope(order)}: {ends}.")
     order = rank(study, quantities.MSE, runs)
     if len(order) > 1:
-        points.append(f"Best reconstruction of test images, by squared error: {_first(order)}.")
+        points.append(f"Lowest squared error on test images{_scope(order)}: {_first(order)}.")
     points += [*_as_requested(study, runs), *_discriminators(runs)]
     walks = latent_space.walk_quantities(study, runs)[:_MOST_WALKS]
     for sentence, shown in (
@@ -73,7 +74,7 @@ def _as_requested(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     if not order:
         return []
     member = order[0].run.members[0]
-    parts = [f"Largest share of samples as requested: {_first(order)}"]
+    parts = [f"Largest share of samples as requested{_scope(order)}: {_first(order)}"]
     if LABEL_ACCURACY in member.floor:
         parts.append(f"real test images: {member.floor[LABEL_ACCURACY]:.3f}")
     by_attribute = member.evaluation.get("attributes")
@@ -97,19 +98,22 @@ def _discriminators(runs: Sequence[RunGroup]) -> list[str]:
 
 def _seeds(changes: Sequence[Change]) -> list[str]:
     """Return, for each repeated run, its spread over seeds and what other settings changed."""
-    pairs: dict[str, list[tuple[Ranked, Ranked]]] = {}
+    found: dict[str, list[Change]] = {}
     for change in changes:
         if change.judged and len(change.first.members) > 1:
-            pairs.setdefault(change.first.name, []).append(change.judged)
+            found.setdefault(change.first.name, []).append(change)
     points = []
-    for _, own in sorted(pairs.items()):
-        before = own[0][0]
-        beyond = [pair for pair in own if not ranking.tied(*pair)]
-        largest = quantities.format_number(max(ranking.gap(*pair) for pair in own), before.places)
+    for _, own in sorted(found.items()):
+        pairs = [change.judged for change in own if change.judged]
+        tests = [change.test for change in own if change.test]
+        before = pairs[0][0]
+        largest = quantities.format_number(max(ranking.gap(*pair) for pair in pairs), before.places)
+        number = sum(test.is_significant for test in tests)
         points.append(
             f"Spread over seeds: {before.in_markdown} has {before.quantity.name} {before.text}. "
-            f"{len(beyond)} of {len(own)} models with other settings differ from it by more than "
-            f"the margin; the largest difference is {largest}."
+            f"The largest difference of a model with other settings is {largest}. Of these "
+            f"{len(own)} models {len(tests)} were tested, having repeats of their own; {number} "
+            "differ significantly."
         )
     return points
 
@@ -126,8 +130,12 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
             name = after.quantity.name
             numbers = f"{change.second.in_markdown}: {after.mean_text} against {before.mean_text}"
             effect = "lower" if after.mean < before.mean else "higher"
-            if ranking.tied(before, after):
-                effect = "tied"
+            if change.test is None:
+                effect = "untested"
+            elif change.test.is_significant:
+                numbers += f", {ranking.p_text(change.test)}"
+            else:
+                effect = "undecided"
             found[effect].append(f"{settings} ({numbers})")
             continue
         sentences = ablations.reconstructions(study, change)
@@ -143,9 +151,14 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
 
 
 def _first(order: Sequence[Ranked]) -> str:
-    """Return the first of an order, and what is tied with it."""
-    others = [ranked.in_markdown for ranked in ranking.leaders(order)[1:]]
-    return order[0].quoted + (f", tied with {join_words(others)}" if others else "")
+    """Return the first of an order, and what no test distinguishes from it."""
+    others = [ranked.in_markdown for ranked in ranking.compare(order).leaders(order)[1:]]
+    return order[0].quoted + (f", not distinguished from {join_words(others)}" if others else "")
+
+
+def _scope(order: Sequence[Ranked]) -> str:
+    """Return ` in these trainings` unless tests compare all models of the order."""
+    return "" if ranking.compare(order).covers(order) else " in these trainings"
 
 
 def _ranges(study: Study, shown: Iterable[quantities.Quantity], runs: Sequence[RunGroup]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from latentbench.artifacts.metrics import PRDC
 from latentbench.results import RunGroup, Study, formatting, quantities, ranking, tables
 from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.ranking import Ranked
@@ -43,102 +45,192 @@ def describe(study: Study) -> str:
     paragraphs = []
     for dataset, runs in study.runs_by_dataset().items():
         paragraphs.append(_answer(study, dataset, runs))
-        _, order = ranking.primary(study, runs)
+        rivals = ranking.generative(runs)
+        _, order = ranking.primary(study, rivals)
         details = []
         if len(order) > 1:
-            details += _other_metrics(study, order, runs)
-            details += _weaknesses(study, *order[:2])
+            details += _other_metrics(study, order, rivals)
             details += _equal_time(study, order)
-        by_error = ranking.rank(study, quantities.MSE, runs)
-        if len(by_error) > 1:
-            method = by_error[0].run.members[0].latent.get("method", "")
-            numbers = f"by {method}, MSE {by_error[0].mean_text}"
-            details.append(f"{by_error[0].in_markdown} reconstructs test images best ({numbers}).")
+        details += [*_without_prior(runs), *_reconstruction(study, runs)]
         if details:
             paragraphs.append(" ".join(details))
     return "\n\n".join([*paragraphs, *_warnings(study)])
 
 
-def _bold(study: Study, name: str) -> str:
-    """Return a foreign name in bold, unless the budget is too small to find the best model."""
-    escaped = escape_markdown(name)
-    return escaped if study.config.budget == "small" else f"**{escaped}**"
-
-
 def _answer(study: Study, dataset: str, runs: Sequence[RunGroup]) -> str:
-    answer = _best(study, runs)
+    """Return the order by distance, and whether fidelity and coverage agree with it."""
+    rivals = ranking.generative(runs)
+    _, order = ranking.primary(study, rivals)
+    if not order:
+        answer = "No model that generates images has been measured yet. Run `latentbench evaluate`."
+    elif len(order) == 1:
+        (only,) = order
+        answer = (
+            f"Only {only.in_markdown} has been measured: its {only.quantity.name} is {only.text}."
+        )
+    else:
+        answer = " ".join([*_lead(study, order), *_fidelity_and_coverage(study, order, rivals)])
     return f"On **{escape_markdown(dataset)}**: {answer}" if study.has_several_datasets else answer
 
 
-def _best(study: Study, runs: Sequence[RunGroup]) -> str:
-    _, order = ranking.primary(study, runs)
-    if not order:
-        return "No model has been measured yet. Run `latentbench evaluate`."
-    best, metric = order[0], order[0].quantity.name
-    if len(order) == 1:
-        name = _bold(study, best.name)
-        return f"Only {name} has been measured: its {metric} is {best.text}."
-    second = order[1]
-    margin = ranking.margin(best, second)
-    if ranking.tied(best, second) and not math.isnan(margin):
-        return _tie(study, order)
-    fraction = ""
+def _lead(study: Study, order: Sequence[Ranked]) -> list[str]:
+    """Return which model is best if tests show it, else which has the lowest distance."""
+    tests = ranking.compare(order)
+    first, second = order[:2]
+    if not all(tests.between(first, each) for each in order[1:]):
+        return _untested(order)
+    alike = tests.leaders(order)
+    test = tests.between(alike[0], alike[-1] if len(alike) > 1 else second)
+    assert test is not None
+    if len(alike) == 1:
+        strong = "" if study.config.budget == "small" else "**"
+        verdict = "best in this run" if study.config.budget == "small" else "best"
+        evidence = ranking.evidence(first, second, test)
+        return [
+            f"By {first.quantity.name}, {strong}{first.in_markdown}{strong} is {verdict}: "
+            f"{first.text} against {second.text} of {second.in_markdown}, the second.",
+            f"The difference is {_gap(first, second)}, {evidence}{ranking.correction(test)}, with "
+            f"{ranking.trainings(first, second)}.",
+        ]
+    last = alike[-1]
+    names = join_words([each.quoted for each in alike])
+    evidence = ranking.evidence(first, last, test) + ranking.correction(test)
+    sentences = [
+        f"By {first.quantity.name}, the trainings do not distinguish {names}, which does not show "
+        f"that they are equal: {first.in_markdown} and {last.in_markdown} differ by "
+        f"{ranking.gap_text(first, last)} ({evidence}; {ranking.trainings(*alike)})."
+    ]
+    behind = [each.in_markdown for each in order if each not in alike]
+    if behind:
+        sentences.append(f"Farther than {first.in_markdown}: {join_words(behind)}.")
+    return sentences
+
+
+def _untested(order: Sequence[Ranked]) -> list[str]:
+    """Return which model has the lowest distance, and that it shows nothing beyond itself."""
+    first, second = order[:2]
+    sentences = [
+        f"In these trainings, {first.in_markdown} has the lowest {first.quantity.name}: "
+        f"{first.text}, {_gap(first, second)} below {second.quoted}."
+    ]
+    once = [each.in_markdown for each in order if each.num_trainings == 1]
+    if len(once) == len(order):
+        spread = "" if math.isnan(first.std) else ": ± is the spread over sets of its samples"
+        sentences.append(
+            f"Each model was trained once{spread}. Another training could change the order."
+        )
+    elif once:
+        sentences.append(
+            f"This is no verdict, because one training shows no spread: {join_words(once)} "
+            f"{_was(once)} trained once."
+        )
+    else:
+        sentences.append("Scores do not vary between trainings, so there is no test.")
+    return sentences
+
+
+def _gap(first: Ranked, second: Ranked) -> str:
+    """Return `1.3 (31 %)`: the difference, and as a share of the second's distance."""
+    text = ranking.gap_text(first, second)
     if second.mean > 0:
-        fraction = f" ({formatting.percent(ranking.gap(best, second) / second.mean, 0)})"
-    verdict = "best in this run" if study.config.budget == "small" else "best"
-    lead = (
-        f"By {metric}, {_bold(study, best.name)} is {verdict}: {best.text}, "
-        f"{ranking.gap_text(best, second)}{fraction} below {second.in_markdown} ({second.text})."
-    )
-    if math.isnan(margin):
-        return f"{lead} With a single set of samples the margin is unknown."
-    return (
-        f"{lead} The difference exceeds the margin of {ranking.margin_text(best, second)}: twice "
-        f"its standard deviation over {ranking.sources_of_spread([(best, second)])}."
-    )
+        text += f" ({formatting.percent(ranking.gap(first, second) / second.mean, 0)})"
+    return text
 
 
-def _tie(study: Study, order: Sequence[Ranked]) -> str:
-    alike = ranking.leaders(order)
-    names = [f"{_bold(study, each.run.stem)} {each.in_brackets}" for each in alike]
-    pairs = [(alike[0], other) for other in alike[1:]]
-    return (
-        f"By {order[0].quantity.name}, {join_words(names)} are tied. They differ by "
-        f"{ranking.gap_text(alike[0], alike[-1])}, which is within the margin: twice the standard "
-        f"deviation of the difference over {ranking.sources_of_spread(pairs)}."
-    )
+def _was(names: Sequence[str]) -> str:
+    return "was" if len(names) == 1 else "were"
+
+
+def _fidelity_and_coverage(
+    study: Study, order: Sequence[Ranked], runs: Sequence[RunGroup]
+) -> list[str]:
+    """Return precision, recall, density and coverage of the first, and who is ahead in them."""
+    own, ahead, distances = {}, defaultdict(list), ranking.by_name(order)
+    for name, quantity in tables.prdc_quantities(study).items():
+        others = ranking.rank(study, quantity, runs)
+        found = ranking.by_name(others)
+        if order[0].name not in found:
+            continue
+        first = found[order[0].name]
+        own[name] = first.mean_text
+        if ranking.differ(others[0], first, ranking.compare(others)):
+            leader = others[0]
+            ahead[leader.name].append(f"{name} ({leader.mean_text})")
+    if len(own) < len(PRDC):
+        return []
+    sentences = [
+        f"Fidelity of {order[0].in_markdown}: precision {own['precision']}, density "
+        f"{own['density']}; coverage of the real images: recall {own['recall']}, coverage "
+        f"{own['coverage']}."
+    ]
+    if ahead:
+        parts = []
+        for name, measures in ahead.items():
+            behind = distances.get(name)
+            distance = f" ({behind.quantity.name} {behind.mean_text})" if behind else ""
+            parts.append(f"{escape_markdown(name)}{distance} is ahead in {join_words(measures)}")
+        sentences.append(f"These disagree with the distance: {'; '.join(parts)}.")
+    return sentences
 
 
 def _other_metrics(study: Study, order: Sequence[Ranked], runs: Sequence[RunGroup]) -> list[str]:
-    """Return whether the other distances have the same best model."""
+    """Return whether the other distances have the same first model."""
     sentences = []
     for metric in study.measured_metrics:
         other = ranking.rank(study, tables.distance(metric), runs)
         if metric.key == order[0].quantity.key or len(other) < 2:
             continue
-        best = other[0]
-        if best.name != order[0].name:
-            verdict = f"best instead ({best.text})"
-        elif ranking.tied(*order[:2]):
-            verdict = "first"
-        else:
-            verdict = "also best"
-        if ranking.tied(*other[:2]):
-            verdict += f", but within the margin of {other[1].in_markdown}"
-        sentences.append(f"By {metric.name}, {best.in_markdown} is {verdict}.")
+        first, tests = other[0], ranking.compare(other)
+        verdict = "also lowest for" if first.name == order[0].name else "lowest for"
+        sentence = f"{metric.name} is {verdict} {first.in_markdown} ({first.text})"
+        alike = [each.in_markdown for each in tests.leaders(other)[1:]]
+        if alike:
+            sentence += f", which its trainings do not distinguish from {join_words(alike)}"
+        sentences.append(f"{sentence}.")
     return sentences
 
 
-def _weaknesses(study: Study, best: Ranked, second: Ranked) -> list[str]:
-    """Return in what the best model is behind the second."""
-    behind = []
-    for name, quantity in tables.prdc_quantities(study).items():
-        pair = ranking.rank(study, quantity, [best.run, second.run])
-        if len(pair) == 2 and pair[1].name == best.name and not ranking.tied(*pair):
-            behind.append(f"{name} ({pair[1].mean_text} against {pair[0].mean_text})")
-    if not behind or ranking.tied(best, second):
+def _without_prior(runs: Sequence[RunGroup]) -> list[str]:
+    """Return which models the distance does not rank."""
+    names = [run.in_markdown for run in runs if not run.has_prior]
+    if not names:
         return []
-    return [f"In {join_words(behind)}, {best.in_markdown} is behind {second.in_markdown}."]
+    return [
+        f"Distances do not rank {join_words(names)}, which {_was(names)} not trained to generate "
+        "samples."
+    ]
+
+
+def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
+    """Return which model reconstructs best, if tests show it, else which has the lowest error."""
+    order = ranking.rank(study, quantities.MSE, runs)
+    if len(order) < 2:
+        return []
+    first, second = order[:2]
+    method = first.run.members[0].latent.get("method", "")
+    tests, where = ranking.compare(order), ranking.trainings(*order)
+    has_repeats = tests.covers(order)
+    if not has_repeats:
+        tests, number = ranking.compare_reconstructions(study, order)
+        where = f"paired over {number:,} test images, in these trainings"
+    subject = f"{first.in_markdown} (by {method})" if method else first.in_markdown
+    numbers = f"MSE {first.mean_text} against {second.mean_text} of {second.in_markdown}"
+    doubtful = next((each for each in order[1:] if not tests.decided(first, each)), None)
+    test = tests.between(first, doubtful or second)
+    if test is None and first.mean_text == second.mean_text:
+        return []
+    if test is None:
+        return [f"{subject} has the lowest reconstruction error, {numbers}."]
+    if doubtful is not None:
+        return [
+            f"The lowest reconstruction error is that of {subject}, {numbers}, not distinguished "
+            f"from {doubtful.in_markdown} ({ranking.p_text(test)}; {where})."
+        ]
+    scope = "" if has_repeats else "In these trainings, "
+    return [
+        f"{scope}{subject} reconstructs test images best: {numbers} "
+        f"({ranking.evidence(first, second, test)}{ranking.correction(test)}; {where})."
+    ]
 
 
 def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
@@ -157,8 +249,8 @@ def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
     best = replace(ranked[name], mean=last.loc[name, "mean"], std=last.loc[name, "std"])
     time = f"{escape_markdown(totals.idxmin())}, {formatting.duration(totals.min())}"
     return [
-        f"Within the training time of the fastest model ({time}), {best.in_markdown} reaches the "
-        f"lowest {metric.name}: {best.text}."
+        f"Within the training time of the fastest model ({time}), {best.in_markdown} reached the "
+        f"lowest {metric.name} in these trainings: {best.text}."
     ]
 
 

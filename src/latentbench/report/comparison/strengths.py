@@ -1,10 +1,9 @@
-"""What each model is best and last in."""
+"""What each model is best and worst in."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from latentbench.artifacts.metrics import Metric
 from latentbench.artifacts.paths import WARNINGS
@@ -12,25 +11,24 @@ from latentbench.results import RunGroup, Study, quantities, ranking, tables
 from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.ranking import TIMING_NOISE, Ranked
 
-_TRAINING_TIME = "training time"
-_PLACES = ("best in", "among the best in", "last in", "among the last in")
-_MOST_LAST = 2  # a last place that more models share is left out
-Alike = Callable[[Ranked, Ranked], bool]
+_TRAINING_TIME, _RECONSTRUCTION = "training time", "reconstruction error"
+# By a test over trainings, and as the numbers of single trainings have it.
+_TESTED = ("best in", "not distinguished from the best in", "worst in")
+_UNTESTED = ("first in", "last in")
 
 
 def strengths(study: Study) -> str:
-    """Return what each model is best and last in; empty where there is nothing to compare."""
+    """Return what each model is best and worst in; empty where there is nothing to compare."""
     paragraphs: list[str] = []
     for dataset, runs in study.runs_by_dataset().items():
-        metric, _ = ranking.primary(study, runs)
+        metric, _ = ranking.primary(study, ranking.generative(runs))
         if metric is None or len(runs) < 2:
             continue
         places: dict[str, dict[str, list[str]]] = defaultdict(dict)
         for name, quantity in _criteria(study, metric).items():
-            order = ranking.rank(study, quantity, runs)
+            order = ranking.rank(study, quantity, ranking.competing(study, quantity, runs))
             if len(order) > 1:
-                alike = partial(_as_fast, study) if name == _TRAINING_TIME else ranking.tied
-                _add_places(places, name, order, alike)
+                _add_places(study, places, name, order)
         if study.has_several_datasets:
             paragraphs.append(f"On **{escape_markdown(dataset)}**:")
         for run in runs:
@@ -43,7 +41,7 @@ def _criteria(study: Study, metric: Metric) -> dict[str, quantities.Quantity]:
     criteria = {metric.name: tables.distance(metric)}
     criteria |= {name: prdc[name] for name in ("precision", "recall") if name in prdc}
     return criteria | {
-        "reconstruction error": quantities.MSE,
+        _RECONSTRUCTION: quantities.MSE,
         "samples as requested": tables.AS_REQUESTED,
         _TRAINING_TIME: quantities.SECONDS,
     }
@@ -58,26 +56,45 @@ def _as_fast(study: Study, one: Ranked, other: Ranked) -> bool:
 
 
 def _add_places(
-    places: Mapping[str, dict[str, list[str]]], name: str, order: Sequence[Ranked], alike: Alike
+    study: Study, places: Mapping[str, dict[str, list[str]]], name: str, order: Sequence[Ranked]
 ) -> None:
-    """Add who shares the first and who the last place of an order, unless the two are alike."""
-    if alike(order[0], order[-1]):
+    """Add who is first and who is last in an order, unless the two are alike.
+
+    With a test of every pair, the first and the last differ significantly from all others, and
+    whatever no test distinguishes from the first is named, too.
+    """
+    tests = ranking.compare(order)
+    best, last = order[0], order[-1]
+    if name == _TRAINING_TIME or not tests.covers(order):
+        if name == _RECONSTRUCTION:
+            tests, _ = ranking.compare_reconstructions(study, order)
+        for place, own, next_to_it in ((0, best, order[1]), (1, last, order[-2])):
+            if name == _TRAINING_TIME:
+                is_alike = _as_fast(study, own, next_to_it)
+            else:
+                is_alike = not ranking.differ(own, next_to_it, tests)
+            if not is_alike:
+                _add(places, own, _UNTESTED[place], name)
         return
-    for place, own_order in (("best in", order), ("last in", order[::-1])):
-        sharing = ranking.leaders(own_order, alike)
-        sharing = [each for each in sharing if not alike(each, own_order[-1])]
-        if place == "last in" and len(sharing) > _MOST_LAST:
-            continue
-        for own in sharing:
-            others = [each.in_markdown for each in sharing if each is not own]
-            text = own.mean_text + (f", with {join_words(others)}" if others else "")
-            found = places[own.name].setdefault(f"among the {place}" if others else place, [])
-            found.append(f"{name} ({text})")
+    if not tests.decided(best, last):
+        return
+    leaders = tests.leaders(order)
+    for each in leaders:
+        _add(places, each, _TESTED[0 if len(leaders) == 1 else 1], name)
+    if all(tests.decided(last, each) for each in order[:-1]):
+        _add(places, last, _TESTED[2], name)
+
+
+def _add(
+    places: Mapping[str, dict[str, list[str]]], own: Ranked, place: str, criterion: str
+) -> None:
+    places[own.name].setdefault(place, []).append(f"{criterion} ({own.mean_text})")
 
 
 def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) -> str:
-    parts = [f"{place} {join_words(places[place])}" for place in _PLACES if place in places]
-    found = "; ".join(parts) or "neither best nor last in any of them"
+    shown = (*_TESTED, *_UNTESTED)
+    parts = [f"{place} {join_words(places[place])}" for place in shown if place in places]
+    found = "; ".join(parts) or "neither first nor last in any of them"
     return f"**{run.in_markdown}** is {found}.{_trouble(study, run)}"
 
 

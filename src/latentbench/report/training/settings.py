@@ -79,15 +79,16 @@ def _without_names(command: str, experiment: Experiment) -> str:
 def _compare(values: pd.DataFrame, what: str) -> tuple[Table, Table]:
     """Return a table of the columns that differ between rows, and one of those that do not.
 
-    Columns of one section, such as `training.`, stand together.
+    A column that not all rows have differs. Columns of one section, such as `training.`, stand
+    together.
     """
     if values.empty:
         return Table(None), Table(None)
     sections = values.columns.str.replace(r"[^.]*$", "", regex=True)
     values = values.iloc[:, pd.factorize(sections)[0].argsort(kind="stable")]
-    is_shared = values.nunique() == 1
-    differing = values.loc[:, values.nunique() > 1]
-    shared = values.loc[:, is_shared].bfill().iloc[:1].T
+    is_shared = (values.nunique() == 1) & values.notna().all()
+    differing = values.loc[:, ~is_shared & values.notna().any()]
+    shared = values.loc[:, is_shared].iloc[:1].T
     if differing.empty:
         table = None
     elif len(values) > _MAX_COLUMNS:
