@@ -21,7 +21,6 @@ from latentbench.results.ranking import score, scores_of
 from latentbench.results.tables import distance
 
 _MAX_FLOORS = 2
-_BAND_ALPHA = 0.18
 _MIN_CURVES_SHARE = 0.4  # of the height of a panel; the rest may be empty above a floor
 
 
@@ -31,15 +30,17 @@ class _Floor:
 
     name: str
     dashes: Any
+    opacity: float
     mean: float
     std: float
 
     @property
     def text(self) -> str:
-        """`real images 0.259 ± 0.047`."""
-        places = decimals([self.mean])
-        spread = f" ± {self.std:.{places}f}" if self.std else ""
-        return f"{self.name} {self.mean:.{places}f}{spread}"
+        """The name and the number, the standard deviation with two digits: `0.259 ± 0.047`."""
+        if not self.std:
+            return f"{self.name} {self.mean:.{decimals([self.mean])}f}"
+        places = max(decimals([self.std]) - 1, 0)
+        return f"{self.name} {self.mean:.{places}f} ± {self.std:.{places}f}"
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,13 @@ def _floors(metric: Metric, experiments: Sequence[Experiment]) -> list[_Floor]:
     """Return the distances of test images, and of two halves of the training images."""
     floors: dict[str, _Floor] = {}
     for each in experiments:
-        for name, dashes, scores in (
-            ("real images", (0, (4, 3)), each.floor),
-            ("two halves", (0, (1, 2)), each.halves),
+        for name, dashes, opacity, scores in (
+            ("real images", (0, (4, 3)), 0.3, each.floor),
+            ("two halves", (0, (1, 2)), 0.12, each.halves),
         ):
             if metric.key in scores and name not in floors:
                 std = scores.get(f"{metric.key}_std") or 0.0
-                floors[name] = _Floor(name, dashes, scores[metric.key], std)
+                floors[name] = _Floor(name, dashes, opacity, scores[metric.key], std)
     return sorted(floors.values(), key=lambda floor: floor.name)
 
 
@@ -165,7 +166,7 @@ def _draw_band(axes: Axes, floor: _Floor) -> None:
     """Shade mean ± standard deviation of a floor, without changing the limits of the axes."""
     corner, height = (0.0, floor.mean - floor.std), 2 * floor.std
     band = Rectangle(corner, 1.0, height, transform=axes.get_yaxis_transform())
-    band.set(facecolor=style.MUTED, alpha=_BAND_ALPHA, linewidth=0, zorder=0.5)
+    band.set(facecolor=style.MUTED, alpha=floor.opacity, linewidth=0, zorder=0.5)
     axes.add_artist(band)
 
 
@@ -182,11 +183,11 @@ def _leave_room(values: Sequence[float], floors: Sequence[float]) -> bool:
 
 def _write_floors(axes: Axes, floors: Sequence[_Floor]) -> None:
     """Print floors at the lower edge of a panel that does not reach down to them."""
-    text = ", ".join(floor.text for floor in floors)
-    text = f"\N{DOWNWARDS ARROW}{NBSP}{text}".replace("-", "\N{MINUS SIGN}")
+    lines = [f"\N{DOWNWARDS ARROW}{NBSP}{floor.text}" for floor in floors]
+    text = "\n".join(lines).replace("-", "\N{MINUS SIGN}")
     written = axes.text(0.02, 0.02, text, transform=axes.transAxes)
     written.set(color=style.MUTED, fontsize=style.SMALL_SIZE)
-    axes.set_ymargin(0.15)
+    axes.set_ymargin(0.08 + 0.1 * len(lines))
 
 
 def _draw_sample_sizes(axes: Axes, metric: Metric, experiments: Sequence[Experiment]) -> None:
