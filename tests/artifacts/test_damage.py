@@ -261,7 +261,7 @@ def test_checkpoints(
 
     def read() -> Any:
         trained = load_checkpoint(config, results, 1, device=CPU)
-        return bits(trained.objective.weights()), vars(trained.labels)
+        return bits(trained.objective.weights() | trained.prior.tensors()), vars(trained.labels)
 
     check_damage(results, "checkpoints/epoch-0001.safetensors", damage, read)
 
@@ -280,6 +280,12 @@ def test_checkpoints_of_another_epoch_or_content(make_config: Make, make_prepare
         ({name: weights[name][..., :1]}, {}),
         ({name: weights[name] * torch.nan}, {}),
         ({"more": torch.zeros(1)}, {}),
+        ({"prior.more": torch.zeros(1)}, {}),
+        ({"prior.weights": torch.tensor(1.0)}, {}),
+        ({"prior.weights": torch.ones(2)}, {}),
+        ({"prior.means": weights["prior.means"].double()}, {}),
+        ({"prior.scale_tril": -weights["prior.scale_tril"]}, {}),
+        ({"prior.scale_tril": weights["prior.scale_tril"] * torch.nan}, {}),
         ({}, {"format": 99}),
         ({}, {"labels": []}),
         ({}, {"labels": {"names": [], "vectors": [[1]], "counts": [1]}}),

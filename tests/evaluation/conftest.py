@@ -24,6 +24,7 @@ from latentbench.artifacts.files import (
     write_yaml,
 )
 from latentbench.artifacts.paths import (
+    CHECKPOINT_FORMAT,
     DATASET_MANIFEST,
     SPLITS,
     attributes_name,
@@ -39,6 +40,7 @@ from latentbench.config.load import read_config
 from latentbench.data.labels import LabelSet
 from latentbench.data.prepared import PreparedDataset
 from latentbench.models.networks.architectures import Shape
+from latentbench.models.prior import Prior
 from latentbench.models.registry import build_objective
 
 EPOCHS = (1, 3)
@@ -126,6 +128,14 @@ def glyphs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root / "prepared", root / "reference"
 
 
+def wide_prior(latent_dim: int, number: int) -> Prior:
+    """Return one or two Gaussians, neither of them standard."""
+    factors = torch.eye(latent_dim).mul(torch.tensor([2.0, 0.5])[:, None, None])
+    means = torch.tensor([[1.0], [-2.0]]).expand(-1, latent_dim)
+    weights = torch.tensor([0.25, 0.75] if number == 2 else [1.0])
+    return Prior(weights, means[:number], factors[:number])
+
+
 def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float = 1.0) -> None:
     config = read_config(config_path, ExperimentConfig)
     labels = LabelSet.from_dataset(PreparedDataset.open(data), config.model.condition)
@@ -135,7 +145,14 @@ def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float
         name: weight * factor if weight.is_floating_point() else weight
         for name, weight in objective.weights().items()
     }
-    metadata = {"format": 1, "settings": config.training_settings(), "labels": vars(labels)}
+    if config.model.prior_kind != "standard":
+        number = 1 if config.model.prior_kind == "gaussian" else 2
+        weights |= wide_prior(config.model.latent_dim, number).tensors()
+    metadata = {
+        "format": CHECKPOINT_FORMAT,
+        "settings": config.training_settings(),
+        "labels": vars(labels),
+    }
     metadata["data_digest"] = read_manifest(data / DATASET_MANIFEST)["digest"]
     write_tensors(
         checkpoint_path(config_path.parent, epoch),

@@ -55,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_cache_does_not_change_the_bits(measured: Make, folder: Path) -> None:
     first = measured()
     files = contents(folder)
-    assert len(files) == 2 * 2 * 2, "checkpoints × seeds × an array and its checksum"
+    assert len(files) == 2 * 2 * 2 * 2, "checkpoints × priors × seeds × an array and its checksum"
     assert measured() == first
     assert contents(folder) == files
     shutil.rmtree(folder)
@@ -74,12 +74,12 @@ def test_cached_samples_are_not_drawn_again(
 
     monkeypatch.setattr(VAE, "decode", counted)
     measured()
-    shown = sum(numbers) - len(EPOCHS) * 2 * 60
+    shown = sum(numbers) - len(EPOCHS) * 2 * 2 * 60
     numbers.clear()
     measured()
     # What the closer look shows is decoded again, since only features are kept.
     assert sum(numbers) == shown
-    assert shown <= 16 + 4 * 10
+    assert shown <= 2 * 16 + 4 * 10
 
 
 def damage(path: Path, how: str) -> None:
@@ -114,7 +114,7 @@ def test_settings_and_code_are_part_of_the_key(
     monkeypatch.setattr("latentbench.evaluation.samples.sources_sha256", lambda parts: "0" * 64)
     measured()
     keys.add(frozenset(contents(folder)))
-    assert len(frozenset().union(*keys)) == sum(map(len, keys)) == 4 * 8, (
+    assert len(frozenset().union(*keys)) == sum(map(len, keys)) == 4 * 16, (
         "none is used by two, and none stays"
     )
     before = contents(folder)
@@ -128,9 +128,10 @@ def test_a_changed_checkpoint_is_measured_again(
     first, files = measured(), contents(folder)
     config = tmp_path / "results" / "tiny" / "vae" / "config.yaml"
     write_checkpoint(config, EPOCHS[-1], data=prepared, factor=1.5)
-    assert measured()[0].splitlines()[1] == first[0].splitlines()[1]
-    assert measured()[0].splitlines()[2] != first[0].splitlines()[2]
-    assert len(contents(folder).keys() & files.keys()) == 4
+    before, after = first[0].splitlines(), measured()[0].splitlines()
+    assert after[:3] == before[:3], "the header and both priors of the first checkpoint"
+    assert all(line not in before for line in after[3:])
+    assert len(contents(folder).keys() & files.keys()) == 2 * 4
 
 
 def test_a_failed_run_deletes_nothing(

@@ -172,6 +172,8 @@ def test_last_metrics_contain_their_protocol(
     reference, results = build_reference(prepared), make_experiment(prepared)
     shown = evaluate(results, reference, prepared).output
     last, rows = read_json(results / "metrics.json"), read_csv(results / "metrics.csv")
+    assert rows[-1].pop("prior") == last["prior"] == "standard"
+    assert (last["prior_components"], last["other_priors"]) == (1, {})
     assert {key: float(value) for key, value in rows[-1].items()} == {
         key: last[key] for key in rows[-1]
     }
@@ -211,14 +213,42 @@ def test_last_metrics_contain_their_protocol(
     assert warning in shown
 
 
-def test_a_model_without_a_prior_gets_a_warning(
+@pytest.mark.parametrize("prior", ["standard", "gaussian", "mixture"])
+def test_only_a_model_without_a_prior_gets_a_warning(
+    prior: str, prepared: Path, build_reference: Make, make_experiment: Make
+) -> None:
+    reference = build_reference(prepared)
+    results = make_experiment(prepared, "autoencoder", model={"prior": prior})
+    output = evaluate(results, reference, prepared).output
+    warnings = [each for each in read_json(results / "metrics.json")["warnings"] if "prior" in each]
+    assert len(warnings) == (prior == "standard")
+    assert all(warning in output for warning in warnings)
+
+
+def test_samples_of_each_prior_are_measured(
     prepared: Path, build_reference: Make, make_experiment: Make
 ) -> None:
-    reference, results = build_reference(prepared), make_experiment(prepared, "autoencoder")
-    output = evaluate(results, reference, prepared).output
-    warning = read_json(results / "metrics.json")["warnings"][0]
-    assert "prior" in warning
-    assert warning in output
+    """The first row is of the fitted prior, the second that of a model whose prior is N(0, I)."""
+    reference, results = build_reference(prepared), make_experiment(prepared, "vae")
+    assert evaluate(results, reference, prepared).exit_code == 0
+    rows, last = read_csv(results / "metrics.csv"), read_json(results / "metrics.json")
+    assert [(int(row["epoch"]), row["prior"]) for row in rows] == [
+        (epoch, prior) for epoch in EPOCHS for prior in ("mixture", "standard")
+    ]
+    of_standard = last["other_priors"]["standard"]
+    assert (last["prior"], last["prior_components"], list(last["other_priors"])) == (
+        "mixture",
+        2,
+        ["standard"],
+    )
+    for found, row in ((last, rows[-2]), (of_standard, rows[-1])):
+        assert found["fd_classifier"] == float(row["fd_classifier"])
+        assert 0 <= found["memorization"]["copied"] <= 1
+    assert last["fd_classifier"] != of_standard["fd_classifier"]
+
+    plain = make_experiment(prepared, "vae", model={"prior": "standard"})
+    assert evaluate(plain, reference, prepared).exit_code == 0
+    assert read_csv(plain / "metrics.csv") == rows[1::2]
 
 
 def test_inception_end_to_end(
@@ -236,6 +266,7 @@ def test_inception_end_to_end(
     result = evaluate(results, reference, data)
     assert result.exit_code == 0, result.output
     row = read_csv(results / "metrics.csv")[-1]
+    assert row.pop("prior") == "standard"
     measured = []
     for extractor in ("inception", "classifier"):
         measured += [metric.key for metric in METRICS if metric.extractor == extractor]
@@ -259,7 +290,8 @@ def test_evaluation_ignores_the_batch_size(
     for batch_size in (250, 7):
         results = make_experiment(prepared, evaluation={"batch_size": batch_size})
         assert evaluate(results, reference, prepared).exit_code == 0
-        found.append([float(value) for value in read_csv(results / "metrics.csv")[-1].values()])
+        row = read_csv(results / "metrics.csv")[-1]
+        found.append([float(row[name]) for name in row if name != "prior"])
     assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 

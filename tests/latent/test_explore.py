@@ -61,6 +61,7 @@ def test_findings_of_every_model(objective: str, explore: Explore) -> None:
         expected |= {name: (2, 4, *IMAGE), f"{name}_distance": (2, 4), f"{name}_classes": (2, 4, 4)}
     if encodes:
         expected |= {
+            "samples_standard": (6, *IMAGE),
             "projection_pca": (20, 2),
             "projection_tsne": (20, 2),
             "projection_labels": (20,),
@@ -75,6 +76,20 @@ def test_findings_of_every_model(objective: str, explore: Explore) -> None:
     assert facts["method"] == ("encoding" if encodes else "inversion")
     assert facts["class_names"] == ["a", "b", "c", "d"]
     assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_latents_are_drawn_from_the_prior_of_the_model(explore: Explore) -> None:
+    """The noise is the same; N(0, I) has the same samples whether or not it is the own prior."""
+    fitted, facts, _ = explore("vae")
+    standard, standard_facts, _ = explore("vae", model={"prior": "standard"})
+    assert "samples_standard" not in standard
+    assert np.array_equal(fitted["samples_standard"], standard["samples"])
+    for name in ("samples", "truncated", "noise_latent"):
+        assert not np.array_equal(fitted[name], standard[name]), name
+    assert np.array_equal(fitted["reconstruction_decoded"], standard["reconstruction_decoded"])
+    # The variances are 2² and 0.5², the means 1 and -2, the weights 1/4 and 3/4.
+    assert facts["sigma_unit"] == pytest.approx((1.0 + 0.1875 + 3**2 * 0.1875) ** 0.5, rel=1e-6)
+    assert standard_facts["sigma_unit"] == 1
 
 
 def test_facts_agree_with_arrays(explore: Explore) -> None:

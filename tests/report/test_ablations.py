@@ -198,6 +198,7 @@ def autoencoders(make_study):
     """An autoencoder named vae, and a VAE with the same settings otherwise."""
     folder = make_study({"vae": (30.0, 0.4), "conditional-vae": (20.0, 0.3)})
     settings = read_yaml(folder / "vae" / "config.yaml")
+    settings["model"]["prior"] = "standard"
     write_yaml(folder / "conditional-vae" / "config.yaml", settings | {"name": "conditional-vae"})
     for key in ("kl_weight", "kl_warmup_steps", "likelihood", "decoder_std"):
         del settings["model"][key]

@@ -23,7 +23,7 @@ def test_the_package_opens_a_study(make_study):
 def test_metrics_are_those_of_the_files(make_study):
     folder = make_study()
     metrics = open_study(folder).metrics
-    assert list(metrics) == ["experiment", "seed", "epoch", "metric", "mean", "std", "n"]
+    assert list(metrics) == ["experiment", "seed", "epoch", "prior", "metric", "mean", "std", "n"]
     for name in MODELS:
         file = pd.read_csv(folder / name / "metrics.csv").set_index("epoch")
         own = metrics.query("experiment == @name").pivot(index="epoch", columns="metric")

@@ -104,8 +104,10 @@ def _assert_complete(config: Path, data: Path) -> None:
     assert metadata["settings"] == read_config(config, ExperimentConfig).training_settings()
     assert (metadata["epoch"], metadata["step"]) == (3, 15)
     assert metadata["data_digest"] == PreparedDataset.open(data).manifest.digest
-    parameters = read_json(results / "provenance/train.json")["parameters"]
-    assert {name.split(".")[0] for name in weights} == set(parameters)
+    parameters = set(read_json(results / "provenance/train.json")["parameters"])
+    networks = {name.split(".")[0] for name in weights}
+    has_encoder = read_config(config, ExperimentConfig).model.has_encoder
+    assert networks == (parameters | {"prior"} if has_encoder else parameters)
 
     events = EventAccumulator(str(root / "logs"))
     events.Reload()
@@ -123,6 +125,30 @@ def _assert_complete(config: Path, data: Path) -> None:
     terms = list(iterations[0])[2:]
     assert list(rows[0])[6 : 6 + len(terms)] == terms
     assert [event.step for event in events.Images("samples")] == [5, 10, 15]
+
+
+@pytest.mark.parametrize(("prior", "most"), [("standard", 1), ("gaussian", 1), ("mixture", 3)])
+def test_the_prior_is_fitted_to_the_codes_of_training_images(
+    prior: str, most: int, make_config: Make, make_prepared: Make
+) -> None:
+    """One Gaussian has exactly the mean of the codes, which a mixture has too."""
+    config, data = make_config("autoencoder"), make_prepared(num_train=120)
+    _change(config, "model", prior=prior, prior_components=3)
+    _change(config, "training", epochs=1, checkpoints=[1])
+    assert _train(config, data).exit_code == 0
+    trained = load_checkpoint(read_config(config, ExperimentConfig), config.parent, 1, device=CPU)
+    assert 1 <= trained.prior.num_components <= most
+    assert list(trained.priors) == list(dict.fromkeys((prior, "standard")))
+    if prior == "standard":
+        assert float(trained.prior.mean.abs().max()) == 0
+        return
+    images = torch.from_numpy(np.array(PreparedDataset.open(data).images("train")))
+    with torch.no_grad():
+        codes = trained.objective.encode(to_model(images), torch.zeros(len(images), 0))
+    spread = codes.std(dim=0)
+    torch.testing.assert_close(
+        trained.prior.mean / spread, codes.mean(dim=0) / spread, atol=1e-3, rtol=1e-3
+    )
 
 
 def _assert_reconstructions(config: Path, data: Path) -> None:

@@ -111,7 +111,7 @@ STUDY = "study.yaml"
 GRID_GAP = 2  # white pixels between the images of samples/epoch-NNNN.png
 
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 
 
 def checkpoint_path(results: Path, epoch: int) -> Path:

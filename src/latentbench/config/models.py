@@ -14,6 +14,7 @@ another architecture, the default depends on `architecture`; docs/models.md has 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -23,6 +24,7 @@ from latentbench.config.base import Count, IntegerText, Section, union_members
 # Side of the smallest feature map of a convolutional network, in pixels.
 SMALLEST = 4
 
+PriorKind = Literal["standard", "gaussian", "mixture"]
 Architecture = Literal["convolutional", "residual", "fully_connected"]
 Initialization = Literal["dcgan", "xavier", "kaiming", "orthogonal", "default"]
 # With n attributes there can be 2^n different label vectors, so n is limited.
@@ -62,7 +64,7 @@ class Model(Section):
 
     # Whether the model maps images to codes. Its training then also writes reconstructions.
     has_encoder: ClassVar[bool] = False
-    # Whether it is trained to decode random latents. Only then do its samples show its quality.
+    # Whether it is trained to decode latents from N(0, I). Only then do these show its quality.
     has_prior: ClassVar[bool] = True
 
     latent_dim: int = Field(default=128, ge=1, le=1024, description="Dimension of the latent.")
@@ -144,6 +146,16 @@ class Model(Section):
             )
         return self
 
+    @property
+    def prior_kind(self) -> PriorKind:
+        """The distribution that latents are drawn from; `standard` is N(0, I)."""
+        return "standard"
+
+    @property
+    def is_generative(self) -> bool:
+        """Whether its decoder knows latents like those that are drawn."""
+        return self.has_prior or self.prior_kind != "standard"
+
     def check_image_size(self, image_size: int) -> None:
         """Raise ValueError if no feature map has the side of `attention_resolution`."""
         sizes = feature_map_sizes(image_size)
@@ -163,13 +175,35 @@ def feature_map_sizes(image_size: int) -> list[int]:
     return sizes
 
 
-class AutoencoderModel(Model):
-    """Deterministic autoencoder (Hinton & Salakhutdinov, 2006): squared error, no prior.
+class EncoderModel(Model):
+    """Settings of every model that maps images to codes."""
+
+    has_encoder: ClassVar[bool] = True
+    prior: PriorKind = Field(
+        default="mixture",
+        description="The distribution that latents are drawn from: N(0, I), or a Gaussian or a "
+        "mixture of Gaussians that is fitted to the codes of training images after training "
+        "(Ghosh et al., 2020). It does not change the training.",
+    )
+    prior_components: int = Field(
+        default=30,
+        ge=1,
+        le=1000,
+        description="Gaussians of the mixture; fewer where 10,000 images are too few for so many.",
+    )
+
+    @property
+    def prior_kind(self) -> PriorKind:
+        """The distribution that latents are drawn from."""
+        return self.prior
+
+
+class AutoencoderModel(EncoderModel):
+    """Deterministic autoencoder (Hinton & Salakhutdinov, 2006): squared error.
 
     With `code_penalty` and `decoder_weight_decay` it is RAE-L2 (Ghosh et al., 2020).
     """
 
-    has_encoder: ClassVar[bool] = True
     has_prior: ClassVar[bool] = False
     name: Literal["autoencoder"]
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -186,10 +220,9 @@ class AutoencoderModel(Model):
     )
 
 
-class VAEModel(Model):
+class VAEModel(EncoderModel):
     """Variational autoencoder (Kingma & Welling, 2014)."""
 
-    has_encoder: ClassVar[bool] = True
     name: Literal["vae"]
     latent_dim: int = Field(default=64, ge=1, le=1024)
     kl_weight: float = Field(
@@ -337,6 +370,10 @@ def has_encoder(name: str) -> bool:
     return name in MODELS and MODELS[name].has_encoder
 
 
-def has_prior(name: str) -> bool:
-    """Return whether models of this name decode random latents; True for an unknown name."""
-    return name not in MODELS or MODELS[name].has_prior
+def is_generative(model: Mapping[str, Any]) -> bool:
+    """Return whether a model's decoder knows latents like those that are drawn, from its settings.
+
+    True for a model of an unknown name.
+    """
+    kind = MODELS.get(model.get("name", ""))
+    return kind is None or kind.has_prior or model.get("prior", "standard") != "standard"

@@ -33,8 +33,10 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.progress import log
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.models import PriorKind
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.cache import FeatureCache
+from latentbench.evaluation.checkpoints import TrainedModel
 from latentbench.evaluation.features.classifier import ClassifierExtractor
 from latentbench.evaluation.features.extract import prepare_measurement
 from latentbench.evaluation.findings import Findings
@@ -60,7 +62,7 @@ from latentbench.evaluation.real_scores import RealScores
 from latentbench.evaluation.samples import Sampler, SampleSet
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
-Row = dict[str, float | int | None]
+Row = dict[str, float | int | str | None]
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Folders:
 def evaluate_experiment(
     config: ExperimentConfig, folders: Folders, *, processes: ProcessGroup = SINGLE_PROCESS
 ) -> None:
-    """Write metrics.csv (a row per checkpoint), metrics.json (the last one) and arrays.
+    """Write metrics.csv (a row per checkpoint and prior), metrics.json (the last one) and arrays.
 
     All processes of a group make this call: they share the sampling, and the first one measures and
     writes.
@@ -102,15 +104,21 @@ def _evaluate(
     sentences = evaluator.warnings()
     for sentence in sentences:
         log(f"{config.name}: {sentence}")
-    rows = [evaluator.evaluate_checkpoint(e) for e in config.training.checkpoint_epochs]
+    rows: list[Row] = []
+    for epoch in config.training.checkpoint_epochs:
+        of_last = evaluator.evaluate_checkpoint(epoch)
+        rows += of_last.values()
     findings = evaluator.findings()
     if warning := findings.facts["memorization"]["warning"]:
         log(f"{config.name}: {warning}")
         sentences.append(warning)
-    last = rows[-1] | {
+    others = evaluator.other_priors(of_last)
+    last = of_last[config.model.prior_kind] | {
         "seed": config.seed,
         "warnings": sentences,
         "sample_sizes": evaluator.sample_sizes(),
+        "prior_components": evaluator.last.trained.prior.num_components,
+        "other_priors": others,
     }
     with write_together(results, last=LAST_METRICS) as staged:
         write_arrays(staged / EVALUATION_ARRAYS, findings.arrays)
@@ -191,17 +199,22 @@ class _Evaluator:
         """Compute this process's share of all samples."""
         for epoch in self.config.training.checkpoint_epochs:
             trained = self.sampler.load(epoch)
-            for seed_index in range(self.settings.num_seeds):
-                self.sampler.draw(trained, epoch, seed_index)
+            for prior in trained.priors:
+                for seed_index in range(self.settings.num_seeds):
+                    self.sampler.draw(trained, epoch, seed_index, prior)
 
-    def evaluate_checkpoint(self, epoch: int) -> Row:
-        """Return a checkpoint's row of metrics.csv, and keep its samples for `findings`."""
+    def evaluate_checkpoint(self, epoch: int) -> dict[PriorKind, Row]:
+        """Return a checkpoint's rows of metrics.csv by prior, and keep samples for `findings`."""
         trained = self.sampler.load(epoch)
+        self.samples: dict[PriorKind, CheckpointSamples] = {}
+        return {prior: self._evaluate_prior(trained, epoch, prior) for prior in trained.priors}
+
+    def _evaluate_prior(self, trained: TrainedModel, epoch: int, prior: PriorKind) -> Row:
         scores: dict[str, list[list[float]]] = defaultdict(list)
         class_predictions: list[ClassPredictions] = []
         attribute_accuracies: list[list[AttributeAccuracy]] = []
         for seed_index in range(self.settings.num_seeds):
-            samples = self.sampler.draw(trained, epoch, seed_index)
+            samples = self.sampler.draw(trained, epoch, seed_index, prior)
             if seed_index == 0:
                 first = samples
             for name, values in self._scores(samples, seed_index).items():
@@ -215,11 +228,12 @@ class _Evaluator:
                 accuracies = self.attribute_classifier.evaluate(samples)
                 attribute_accuracies.append(accuracies)
                 scores[LABEL_ACCURACY].append([mean_balanced_accuracy(accuracies)])
-        self.last = CheckpointSamples(
+        self.samples[prior] = CheckpointSamples(
             self.sampler, trained, epoch, first, class_predictions, attribute_accuracies
         )
         row: Row = {
             "epoch": epoch,
+            "prior": prior,
             "num_samples": self.settings.num_samples,
             "num_seeds": self.settings.num_seeds,
             "num_reference": self.reference.num_images,
@@ -227,6 +241,11 @@ class _Evaluator:
         for name, table in scores.items():
             row |= mean_and_std(name, table)
         return row
+
+    @property
+    def last(self) -> CheckpointSamples:
+        """The samples of the checkpoint that was evaluated last, from the model's own prior."""
+        return self.samples[self.config.model.prior_kind]
 
     def _scores(self, samples: SampleSet, seed_index: int) -> dict[str, list[float]]:
         """Return a set's values of each metric, one for each network of its extractor."""
@@ -251,13 +270,26 @@ class _Evaluator:
             self.config, last.trained.objective, data, self.label_classifier, device=self.device
         )
         parts = [
-            memorization_findings(last, self.memorization, data, reference),
+            self._memorization_findings(last),
             class_findings(last, self.label_classifier, data, reference),
             scorer.findings(),
         ]
         if self.attribute_classifier is not None:
             parts.append(self.attribute_classifier.findings(last.attribute_accuracies))
         return Findings.merge(parts)
+
+    def other_priors(self, rows: dict[PriorKind, Row]) -> dict[PriorKind, dict[str, Any]]:
+        """Return the rows of priors that are not the model's own, with facts on memorization."""
+        others = {}
+        for prior, samples in self.samples.items():
+            if prior != self.config.model.prior_kind:
+                others[prior] = rows[prior] | self._memorization_findings(samples).facts
+        return others
+
+    def _memorization_findings(self, samples: CheckpointSamples) -> Findings:
+        return memorization_findings(
+            samples, self.memorization, self.dataset, self.folders.reference
+        )
 
     def sample_sizes(self) -> dict[str, dict[str, Any]]:
         """Return each Fréchet distance for fewer samples, and its extrapolation."""
@@ -275,7 +307,7 @@ class _Evaluator:
         return warnings(
             self.reference,
             num_samples=self.settings.num_samples,
-            has_prior=self.config.model.has_prior,
+            is_generative=self.config.model.is_generative,
         )
 
     def metadata(self) -> dict[str, Any]:

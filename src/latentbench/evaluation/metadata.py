@@ -15,10 +15,10 @@ from latentbench.evaluation.predictions.attribute_accuracy import mean_balanced_
 from latentbench.evaluation.predictions.attribute_conditioning import AttributeClassifier
 
 
-def warnings(reference: ReferenceManifest, *, num_samples: int, has_prior: bool) -> list[str]:
+def warnings(reference: ReferenceManifest, *, num_samples: int, is_generative: bool) -> list[str]:
     """Return sentences on what limits the meaning of the distances."""
     sentences = []
-    if not has_prior:
+    if not is_generative:
         sentences.append(
             "The model was not trained with a prior. Its samples decode latents from N(0, I), so "
             "their distance to the real images measures how far the codes are from N(0, I), not "

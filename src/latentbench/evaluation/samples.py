@@ -14,13 +14,13 @@ from latentbench.artifacts.files import file_sha256
 from latentbench.artifacts.paths import checkpoint_path
 from latentbench.artifacts.progress import track
 from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.models import PriorKind
 from latentbench.data.images import to_uint8
 from latentbench.errors import DivergenceError
 from latentbench.evaluation.cache import FeatureCache, cache_key
 from latentbench.evaluation.checkpoints import TrainedModel, load_checkpoint
 from latentbench.evaluation.features.extract import FeatureExtractor, require_finite
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
@@ -39,7 +39,10 @@ class SampleSet:
 
 
 class Sampler:
-    """Draws samples of one experiment. All its checkpoints decode the same latents."""
+    """Draws samples of one experiment.
+
+    All its checkpoints decode the same latents from N(0, I). A fitted prior is the checkpoint's.
+    """
 
     def __init__(  # noqa: PLR0913
         self,
@@ -69,19 +72,22 @@ class Sampler:
             self.config, self.results, epoch, device=self.device, data_digest=digest
         )
 
-    def draw(self, trained: TrainedModel, epoch: int, seed_index: int) -> SampleSet:
+    def draw(
+        self, trained: TrainedModel, epoch: int, seed_index: int, prior: PriorKind
+    ) -> SampleSet:
         """Draw one seed's samples, and compute the features that are not in the cache.
 
+        `prior` is one of the model's: the distribution of the latents.
         Latents and labels are drawn at once on the CPU, so they depend neither on the batch size
         nor on the device. Labels have the frequencies of the training data. All processes of a
         group make this call, and each computes the features of its share of the batches.
         """
         number = self.settings.num_samples
         generator = torch_generator(self.config.seed, "evaluation", seed_index)
-        latents = draw_latents(number, trained.objective.latent_dim, generator)
+        latents = trained.priors[prior].sample(number, generator)
         labels = trained.labels.sample(number, generator)
         checkpoint = file_sha256(checkpoint_path(self.results, epoch))
-        keys = {name: self._key(checkpoint, name, seed_index) for name in self.extractors}
+        keys = {name: self._key(checkpoint, prior, name, seed_index) for name in self.extractors}
         features: dict[str, Tensor] = {}
         for name, extractor in self.extractors.items():
             cached = self.cache.read(keys[name], shape=(number, extractor.dim))
@@ -150,10 +156,11 @@ class Sampler:
             self.processes.all_reduce_sum(values)  # each row is zero in all processes but one
         return features
 
-    def _key(self, checkpoint: str, extractor: str, seed_index: int) -> str:
+    def _key(self, checkpoint: str, prior: PriorKind, extractor: str, seed_index: int) -> str:
         """Return the cache key, of everything that determines the features' bits."""
         facts = {
             "checkpoint": checkpoint,
+            "prior": prior,
             "extractor": [
                 self.reference.extractors[extractor].sha256,
                 self.extractors[extractor].protocol,

@@ -49,10 +49,11 @@ class ModelProbe:
         device: torch.device,
     ) -> None:
         self.settings = config.latent
-        self.has_prior = config.model.has_prior
         self.seed = config.seed
         self.threads = config.compute.threads
         self.objective = trained.objective
+        self.prior = trained.prior
+        self.prior_kind = config.model.prior_kind
         self.label_set = trained.labels
         self.dataset = dataset
         self.realism = realism
@@ -80,6 +81,11 @@ class ModelProbe:
     def has_encoder(self) -> bool:
         """Whether the model encodes images; others are inverted."""
         return isinstance(self.objective, HasEncoder)
+
+    @property
+    def has_fitted_prior(self) -> bool:
+        """Whether the prior was fitted to codes, and so is not N(0, I)."""
+        return self.prior_kind != "standard"
 
     @property
     def is_conditional(self) -> bool:
@@ -126,6 +132,19 @@ class ModelProbe:
         generator = torch_generator(STUDY_STREAM_SEED, stream)
         draws = draw_latents(number * MAX_DIMENSIONS, 1, generator).view(number, MAX_DIMENSIONS)
         return draws[:, :dim].to(self.device)
+
+    def latents(self, number: int, stream: str) -> Tensor:
+        """Return draws (number, latent_dim) from the model's prior."""
+        return self.transform(self.noise(number, stream), stream)
+
+    def transform(self, noise: Tensor, stream: str) -> Tensor:
+        """Return the latents (number, latent_dim) that the model's prior makes of N(0, I) noise.
+
+        They are the noise where N(0, I) is the prior. Else `stream` decides their components.
+        """
+        generator = torch_generator(STUDY_STREAM_SEED, f"{stream}, components")
+        components = self.prior.draw_components(len(noise), generator)
+        return self.prior.transform(noise.cpu(), components).to(self.device)
 
     @torch.no_grad()
     def encode(self, images: Images, labels: Tensor) -> Tensor:

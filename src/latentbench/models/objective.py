@@ -115,7 +115,7 @@ class Objective(nn.Module, ABC):
         """Return images (batch, channel, height, width) in [-1, 1], without gradients.
 
         Args:
-            latents: Draws from N(0, I), (batch, latent_dim).
+            latents: Draws from the prior, (batch, latent_dim).
             labels: The labels to generate, (batch, num_labels).
         """
         return self.decode(latents, labels)

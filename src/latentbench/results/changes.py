@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from latentbench.config.models import has_prior
 from latentbench.results import ranking
 from latentbench.results.ranking import Ranked
 from latentbench.results.statistics import Comparison
@@ -35,9 +34,9 @@ class Change:
 
     @property
     def without_prior(self) -> list[str]:
-        """The runs that were not trained to generate samples."""
-        models = {self.first.name: self.before[MODEL], self.second.name: self.after[MODEL]}
-        return [name for name, model in models.items() if not has_prior(model)]
+        """The runs whose decoders do not know latents like those that are drawn."""
+        runs = (self.first, self.second)
+        return [run.name for run in runs if not run.members[0].is_generative]
 
     @property
     def judged(self) -> tuple[Ranked, Ranked] | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latentbench.artifacts import paths
+from latentbench.config.models import is_generative
 from latentbench.results.files import Array, read_facts, read_optional_arrays, read_record
 from latentbench.results.formatting import escape_markdown
 
@@ -41,6 +42,16 @@ class Experiment:
     def model(self) -> Mapping[str, Any]:
         """The settings of the model."""
         return self.settings.get("model") or {}
+
+    @property
+    def prior(self) -> str:
+        """The kind of the distribution that latents are drawn from; `standard` is N(0, I)."""
+        return str(self.model.get("prior", "standard"))
+
+    @property
+    def is_generative(self) -> bool:
+        """Whether its decoder knows latents like those that are drawn."""
+        return is_generative(self.model)
 
     @property
     def floor(self) -> Mapping[str, float]:

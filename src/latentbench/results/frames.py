@@ -42,19 +42,20 @@ def experiments(members: Sequence[Experiment], runs: Mapping[str, str]) -> pd.Da
 
 
 def metrics(members: Sequence[Experiment]) -> pd.DataFrame:
-    """Return a row per experiment, checkpoint and metric of metrics.csv.
+    """Return a row per experiment, checkpoint, prior and metric of metrics.csv.
 
     `mean` and `std` are over `n` sets of samples; std is NaN for a single one.
     """
-    columns = ["experiment", "seed", "epoch", "metric", "mean", "std", "n"]
+    columns = ["experiment", "seed", "epoch", "prior", "metric", "mean", "std", "n"]
     parts = []
     for member in members:
-        table = read_table(member.folder / paths.METRICS, sort_by="epoch")
+        table = read_table(member.folder / paths.METRICS, sort_by="epoch", text=("prior",))
         for column in table:
             if f"{column}_std" in table:
                 part = pd.DataFrame({"epoch": table["epoch"], "mean": table[column]})
                 part["std"] = table[f"{column}_std"]
                 part["n"] = table.get("num_seeds")
+                part["prior"] = table.get("prior", member.prior)
                 part = part.assign(
                     experiment=member.name, seed=member.settings.get("seed"), metric=column
                 )

@@ -22,7 +22,6 @@ from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.artifacts.metrics import METRICS, PRDC, Metric, feature_column
 from latentbench.artifacts.provenance import require_recorded
 from latentbench.config.load import read_config, read_yaml
-from latentbench.config.models import has_prior
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.results import frames
@@ -109,8 +108,17 @@ class Study:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """A row per experiment, checkpoint and metric: mean and std over `n` sets of samples."""
+        """A row per experiment, checkpoint, prior and metric.
+
+        `mean` and `std` are over `n` sets of samples. Latents are drawn from the `prior`.
+        """
         return frames.metrics(self.members)
+
+    @cached_property
+    def own_metrics(self) -> pd.DataFrame:
+        """The rows of `metrics` of each experiment's own prior, that of its settings."""
+        own = {each.name: each.prior for each in self}
+        return self.metrics[self.metrics["prior"] == self.metrics["experiment"].map(own)]
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -143,7 +151,7 @@ class Study:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """A row per experiment and quantity after the last epoch: mean, and std where known."""
-        return frames.scores(self.metrics, self.experiments, self.reconstruction)
+        return frames.scores(self.own_metrics, self.experiments, self.reconstruction)
 
     def load(self) -> None:
         """Check every file but checkpoints, and read every table, so that errors come at once.
@@ -211,11 +219,6 @@ class Study:
             len(each.get("means") or []) > 1 and not each.get("label_names") for each in facts
         )
 
-    @property
-    def lacks_prior(self) -> bool:
-        """Whether the codes of some model follow no prior."""
-        return not all(has_prior(each.model.get("name", "")) for each in self)
-
     def by_dataset(self, among: Sequence[Experiment] | None = None) -> dict[str, list[Experiment]]:
         """Return experiments by dataset: only those of one dataset can be compared."""
         groups: dict[str, list[Experiment]] = {}
@@ -245,8 +248,8 @@ class Study:
         For repeats: over trainings, at the checkpoints that all of them have.
         """
         names = [member.name for member in run.members]
-        chosen = self.metrics["experiment"].isin(names) & (self.metrics["metric"] == metric)
-        rows = self.metrics[chosen]
+        own = self.own_metrics
+        rows = own[own["experiment"].isin(names) & (own["metric"] == metric)]
         if len(self.history):
             times = self.history.set_index(["experiment", "epoch"])["seconds"]
             rows = rows.join(times, on=["experiment", "epoch"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,10 +19,12 @@ from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import Condition, label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.models.objective import ACTIVE_VARIANCE, HasEncoder, Objective
+from latentbench.models.prior import draw_codes
 from latentbench.rng import numpy_generator, torch_generator
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 MAX_IMAGES = 1_000  # of each split, the same in every epoch
+MAX_CODES = 10_000  # codes of training images
 BATCH_SIZE = 250
 MAX_COMPARED = 250  # real images for the mean distance between images
 NUM_RECONSTRUCTED = 8
@@ -43,10 +47,12 @@ class Monitor:
         device: torch.device,
         processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
+        self._dataset = dataset
+        self._condition = condition
         self._seed = seed
         self._device = device
         self._processes = processes
-        self._splits = {split: self._choose(dataset, split, condition) for split in SPLITS}
+        self._splits = {split: self._choose(split, MAX_IMAGES) for split in SPLITS}
         images, labels = self._first_test_images(MAX_COMPARED)
         self._real_distance = _mean_distance(to_model(images), labels)
 
@@ -98,6 +104,18 @@ class Monitor:
         return reconstructed
 
     @torch.no_grad()
+    def training_codes(self, objective: HasEncoder, *, epoch: int) -> Tensor:
+        """Return codes (number, latent_dim) of up to MAX_CODES training images, on the CPU.
+
+        Where the encoder returns distributions, a code is a draw, by seed and epoch.
+        """
+        generator = torch_generator(self._seed, "training codes", epoch)
+        codes = []
+        for images, labels in _batches(*self._choose("train", MAX_CODES)):
+            codes.append(draw_codes(objective, images, labels, generator))
+        return torch.cat(codes)
+
+    @torch.no_grad()
     def _validate(self, objective: Objective, split: str, epoch: int) -> dict[str, float]:
         """Return the means of the terms over a split.
 
@@ -121,14 +139,12 @@ class Monitor:
                 means[name] = total / count
         return means
 
-    def _choose(
-        self, dataset: PreparedDataset, split: str, condition: Condition
-    ) -> tuple[Tensor, Tensor]:
-        """Return the monitored images, uint8, and their labels, float, on the device."""
-        images = dataset.images(split)
+    def _choose(self, split: str, number: int) -> tuple[Tensor, Tensor]:
+        """Return random images of a split, uint8, and their labels, float, on the device."""
+        images = self._dataset.images(split)
         order = numpy_generator(self._seed, f"monitored {split}").permutation(len(images))
-        rows = order[:MAX_IMAGES]
-        labels = torch.from_numpy(label_vectors(dataset, split, condition)[rows])
+        rows = order[:number]
+        labels = torch.from_numpy(label_vectors(self._dataset, split, self._condition)[rows])
         chosen = torch.from_numpy(np.array(images[rows]))
         return chosen.to(self._device), labels.to(self._device, torch.float32)
 
@@ -137,9 +153,7 @@ class Monitor:
         return images[:number], labels[:number]
 
     def _batches(self, split: str) -> list[tuple[Tensor, Tensor]]:
-        images, labels = self._splits[split]
-        pairs = zip(images.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True)
-        return [(to_model(batch), batch_labels) for batch, batch_labels in pairs]
+        return list(_batches(*self._splits[split]))
 
 
 def find_warnings(
@@ -150,7 +164,8 @@ def find_warnings(
     Args:
         values: The loss terms and monitored values of the epoch.
         latent_dim: The number of latent units.
-        has_prior: Whether samples come from a prior; without one, modes have no meaning.
+        has_prior: Whether the model is trained to decode latents from N(0, I), which are drawn
+            during training; without one, modes have no meaning.
         has_posterior: Whether the encoder returns a distribution, so that a posterior can collapse.
     """
     warnings = []
@@ -172,6 +187,12 @@ def find_warnings(
         name = "posterior collapse" if has_posterior else "inactive latents"
         warnings.append(f"{name}: {units:.0f} of {latent_dim} latent units are active")
     return warnings
+
+
+def _batches(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images in [-1, 1] with their labels."""
+    for batch, of_batch in zip(images.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True):
+        yield to_model(batch), of_batch
 
 
 def _mean_distance(images: Tensor, labels: Tensor) -> float:

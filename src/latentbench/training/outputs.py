@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import atomic_write, write_csv
@@ -25,9 +27,14 @@ from latentbench.artifacts.paths import (
 )
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.artifacts.tensors import write_tensors
+from latentbench.config.models import EncoderModel
 from latentbench.data.image_grid import Images, write_png
+from latentbench.errors import DivergenceError
 from latentbench.models.networks.architectures import count_parameters
 from latentbench.models.networks.layer_table import COLUMNS, describe_networks
+from latentbench.models.objective import HasEncoder
+from latentbench.models.prior import Prior
+from latentbench.rng import derive_seed
 from latentbench.training.evolution import image_row, write_evolution, write_reconstructions
 from latentbench.training.history import LossTracker, write_history, write_iterations
 from latentbench.training.run import Run
@@ -54,11 +61,33 @@ def save_checkpoint(run: Run, progress: Progress, epoch: int, grid: Images) -> N
         "step": progress.step,
         "labels": vars(run.labels),
     }
-    write_tensors(checkpoint_path(copies, epoch), run.objective.weights(), metadata)
+    tensors = run.objective.weights() | _fitted_prior(run, epoch)
+    write_tensors(checkpoint_path(copies, epoch), tensors, metadata)
     write_png(samples_path(copies, epoch), grid)
     for path in (checkpoint_path(copies, epoch), samples_path(copies, epoch)):
         progress.add_file(run.folders.scratch, path)
         _copy_to_results(run, path)
+
+
+def _fitted_prior(run: Run, epoch: int) -> dict[str, Tensor]:
+    """Fit the prior to the codes of training images and return its tensors; none for N(0, I)."""
+    model, objective = run.config.model, run.objective
+    if not isinstance(model, EncoderModel) or model.prior == "standard":
+        return {}
+    assert isinstance(objective, HasEncoder)
+    codes = run.monitor.training_codes(objective, epoch=epoch)
+    if not bool(torch.isfinite(codes).all()):
+        raise DivergenceError(
+            f"{run.config.name}: the encoder outputs infinite or NaN codes in epoch {epoch}. Lower "
+            f"model.learning_rate (now {model.learning_rate:g})."
+        )
+    number = model.prior_components if model.prior == "mixture" else 1
+    # The number of threads changes the order of sums and so the bits.
+    with threadpool_limits(run.config.compute.threads):
+        prior = Prior.fit(
+            codes, num_components=number, seed=derive_seed(run.config.seed, "prior", epoch)
+        )
+    return prior.tensors()
 
 
 def restore_outputs(run: Run, progress: Progress) -> None:

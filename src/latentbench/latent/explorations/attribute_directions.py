@@ -123,7 +123,7 @@ def data_from_samples(probe: ModelProbe) -> ProbeData | None:
     names = probe.realism.attribute_names
     if not names:
         return None
-    latents = probe.noise(MAX_PROBED, "probed samples")
+    latents = probe.latents(MAX_PROBED, "probed samples")
     labels = probe.label_set.round_robin(MAX_PROBED).to(probe.device)
     chunks = zip(latents.split(_CHUNK_SIZE), labels.split(_CHUNK_SIZE), strict=True)
     predicted = [probe.realism.predict_attributes(probe.decode(*chunk)) for chunk in chunks]

@@ -74,7 +74,7 @@ def noisy_embeddings(probe: ModelProbe, embeddings: Embeddings) -> Findings:
     noise = probe.noise(number, "noise around embeddings", dim=dim)
     sigmas = torch.tensor(SIGMAS, device=probe.device)[:, None, None]
     noisy = embeddings.of_labels + sigmas * embeddings.std * noise
-    latent = probe.noise(1, "latent under noisy embeddings")
+    latent = probe.latents(1, "latent under noisy embeddings")
     images = probe.decode(latent.expand(len(SIGMAS), number, -1), noisy)
     return Findings({"noise_embedding": images})
 
@@ -87,7 +87,7 @@ def random_embeddings(probe: ModelProbe, embeddings: Embeddings) -> Findings:
     """
     noise = probe.noise(NUM_RANDOM, "random embeddings", dim=embeddings.of_labels.shape[1])
     drawn = embeddings.mean + embeddings.std * noise
-    latents = probe.noise(NUM_LATENTS, "latents under random embeddings")
+    latents = probe.latents(NUM_LATENTS, "latents under random embeddings")
     images = probe.decode(
         latents.expand(NUM_RANDOM, -1, -1), drawn[:, None].expand(-1, NUM_LATENTS, -1)
     )

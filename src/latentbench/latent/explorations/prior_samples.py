@@ -19,19 +19,24 @@ MAX_ENCODED = 5_000
 
 
 def explore_samples(probe: ModelProbe) -> Findings:
-    """Decode random latents."""
-    latents = probe.noise(probe.settings.num_samples, "study samples")
-    labels = probe.label_set.round_robin(len(latents)).to(probe.device)
-    return Findings({"samples": probe.decode(latents, labels)})
+    """Decode latents from the model's prior and, if it was fitted, the same noise as N(0, I)."""
+    noise = probe.noise(probe.settings.num_samples, "study samples")
+    labels = probe.label_set.round_robin(len(noise)).to(probe.device)
+    arrays = {"samples": probe.decode(probe.transform(noise, "study samples"), labels)}
+    if probe.has_fitted_prior:
+        arrays["samples_standard"] = probe.decode(noise, labels)
+    return Findings(arrays)
 
 
 def explore_truncation(probe: ModelProbe) -> Findings:
     """Decode latents with growing truncation (Brock et al., 2019, section 3.1).
 
-    Truncation trades diversity for fidelity.
+    Truncation trades diversity for fidelity. A fitted prior is truncated within each component.
     """
-    latents = probe.noise(NUM_TRUNCATED, "truncated samples")
-    rows = torch.stack([latents, *(truncate(latents, bound) for bound in TRUNCATIONS)])
+    stream = "truncated samples"
+    noise = probe.noise(NUM_TRUNCATED, stream)
+    noises = [noise, *(truncate(noise, bound) for bound in TRUNCATIONS)]
+    rows = torch.stack([probe.transform(each, stream) for each in noises])
     labels = probe.label_set.round_robin(NUM_TRUNCATED).to(probe.device)
     images = probe.decode(rows, labels.expand(len(rows), -1, -1))
     return Findings({"truncated": images}, {"truncations": [None, *TRUNCATIONS]})
@@ -47,7 +52,7 @@ def truncate(latents: Tensor, bound: float) -> Tensor:
 
 
 def explore_means(probe: ModelProbe) -> Findings:
-    """Decode the zero vector, the mean of the prior, under each label.
+    """Decode the zero vector, the mean of N(0, I), under each label.
 
     For unconditional models with an encoder the mean code of each class follows.
     """
