@@ -185,7 +185,7 @@ def test_distances_far_below_all_curves_are_printed(make_study):
     far = metric_curves(open_study(folder)).figure.axes[0]
     assert far.get_ylim()[0] > 1.5
     [printed] = [text.get_text() for text in far.texts if "real images" in text.get_text()]
-    assert all(number in printed for number in ("0.000100 ± 0.000020", "−0.00200"))
+    assert all(number in printed for number in ("0.00010 ± 0.00002", "−0.00200"))
 
 
 def test_sample_sizes_extrapolate_to_infinity(make_study):
