@@ -315,7 +315,7 @@ class DCGANModel(DiscriminatorModel):
     """DCGAN (Radford et al., 2016): convolutions, batch norm, the non-saturating loss."""
 
     name: Literal["dcgan"]
-    # A residual generator that starts from N(0, 0.02²) collapses (docs/models.md).
+    # A residual generator whose last layer starts from N(0, 0.02²) collapses (docs/models.md).
     initialization: Initialization = _by_architecture(
         convolutional="dcgan",
         residual="xavier",
