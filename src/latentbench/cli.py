@@ -284,6 +284,21 @@ def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
 
 
 @main.command()
+@path_option("--params", "params.yaml, or - for standard input.")
+@click.option("--experiment", required=True, help="The experiment to repeat.")
+@data_option
+@reference_option
+@results_option
+@path_option("--logs", "logs/STUDY/EXPERIMENT")
+@path_option("--scratch", "scratch/STUDY/EXPERIMENT")
+def repeat(params: Path, experiment: str, **folders: Path) -> None:
+    """Train and evaluate an experiment with its further seeds, as far as not up to date."""
+    from latentbench.repeat import Folders, repeat_experiment
+
+    repeat_experiment(_read_params(params), experiment, Folders(**folders))
+
+
+@main.command()
 @path_option("--results", "results/STUDY")
 @path_option("--sources", "Folder of the notebooks and templates: report")
 @path_option("--output", "report/STUDY")

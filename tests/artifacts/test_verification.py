@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from latentbench.artifacts import provenance
-from latentbench.artifacts.dependencies import OF_EXPERIMENTS, config_files, settings_of
+from latentbench.artifacts.dependencies import (
+    OF_EXPERIMENTS,
+    OF_REPEATS,
+    config_files,
+    settings_of,
+)
 from latentbench.artifacts.files import read_manifest, write_manifest, write_text, write_yaml
 from latentbench.artifacts.paths import (
     PAGE,
@@ -24,7 +31,7 @@ from latentbench.cli import main
 from latentbench.config.base import Section
 from latentbench.config.load import parse_params
 
-RAW = {
+RAW: dict[str, Any] = {
     "studies": {"s": {"title": "S", "notebooks": ["comparison"]}},
     "datasets": {"d": {"source": "glyphs"}},
     "experiments": {
@@ -209,6 +216,34 @@ def test_other_package_versions_are_a_note(study: Path, monkeypatch: pytest.Monk
     code, lines = verify()
     assert code == 0
     assert any(f"torch was {installed['torch']}, is now 1" in line for line in lines)
+
+
+def test_repeats_are_verified(study: Path) -> None:
+    raw = copy.deepcopy(RAW)
+    raw["experiments"]["e"]["repeats"] = 2
+    params = parse_params(raw, where="params.yaml")
+    write_configs(FOLDER.parent, params.study("s"))
+    missing = [line for line in verify()[1] if "e/repeats/1" in line]
+    assert [line.rpartition("provenance/")[2].split(",")[0] for line in missing] == [
+        f"{stage}.json" for stage in OF_REPEATS
+    ]
+    config = params.experiment("e/repeats/1")
+    folder = FOLDER / "repeats" / "1"
+    write_configs(folder, config)
+    for stage in OF_REPEATS:
+        write_text(folder / f"{stage}.txt", stage)
+        settings = settings_of(stage, config.model_dump(mode="json"))
+        outputs = [folder / f"{stage}.txt"]
+        record = folder / record_name(stage)
+        write_record(record, stage, settings=settings, inputs=[], outputs=outputs, cost=None)
+    assert not [line for line in verify()[1] if "e/repeats/1" in line]
+    write_text(folder / "train.txt", "another")
+    assert [f"{folder}/train.txt" in line for line in verify()[1] if "e/repeats/1" in line] == [
+        True
+    ]
+    write_configs(FOLDER.parent, parse_params(RAW, where="").study("s"))
+    [note] = [line for line in verify()[1] if "e/repeats/1" in line]
+    assert note.startswith("Not checked")
 
 
 def test_a_study_without_results_is_an_error(study: Path) -> None:

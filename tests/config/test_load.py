@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from latentbench.artifacts.dependencies import OF_EXPERIMENTS, settings_of
+from latentbench.artifacts.dependencies import (
+    OF_EXPERIMENTS,
+    OF_REPEATS,
+    config_files,
+    settings_of,
+)
 from latentbench.artifacts.paths import CONFIG, stage_config
 from latentbench.cli import main
 from latentbench.config.experiments import ExperimentConfig
@@ -118,6 +124,55 @@ def test_the_last_epoch_always_has_a_checkpoint(
 def test_a_study_lists_its_experiments_in_order() -> None:
     study = parse_params(copy.deepcopy(PARAMS), where="params.yaml").study("demo")
     assert (study.experiments, study.datasets) == (["small", "plain"], ["glyphs"])
+
+
+def test_repeats_are_trainings_with_the_next_seeds() -> None:
+    raw = copy.deepcopy(PARAMS)
+    raw["defaults"]["repeats"] = 2
+    raw["experiments"]["plain"] |= {"seed": 7, "repeats": 3}
+    params = parse_params(raw, where="params.yaml")
+    trainings = ["small", "small/repeats/1", "plain", "plain/repeats/1", "plain/repeats/2"]
+    assert params.study("demo").trainings == trainings
+    configs = [params.experiment(name) for name in trainings[2:]]
+    assert [config.seed for config in configs] == [7, 8, 9]
+    first, last = configs[0].model_dump(), configs[2].model_dump()
+    differing = {key for key in first if first[key] != last[key]}
+    assert differing == {"name", "seed", "repeats"}
+    with pytest.raises(ConfigError, match=r"'plain/repeats/3'.*plain/repeats/2"):
+        params.experiment("plain/repeats/3")
+
+
+def test_the_number_of_repeats_changes_no_stage_of_the_first_training() -> None:
+    once, often = (
+        parse_params(copy.deepcopy(PARAMS) | {"defaults": {"repeats": number}}, where="params.yaml")
+        for number in (1, 3)
+    )
+    before, after = (config_files(params.experiment("plain")) for params in (once, often))
+    assert {name for name in before if before[name] != after[name]} == {CONFIG}
+    settings = [params.experiment("plain").training_settings() for params in (once, often)]
+    assert settings[0] == settings[1]
+    of_repeat = config_files(often.experiment("plain/repeats/1"))
+    assert set(of_repeat) == {CONFIG, *map(stage_config, OF_REPEATS)}
+
+
+def test_the_small_budget_trains_once() -> None:
+    raw = copy.deepcopy(PARAMS) | {"budget": "small", "defaults": {"repeats": 3}}
+    study = parse_params(raw, where="params.yaml").study("demo")
+    assert study.trainings == study.experiments
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"repeats": 0}, "experiments.plain.repeats"),
+        ({"seed": 2**63 - 2, "repeats": 3}, "experiments.plain "),
+    ],
+)
+def test_repeats_without_seeds_are_refused(settings: dict[str, int], named: str) -> None:
+    raw = copy.deepcopy(PARAMS)
+    raw["experiments"]["plain"] |= settings
+    with pytest.raises(ConfigError, match=re.escape(named)):
+        parse_params(raw, where="params.yaml")
 
 
 @pytest.mark.parametrize("text", ["2e-4", "0.0002"])

@@ -138,6 +138,25 @@ def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> 
     assert disk["prepare", "d"] == 6_900 * 32 * 32
 
 
+def test_repeats_are_trained_and_evaluated_as_the_first(known_rates: None) -> None:
+    first, repeated = (
+        forecast(
+            params(vae={"model": {"name": "vae"}, "repeats": number}),
+            "s",
+            Path(),
+            start_seconds=4.0,
+            log=lambda _: None,
+        )
+        for number in (1, 3)
+    )
+    seconds = {(job.stage, job.subject): job.seconds for job in repeated.jobs}
+    added = [("train", "vae/repeats/1"), ("evaluate", "vae/repeats/1")]
+    added += [("train", "vae/repeats/2"), ("evaluate", "vae/repeats/2")]
+    assert set(seconds) - {(job.stage, job.subject) for job in first.jobs} == set(added)
+    assert all(seconds[job] == seconds[job[0], "vae"] for job in added)
+    assert repeated.critical_seconds == first.critical_seconds
+
+
 def test_rates_are_positive_for_models_with_and_without_encoder() -> None:
     sizes = DatasetSizes(num_train=500, num_test=100, num_classes=3, decode_seconds=0.0)
     for model in ({"name": "vae"}, {"name": "wgan_gp", "condition": "class", "n_critic": 2}):

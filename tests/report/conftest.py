@@ -171,6 +171,27 @@ def make_trainings(make: MakeStudy, **scores: list[float]) -> Path:
     return folder
 
 
+def repeat_training(folder: Path, name: str, *scores: tuple[float, float | None]) -> None:
+    """Give an experiment further trainings with these means and standard deviations."""
+    study = read_yaml(folder / "study.yaml")
+    numbers = study.get("repeats", {}) | {name: 1 + len(scores)}
+    write_yaml(folder / "study.yaml", study | {"repeats": numbers})
+    settings = read_yaml(folder / name / "config.yaml")
+    write_yaml(folder / name / "config.yaml", settings | {"repeats": 1 + len(scores)})
+    for number, score in enumerate(scores, start=1):
+        place = folder / name / "repeats" / str(number)
+        # Files are made for the model that a folder is named after.
+        made = place / name
+        write_training(made, seconds=20.0)
+        write_metrics(made, *score)
+        for path in sorted(made.iterdir()):
+            path.rename(place / path.name)
+        made.rmdir()
+        own = {"name": f"{name}/repeats/{number}", "seed": settings["seed"] + number}
+        write_yaml(place / "config.yaml", settings | own)
+        (place / record_name("explore")).unlink()
+
+
 def put_on_two_datasets(folder: Path) -> None:
     """Of the experiments on glyphs, let the vae be on another dataset."""
     for path, old, new in (

@@ -10,8 +10,10 @@ import pytest
 import latentbench
 from latentbench.artifacts.files import file_sha256, read_manifest, write_manifest, write_yaml
 from latentbench.errors import ArtifactError
+from latentbench.results.quantities import MSE, Quantity
+from latentbench.results.ranking import rank
 from latentbench.results.study import open_study
-from tests.report.conftest import make_repeats, put_on_two_datasets
+from tests.report.conftest import make_repeats, put_on_two_datasets, repeat_training
 
 MODELS = ["vae", "dcgan", "wgan-gp"]
 
@@ -23,7 +25,8 @@ def test_the_package_opens_a_study(make_study):
 def test_metrics_are_those_of_the_files(make_study):
     folder = make_study()
     metrics = open_study(folder).metrics
-    assert list(metrics) == ["experiment", "seed", "epoch", "prior", "metric", "mean", "std", "n"]
+    own = ["experiment", "training", "seed"]
+    assert list(metrics) == [*own, "epoch", "prior", "metric", "mean", "std", "n"]
     for name in MODELS:
         file = pd.read_csv(folder / name / "metrics.csv").set_index("epoch")
         own = metrics.query("experiment == @name").pivot(index="epoch", columns="metric")
@@ -71,6 +74,62 @@ def test_repeats_are_one_run_with_the_mean_over_trainings(make_study):
     last = study.checkpoints(repeats, "fd_classifier").iloc[-1]
     assert last["mean"] == pytest.approx(21.0)
     assert last["std"] == pytest.approx(2**0.5)
+
+
+def test_repeats_of_an_experiment_are_further_trainings(make_study):
+    folder = make_study()
+    repeat_training(folder, "dcgan", (22.0, 0.3), (27.0, 0.3))
+    study = open_study(folder)
+    assert [each.name for each in study] == MODELS
+    names = ["dcgan", "dcgan/repeats/1", "dcgan/repeats/2"]
+    assert [each.name for each in study.trainings if each.experiment == "dcgan"] == names
+    [run] = study.run_groups([study["dcgan"]])
+    assert [member.name for member in run.members] == names
+    assert (run.stem, len(study.run_groups())) == ("dcgan", 3)
+    last = study.metrics.query("metric == 'fd_classifier' and epoch == 4")
+    assert list(last.query("experiment == 'dcgan'")["seed"]) == [0, 1, 2]
+    assert last.groupby("experiment")["mean"].mean()["dcgan"] == pytest.approx(23.0)
+    curve = study.checkpoints(run, "fd_classifier").iloc[-1]
+    assert (curve["mean"], curve["std"]) == (pytest.approx(23.0), pytest.approx(13**0.5))
+    for frame in (study.history, study.costs, study.scores):
+        assert set(frame.query("experiment == 'dcgan'")["training"]) == set(names)
+    assert list(study.experiments.index) == MODELS
+    assert study.experiments.loc["dcgan", "seconds"] == pytest.approx((80 + 80 + 80) / 3)
+    assert study.settings.loc["dcgan", "seed"] == "0, 1, 2"
+    assert study.settings.loc["vae", "seed"] == "0"
+    assert not {"repeats", "name"} & set(study.settings)
+
+
+def test_repeats_and_experiments_with_another_seed_are_one_run(make_study):
+    folder = make_study({"dcgan": (20.0, 0.3), "dcgan_1": (22.0, 0.3), "vae": (30.0, 0.4)})
+    make_repeats(folder, "dcgan", "dcgan_1")
+    repeat_training(folder, "dcgan", (27.0, 0.3))
+    repeats, single = open_study(folder).run_groups()
+    assert [member.name for member in repeats.members] == ["dcgan", "dcgan/repeats/1", "dcgan_1"]
+    assert (repeats.stem, single.name) == ("dcgan", "vae")
+
+
+def test_repeats_count_once_they_are_evaluated(make_study):
+    folder = make_study()
+    repeat_training(folder, "vae", (22.0, 0.3), (27.0, 0.3))
+    (folder / "vae" / "repeats" / "2" / "metrics.json").unlink()
+    study = open_study(folder)
+    [run] = study.run_groups([study["vae"]])
+    assert [member.name for member in run.members] == ["vae", "vae/repeats/1"]
+    [note] = study.notes_on_repeats()
+    assert "vae/repeats/2" in note.replace("\\", "")
+
+
+def test_the_latent_space_is_that_of_the_first_training(make_study):
+    folder = make_study()
+    repeat_training(folder, "vae", (22.0, 0.3))
+    study = open_study(folder)
+    distance, error = (
+        next(each for each in rank(study, quantity, study.run_groups()) if each.run.stem == "vae")
+        for quantity in (Quantity("fd_classifier", "FD", -1), MSE)
+    )
+    assert (distance.num_trainings, distance.mean) == (2, 26.0)
+    assert (error.num_trainings, error.mean) == (1, pytest.approx(0.012))
 
 
 def test_only_models_of_one_dataset_are_together(make_study):

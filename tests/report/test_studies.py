@@ -238,7 +238,7 @@ EXPERIMENTS: dict[str, Callable[[Models], bool]] = {
         {each["source"] for each in models} == {"fashion_mnist", "cifar10"}
         and varied(models, "dcgan") == {"initialization"}
         and len({each["model"]["initialization"] for each in models}) == 5
-        and len({each["seed"] for each in models}) >= 3
+        and all(each["repeats"] >= 3 for each in models)
         and {each["source"] for each in models if each["model"]["name"] == "vae"} == {"cifar10"}
     ),
     "conditional": lambda models: (

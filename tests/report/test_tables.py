@@ -8,7 +8,12 @@ from latentbench import open_study
 from latentbench.artifacts.files import read_csv, write_csv
 from latentbench.results import tables
 from latentbench.results.formatting import count, decimals, duration
-from tests.report.conftest import make_repeats, make_trainings, put_on_two_datasets
+from tests.report.conftest import (
+    make_repeats,
+    make_trainings,
+    put_on_two_datasets,
+    repeat_training,
+)
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -114,6 +119,16 @@ def test_repeats_have_a_row_of_their_mean(make_study):
     assert summary(folder, "Parameters")[name] == summary(folder, "Parameters")["vae"]
 
 
+def test_an_experiment_has_one_row_for_all_its_trainings(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)})
+    repeat_training(folder, "vae", (20.0, 0.3), (12.0, 0.2))
+    name = f"vae (3{NBSP}seeds)"
+    found = summary(folder, "FD")
+    assert list(found) == [name, "dcgan", "wgan-gp", "*real images*"]
+    assert found[name] == "20.7 ± 9.0"  # of 30, 20 and 12
+    assert summary(folder, "MSE")[name] == summary(folder, "MSE")["dcgan"]
+
+
 def test_repeats_compete_as_one(make_study):
     folder = make_study({"vae": (10.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (12.0, 0.2)})
     make_repeats(folder, "vae", "dcgan")
@@ -140,7 +155,8 @@ def test_nothing_is_bold_if_trainings_distinguish_no_models(make_study):
 def test_distances_of_autoencoders_are_not_bold(make_study):
     folder = make_study({"vae": (10.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (30.0, 0.2)})
     path = folder / "vae" / "config.yaml"
-    path.write_text(path.read_text().replace("  name: vae", "  name: autoencoder"))
+    text = path.read_text().replace("  name: vae", "  name: autoencoder")
+    path.write_text(text.replace("prior: mixture", "prior: standard"))
     found = summary(folder, "FD")
     assert found["vae"] == "10.0 ± 0.4"
     assert found["dcgan"] == "**20.0** ± 0.3"

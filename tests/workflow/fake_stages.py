@@ -18,8 +18,9 @@ from latentbench.cli import main
 from latentbench.config.base import Section
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
-from latentbench.config.load import read_config
+from latentbench.config.load import read_config, read_params
 from latentbench.config.params import StudyConfig
+from latentbench.repeat import Folders, repeat_experiment
 
 LAYERS = {
     "fetch": "data",
@@ -30,6 +31,24 @@ LAYERS = {
     "explore": "latent",
     "handin": "report",
 }
+
+
+def run_command(stage: str, *arguments: str) -> None:
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    options = {option.removeprefix("--"): Path(value) for option, value in pairs}
+    if stage == "repeat":
+        repeat(**options)
+    else:
+        run(stage, options)
+
+
+def repeat(params: Path, experiment: Path, **folders: Path) -> None:
+    repeat_experiment(
+        read_params(params),
+        str(experiment),
+        Folders(**folders),
+        run=lambda arguments: run_command(*arguments),
+    )
 
 
 def run(stage: str, options: dict[str, Path]) -> None:
@@ -99,11 +118,9 @@ def _read(stage: str, config: Section, options: dict[str, Path]) -> Iterator[Pat
     if stage == "report":
         assert isinstance(config, StudyConfig)
         names = (paths.HISTORY, paths.METRICS, paths.LATENT_ARRAYS)
-        yield from (
-            options["results"] / experiment / name
-            for experiment in config.experiments
-            for name in names
-        )
+        for training in config.trainings:
+            found = names if training in config.experiments else names[:2]
+            yield from (options["results"] / training / name for name in found)
 
 
 def _digest(places: Iterator[Path]) -> str:
@@ -120,5 +137,4 @@ if __name__ == "__main__":
     if stage in ("split", "configure"):
         main()
     else:
-        pairs = zip(arguments[::2], arguments[1::2], strict=True)
-        run(stage, {option.removeprefix("--"): Path(value) for option, value in pairs})
+        run_command(stage, *arguments)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from posixpath import dirname
 from typing import Any
 
@@ -71,6 +73,8 @@ def in_dvc(finished: Workplace) -> dict[str, Any]:
     """The stages of dvc.yaml with their templates filled in, as DVC locks them."""
     finished.run("git", "init", "--quiet")
     finished.run("latentbench", "split", "--params", "params.yaml", "--output", "data/params")
+    for name in ("dcgan", "wgan-gp"):  # as workflow/scripts/sync.py does
+        (finished.folder / "results" / "tiny" / name / "repeats").mkdir()
     committed = finished.run("dvc", "commit", "--force", "--no-relink", "--quiet")
     assert committed.returncode == 0, committed.stderr
     lock: dict[str, Any] = yaml.safe_load((finished.folder / "dvc.lock").read_text())["stages"]
@@ -87,11 +91,16 @@ def test_both_engines_run_the_same_stages_and_commands(
 ) -> None:
     ours = {name: stage.command for name, stage in in_snakemake.items()}
     theirs = {name: locked["cmd"] for name, locked in in_dvc.items() if name != "split"}
-    assert without_configure(ours) == without_configure(theirs)
+    assert in_both(ours) == in_both(theirs)
 
 
-def without_configure(stages: dict[str, Any]) -> dict[str, Any]:
-    return {name: stage for name, stage in stages.items() if not name.startswith("configure")}
+def in_both(stages: dict[str, Any]) -> dict[str, Any]:
+    """Return the stages that both engines have: DVC has one for all repeats of an experiment."""
+    return {
+        name: stage
+        for name, stage in stages.items()
+        if not name.startswith(("configure", "repeat@")) and "/repeats/" not in name
+    }
 
 
 def test_dvc_splits_the_params_that_its_stages_read(in_dvc: dict[str, Any]) -> None:
@@ -105,18 +114,43 @@ def test_dvc_splits_the_params_that_its_stages_read(in_dvc: dict[str, Any]) -> N
 def test_both_engines_name_the_same_files(
     in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]
 ) -> None:
-    for name, ours in without_configure(in_snakemake).items():
+    for name, ours in in_both(in_snakemake).items():
         theirs = dvc_stage(in_dvc[name])
         assert_covers(theirs.outputs, ours.outputs)
         assert_covers(theirs.inputs, ours.inputs)
     configured: list[set[str]] = [set(), set()]
     for stages, outputs in zip((in_snakemake, in_dvc), configured, strict=True):
         for name, stage in stages.items():
-            if name.startswith("configure"):
+            if name.startswith("configure") and "/repeats/" not in name:
                 outputs.update(
                     stage.outputs if isinstance(stage, Stage) else dvc_stage(stage).outputs
                 )
     assert_covers(configured[1], configured[0])
+
+
+def test_a_stage_of_dvc_makes_all_repeats_of_an_experiment(
+    workplace: Workplace, in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]
+) -> None:
+    made = {
+        file
+        for name, stage in in_snakemake.items()
+        if "@vae/repeats/" in name
+        for file in stage.outputs
+    }
+    assert_covers(dvc_stage(in_dvc["repeat@vae"]).outputs, made)
+    folder = workplace.folder / "results" / "tiny" / "vae" / "repeats"
+    before = contents(folder)
+    shutil.rmtree(folder)
+    command = in_dvc["repeat@vae"]["cmd"].split()
+    assert workplace.run(*command).returncode == 0
+    assert contents(folder) == before
+    assert contents(folder.parents[1] / "dcgan" / "repeats") == {}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file that is not hidden, by path within the folder."""
+    files = [path for path in sorted(folder.rglob("[!.]*")) if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def assert_covers(places: set[str], files: set[str]) -> None:
@@ -143,9 +177,10 @@ def test_sources_are_what_each_stage_imports() -> None:
     commands = ast.parse((ROOT / PACKAGE / "cli.py").read_text())
     functions = {node.name: node for node in commands.body if isinstance(node, ast.FunctionDef)}
     for stage, sources in SOURCES.items():
-        entries = {
-            node.module for node in ast.walk(functions[stage]) if isinstance(node, ast.ImportFrom)
-        }
+        # `repeat` starts two other stages.
+        run = (stage, "train", "evaluate") if stage == "repeat" else (stage,)
+        nodes = [node for name in run for node in ast.walk(functions[name])]
+        entries = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
         modules = entries.union(*(graph.find_upstream_modules(entry) for entry in entries))
         parts = {module.split(".")[1] for module in modules if "." in module}
         listed = {source.removesuffix(".py") for source in sources}
@@ -176,6 +211,7 @@ def test_dvc_reruns_what_depends_on_a_change(workplace: Workplace, in_dvc: dict[
     assert set(re.findall("Running stage '(.*)'", output)) == {
         *("split", "configure_experiment@vae", "configure_experiment@dcgan"),
         *("configure_study@tiny", "train@vae", "evaluate@vae", "explore@vae", "evaluate@dcgan"),
+        *("repeat@vae", "repeat@dcgan"),
         *("report@tiny", "handin@tiny"),
     }
     notebook = workplace.folder / "report" / "comparison.ipynb"

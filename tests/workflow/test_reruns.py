@@ -18,11 +18,14 @@ from tests.workflow.conftest import ROOT, Workplace
 pytestmark = pytest.mark.slow
 
 NAMES = ("vae", "dcgan", "wgan-gp")
+REPEAT = "vae/repeats/1"
 REPORTED = {"report@tiny", "handin@tiny"}
 
 
 def each(*rules: str) -> set[str]:
-    return {f"{rule}@{name}" for rule in rules for name in NAMES}
+    """The jobs of these rules for every training; repeats are not explored."""
+    jobs = {f"{rule}@{name}" for rule in rules for name in (*NAMES, REPEAT)}
+    return jobs - {f"explore@{REPEAT}"}
 
 
 def test_nothing_reruns_where_only_times_and_comments_change(workplace: Workplace) -> None:
@@ -43,6 +46,8 @@ def test_each_setting_reruns_the_stages_that_read_it(workplace: Workplace) -> No
     (workplace.folder / "params.yaml").write_text(yaml.safe_dump(edited, sort_keys=False))
     stages = ("train", "evaluate", "explore")
     vae = {f"{stage}@vae" for stage in stages} | {f"configure_stage@vae/{s}" for s in stages}
+    vae |= {f"{stage}@{REPEAT}" for stage in stages[:2]}
+    vae |= {f"configure_stage@{REPEAT}/{stage}" for stage in stages[:2]}
     dcgan = {"configure_stage@dcgan/evaluate", "evaluate@dcgan"}
     wgan_gp = {"configure_stage@wgan-gp/explore", "explore@wgan-gp"}
     assert workplace.wanted() == vae | dcgan | wgan_gp | each("configure_experiment") | REPORTED
@@ -72,16 +77,17 @@ def test_until_and_resources_apply_to_a_rule(finished: Workplace) -> None:
     options = ("--forcerun", "train", "--until", "train", "--set-resources", "train:mem_mb=9000")
     output = finished.snakemake("--dry-run", "--printshellcmds", *options, "--", "tiny")
     assert re.findall(r"^([a-z_]+) +(\d+)$", output, flags=re.MULTILINE)[:2] == [
-        ("train", "3"),
-        ("total", "3"),
+        ("train", "4"),
+        ("total", "4"),
     ]
-    assert output.count("mem_mb=9000") == len(NAMES)
-    assert "latentbench train --config results/tiny/vae/config/train.yaml" in output
+    assert output.count("mem_mb=9000") == len(NAMES) + 1
+    for training in ("vae", REPEAT):
+        assert f"latentbench train --config results/tiny/{training}/config/train.yaml" in output
 
 
 def test_a_rule_is_omitted_with_what_depends_on_it(finished: Workplace) -> None:
     options = ("--forcerun", "evaluate", "--omit-from", "explore")
-    assert finished.job_counts(*options, "--", "tiny") == {"evaluate": 3}
+    assert finished.job_counts(*options, "--", "tiny") == {"evaluate": 4}
 
 
 def test_the_rule_graph_has_a_node_per_rule(finished: Workplace) -> None:
@@ -109,9 +115,32 @@ def test_an_override_changes_one_experiment(finished: Workplace) -> None:
     override = "experiments={vae: {model: {learning_rate: 5e-4}}}"
     wanted = finished.wanted("--config", override)
     assert {job for job in wanted if job.startswith(("train", "configure_stage"))} == {
-        "train@vae",
+        *("train@vae", f"train@{REPEAT}"),
         *(f"configure_stage@vae/{stage}" for stage in ("train", "evaluate", "explore")),
+        *(f"configure_stage@{REPEAT}/{stage}" for stage in ("train", "evaluate")),
     }
+
+
+def test_more_repeats_rerun_nothing_that_exists(workplace: Workplace) -> None:
+    """Further trainings are those of the next seeds; only the report's settings change."""
+    workplace.edit("params.yaml", "repeats: 2", "repeats: 3")
+    added = "vae/repeats/2"
+    stages = {f"{stage}@{added}" for stage in ("train", "evaluate", "configure_experiment")}
+    stages |= {f"configure_stage@{added}/{stage}" for stage in ("train", "evaluate")}
+    study = {"configure_experiment@vae", "configure_study@tiny"}
+    assert workplace.wanted() == stages | study | REPORTED
+
+
+def test_repeats_have_the_next_seeds_and_are_not_explored(workplace: Workplace) -> None:
+    first, repeat = (
+        yaml.safe_load((workplace.folder / f"results/tiny/{name}/config/train.yaml").read_text())
+        for name in ("vae", REPEAT)
+    )
+    assert (first.pop("seed"), repeat.pop("seed")) == (0, 1)
+    assert (first.pop("name"), repeat.pop("name")) == ("vae", REPEAT)
+    assert first == repeat
+    refused = workplace.run("snakemake", "-n", f"results/tiny/{REPEAT}/latent/explore.json")
+    assert "MissingRuleException" in refused.stdout + refused.stderr
 
 
 def test_a_wrong_key_in_the_params_is_named(workplace: Workplace) -> None:

@@ -122,6 +122,7 @@ class Bench(Workplace):
             "train",
             "evaluate",
             "explore",
+            "repeat",
             "report",
         ]
         commands = [locked["cmd"].split()[1:] for locked in lock.values()]
@@ -130,10 +131,7 @@ class Bench(Workplace):
                 if stage in ("split", "configure"):
                     assert CliRunner().invoke(main, [stage, *arguments]).exit_code == 0
                 else:
-                    pairs = zip(arguments[::2], arguments[1::2], strict=True)
-                    fake_stages.run(
-                        stage, {option.removeprefix("--"): Path(value) for option, value in pairs}
-                    )
+                    fake_stages.run_command(stage, *arguments)
         return Bench(folder).made()
 
     def set(self, key: str, value: object) -> None:

@@ -172,12 +172,17 @@ def reference_data(wildcards):
     return f"data/reference/{experiment(wildcards.experiment).dataset}"
 
 
-def study_results(names):
-    """Return an input function: these files of every experiment of a study."""
+def study_results(names, of_repeats):
+    """Return an input function: these files of every experiment of a study, and of its repeats."""
 
     def files(wildcards):
-        places = [f"results/{wildcards.study}/{name}" for name in study(wildcards.study).experiments]
-        return [f"{place}/{name}" for place in places for name in names]
+        config = study(wildcards.study)
+        experiments = set(config.experiments)
+        found = []
+        for training in config.trainings:
+            place = f"results/{wildcards.study}/{training}"
+            found += [f"{place}/{name}" for name in (names if training in experiments else of_repeats)]
+        return found
 
     return files
 

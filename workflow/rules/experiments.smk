@@ -1,4 +1,4 @@
-# Once per experiment: train, evaluate, explore.
+# Once per training of an experiment: train, evaluate. Once per experiment: explore.
 
 
 rule train:
@@ -88,6 +88,8 @@ rule explore:
         record=f"results/{{study}}/{{experiment}}/{paths.record_name('explore')}",
     log:
         "logs/{study}/{experiment}/explore.log",
+    wildcard_constraints:
+        experiment="[A-Za-z0-9_-]+",
     conda:
         "../envs/latentbench.yaml"
     threads: lambda wildcards: compute(wildcards).threads

@@ -14,7 +14,13 @@ rule report:
                 *paths.EVALUATION_FILES,
                 *paths.EXPLORATION_FILES,
                 *map(paths.record_name, dependencies.OF_EXPERIMENTS),
-            ]
+            ],
+            of_repeats=[
+                paths.CONFIG,
+                paths.HISTORY,
+                *paths.EVALUATION_FILES,
+                *map(paths.record_name, dependencies.OF_REPEATS),
+            ],
         ),
         notebooks=notebooks,
         parts=[local(f"report/{part}") for part in REPORT_PARTS],
@@ -42,7 +48,9 @@ rule handin:
     input:
         study=rules.report.input.study,
         report=rules.report.output,
-        results=study_results(["checkpoints", *paths.SUBMITTED_FILES]),
+        results=study_results(
+            ["checkpoints", *paths.SUBMITTED_FILES], of_repeats=["checkpoints", *paths.SUBMITTED_FILES]
+        ),
         lock=local("requirements/main.lock"),
     output:
         directory("handin/{study}"),

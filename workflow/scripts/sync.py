@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from latentbench.artifacts.paths import REPEATS
 from latentbench.config.load import read_params
 from latentbench.errors import ConfigError
 
@@ -31,15 +32,18 @@ def main() -> None:
     """Record the results of STUDY for ENGINE, `dvc` or `snakemake`."""
     engine, study = sys.argv[1:]
     try:
-        studies = read_params(Path("params.yaml")).studies
+        params = read_params(Path("params.yaml"))
     except ConfigError as error:
         refuse(str(error))
-    if study not in studies:
-        refuse(f"params.yaml has no study {study}; it has {', '.join(studies)}")
-    {"dvc": to_dvc, "snakemake": to_snakemake}[engine](study)
+    if study not in params.studies:
+        refuse(f"params.yaml has no study {study}; it has {', '.join(params.studies)}")
+    if engine == "dvc":
+        to_dvc(study, params.study(study).experiments)
+    else:
+        to_snakemake(study)
 
 
-def to_dvc(study: str) -> None:
+def to_dvc(study: str, experiments: Iterable[str]) -> None:
     """Record the results with `dvc commit`, if each file is as Snakemake's job left it."""
     rules = files_of_snakemake(study)
     if missing := [file for file in rules if not Path(file).exists()]:
@@ -55,6 +59,9 @@ def to_dvc(study: str) -> None:
     # Only DVC has this stage, so that it does not read all of params.yaml for each of the others.
     shutil.rmtree(SPLIT, ignore_errors=True)
     run("latentbench", "split", "--params", "params.yaml", "--output", SPLIT)
+    # Without repeats, DVC's folder of them is empty, and Snakemake makes none.
+    for experiment in experiments:
+        Path("results", study, experiment, REPEATS).mkdir(exist_ok=True)
     stages = ("--with-deps", f"report@{study}")
     # Relinking would rewrite files, and Snakemake compares their times.
     run("dvc", "commit", "--force", "--no-relink", "--quiet", *stages)

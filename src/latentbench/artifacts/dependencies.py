@@ -31,6 +31,7 @@ SOURCES = {
     "train": (*_BASE, "data", "runtime", "models", "training"),
     "evaluate": (*_BASE, "data", "runtime", "models", "evaluation"),
     "explore": (*_BASE, "data", "runtime", "models", "evaluation", "latent"),
+    "repeat": (*_BASE, "repeat.py", "data", "runtime", "models", "training", "evaluation"),
     "report": (*_BASE, "results", "report"),
     "handin": (*_BASE, "results", "report"),
 }
@@ -49,9 +50,10 @@ SETTINGS = {
     "explore": (*_TRAINED, "latent"),
 }
 
-# The stages of a dataset and of an experiment, in their order.
+# The stages of a dataset, of an experiment's first training and of its repeats, in their order.
 OF_DATASETS = ("fetch", "prepare", "reference")
 OF_EXPERIMENTS = ("train", "evaluate", "explore")
+OF_REPEATS = ("train", "evaluate")
 
 
 def settings_of(stage: str, resolved: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +75,8 @@ def config_files(config: Section) -> dict[str, str]:
         names = {stage: f"{stage}.yaml" for stage in OF_DATASETS}
         return _stage_files(sections, names, ("name",))
     if isinstance(config, ExperimentConfig):
-        names = {stage: stage_config(stage) for stage in OF_EXPERIMENTS}
+        stages = OF_REPEATS if config.is_repeat else OF_EXPERIMENTS
+        names = {stage: stage_config(stage) for stage in stages}
         whole = {CONFIG: "".join(sections.values())}
         return whole | _stage_files(sections, names, ("name", "study"))
     return {STUDY: "".join(sections.values())}

@@ -101,6 +101,9 @@ PREVIEWS = ("samples", "reconstruction", "interpolation")
 # Files of an experiment in the zip to hand in, in addition to its last checkpoint.
 SUBMITTED_FILES = (CONFIG, HISTORY, METRICS, LAST_METRICS, PROVENANCE)
 
+# results/STUDY/EXPERIMENT: a folder with the same files for each further training.
+REPEATS = "repeats"
+
 # scratch/STUDY/EXPERIMENT: features of samples, cached for the next run of evaluate.
 FEATURES = "features"
 

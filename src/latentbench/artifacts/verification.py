@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from latentbench.artifacts.dependencies import OF_EXPERIMENTS, code_sha256, differences, settings_of
+from latentbench.artifacts.dependencies import (
+    OF_EXPERIMENTS,
+    OF_REPEATS,
+    code_sha256,
+    differences,
+    settings_of,
+)
 from latentbench.artifacts.files import file_sha256, read_manifest
 from latentbench.artifacts.paths import CONFIG, REPORT_RECORD, STUDY, record_name, stage_config
 from latentbench.artifacts.provenance import package_versions
@@ -69,19 +75,30 @@ def verify_study(
     checker = _Checker()
     for dataset in config.datasets:
         checker.check_dataset(dataset, folders.data)
-    for name in config.experiments:
-        checker.check_experiment(folder / name, params)
+    for name in config.trainings:
+        stages = OF_EXPERIMENTS if name in config.experiments else OF_REPEATS
+        checker.check_training(folder, name, stages, params)
     record = folders.report / study / REPORT_RECORD
     if record.is_file():
         checker.check_record(record, "report", config.model_dump(mode="json"), where=folder / STUDY)
     else:
         checker.result.notes.append(f"Not checked: {record} does not exist.")
-    for path in sorted(folder.glob(f"*/{CONFIG}")):
-        if path.parent.name not in config.experiments:
+    for path in sorted([*folder.glob(f"*/{CONFIG}"), *folder.glob(f"*/*/*/{CONFIG}")]):
+        if path.parent.relative_to(folder).as_posix() not in config.trainings:
             checker.result.notes.append(
                 f"Not checked: {path.parent} is not an experiment of {study}."
             )
     return checker.result
+
+
+def is_up_to_date(record: Path, stage: str, config: Path) -> bool:
+    """Return whether the record of a stage matches its files, its code and its settings.
+
+    `config` is the file with the present settings of the stage.
+    """
+    checker = _Checker()
+    checker.check_stage(record, stage, config)
+    return not checker.result.mismatches
 
 
 class _Checker:
@@ -101,23 +118,30 @@ class _Checker:
         for stage in RECORDED_STAGES:
             record = data / "provenance" / name / f"{stage}.json"
             config = data / "config" / name / f"{stage}.yaml"
-            self.check_record(record, stage, self._settings(stage, config), where=config)
+            self.check_stage(record, stage, config)
 
-    def check_experiment(self, folder: Path, params: Params | None) -> None:
-        """Check the stages of an experiment, and its config against the params."""
-        for stage in OF_EXPERIMENTS:
-            part, record = folder / stage_config(stage), folder / record_name(stage)
-            self.check_record(record, stage, self._settings(stage, part), where=part)
+    def check_training(
+        self, study: Path, name: str, stages: Sequence[str], params: Params | None
+    ) -> None:
+        """Check the stages of a training, and its config against the params."""
+        folder = study / name
+        for stage in stages:
+            self.check_stage(folder / record_name(stage), stage, folder / stage_config(stage))
         config = folder / CONFIG
         if params is None or not config.is_file():
             return
         try:
-            expected = params.experiment(folder.name).model_dump(mode="json")
+            expected = params.experiment(name).model_dump(mode="json")
         except ConfigError as error:
             self._mismatch(str(error))
             return
         for difference in differences(read_yaml(config), expected):
             self._mismatch(f"{config}: {difference} in the params.")
+
+    def check_stage(self, record: Path, stage: str, config: Path) -> None:
+        """Check the record of a stage against its files, its code and the settings in `config`."""
+        settings = settings_of(stage, read_yaml(config)) if config.is_file() else None
+        self.check_record(record, stage, settings, where=config)
 
     def check_record(
         self, path: Path, stage: str, settings: Mapping[str, Any] | None, *, where: Path
@@ -174,9 +198,6 @@ class _Checker:
             self._note_once(f"There were uncommitted changes to commit {record.get('commit')}.")
         if not record.get("commit"):
             self._note_once("The commit is unknown: there was no git repository.")
-
-    def _settings(self, stage: str, config: Path) -> dict[str, Any] | None:
-        return settings_of(stage, read_yaml(config)) if config.is_file() else None
 
     def _digest(self, path: Path) -> str | None:
         if path not in self._digests:

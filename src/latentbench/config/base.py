@@ -10,6 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 # Names become folders, Snakemake wildcards and DVC stage names: no dots, slashes or spaces.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=200)]
 
+# A training of an experiment: the first has its name, a further one its place in its folder.
+TrainingName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(/repeats/[1-9][0-9]*)?$", max_length=220)
+]
+
 # Numbers of things: libraries compute with them in 64 bits.
 Count = Annotated[int, Field(le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

@@ -41,7 +41,7 @@ def small_dataset(dataset: DatasetT) -> DatasetT:
 
 
 def small_experiment(experiment: Experiment) -> Experiment:
-    """Return the experiment with fewer epochs, checkpoints, channels and evaluated images."""
+    """Return the experiment, trained once, with fewer epochs, channels and evaluated images."""
     processes = experiment.training.processes
     # A multiple of the processes, with at least two images for each.
     batch_size = processes * max(2, TRAINING["batch_size"] // processes)
@@ -51,6 +51,7 @@ def small_experiment(experiment: Experiment) -> Experiment:
         training = training.model_copy(update={"checkpoints": kept})
     return experiment.model_copy(
         update={
+            "repeats": 1,
             "model": _limit(experiment.model, {"width": WIDTH}),
             "training": training,
             "evaluation": _limit(experiment.evaluation, EVALUATION),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from latentbench.config.base import Compute, Count, Name, Section, Seed
+from latentbench.config.base import Compute, Count, Name, Section, Seed, TrainingName
 from latentbench.config.datasets import Channels, ImageSize
 from latentbench.config.models import AnyModel
 
@@ -147,12 +147,26 @@ class Resources(Section):
     )
 
 
+# How often an experiment is trained.
+Repeats = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1_000,
+        description="Trainings with the seeds seed, seed + 1, …; the report has their mean and "
+        "standard deviation. The latent space is explored after the first.",
+    ),
+]
+_MAX_SEED = 2**63 - 1
+
+
 class Experiment(Section):
     """One entry under `experiments`."""
 
     study: Name = Field(description="The study whose report compares this experiment.")
     dataset: Name = Field(description="One of `datasets`.")
     seed: Seed = 0
+    repeats: Repeats = 1
     model: AnyModel
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -160,11 +174,21 @@ class Experiment(Section):
     compute: Compute = Compute()
     resources: Resources = Resources()
 
+    @model_validator(mode="after")
+    def _check_seeds(self) -> Experiment:
+        if self.seed + self.repeats - 1 > _MAX_SEED:
+            raise ValueError(
+                f"has repeats: {self.repeats} from seed: {self.seed}, but the largest seed is "
+                f"{_MAX_SEED}; lower the seed"
+            )
+        return self
+
 
 class Defaults(Section):
     """Default settings of every experiment."""
 
     seed: Seed = 0
+    repeats: Repeats = 1
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     latent: Latent = Latent()
@@ -173,11 +197,19 @@ class Defaults(Section):
 
 
 class ExperimentConfig(Experiment):
-    """A resolved experiment: written by `configure --experiment`, read by its stages."""
+    """A resolved training of an experiment: written by `configure`, read by its stages.
 
-    name: Name
+    The configs of further trainings have `repeats: 1` and their own seed.
+    """
+
+    name: TrainingName
     image_size: ImageSize
     channels: Channels
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether this is a further training of an experiment, not its first."""
+        return "/" in self.name
 
     def training_settings(self) -> dict[str, object]:
         """Return the settings that determine a checkpoint's weights; it stores them."""
@@ -187,3 +219,11 @@ class ExperimentConfig(Experiment):
         # Checkpoints and logs do not change the weights.
         del settings["training"]["checkpoints"], settings["training"]["log_every"]
         return settings
+
+
+def training_names(experiment: str, repeats: int) -> list[str]:
+    """Return the names of an experiment's trainings: `vae`, `vae/repeats/1`, `vae/repeats/2`.
+
+    They are also their folders in results/STUDY.
+    """
+    return [experiment, *(f"{experiment}/repeats/{number}" for number in range(1, repeats))]

@@ -9,10 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from latentbench.config.base import Name, Section
+from latentbench.config.base import Count, Name, Section
 from latentbench.config.budgets import Budget, small_dataset, small_experiment
 from latentbench.config.datasets import AnyDataset, DatasetConfig
-from latentbench.config.experiments import Defaults, Experiment, ExperimentConfig
+from latentbench.config.experiments import (
+    Defaults,
+    Experiment,
+    ExperimentConfig,
+    training_names,
+)
 from latentbench.config.renamed import RENAMED_PLACEHOLDERS
 from latentbench.errors import ConfigError, list_names, quote, reason, shorten
 
@@ -188,6 +193,17 @@ class StudyConfig(Study):
     budget: Budget = "full"
     experiments: list[Name]
     datasets: list[Name]
+    repeats: dict[Name, Count] = Field(
+        default={}, description="Number of trainings of experiments that have several."
+    )
+
+    @property
+    def trainings(self) -> list[str]:
+        """The names of all trainings, each experiment's together, its first one first."""
+        names = []
+        for experiment in self.experiments:
+            names += training_names(experiment, self.repeats.get(experiment, 1))
+        return names
 
 
 class Params(Section):
@@ -204,13 +220,23 @@ class Params(Section):
     defaults: Defaults = Defaults()
 
     def experiment(self, name: str) -> ExperimentConfig:
-        """Return the experiment, resolved: within the budget, with a list of checkpoints."""
-        experiment = _entry(self.experiments, "experiment", name)
-        if self.budget == "small":
-            experiment = small_experiment(experiment)
+        """Return a training, resolved: within the budget, with a list of checkpoints.
+
+        The name of an experiment is that of its first training; `vae/repeats/1` is a further one.
+        """
+        first = name.partition("/")[0]
+        experiment = self._within_budget(_entry(self.experiments, "experiment", first))
         dataset = self.datasets[experiment.dataset]
         settings = experiment.model_dump()
         settings["training"]["checkpoints"] = experiment.training.checkpoint_epochs
+        if name != first:
+            names = training_names(first, experiment.repeats)
+            if name not in names:
+                raise ConfigError(
+                    f"There is no training {quote(name)}; {first} has {list_names(names)}."
+                )
+            settings["seed"] += names.index(name)
+            settings["repeats"] = 1
         return ExperimentConfig(
             name=name, image_size=dataset.image_size, channels=dataset.channels, **settings
         )
@@ -225,18 +251,25 @@ class Params(Section):
     def study(self, name: str) -> StudyConfig:
         """Return the study, resolved: with lists of its experiments and their datasets."""
         study = _entry(self.studies, "study", name)
-        experiments, datasets = [], set()
+        experiments, datasets, repeats = [], set(), {}
         for key, experiment in self.experiments.items():
             if experiment.study == name:
                 experiments.append(key)
                 datasets.add(experiment.dataset)
+                number = self._within_budget(experiment).repeats
+                if number > 1:
+                    repeats[key] = number
         return StudyConfig(
             name=name,
             budget=self.budget,
             experiments=experiments,
             datasets=sorted(datasets),
+            repeats=repeats,
             **study.model_dump(),
         )
+
+    def _within_budget(self, experiment: Experiment) -> Experiment:
+        return small_experiment(experiment) if self.budget == "small" else experiment
 
     def excerpt(self, kind: Kind, name: str) -> dict[str, Any]:
         """Return params with this entry and those that it names only, with all defaults."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from latentbench.artifacts.dependencies import OF_REPEATS
 from latentbench.config.datasets import DatasetConfig
-from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.experiments import ExperimentConfig, training_names
 from latentbench.config.params import Params
 from latentbench.evaluation.features.classifier import FEATURE_DIM
 from latentbench.evaluation.features.train_classifier import NUM_ROTATIONS
@@ -105,7 +106,10 @@ def forecast(
             _explore_job(experiment, sizes[name], model, rates[name], start_seconds),
         ]
         all_jobs += own
+        # Repeats run at the same time as the first training, and are not explored.
         critical_seconds = max(critical_seconds, _critical_path(jobs[name], own))
+        for repeat in training_names(experiment.name, experiment.repeats)[1:]:
+            all_jobs += [replace(job, subject=repeat) for job in own if job.stage in OF_REPEATS]
     seconds = start_seconds / 2 + NOTEBOOK * len(config.notebooks)
     all_jobs.append(Job("report", study, seconds, REPORT_BYTES))
     return Forecast(tuple(all_jobs), critical_seconds + seconds)

@@ -28,6 +28,7 @@ Contents
   notebooks/                  its chapters as executed notebooks
   models/NAME/*.safetensors   the trained networks of each experiment, after the last epoch
   models/NAME/*               its settings, training history, metrics and provenance
+  models/NAME/repeats/*       the same of its trainings with other seeds
   {PARAMS:<28}all settings, defaults included
   {LOCK:<28}all packages with their hashes
   {SUMS:<28}a checksum of every file
@@ -60,7 +61,7 @@ def build_submission(
     files = {PDF: report / PDF, PAGE: report / PAGE, LOCK: lock}
     for chapter in config.notebooks:
         files[f"notebooks/{notebook_name(chapter)}"] = report / notebook_name(chapter)
-    for name in config.experiments:
+    for name in config.trainings:
         last = params.experiment(name).training.checkpoint_epochs[-1]
         model = paths.checkpoint_path(results / name, last)
         files[f"models/{name}/{model.name}"] = model
@@ -70,7 +71,7 @@ def build_submission(
         if not path.is_file():
             raise ArtifactError(f"{path} is missing; run the study {study} to its report first.")
     stages = [paths.record_name(stage) for stage in OF_EXPERIMENTS]
-    records = [results / name / stage for name in config.experiments for stage in stages]
+    records = [results / name / stage for name in config.trainings for stage in stages]
     require_recorded([report / paths.REPORT_RECORD, *records], among=files.values())
     settings = yaml_text(params.excerpt("study", study))
     texts = {PARAMS: settings, READ_ME: _read_me(params, config, results)}
@@ -116,7 +117,7 @@ def _read_me(params: Params, study: StudyConfig, results: Path) -> str:
 def _version(study: StudyConfig, results: Path) -> str:
     """Return the commits that made the models, as text."""
     commits = set()
-    for name in study.experiments:
+    for name in study.trainings:
         record = read_record(results / name / paths.PROVENANCE)
         if record.get("commit"):
             edited = " with uncommitted changes" if record.get("uncommitted_changes") else ""

@@ -17,9 +17,11 @@ from latentbench.results.formatting import escape_markdown
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the stages wrote for one experiment; empty where a stage has not run yet.
+    """What the stages wrote for a training of an experiment; empty where none has run yet.
 
-    `index` is the place among the experiments of the same dataset and decides the color.
+    `name` is unique: the first training has the name of its experiment, a further one is
+    `vae/repeats/1`. `index` is the place among the experiments of the same dataset and decides the
+    color.
     `settings` is the resolved config, `evaluation` metrics.json, `latent` explore.json and
     `provenance` the record of its training.
     """
@@ -32,6 +34,21 @@ class Experiment:
     evaluation: Mapping[str, Any] = field(repr=False)
     latent: Mapping[str, Any] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def experiment(self) -> str:
+        """The name of the experiment that this is a training of."""
+        return self.name.partition("/")[0]
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether this is a further training, whose latent space is not explored."""
+        return self.name != self.experiment
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the training; None where there are no settings."""
+        return self.settings.get("seed")
 
     @property
     def in_markdown(self) -> str:
@@ -93,20 +110,21 @@ class Experiment:
         """What repeats have in common, as a key; the name where there are no settings."""
         if not self.settings:
             return self.name
-        shared = {key: self.settings[key] for key in self.settings if key not in ("name", "seed")}
+        own = ("name", "seed", "repeats")
+        shared = {key: self.settings[key] for key in self.settings if key not in own}
         return json.dumps(shared, sort_keys=True)
 
 
 def read_experiment(
-    folder: Path, dataset: str, index: int, settings: Mapping[str, Any]
+    folder: Path, name: str, dataset: str, index: int, settings: Mapping[str, Any]
 ) -> Experiment:
-    """Read what the stages wrote into results/STUDY/EXPERIMENT.
+    """Read what the stages wrote into the folder of a training.
 
     Raises:
         ArtifactError: A file is damaged.
     """
     return Experiment(
-        name=folder.name,
+        name=name,
         folder=folder,
         dataset=dataset,
         index=index,

@@ -16,39 +16,53 @@ from latentbench.results.files import read_history, read_record, read_table
 
 _MODEL_COLUMNS = ("name", "architecture", "width", "latent_dim", "condition", "learning_rate")
 _RECORDED = ("seconds", "images_per_second", "peak_memory_mb")
+_SIZES = ["parameters", *_RECORDED]
 _ERRORS = ("mse", "psnr", "ssim")
+_IDENTITY = ["experiment", "training", "seed"]
 
 
-def experiments(members: Sequence[Experiment], runs: Mapping[str, str]) -> pd.DataFrame:
-    """Return a row per experiment: what was trained, how large it is and what it took."""
+def experiments(
+    members: Sequence[Experiment], runs: Mapping[str, str], sizes: pd.DataFrame
+) -> pd.DataFrame:
+    """Return a row per experiment: what was trained, how large it is and what it took.
+
+    `sizes` are those of all trainings, of which the experiment has the mean.
+    """
     rows = []
     for member in members:
-        parameters = member.provenance.get("parameters")
         row = {
             "experiment": member.name,
             "dataset": member.dataset,
             "run": runs[member.name],
-            "seed": member.settings.get("seed"),
+            "seed": member.seed,
             "model": member.model.get("name"),
         }
         row |= {column: member.model.get(column) for column in _MODEL_COLUMNS[1:]}
-        row["parameters"] = sum(parameters.values()) if parameters else None
-        row |= {column: member.provenance.get(column) for column in _RECORDED}
         rows.append(row)
     table = pd.DataFrame(rows).set_index("experiment")
-    numbers = ["parameters", *_RECORDED]
-    table[numbers] = table[numbers].astype(float)
-    return table
+    return table.join(sizes.groupby("experiment")[_SIZES].mean())
 
 
-def metrics(members: Sequence[Experiment]) -> pd.DataFrame:
-    """Return a row per experiment, checkpoint, prior and metric of metrics.csv.
+def sizes(trainings: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per training: the number of weights, and what training took."""
+    rows = []
+    for training in trainings:
+        parameters = training.provenance.get("parameters")
+        row = _identity(training)
+        row["parameters"] = sum(parameters.values()) if parameters else None
+        row |= {column: training.provenance.get(column) for column in _RECORDED}
+        rows.append(row)
+    return pd.DataFrame(rows).astype(dict.fromkeys(_SIZES, float))
+
+
+def metrics(trainings: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per training, checkpoint, prior and metric of metrics.csv.
 
     `mean` and `std` are over `n` sets of samples; std is NaN for a single one.
     """
-    columns = ["experiment", "seed", "epoch", "prior", "metric", "mean", "std", "n"]
+    columns = [*_IDENTITY, "epoch", "prior", "metric", "mean", "std", "n"]
     parts = []
-    for member in members:
+    for member in trainings:
         table = read_table(member.folder / paths.METRICS, sort_by="epoch", text=("prior",))
         for column in table:
             if f"{column}_std" in table:
@@ -56,19 +70,22 @@ def metrics(members: Sequence[Experiment]) -> pd.DataFrame:
                 part["std"] = table[f"{column}_std"]
                 part["n"] = table.get("num_seeds")
                 part["prior"] = table.get("prior", member.prior)
-                part = part.assign(
-                    experiment=member.name, seed=member.settings.get("seed"), metric=column
-                )
-                parts.append(part)
+                parts.append(part.assign(metric=column, **_identity(member)))
     if not parts:
         return pd.DataFrame(columns=columns)
     rows = pd.concat(parts, ignore_index=True)[columns].dropna(subset="mean")
     return rows.astype({"seed": "Int64", "epoch": int, "n": "Int64"}).reset_index(drop=True)
 
 
-def history(members: Sequence[Experiment]) -> pd.DataFrame:
-    """Return the rows of every history.csv, with the experiment in the first column."""
-    return _stack({member.name: read_history(member.folder) for member in members})
+def history(trainings: Sequence[Experiment]) -> pd.DataFrame:
+    """Return the rows of every history.csv, with experiment, training and seed in front."""
+    tables = []
+    for training in trainings:
+        table = read_history(training.folder)
+        if len(table):
+            own = _identity(training)
+            tables.append(table.assign(**own)[[*own, *table]])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_IDENTITY)
 
 
 def iterations(members: Sequence[Experiment]) -> pd.DataFrame:
@@ -95,15 +112,15 @@ def layers(members: Sequence[Experiment]) -> pd.DataFrame:
     return _stack(tables)
 
 
-def costs(members: Sequence[Experiment]) -> pd.DataFrame:
-    """Return a row per experiment and stage: what the record of the stage measured."""
+def costs(trainings: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per training and stage: what the record of the stage measured."""
     rows = []
-    for member in members:
+    for training in trainings:
         for stage in OF_EXPERIMENTS:
-            cost = read_record(member.folder / paths.record_name(stage)).get("cost")
+            cost = read_record(training.folder / paths.record_name(stage)).get("cost")
             if cost:
-                rows.append({"experiment": member.name, "stage": stage, **cost})
-    columns = ["experiment", "stage", "wall_seconds", "cpu_seconds", "peak_memory_mb"]
+                rows.append({**_identity(training), "stage": stage, **cost})
+    columns = [*_IDENTITY, "stage", "wall_seconds", "cpu_seconds", "peak_memory_mb"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -125,18 +142,16 @@ def reconstruction(members: Sequence[Experiment]) -> pd.DataFrame:
 
 
 def scores(
-    metrics: pd.DataFrame, experiments: pd.DataFrame, reconstruction: pd.DataFrame
+    metrics: pd.DataFrame, sizes: pd.DataFrame, reconstruction: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return a row per experiment and quantity after the last epoch, as far as it is finite."""
-    last = metrics[metrics["epoch"] == metrics.groupby("experiment")["epoch"].transform("max")]
-    measured = last.rename(columns={"metric": "quantity"})[
-        ["experiment", "quantity", "mean", "std"]
-    ]
-    numbers = experiments[["parameters", *_RECORDED]].reset_index()
+    """Return a row per training and quantity after the last epoch, as far as it is finite."""
+    last = metrics[metrics["epoch"] == metrics.groupby("training")["epoch"].transform("max")]
+    measured = last.rename(columns={"metric": "quantity"})[[*_IDENTITY, "quantity", "mean", "std"]]
     errors = reconstruction.query("split == 'test'")[["experiment", *_ERRORS]]
+    first = sizes.loc[sizes["training"] == sizes["experiment"], _IDENTITY]
     long = [
-        table.melt(id_vars="experiment", var_name="quantity", value_name="mean")
-        for table in (numbers, errors)
+        table.melt(id_vars=_IDENTITY, var_name="quantity", value_name="mean")
+        for table in (sizes, first.merge(errors, on="experiment"))
     ]
     result = pd.concat([measured, *long], ignore_index=True)
     result["mean"] = result["mean"].astype(float)
@@ -165,6 +180,15 @@ def setting_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return np.format_float_positional(value, trim="0") if isinstance(value, float) else str(value)
+
+
+def _identity(training: Experiment) -> dict[str, Any]:
+    """Return the first columns of the rows of a training."""
+    return {
+        "experiment": training.experiment,
+        "training": training.name,
+        "seed": training.seed,
+    }
 
 
 def _stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -37,10 +37,10 @@ def path_pairs(experiment: Experiment) -> pd.DataFrame:
 def path_errors(run: RunGroup) -> pd.DataFrame:
     """Return mean and std over pairs (columns) of each column of `path_pairs` (rows).
 
-    Repeats share their pairs: a pair's values are first averaged over the trainings. Empty unless
-    all trainings were explored.
+    Trainings share their pairs: a pair's values are first averaged over those that are explored.
+    Empty unless all of these were.
     """
-    pairs = [path_pairs(member) for member in run.members]
+    pairs = [path_pairs(member) for member in run.explored]
     if any(each.empty for each in pairs):
         return pd.DataFrame()
     return pd.concat(pairs).groupby(level=0).mean().agg(["mean", "std"]).T

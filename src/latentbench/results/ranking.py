@@ -39,6 +39,7 @@ class Ranked:
     mean: float
     std: float
     places: int
+    num_trainings: int  # that the mean is over: repeats have no quantities of the latent space
 
     @property
     def name(self) -> str:
@@ -47,13 +48,8 @@ class Ranked:
 
     @property
     def in_markdown(self) -> str:
-        """The name of the run as Markdown."""
-        return self.run.in_markdown
-
-    @property
-    def num_trainings(self) -> int:
-        """How many trainings the mean is over."""
-        return len(self.run.members)
+        """The name of the run as Markdown, without seeds for a score of the first training."""
+        return self.run.in_markdown if self.num_trainings > 1 else escape_markdown(self.run.stem)
 
     @property
     def mean_text(self) -> str:
@@ -70,7 +66,7 @@ class Ranked:
     @property
     def in_brackets(self) -> str:
         """`(12.3 ± 0.4)`, or `(3 seeds, 12.3 ± 0.4)` for repeats."""
-        return f"({self.run.seeds}, {self.text})" if self.run.seeds else f"({self.text})"
+        return f"({self.run.seeds}, {self.text})" if self.num_trainings > 1 else f"({self.text})"
 
     @property
     def quoted(self) -> str:
@@ -79,24 +75,33 @@ class Ranked:
 
 
 def scores_of(study: Study, quantity: Quantity) -> pd.DataFrame:
-    """Return mean and std of a quantity, indexed by experiment."""
+    """Return mean and std of a quantity, indexed by training."""
     if quantity.compute is None:
         rows = study.scores[study.scores["quantity"] == quantity.key]
-        return rows.set_index("experiment")[["mean", "std"]]
+        return rows.set_index("training")[["mean", "std"]]
     values = {each.name: quantity.compute(each) for each in study}
     return pd.DataFrame({"mean": pd.Series(values, dtype=float).dropna(), "std": math.nan})
 
 
 def score(table: pd.DataFrame, run: RunGroup) -> tuple[float, float] | None:
-    """Return mean and std of a run from the scores of its members; None unless all have one."""
-    names = [member.name for member in run.members]
-    if not set(names) <= set(table.index):
+    """Return mean and std of a run from the scores of its members; None unless all have one.
+
+    Repeats have no scores of the latent space.
+    """
+    names = scored(table, run)
+    if names is None:
         return None
     means = [float(mean) for mean in table["mean"].loc[names]]
     if len(names) == 1:
         return means[0], float(table["std"].loc[names[0]])
     # Exact arithmetic: equal scores have a standard deviation of 0, not of rounding errors.
     return statistics.mean(means), statistics.stdev(means)
+
+
+def scored(table: pd.DataFrame, run: RunGroup) -> list[str] | None:
+    """Return the trainings of a run that have a score; None if one that should have it has none."""
+    names = [m.name for m in run.members if not m.is_repeat or m.name in table.index]
+    return names if set(names) <= set(table.index) else None
 
 
 def rank(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[Ranked]:
@@ -109,7 +114,8 @@ def rank(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[Ran
     for run in runs:
         values = score(table, run)
         if values is not None:
-            found.append(Ranked(run, quantity, *values, places(values[0])))
+            number = len(scored(table, run) or [])
+            found.append(Ranked(run, quantity, *values, places(values[0]), number))
     return sorted(found, key=lambda ranked: -quantity.better * ranked.mean)
 
 
@@ -206,15 +212,15 @@ def differ(one: Ranked, other: Ranked, tests: Comparisons) -> bool:
 def compare_reconstructions(study: Study, order: Sequence[Ranked]) -> tuple[Comparisons, int]:
     """Return paired tests of the squared errors on the test images that all models share.
 
-    Also return how many these are. An image's error is its mean over the trainings of a run: the
-    tests concern these trainings, not other ones.
+    Also return how many these are. An image's error is its mean over the trainings of a run that
+    were explored: the tests concern these trainings, not other ones.
     """
     rows = study.reconstruction.query("split == 'test'").set_index("experiment")
     columns = []
     for each in order:
-        names = [member.name for member in each.run.members]
-        number = int(rows.loc[names, "num_images"].min())
-        own = [member.latent_arrays["test_mse"][:number] for member in each.run.members]
+        explored = each.run.explored
+        number = int(rows.loc[[member.name for member in explored], "num_images"].min())
+        own = [member.latent_arrays["test_mse"][:number] for member in explored]
         columns.append(np.mean(own, axis=0, dtype=np.float64))
     errors = np.stack(columns, axis=1)
     return _by_names(compare_images(errors).comparisons(), order), len(errors)

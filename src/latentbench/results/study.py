@@ -31,7 +31,7 @@ from latentbench.results.formatting import escape_markdown
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Experiments that differ in their seed alone, ranked and drawn as one; mostly a single one."""
+    """Trainings that differ in their seed alone, ranked and drawn as one; mostly a single one."""
 
     members: tuple[Experiment, ...]
 
@@ -54,16 +54,21 @@ class RunGroup:
     def stem(self) -> str:
         """What the names of the members have in common."""
         first = self.members[0].name
-        if len(self.members) == 1:
+        names = list(dict.fromkeys(member.experiment for member in self.members))
+        if len(names) == 1:
             return first
-        names = [member.name for member in self.members]
         common = os.path.commonprefix(names)  # noqa: RUF071 (names, not paths)
         return common.rstrip("-_0123456789") or first
 
     @property
     def has_prior(self) -> bool:
         """Whether the model is trained to decode random latents, so that its samples count."""
-        return has_prior(self.members[0].model.get("name", ""))
+        return self.members[0].is_generative
+
+    @property
+    def explored(self) -> list[Experiment]:
+        """The members whose latent space is explored: those that are no repeats."""
+        return [member for member in self.members if not member.is_repeat]
 
     @property
     def index(self) -> int:
@@ -75,12 +80,16 @@ class RunGroup:
 class Study:
     """A study: its experiments as objects (iterate, or `study["vae"]`), its numbers as DataFrames.
 
-    Frames hold what the stages have written so far. Rows stand in the order of params.yaml.
+    An object is the first training of an experiment, which alone is explored. `trainings` has its
+    repeats, too, as far as they were evaluated. Frames hold what the stages have written so far:
+    metrics, history, costs and scores of all trainings, with columns `experiment`, `training` and
+    `seed`, and the rest of the first. Rows stand in the order of params.yaml.
     """
 
     config: StudyConfig
     folder: Path
     members: tuple[Experiment, ...]
+    repeats: tuple[Experiment, ...] = ()
 
     def __iter__(self) -> Iterator[Experiment]:
         return iter(self.members)
@@ -92,27 +101,66 @@ class Study:
         raise KeyError(f"{name} is none of {', '.join(each.name for each in self.members)}")
 
     @cached_property
+    def trainings(self) -> tuple[Experiment, ...]:
+        """All trainings: each experiment followed by its repeats that were evaluated."""
+        found = []
+        for experiment in self.members:
+            found.append(experiment)
+            found += [
+                repeat
+                for repeat in self.repeats
+                if repeat.experiment == experiment.name and repeat.evaluation
+            ]
+        return tuple(found)
+
+    def trainings_of(self, experiment: Experiment) -> RunGroup:
+        """Return the trainings of one experiment, whatever others differ in the seed alone."""
+        own = [each for each in self.trainings if each.experiment == experiment.name]
+        return RunGroup(tuple(own))
+
+    def notes_on_repeats(self) -> list[str]:
+        """Return a note on the repeats that were not evaluated yet."""
+        missing = [each.in_markdown for each in self.repeats if not each.evaluation]
+        if not missing:
+            return []
+        return [f"{', '.join(missing)}: no metrics.json yet. Run `latentbench evaluate`."]
+
+    def first_trainings(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a frame that are of the first training of each experiment."""
+        return frame[frame["training"] == frame["experiment"]]
+
+    @cached_property
     def experiments(self) -> pd.DataFrame:
         """Indexed by experiment: its dataset, run, seed, model, size and cost.
 
         `run` is the same for experiments that differ in their seed alone. `parameters` counts
-        weights, `seconds` is training time, `peak_memory_mb` the most memory of the training.
+        weights, `seconds` is training time, `peak_memory_mb` the most memory of the training: means
+        over its trainings.
         """
         runs = {m.name: group.name for group in self.run_groups() for m in group.members}
-        return frames.experiments(self.members, runs)
+        return frames.experiments(self.members, runs, frames.sizes(self.trainings))
 
     @cached_property
     def settings(self) -> pd.DataFrame:
-        """Resolved settings as text, indexed by experiment; columns such as `model.width`."""
-        return pd.DataFrame({each.name: frames.flatten(each.settings) for each in self}).T
+        """Resolved settings as text, indexed by experiment; columns such as `model.width`.
+
+        `seed` has those of all trainings.
+        """
+        rows = {}
+        for each in self:
+            row = frames.flatten(each.settings)
+            if row:
+                row["seed"] = ", ".join(str(own.seed) for own in self.trainings_of(each).members)
+            rows[each.name] = row
+        return pd.DataFrame(rows).T.drop(columns="repeats", errors="ignore")
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """A row per experiment, checkpoint, prior and metric.
+        """A row per training, checkpoint, prior and metric.
 
         `mean` and `std` are over `n` sets of samples. Latents are drawn from the `prior`.
         """
-        return frames.metrics(self.members)
+        return frames.metrics(self.trainings)
 
     @cached_property
     def own_metrics(self) -> pd.DataFrame:
@@ -122,8 +170,8 @@ class Study:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """A row per experiment and epoch: the columns of history.csv."""
-        return frames.history(self.members)
+        """A row per training and epoch: the columns of history.csv."""
+        return frames.history(self.trainings)
 
     @cached_property
     def iterations(self) -> pd.DataFrame:
@@ -137,8 +185,8 @@ class Study:
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        """A row per experiment and stage: wall_seconds, cpu_seconds and peak_memory_mb."""
-        return frames.costs(self.members)
+        """A row per training and stage: wall_seconds, cpu_seconds and peak_memory_mb."""
+        return frames.costs(self.trainings)
 
     @cached_property
     def reconstruction(self) -> pd.DataFrame:
@@ -150,8 +198,8 @@ class Study:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """A row per experiment and quantity after the last epoch: mean, and std where known."""
-        return frames.scores(self.own_metrics, self.experiments, self.reconstruction)
+        """A row per training and quantity after the last epoch: mean, and std where known."""
+        return frames.scores(self.own_metrics, frames.sizes(self.trainings), self.reconstruction)
 
     def load(self) -> None:
         """Check every file but checkpoints, and read every table, so that errors come at once.
@@ -183,15 +231,15 @@ class Study:
         """The study's settings and the records of its results, which name these by SHA-256."""
         records = [
             experiment.folder / paths.record_name(stage)
-            for experiment in self
+            for experiment in self.trainings
             for stage in OF_EXPERIMENTS
         ]
         return [self.folder / paths.STUDY, *filter(Path.is_file, records)]
 
     @property
     def has_repeats(self) -> bool:
-        """Whether some experiments differ in their seed alone."""
-        return len(self.run_groups()) < len(self.members)
+        """Whether some trainings differ in their seed alone."""
+        return len(self.run_groups()) < len(self.trainings)
 
     @property
     def has_several_datasets(self) -> bool:
@@ -232,7 +280,8 @@ class Study:
         """Return experiments with their repeats, each group where its first member stands."""
         together: dict[str, list[Experiment]] = {}
         for experiment in self.members:
-            together.setdefault(experiment.settings_without_seed, []).append(experiment)
+            group = together.setdefault(experiment.settings_without_seed, [])
+            group += self.trainings_of(experiment).members
         chosen = {each.name for each in (self.members if experiments is None else experiments)}
         return [
             RunGroup(tuple(members)) for members in together.values() if members[0].name in chosen
@@ -249,10 +298,10 @@ class Study:
         """
         names = [member.name for member in run.members]
         own = self.own_metrics
-        rows = own[own["experiment"].isin(names) & (own["metric"] == metric)]
+        rows = own[own["training"].isin(names) & (own["metric"] == metric)]
         if len(self.history):
-            times = self.history.set_index(["experiment", "epoch"])["seconds"]
-            rows = rows.join(times, on=["experiment", "epoch"])
+            times = self.history.set_index(["training", "epoch"])["seconds"]
+            rows = rows.join(times, on=["training", "epoch"])
         else:
             rows = rows.assign(seconds=float("nan"))
         if len(names) == 1:
@@ -335,13 +384,19 @@ def open_study(folder: str | Path) -> Study:
         names = ", ".join(config.experiments)
         raise ArtifactError(f"{folder} has no results of {names}; train an experiment first.")
     members: list[Experiment] = []
+    repeats: list[Experiment] = []
     places: dict[str, int] = {}
-    for name in config.experiments:
+    for name in config.trainings:
         path = folder / name / paths.CONFIG
         settings = read_yaml(path) if path.is_file() else {}
+        if name not in config.experiments:
+            first = members[-1]
+            repeat = read_experiment(folder / name, name, first.dataset, first.index, settings)
+            repeats.append(repeat)
+            continue
         only = config.datasets[0] if len(config.datasets) == 1 else ""
         dataset = str(settings.get("dataset", only))
         index = places.setdefault(dataset, 0)
         places[dataset] += 1
-        members.append(read_experiment(folder / name, dataset, index, settings))
-    return Study(config, folder, tuple(members))
+        members.append(read_experiment(folder / name, name, dataset, index, settings))
+    return Study(config, folder, tuple(members), tuple(repeats))

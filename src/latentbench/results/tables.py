@@ -64,6 +64,7 @@ def prdc_quantities(study: Study) -> dict[str, Quantity]:
 def summary(study: Study) -> Table:
     """Return a row per model: its size, its cost, its distances and its reconstruction error."""
     _, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
+    notes += study.notes_on_repeats()
     quantities = [PARAMETERS, SECONDS, IMAGES_PER_SECOND, MEMORY]
     quantities += map(distance, study.measured_metrics)
     quantities += [SHARES_ALONE, AS_REQUESTED, MSE, PSNR]
@@ -77,7 +78,10 @@ def prdc(study: Study) -> Table:
 
 
 def models_table(study: Study, quantities: Sequence[Quantity]) -> str:
-    """Return a row per model, then per set of repeats, then of real images; the best in bold."""
+    """Return a row per experiment, then per set of repeats, then of real images; the best in bold.
+
+    Numbers of an experiment are means over its trainings.
+    """
     several = study.has_several_datasets
     shown = [quantity for quantity in quantities if len(scores_of(study, quantity))]
     rows = []
@@ -121,21 +125,26 @@ def pipe_table(table: pd.DataFrame, *, num_text: int) -> str:
 def _cells(
     study: Study, quantity: Quantity, experiments: Sequence[Experiment], runs: Sequence[RunGroup]
 ) -> pd.Series:
-    """Return a cell per experiment and per set of repeats.
+    """Return a cell per experiment, the mean over its trainings, and per set of repeats.
 
-    Repeats compete as one, by their mean. The best is bold, with every cell that prints like it
-    and those that no test distinguishes from it, unless that is all.
+    Experiments that differ in the seed alone compete as one, by their mean. The best is bold, with
+    every cell that prints like it and those that no test distinguishes from it, unless that is all.
     """
     scores = scores_of(study, quantity)
-    own = scores[scores.index.isin([each.name for each in experiments])]
+    names = {experiment.name for experiment in experiments}
+    trainings = [each.name for each in study.trainings if each.experiment in names]
+    own = scores[scores.index.isin(trainings)]
     places = decimal_places(list(own["mean"]), list(own["std"]))
     competing = {run.name: score(scores, run) for run in runs}
     values: dict[str, tuple[float, float] | None] = {}
+    labels: dict[str, str] = {}
     for experiment in experiments:
-        values[experiment.name] = score(scores, RunGroup((experiment,)))
-    names = dict.fromkeys(values) | {
-        run.name: f"*{run.in_markdown}*" for run in runs if len(run.members) > 1
-    }
+        own_run = study.trainings_of(experiment)
+        values[own_run.name] = score(scores, own_run)
+        labels[own_run.name] = own_run.in_markdown
+    for run in runs:
+        if run.name not in labels:
+            labels[run.name] = f"*{run.in_markdown}*"
     values |= competing
     texts = {
         name: quantity.format(value[0], places(value[0]))
@@ -145,7 +154,7 @@ def _cells(
     best = _best(study, quantity, runs)
     has_spread = bool(own["std"].notna().any())
     cells = {}
-    for name, label in names.items():
+    for name, label in labels.items():
         value = values[name]
         text = texts.get(name, ABSENT)
         if name in best:
@@ -153,7 +162,7 @@ def _cells(
         # Repeats may agree exactly in what has no spread within a training.
         if value and not math.isnan(value[1]) and (value[1] or has_spread):
             text += f" ± {quantity.format(value[1], places(value[0]))}"
-        cells[label or escape_markdown(name)] = text
+        cells[label] = text
     return pd.Series(cells)
 
 

@@ -147,7 +147,7 @@ def _generator_steps(study: Study, change: Change) -> list[str]:
         return []
     steps = []
     for run, model in ((change.second, change.after), (change.first, change.before)):
-        history = study.history[study.history["experiment"] == run.members[0].name]
+        history = study.history[study.history["training"] == run.members[0].name]
         if history.empty:
             return []
         # History counts the steps of the discriminator or critic.

@@ -91,7 +91,7 @@ def _facts(study: Study) -> pd.DataFrame:
 
 def _typical(study: Study, facts: pd.DataFrame) -> list[str]:
     """Return the models whose samples are closer than test images by more than their spread."""
-    scores = study.scores.set_index(["experiment", "quantity"]).fillna(0)
+    scores = study.scores.set_index(["training", "quantity"])[["mean", "std"]].fillna(0)
     found = []
     for name, extractor in facts.loc[facts["warning"].eq(""), "extractor"].items():
         key = feature_column(CLOSER_TO_TRAIN, extractor)

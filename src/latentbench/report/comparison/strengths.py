@@ -99,7 +99,7 @@ def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) 
 
 
 def _trouble(study: Study, run: RunGroup) -> str:
-    epochs = study.history[study.history["experiment"].isin([each.name for each in run.members])]
+    epochs = study.history[study.history["training"].isin([each.name for each in run.members])]
     troubled = int(epochs[WARNINGS].fillna("").ne("").sum()) if WARNINGS in epochs else 0
     if not troubled:
         return ""

@@ -12,13 +12,16 @@ TITLES = {"train": "Training", "evaluate": "Evaluation", "explore": "Exploration
 
 
 def table(study: Study) -> Table:
-    """Return a row per experiment, and one for all: seconds by stage, their sum, memory."""
+    """Return a row per experiment, and one for all: seconds by stage, their sum, memory.
+
+    They are sums over the trainings of an experiment.
+    """
     costs = study.costs
     present, notes = study.with_rows(costs, "cost", "train")
     if not present:
         return Table(None, notes)
     grouped = costs.groupby("experiment", sort=False)
-    times = costs.pivot(index="experiment", columns="stage", values="wall_seconds")
+    times = costs.groupby(["experiment", "stage"])["wall_seconds"].sum().unstack()
     times = times.reindex(costs["experiment"].unique()).reindex(columns=list(OF_EXPERIMENTS))
     times = times.rename(columns=TITLES)
     times["Together"] = grouped["wall_seconds"].sum()

@@ -72,7 +72,8 @@ def thin(lines: pd.DataFrame, most: int) -> pd.DataFrame:
 
 def _history_curves(study: Study, what: str, select: Select) -> page.Drawing:
     _, notes = study.with_rows(study.history, "history.csv", "train")
-    return _draw(_panels(study, study.history, "epoch", select), what, notes)
+    history = study.first_trainings(study.history)
+    return _draw(_panels(study, history, "epoch", select), what, notes)
 
 
 def _panels(study: Study, frame: pd.DataFrame, index: str, select: Select) -> list[Panel]:
@@ -82,7 +83,8 @@ def _panels(study: Study, frame: pd.DataFrame, index: str, select: Select) -> li
     """
     panels = []
     for name, rows in frame.groupby("experiment", sort=False):
-        own = rows.drop(columns="experiment").dropna(axis="columns", how="all").set_index(index)
+        own = rows.drop(columns=["experiment", "training", "seed"], errors="ignore")
+        own = own.dropna(axis="columns", how="all").set_index(index)
         own = own[sorted(own, key=lambda column: column.startswith("generator"))]
         lines = select(own)
         if not lines.empty:

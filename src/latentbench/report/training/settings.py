@@ -44,9 +44,25 @@ def settings(study: Study) -> tuple[Table, Table]:
 def provenance(study: Study) -> tuple[Table, Table]:
     """Return what differs in how the experiments were made, and what they share."""
     present, notes = study.with_files("provenance", "train", lambda each: each.provenance)
-    origins = pd.DataFrame(map(_origin, present), index=[each.in_markdown for each in present])
+    origins = pd.DataFrame(
+        [_origin_of_all(study, each) for each in present],
+        index=[each.in_markdown for each in present],
+    )
     differing, shared = _compare(origins, "What")
     return replace(differing, notes=notes), shared
+
+
+def _origin_of_all(study: Study, experiment: Experiment) -> dict[str, str]:
+    """Return the origin of an experiment: of each entry, the values of all its trainings.
+
+    The commands of further trainings differ from that of the first by the name of their folder.
+    """
+    values: dict[str, dict[str, None]] = {}
+    for training in study.trainings_of(experiment).members:
+        for key, value in _origin(training).items():
+            if key != "Command" or not training.is_repeat:
+                values.setdefault(key, {})[value] = None
+    return {key: ", ".join(own) for key, own in values.items()}
 
 
 def _origin(experiment: Experiment) -> dict[str, str]:

@@ -12,14 +12,14 @@ _SIGNS = ["mode collapse", "saturated discriminator", "posterior collapse", "ina
 
 
 def table(study: Study) -> Table:
-    """Return a row per model that showed signs of trouble: the epochs of each."""
+    """Return a row per model that showed signs of trouble: the epochs of each, in any training."""
     found = _signs(study)
     if found.empty:
         return Table(None)
     epochs = found.groupby(["experiment", "sign"])["epoch"].agg(list_epochs).unstack()
     epochs = epochs.reindex(index=found["experiment"].unique())
     epochs = epochs.reindex(columns=_SIGNS).dropna(axis="columns", how="all")
-    epochs.insert(0, "Epochs", study.history["experiment"].value_counts())
+    epochs.insert(0, "Epochs", study.history.groupby("experiment")["epoch"].nunique())
     epochs = epochs.fillna(tables.ABSENT).rename(escape_markdown).rename(columns=str.capitalize)
     epochs = epochs.rename_axis("Model").reset_index()
     return Table(tables.pipe_table(epochs, num_text=epochs.shape[1]))
@@ -39,7 +39,7 @@ def verdict(study: Study) -> str:
 def list_epochs(epochs: pd.Series) -> str:
     """Return `3`, `1 and 2`, `1 to 4 and 7`."""
     parts = []
-    ordered = epochs.astype(int).sort_values()
+    ordered = epochs.astype(int).drop_duplicates().sort_values()
     for _, run in ordered.groupby((ordered.diff() != 1).cumsum()):
         if len(run) > 2:
             parts.append(f"{run.iloc[0]} to {run.iloc[-1]}")
