@@ -169,7 +169,8 @@ def test_autoencoders_are_not_ranked_by_distance(make_study):
 def make_autoencoder(folder, name: str) -> None:
     path = folder / name / "config.yaml"
     settings = read_yaml(path)
-    write_yaml(path, settings | {"model": settings["model"] | {"name": "autoencoder"}})
+    model = settings["model"] | {"name": "autoencoder", "prior": "standard"}
+    write_yaml(path, settings | {"model": model})
 
 
 def set_errors(folder, **errors) -> None:
