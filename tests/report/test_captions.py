@@ -82,13 +82,13 @@ def test_bold_marks_repeats_as_one(make_study):
 @pytest.mark.parametrize(
     ("name", "classes", "expected"),
     [
-        ("dcgan", CLASSES, [True, False, False, False]),
-        ("vae", CLASSES, [True, False, True, False]),
-        ("vae", [], [False, False, False, False]),
-        ("conditional-vae", CLASSES, [True, True, False, False]),
+        ("dcgan", CLASSES, [True, False, False]),
+        ("vae", CLASSES, [True, False, True]),
+        ("vae", [], [False, False, False]),
+        ("conditional-vae", CLASSES, [True, True, False]),
     ],
 )
 def test_captions_depend_on_the_kinds_of_models(make_study, name, classes, expected):
     study = open_study(make_study({name: (1.0, None)}, classes=classes))
-    found = [study.has_classes, study.has_conditional, study.has_class_means, study.lacks_prior]
+    found = [study.has_classes, study.has_conditional, study.has_class_means]
     assert found == expected
