@@ -361,6 +361,7 @@ def write_metrics(folder: Path, mean: float, std: float | None) -> None:
             | {"label_accuracy": 0.95},
             "num_test_images": 5000,
             "num_test_sets": 10,
+            "num_test_compared": 4000,
             "has_random_classes": True,
             "train_halves": {
                 "fd_classifier": 0.7,

@@ -16,6 +16,8 @@ def test_the_protocol_has_the_numbers_of_images_and_the_extractor(make_study):
     assert "3 × 5,000 generated images" in text
     assert "10,000 real images" in text
     assert "FD (classifier) and KD (classifier):" in text
+    assert "10 sets of 5,000 test images" in text
+    assert "4,000 for precision" in text
 
 
 def test_the_protocol_explains_the_spread_over_trainings(make_study):

@@ -17,6 +17,11 @@ _SIZES = (
     "{num_seeds} × {num_samples:,} generated images (sampling seeds × images), against "
     "{num_reference:,} real images"
 )
+_TESTED = {"num_test_sets", "num_test_images", "num_test_compared"}
+_REAL = (
+    "Real images are {num_test_sets} sets of {num_test_images:,} test images, with ± over these; "
+    "{num_test_compared:,} for precision, recall, density and coverage."
+)
 _SPREAD_OF_REPEATS = (
     "Trainings that differ only in their seed are one model, with their mean; its ± is the "
     "standard deviation over trainings. For a model trained once, ± is the standard deviation over "
@@ -46,6 +51,7 @@ def protocol(study: Study) -> str:
         texts = protocols[extractor].dropna().str.strip().str.rstrip(".").map(space_percent)
         parts.append(_extractor_protocol(study, extractor, sorted(texts.unique())))
         has_lists = has_lists or texts.nunique() > 1
+    parts += dict.fromkeys(_REAL.format_map(each) for each in evaluations if each.keys() >= _TESTED)
     parts.append(_SPREAD_OF_REPEATS if study.has_repeats else _SPREAD_OF_SAMPLES)
     return ("\n\n" if has_lists else " ").join(parts)
 
