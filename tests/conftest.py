@@ -113,6 +113,8 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
                 "num_seeds": 2,
                 "kid_subsets": 3,
                 "kid_subset_size": 10,
+                "importance_samples": 5,
+                "num_likelihood_images": 8,
             },
             "latent": {"num_samples": 6, "num_reconstructions": 3, "num_pairs": 2, "num_points": 4}
             | {"inversion_starts": 8, "inversion_steps": 3},

@@ -52,6 +52,7 @@ MODEL = ModelRates(
     reconstruction=0.05,
     weight_bytes=1_000_000,
     state_bytes=3_000_000,
+    has_likelihood=True,
 )
 DATASET = DatasetRates(
     classifier_step=0.01, feature=0.003, distances=2.0, pair=1e-8, projection=0.004
@@ -116,9 +117,10 @@ def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> 
     epoch = 10 + 1.5 + 0.128 + EPOCH_FILES + EVOLUTION_FRAME
     assert seconds["train", "vae"] == seconds["train", "gan"] == pytest.approx(4 + 20 * epoch)
     # Six sets of 1,000 samples: 5 s to sample and extract features, 2 s for the distances,
-    # 0.064 s for the nearest neighbors. Then the distances of sets of test images.
+    # 0.064 s for the nearest neighbors. Then the distances of sets of test images, and the
+    # likelihood of 64 of them with 500 draws.
     assert seconds["evaluate", "vae"] == pytest.approx(
-        4 + EVALUATION_ARRAYS + 6 * (5 + 2 + 0.064) + NUM_SETS * 2
+        4 + EVALUATION_ARRAYS + 6 * (5 + 2 + 0.064) + NUM_SETS * 2 + 64 * 500 * 0.002
     )
     # The VAE encodes 1,000 images of each split and projects 500 codes; the GAN inverts 64 images
     # of each split and the 12 ends of paths.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from latentbench import open_study
-from latentbench.artifacts.files import read_csv, write_csv
+from latentbench.artifacts.files import read_csv, read_json, write_csv, write_json
 from latentbench.results import tables
 from latentbench.results.formatting import count, decimals, duration
 from tests.report.conftest import (
@@ -38,6 +38,28 @@ def column(markdown: str, title: str) -> dict[str, str]:
 
 def summary(folder, title: str) -> dict[str, str]:
     return column(tables.summary(open_study(folder)).markdown, title)
+
+
+def test_bounds_on_the_likelihood_have_standard_errors(make_study):
+    folder = make_study()
+    study = open_study(folder)
+    table = tables.likelihoods(study).markdown
+    for title, cell in {
+        "ELBO (nats)": "\N{MINUS SIGN}730.2 ± 1.5",
+        "Bound (nats)": "\N{MINUS SIGN}727.5 ± 1.5",
+        "Gap (nats)": "2.750 ± 0.062",
+        "Bound (bits/dim)": "8.0246 ± 0.0020",
+    }.items():
+        assert column(table, title) == {"vae": cell}, title
+    assert "100" in tables.likelihoods_caption(study)
+    assert "500" in tables.likelihoods_caption(study)
+    path = folder / "vae" / "metrics.json"
+    facts = read_json(path)
+    for bound in ("elbo", "bound", "gap"):  # of a single image
+        facts["likelihood"][bound]["nats_std_error"] = None
+    write_json(path, facts)
+    table = tables.likelihoods(open_study(folder)).markdown
+    assert column(table, "Gap (nats)") == {"vae": "2.750"}
 
 
 @pytest.mark.parametrize("best", ["vae", "dcgan", "wgan-gp"])

@@ -17,7 +17,13 @@ MAX_TRAIN_IMAGES = 2_000
 REFERENCE = {"epochs": 2, "repeats": 1}
 TRAINING = {"epochs": 5, "batch_size": 32, "log_every": 10}
 WIDTH = 16
-EVALUATION = {"num_samples": 500, "num_seeds": 2, "kid_subset_size": 250}
+EVALUATION = {
+    "num_samples": 500,
+    "num_seeds": 2,
+    "kid_subset_size": 250,
+    "importance_samples": 100,
+    "num_likelihood_images": 50,
+}
 LATENT = {
     "num_encoded": 250,
     "num_inverted": 16,

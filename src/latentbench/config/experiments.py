@@ -99,6 +99,15 @@ class Evaluation(Section):
         description="k of precision, recall, density and coverage (Naeem et al., 2020, section "
         "4.1).",
     )
+    importance_samples: Count = Field(
+        default=500,
+        ge=0,
+        description="Draws per image of the importance-weighted bound on a VAE's likelihood "
+        "(Burda et al., 2016), after the last epoch; 0 is no bound.",
+    )
+    num_likelihood_images: Count = Field(
+        default=64, ge=2, description="Test images whose likelihood is bounded."
+    )
 
 
 class Latent(Section):

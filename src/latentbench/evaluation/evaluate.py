@@ -49,6 +49,7 @@ from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.metadata import label_accuracy, protocol_metadata, warnings
 from latentbench.evaluation.metrics.class_shares import ClassShares
 from latentbench.evaluation.metrics.distances import Distances
+from latentbench.evaluation.metrics.likelihood import LikelihoodEstimator
 from latentbench.evaluation.metrics.memorization import Memorization
 from latentbench.evaluation.metrics.sample_size import MIN_SAMPLES, SampleSizes
 from latentbench.evaluation.predictions.attribute_accuracy import (
@@ -269,10 +270,14 @@ class _Evaluator:
         scorer = DiscriminatorScorer(
             self.config, last.trained.objective, data, self.label_classifier, device=self.device
         )
+        likelihood = LikelihoodEstimator(
+            self.config, last.trained.objective, data, device=self.device
+        )
         parts = [
             self._memorization_findings(last),
             class_findings(last, self.label_classifier, data, reference),
             scorer.findings(),
+            likelihood.findings(),
         ]
         if self.attribute_classifier is not None:
             parts.append(self.attribute_classifier.findings(last.attribute_accuracies))

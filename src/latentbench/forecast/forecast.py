@@ -178,6 +178,9 @@ def _evaluate_job(
     sampling = num_samples * (model.sample + rates.feature)
     distances = rates.distances + num_samples * sizes.num_train * rates.pair
     seconds = start_seconds + EVALUATION_ARRAYS + num_sets * (sampling + distances)
+    if model.has_likelihood:
+        num_images = min(config.evaluation.num_likelihood_images, sizes.num_test)
+        seconds += num_images * config.evaluation.importance_samples * model.sample
     seconds += NUM_SETS * rates.distances  # of test images
     disk_bytes = num_sets * num_samples * FEATURE_DIM * FLOAT_BYTES
     return Job("evaluate", config.name, seconds, disk_bytes)

@@ -26,7 +26,7 @@ from latentbench.forecast.sizes import DatasetSizes
 from latentbench.latent.explorations.projections import tsne
 from latentbench.latent.inversion import invert
 from latentbench.models.networks.architectures import Shape
-from latentbench.models.objective import HasEncoder, Objective
+from latentbench.models.objective import HasEncoder, HasLikelihood, Objective
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
 from latentbench.runtime.adam import Adam
@@ -52,6 +52,7 @@ class ModelRates:
     reconstruction: float  # seconds per image, encoded and decoded or inverted
     weight_bytes: int
     state_bytes: int  # of the resumable state
+    has_likelihood: bool  # whether evaluation bounds the likelihood of test images
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def measure_model_rates(config: ExperimentConfig, sizes: DatasetSizes) -> ModelR
         reconstruction=_reconstruction_seconds(config, objective, num_labels, device),
         weight_bytes=weight_bytes,
         state_bytes=state_bytes,
+        has_likelihood=isinstance(objective, HasLikelihood),
     )
 
 

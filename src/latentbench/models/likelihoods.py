@@ -38,6 +38,10 @@ class Likelihood(Protocol):
         """
         ...
 
+    def fixed(self, mse: float) -> Likelihood:
+        """Return the likelihood in which what `nll` estimates from a batch is fitted to `mse`."""
+        ...
+
 
 class Gaussian:
     """N(tanh(outputs), std² I); with `std` None, the maximum-likelihood value of each batch."""
@@ -57,6 +61,10 @@ class Gaussian:
         dimensions = images[0].numel()
         variance = self._variance(squared_error, dimensions, processes)
         return gaussian_nll(squared_error, variance, dimensions=dimensions)
+
+    def fixed(self, mse: float) -> Gaussian:
+        """Return the likelihood with a variance of `mse`, unless `std` is set."""
+        return Gaussian(self.std or max(mse, MIN_VARIANCE) ** 0.5)
 
     def _variance(
         self, squared_error: Tensor, dimensions: int, processes: ProcessGroup = SINGLE_PROCESS
@@ -96,6 +104,10 @@ class ContinuousBernoulli:
         logits, levels = 2 * outputs, (images + 1) / 2
         cross_entropy = functional.softplus(logits) - levels * logits
         return (cross_entropy - log_bernoulli_constant(logits) + math.log(2)).sum(dim=(1, 2, 3))
+
+    def fixed(self, mse: float) -> ContinuousBernoulli:  # noqa: ARG002
+        """Return the likelihood itself."""
+        return self
 
 
 def gaussian_nll(squared_error: Tensor, variance: Tensor, *, dimensions: int) -> Tensor:

@@ -198,6 +198,25 @@ class HasPosterior(Protocol):
 
 
 @runtime_checkable
+class HasLikelihood(Protocol):
+    """An objective with a density of images, which importance sampling bounds."""
+
+    def log_weights(
+        self, images: Tensor, labels: Tensor, noise: Tensor, *, training_mse: float
+    ) -> Tensor:
+        """Return log p(x, z) - log q(z|x) in nats, float64 (batch, draws), for codes z of q(z|x).
+
+        Args:
+            images: Images x in [-1, 1], (batch, channel, height, width).
+            labels: Their labels, (batch, num_labels).
+            noise: Draws from N(0, I), one per code, (batch, draws, latent_dim).
+            training_mse: The mean squared error of training images. It fixes a variance that is
+                otherwise estimated from each batch.
+        """
+        ...
+
+
+@runtime_checkable
 class HasDiscriminator(Protocol):
     """An objective that scores how real images look."""
 

@@ -64,6 +64,23 @@ class VAE(EncoderDecoder):
         noise = draw_latents(len(images), self.latent_dim, generator)
         return self._elbo_terms(images, labels, noise, self.networks())
 
+    def log_weights(
+        self, images: Tensor, labels: Tensor, noise: Tensor, *, training_mse: float
+    ) -> Tensor:
+        """Return the logarithms of the importance weights of codes; see HasLikelihood.
+
+        Burda et al. (2016), equation 8, with z = μ + σ · noise.
+        """
+        mean, log_variance = self.posterior(images, labels)
+        latents = mean[:, None] + noise * (0.5 * log_variance).exp()[:, None]
+        draws = noise.shape[1]
+        labels, images = (part.repeat_interleave(draws, dim=0) for part in (labels, images))
+        outputs = self.averaged["decoder"](latents.flatten(0, 1), labels).float()
+        nll = self.likelihood.fixed(training_mse).nll(outputs, images).view(noise.shape[:2])
+        # log p(z) - log q(z|x), in which the constants of the two densities cancel.
+        ratio = 0.5 * (noise.square() - latents.square() + log_variance[:, None]).sum(dim=2)
+        return ratio.double() - nll.double()
+
     def _elbo_terms(
         self,
         images: Tensor,

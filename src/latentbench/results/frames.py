@@ -141,6 +141,21 @@ def reconstruction(members: Sequence[Experiment]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["experiment", "split", "num_images", *_ERRORS])
 
 
+def likelihoods(members: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per experiment with a likelihood: its `num_images` and `num_draws`, and bounds.
+
+    Columns such as `elbo_nats`, `bound_bits_per_dimension` and `gap_nats` are means over images;
+    `elbo_nats_std_error` is the standard error of one. Without such experiments there are no rows.
+    """
+    found = {each.name: each.evaluation.get("likelihood") for each in members}
+    facts = {name: values for name, values in found.items() if values}
+    if not facts:
+        return pd.DataFrame(columns=["experiment"])
+    table = pd.json_normalize(list(facts.values()), sep="_")
+    table.insert(0, "experiment", list(facts))
+    return table
+
+
 def scores(
     metrics: pd.DataFrame, sizes: pd.DataFrame, reconstruction: pd.DataFrame
 ) -> pd.DataFrame:

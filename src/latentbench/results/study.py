@@ -197,6 +197,11 @@ class Study:
         return frames.reconstruction(self.members)
 
     @cached_property
+    def likelihoods(self) -> pd.DataFrame:
+        """A row per VAE: bounds on the log-likelihood of test images, with standard errors."""
+        return frames.likelihoods(self.members)
+
+    @cached_property
     def scores(self) -> pd.DataFrame:
         """A row per training and quantity after the last epoch: mean, and std where known."""
         return frames.scores(self.own_metrics, frames.sizes(self.trainings), self.reconstruction)

@@ -16,8 +16,9 @@ from latentbench.artifacts.metrics import (
     feature_column,
 )
 from latentbench.results.experiment import Experiment
-from latentbench.results.formatting import escape_markdown
+from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.quantities import (
+    ARROWS,
     IMAGES_PER_SECOND,
     MEMORY,
     MSE,
@@ -27,6 +28,7 @@ from latentbench.results.quantities import (
     Quantity,
     decimal_places,
     format_fraction,
+    format_number,
 )
 from latentbench.results.ranking import compare, competing, rank, score, scores_of
 from latentbench.results.study import RunGroup, Study
@@ -35,6 +37,15 @@ ABSENT = "–"
 REAL = "*real images*"
 SHARES_ALONE = Quantity(CLASS_SHARES, "FD of class shares", -1)
 AS_REQUESTED = Quantity(LABEL_ACCURACY, "As requested", 1, format_fraction)
+
+# Columns of `Study.likelihoods` and the titles under which they are shown.
+_BOUNDS = {
+    "elbo_nats": f"ELBO (nats){ARROWS[1]}",
+    "bound_nats": f"Bound (nats){ARROWS[1]}",
+    "gap_nats": "Gap (nats)",
+    "elbo_bits_per_dimension": f"ELBO (bits/dim){ARROWS[-1]}",
+    "bound_bits_per_dimension": f"Bound (bits/dim){ARROWS[-1]}",
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,47 @@ def prdc(study: Study) -> Table:
     """Return a row per model: precision, recall, density and coverage."""
     quantities = prdc_quantities(study)
     return Table(models_table(study, list(quantities.values())) if quantities else None)
+
+
+def likelihoods(study: Study) -> Table:
+    """Return a row per VAE: the ELBO and the importance-weighted bound on test images."""
+    rows = study.likelihoods
+    if rows.empty:
+        return Table(None)
+    table = pd.DataFrame({"Model": rows["experiment"].map(escape_markdown)})
+    if study.has_several_datasets:
+        datasets = [escape_markdown(study[name].dataset) for name in rows["experiment"]]
+        table.insert(0, "Dataset", datasets)
+    num_text = table.shape[1]
+    for column, title in _BOUNDS.items():
+        errors = rows[f"{column}_std_error"].astype(float)
+        table[title] = list(map(_with_error, rows[column], errors))
+    return Table(pipe_table(table, num_text=num_text))
+
+
+def _with_error(mean: float, error: float) -> str:
+    """Return a mean ± its error, with two digits of the error; without one, the mean alone."""
+    if not error > 0:
+        return format_number(mean, 3)
+    places = max(0, 1 - math.floor(math.log10(error)))
+    return f"{format_number(mean, places)} ± {format_number(error, places)}"
+
+
+def likelihoods_caption(study: Study) -> str:
+    """Return what the table of `likelihoods` shows; empty without one."""
+    rows = study.likelihoods
+    if rows.empty:
+        return ""
+    images, draws = (
+        join_words([f"{number:,}" for number in sorted(rows[column].unique())])
+        for column in ("num_images", "num_draws")
+    )
+    return (
+        f"The log-likelihood of {images} test images after the last epoch, bounded from below by "
+        f"the ELBO and by importance weighting with {draws} draws per image [@burda2016], "
+        "in nats per image and in bits per dimension. Both are computed from the same draws, and "
+        "the gap is their difference by image. ± is the standard error over images."
+    )
 
 
 def models_table(study: Study, quantities: Sequence[Quantity]) -> str:
