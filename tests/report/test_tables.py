@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from latentbench import open_study
-from latentbench.artifacts.files import read_csv, read_json, write_csv, write_json
+from latentbench.artifacts.files import read_csv, read_json, write_csv, write_json, write_yaml
+from latentbench.config.load import read_yaml
 from latentbench.results import tables
 from latentbench.results.formatting import count, decimals, duration
 from tests.report.conftest import (
+    SIX,
     make_repeats,
     make_trainings,
     put_on_two_datasets,
@@ -167,6 +169,40 @@ def test_trainings_that_a_test_does_not_distinguish_from_the_best_are_bold(make_
     assert found[f"*dcgan (3{NBSP}seeds)*"].startswith("**10.3**")
     assert "**" not in found[f"*wgan-gp (3{NBSP}seeds)*"]
     assert "**" not in found["vae"]
+
+
+def test_pairs_of_models_with_repeats_have_a_row_each(make_study):
+    assert tables.comparisons(open_study(make_study())).markdown is None
+    scores = {"vae": [12.0, 12.3, 12.6], "dcgan": [10.0, 10.3, 10.6], "wgan": [10.1, 10.4, 10.7]}
+    markdown = tables.comparisons(open_study(make_trainings(make_study, **scores))).markdown
+    header, *rows = table_cells(markdown)
+    assert [row[:2] for row in rows] == [
+        [f"wgan-gp (3{NBSP}seeds)", f"dcgan (3{NBSP}seeds)"],
+        [f"vae (3{NBSP}seeds)", f"dcgan (3{NBSP}seeds)"],
+        [f"vae (3{NBSP}seeds)", f"wgan-gp (3{NBSP}seeds)"],
+    ]
+    # All have a standard deviation of 0.3: t = 8.16 of 2 degrees of freedom, p = 0.0147 times 3.
+    assert rows[1][2].startswith("2.0 ")
+    assert rows[1][3:5] == ["0.9 to 3.1", "**0.044**"]
+    assert "**" not in rows[0][4]
+    # g: 2 / 0.3 times the factor for 4 degrees of freedom, √(2 / π).
+    assert rows[1][5] == "5.3"
+    assert len(header) == 6
+
+
+def test_of_many_pairs_those_with_the_first_model_are_shown(make_study):
+    names = [name for name in SIX if name != "wgan-gp"]
+    scores = {name: (10.0 + place, 0.1) for place, name in enumerate(names)}
+    more = {f"{name}_{place}": (11.0, 0.1) for name in names for place in (1, 2, 3)}
+    folder = make_study(scores | more)
+    for name in names:
+        make_repeats(folder, name, f"{name}_1")
+        settings = read_yaml(folder / f"{name}_2" / "config.yaml")
+        write_yaml(folder / f"{name}_3" / "config.yaml", settings | {"seed": 1})
+    assert len(open_study(folder).run_groups()) == 10
+    rows = table_cells(tables.comparisons(open_study(folder)).markdown)[1:]
+    assert len(rows) == 9
+    assert len({row[1] for row in rows}) == 1
 
 
 def test_nothing_is_bold_if_trainings_distinguish_no_models(make_study):

@@ -20,7 +20,7 @@ from latentbench.results.study import RunGroup, Study
 # Training times of the same work differ by up to this fraction from run to run.
 TIMING_NOISE = 0.2
 
-_SMALLEST_P = 0.001  # in print
+SMALLEST_P = 0.001  # in print
 
 # Settings that, with the layers, decide how long training takes.
 _WORK = ("training.", "compute.", "model.name", "model.n_critic", "model.n_generator")
@@ -233,16 +233,21 @@ def _by_names(tests: Mapping[tuple[int, int], Comparison], order: Sequence[Ranke
 
 def evidence(one: Ranked, other: Ranked, test: Comparison) -> str:
     """Return `95 % CI 0.8 to 1.6, p = 0.003`, of the absolute difference of two runs."""
+    return f"95{NBSP}% CI {interval_text(one, other, test)}, {p_text(test)}"
+
+
+def interval_text(one: Ranked, other: Ranked, test: Comparison) -> str:
+    """Return the confidence interval of the absolute difference of two runs: `0.8 to 1.6`."""
     shown = test if test.difference >= 0 else test.reverse()
     places = max(min(one.places, other.places), decimals([shown.high - shown.low]) - 1)
     low, high = (format_number(value, places) for value in (shown.low, shown.high))
-    return f"95{NBSP}% CI {low} to {high}, {p_text(test)}"
+    return f"{low} to {high}"
 
 
 def p_text(test: Comparison) -> str:
     """Return `p = 0.003` or `p < 0.001`."""
-    if test.p_value < _SMALLEST_P:
-        return f"p{NBSP}<{NBSP}{_SMALLEST_P}"
+    if test.p_value < SMALLEST_P:
+        return f"p{NBSP}<{NBSP}{SMALLEST_P}"
     return f"p{NBSP}={NBSP}{test.p_value:.3f}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import pandas as pd
 
@@ -30,12 +31,24 @@ from latentbench.results.quantities import (
     format_fraction,
     format_number,
 )
-from latentbench.results.ranking import compare, competing, rank, score, scores_of
+from latentbench.results.ranking import (
+    SMALLEST_P,
+    compare,
+    competing,
+    gap_text,
+    generative,
+    interval_text,
+    primary,
+    rank,
+    score,
+    scores_of,
+)
 from latentbench.results.study import RunGroup, Study
 
 ABSENT = "–"
 REAL = "*real images*"
 SHARES_ALONE = Quantity(CLASS_SHARES, "FD of class shares", -1)
+_MOST_PAIRS = 30
 AS_REQUESTED = Quantity(LABEL_ACCURACY, "As requested", 1, format_fraction)
 
 # Columns of `Study.likelihoods` and the titles under which they are shown.
@@ -127,6 +140,37 @@ def likelihoods_caption(study: Study) -> str:
         "in nats per image and in bits per dimension. Both are computed from the same draws, and "
         "the gap is their difference by image. ± is the standard error over images."
     )
+
+
+def comparisons(study: Study) -> Table:
+    """Return a row per pair of models with repeats: their difference in distance and its test.
+
+    With more than 30 pairs on a dataset, only those with the closest model are shown.
+    """
+    rows = []
+    for dataset, runs in study.runs_by_dataset().items():
+        _, order = primary(study, generative(runs))
+        tests = compare(order)
+        pairs = [pair for pair in combinations(order, 2) if tests.between(*pair)]
+        if len(pairs) > _MOST_PAIRS:
+            pairs = [pair for pair in pairs if pair[0] is order[0]]
+        for one, other in pairs:
+            test = tests.between(other, one)
+            assert test is not None
+            p_value = f"{test.p_value:.3f}" if test.p_value >= SMALLEST_P else f"< {SMALLEST_P}"
+            row = {"Dataset": escape_markdown(dataset)} if study.has_several_datasets else {}
+            row |= {
+                "Model": other.in_markdown,
+                "Against": one.in_markdown,
+                "Difference": f"{gap_text(one, other)} ({other.quantity.name})",
+                "95 % CI": interval_text(one, other, test),
+                "p": f"**{p_value}**" if test.is_significant else p_value,
+                "Hedges' g": format_number(test.effect_size, 1),
+            }
+            rows.append(row)
+    if not rows:
+        return Table(None)
+    return Table(pipe_table(pd.DataFrame(rows), num_text=2 + study.has_several_datasets))
 
 
 def models_table(study: Study, quantities: Sequence[Quantity]) -> str:
