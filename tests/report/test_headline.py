@@ -18,7 +18,7 @@ from latentbench.artifacts.paths import LATENT_ARRAYS
 from latentbench.config.load import read_yaml
 from latentbench.report.comparison import captions, headline
 from latentbench.results.formatting import NBSP
-from tests.report.conftest import change, make_repeats, make_trainings
+from tests.report.conftest import change, make_repeats, make_trainings, repeat_training
 
 
 def describe(folder) -> str:
@@ -219,6 +219,26 @@ def test_equal_time_counts_only_the_checkpoints_within_it(make_study):
     text = describe(make_study({"vae": (25.0, 0.1), "wgan-gp": (12.0, 0.1)}))
     assert "wgan-gp reached" in text
     assert "24.0 ± 0.1." in text
+
+
+def test_repeats_of_an_experiment_are_tested_and_reconstruct_once(make_study):
+    folder = make_study({"vae": (10.0, 0.1), "dcgan": (20.0, 0.1)})
+    repeat_training(folder, "vae", (10.2, 0.1), (9.8, 0.1))
+    repeat_training(folder, "dcgan", (20.2, 0.1), (19.8, 0.1))
+    images = np.random.default_rng(0).lognormal(-4, 1, 64)
+    set_errors(folder, vae=0.9 * images, dcgan=images)
+    text = describe(folder)
+    assert "**vae (3 seeds)** is best" in text
+    assert "with 3 trainings each" in text.partition("\n")[0]
+    assert "paired over 64 test images, in these trainings" in text
+
+
+def test_a_model_of_which_a_training_diverged_is_not_ranked(make_study):
+    folder = make_study({"vae": (10.0, 0.1), "dcgan": (20.0, 0.1)})
+    repeat_training(folder, "vae", (11.0, 0.1), (12.0, 0.1))
+    assert "vae (3 seeds) has the lowest" in describe(folder)
+    set_metric(folder, "vae/repeats/2", fd_classifier="inf", kd_classifier="inf")
+    assert "Only dcgan has been measured" in describe(folder)
 
 
 def test_models_of_equal_work_are_not_compared_in_time(make_study):

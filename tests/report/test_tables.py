@@ -213,8 +213,9 @@ def test_nothing_is_bold_if_trainings_distinguish_no_models(make_study):
 def test_distances_of_autoencoders_are_not_bold(make_study):
     folder = make_study({"vae": (10.0, 0.4), "dcgan": (20.0, 0.3), "wgan-gp": (30.0, 0.2)})
     path = folder / "vae" / "config.yaml"
-    text = path.read_text().replace("  name: vae", "  name: autoencoder")
-    path.write_text(text.replace("prior: mixture", "prior: standard"))
+    settings = read_yaml(path)
+    model = settings["model"] | {"name": "autoencoder", "prior": "standard"}
+    write_yaml(path, settings | {"model": model})
     found = summary(folder, "FD")
     assert found["vae"] == "10.0 ± 0.4"
     assert found["dcgan"] == "**20.0** ± 0.3"

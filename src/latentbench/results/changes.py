@@ -52,7 +52,7 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
     """
     _, order = ranking.primary(study, runs)
     ranked = ranking.by_name(order)
-    comparisons = ranking.compare([each for each in order if each.run.has_prior])
+    comparisons = ranking.compare([each for each in order if each.run.is_generative])
     known = [run for run in runs if run.members[0].settings]
     settings = _compared_settings(study, known)
     changes = []

@@ -99,9 +99,16 @@ def score(table: pd.DataFrame, run: RunGroup) -> tuple[float, float] | None:
 
 
 def scored(table: pd.DataFrame, run: RunGroup) -> list[str] | None:
-    """Return the trainings of a run that have a score; None if one that should have it has none."""
-    names = [m.name for m in run.members if not m.is_repeat or m.name in table.index]
-    return names if set(names) <= set(table.index) else None
+    """Return the trainings that a run's score is over; None if one of them has none.
+
+    These are all, or those that were explored if no repeat has a score. The mean of the other ones
+    would hide a training that diverged.
+    """
+    found = set(table.index)
+    names = [member.name for member in run.members]
+    if found.isdisjoint(member.name for member in run.members if member.is_repeat):
+        names = [member.name for member in run.explored]
+    return names if set(names) <= found else None
 
 
 def rank(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[Ranked]:
@@ -126,7 +133,7 @@ def by_name(order: Sequence[Ranked]) -> dict[str, Ranked]:
 
 def generative(runs: Sequence[RunGroup]) -> list[RunGroup]:
     """Return the runs whose samples say something about the model: those with a prior."""
-    return [run for run in runs if run.has_prior]
+    return [run for run in runs if run.is_generative]
 
 
 def competing(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[RunGroup]:

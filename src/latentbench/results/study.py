@@ -61,8 +61,8 @@ class RunGroup:
         return common.rstrip("-_0123456789") or first
 
     @property
-    def has_prior(self) -> bool:
-        """Whether the model is trained to decode random latents, so that its samples count."""
+    def is_generative(self) -> bool:
+        """Whether the decoder knows latents like those that are drawn, so that samples count."""
         return self.members[0].is_generative
 
     @property

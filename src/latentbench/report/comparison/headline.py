@@ -192,7 +192,7 @@ def _other_metrics(study: Study, order: Sequence[Ranked], runs: Sequence[RunGrou
 
 def _without_prior(runs: Sequence[RunGroup]) -> list[str]:
     """Return which models the distance does not rank."""
-    names = [run.in_markdown for run in runs if not run.has_prior]
+    names = [run.in_markdown for run in runs if not run.is_generative]
     if not names:
         return []
     return [
