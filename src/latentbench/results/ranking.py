@@ -217,11 +217,15 @@ def differ(one: Ranked, other: Ranked, tests: Comparisons) -> bool:
 
 
 def compare_reconstructions(study: Study, order: Sequence[Ranked]) -> tuple[Comparisons, int]:
-    """Return paired tests of the squared errors on the test images that all models share.
+    """Return tests of the squared errors, over trainings if all runs have several that count.
 
-    Also return how many these are. An image's error is its mean over the trainings of a run that
-    were explored: the tests concern these trainings, not other ones.
+    Otherwise they are paired over the test images that all models share, whose number is the second
+    result (0 for tests over trainings). An image's error is its mean over the explored trainings of
+    a run: the tests concern these trainings, not other ones.
     """
+    tests = compare(order)
+    if tests.covers(order):
+        return tests, 0
     rows = study.reconstruction.query("split == 'test'").set_index("experiment")
     columns = []
     for each in order:

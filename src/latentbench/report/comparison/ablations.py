@@ -55,7 +55,7 @@ def describe(study: Study) -> str:
                 sentences += _replaced_layers(study, change) + _generator_steps(study, change)
                 text = " ".join([*sentences, *_pace(study, change)])
                 paragraphs.append(f"**{change.second.in_markdown}**, {_explained(change)}: {text}")
-                has_untested = has_untested or change.test is None
+                has_untested = has_untested or bool(change.judged and change.test is None)
     return "\n\n".join([_UNTESTED, *paragraphs] if has_untested else paragraphs)
 
 

@@ -9,7 +9,7 @@ from latentbench.report.comparison import ablations
 from latentbench.results import RunGroup, Study, latent_space, quantities, ranking, tables
 from latentbench.results.changes import Change, find_changes
 from latentbench.results.formatting import escape_markdown, join_words, percent
-from latentbench.results.ranking import Ranked, rank
+from latentbench.results.ranking import Comparisons, Ranked, rank
 
 _MOST_WALKS = 3  # attributes
 _IN_LATENT_SPACE = "In the latent space: {}."
@@ -53,7 +53,9 @@ def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
         points.append(f"Closest to the real images, by {metric.name}{_scope(order)}: {ends}.")
     order = rank(study, quantities.MSE, runs)
     if len(order) > 1:
-        points.append(f"Lowest squared error on test images{_scope(order)}: {_first(order)}.")
+        tests, num_images = ranking.compare_reconstructions(study, order)
+        scope = " in these trainings" if num_images else ""
+        points.append(f"Lowest squared error on test images{scope}: {_first(order, tests)}.")
     points += [*_as_requested(study, runs), *_discriminators(runs)]
     walks = latent_space.walk_quantities(study, runs)[:_MOST_WALKS]
     for sentence, shown in (
@@ -150,9 +152,10 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
     return points + others
 
 
-def _first(order: Sequence[Ranked]) -> str:
+def _first(order: Sequence[Ranked], tests: Comparisons | None = None) -> str:
     """Return the first of an order, and what no test distinguishes from it."""
-    others = [ranked.in_markdown for ranked in ranking.compare(order).leaders(order)[1:]]
+    tests = tests or ranking.compare(order)
+    others = [ranked.in_markdown for ranked in tests.leaders(order)[1:]]
     return order[0].quoted + (f", not distinguished from {join_words(others)}" if others else "")
 
 

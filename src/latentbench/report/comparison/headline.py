@@ -208,11 +208,11 @@ def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
         return []
     first, second = order[:2]
     method = first.run.members[0].latent.get("method", "")
-    tests, where = ranking.compare(order), ranking.trainings(*order)
-    has_repeats = tests.covers(order)
-    if not has_repeats:
-        tests, number = ranking.compare_reconstructions(study, order)
+    tests, number = ranking.compare_reconstructions(study, order)
+    if number:
         where = f"paired over {number:,} test images, in these trainings"
+    else:
+        where = ranking.trainings(*order)
     subject = f"{first.in_markdown} (by {method})" if method else first.in_markdown
     numbers = f"MSE {first.mean_text} against {second.mean_text} of {second.in_markdown}"
     doubtful = next((each for each in order[1:] if not tests.decided(first, each)), None)
@@ -226,7 +226,7 @@ def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
             f"The lowest reconstruction error is that of {subject}, {numbers}, not distinguished "
             f"from {doubtful.in_markdown} ({ranking.p_text(test)}; {where})."
         ]
-    scope = "" if has_repeats else "In these trainings, "
+    scope = "In these trainings, " if number else ""
     return [
         f"{scope}{subject} reconstructs test images best: {numbers} "
         f"({ranking.evidence(first, second, test)}{ranking.correction(test)}; {where})."

@@ -63,11 +63,12 @@ def _add_places(
     With a test of every pair, the first and the last differ significantly from all others, and
     whatever no test distinguishes from the first is named, too.
     """
-    tests = ranking.compare(order)
+    if name == _RECONSTRUCTION:
+        tests, num_images = ranking.compare_reconstructions(study, order)
+    else:
+        tests, num_images = ranking.compare(order), 0
     best, last = order[0], order[-1]
-    if name == _TRAINING_TIME or not tests.covers(order):
-        if name == _RECONSTRUCTION:
-            tests, _ = ranking.compare_reconstructions(study, order)
+    if name == _TRAINING_TIME or num_images or not tests.covers(order):
         for place, own, next_to_it in ((0, best, order[1]), (1, last, order[-2])):
             if name == _TRAINING_TIME:
                 is_alike = _as_fast(study, own, next_to_it)
