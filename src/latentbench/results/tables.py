@@ -203,7 +203,7 @@ def best_in_bold(study: Study) -> str:
         return f" The best number of {column} is in bold: of these trainings, not of the models."
     return (
         f" The best number of {column} is in bold, repeats as one, with those that Welch's test "
-        "does not distinguish from it. Models trained once have no test."
+        "does not distinguish from it. Numbers of one training have no test."
     )
 
 

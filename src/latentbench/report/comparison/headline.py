@@ -51,7 +51,7 @@ def describe(study: Study) -> str:
         if len(order) > 1:
             details += _other_metrics(study, order, rivals)
             details += _equal_time(study, order)
-        details += [*_without_prior(runs), *_reconstruction(study, runs)]
+        details += [*_unranked(order, runs), *_reconstruction(study, runs)]
         if details:
             paragraphs.append(" ".join(details))
     return "\n\n".join([*paragraphs, *_warnings(study)])
@@ -190,15 +190,27 @@ def _other_metrics(study: Study, order: Sequence[Ranked], runs: Sequence[RunGrou
     return sentences
 
 
-def _without_prior(runs: Sequence[RunGroup]) -> list[str]:
-    """Return which models the distance does not rank."""
-    names = [run.in_markdown for run in runs if not run.is_generative]
-    if not names:
-        return []
-    return [
-        f"Distances do not rank {join_words(names)}, which {_was(names)} not trained to generate "
-        "samples."
+def _unranked(order: Sequence[Ranked], runs: Sequence[RunGroup]) -> list[str]:
+    """Return which of the evaluated models the distance does not rank, and why."""
+    sentences = []
+    untrained = [run.in_markdown for run in runs if not run.is_generative]
+    if untrained:
+        sentences.append(
+            f"Distances do not rank {join_words(untrained)}, which {_was(untrained)} not trained "
+            "to generate samples."
+        )
+    ranked = {each.name for each in order}
+    missing = [
+        run.in_markdown
+        for run in ranking.generative(runs)
+        if run.name not in ranked and any(member.evaluation for member in run.members)
     ]
+    if missing and order:
+        sentences.append(
+            f"{join_words(missing)} {_was(missing)} not ranked, without a finite "
+            f"{order[0].quantity.name} of every training."
+        )
+    return sentences
 
 
 def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
