@@ -319,6 +319,7 @@ def make_manifest() -> Any:
         train_halves={},
         median_distance=1.0,
         close_distance=1.0,
+        closer_to_train=0.5,
     )
     return ReferenceManifest(
         format=2,

@@ -184,6 +184,7 @@ def make_reference(folder: Path) -> None:
         "train_halves": {},
         "median_distance": 1.5,
         "close_distance": 0.5,
+        "closer_to_train": 0.5,
     }
     ReferenceManifest.model_validate(
         {

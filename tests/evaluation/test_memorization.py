@@ -59,8 +59,8 @@ def test_the_distance_of_a_copy_is_zero() -> None:
 
 def test_half_of_the_test_images_are_closer_than_their_median() -> None:
     unseen = normal(200, 8, seed=1)
-    memory = Memorization.from_test_features(normal(300, 8, seed=0).numpy(), unseen)
-    assert memory.closer_to_train(unseen) == 0.5
+    memory, share = Memorization.from_test_features(normal(300, 8, seed=0).numpy(), unseen)
+    assert share == memory.closer_to_train(unseen) == 0.5
     close = memory.nearest(unseen)[0] < memory.close_distance
     assert close.double().mean().item() == pytest.approx(CLOSE_QUANTILE)
     assert memory.closer_to_train(normal(2_000, 8, seed=2)) == pytest.approx(0.5, abs=0.1)
@@ -71,7 +71,7 @@ def test_half_of_the_test_images_are_closer_than_their_median() -> None:
 )
 def test_warns_where_most_samples_are_copies(copies: float, is_memory: bool) -> None:
     real = normal(400, 8, seed=0)
-    memory = Memorization.from_test_features(real.numpy(), normal(200, 8, seed=1))
+    memory, _ = Memorization.from_test_features(real.numpy(), normal(200, 8, seed=1))
     number = int(copies * 300)
     samples = torch.cat(
         [real[:number] + 0.01 * normal(number, 8, seed=2), normal(300 - number, 8, seed=3)]
@@ -81,7 +81,9 @@ def test_warns_where_most_samples_are_copies(copies: float, is_memory: bool) -> 
 
 def test_typical_samples_are_not_copies() -> None:
     """Samples with less variance than the images are where training images are dense."""
-    memory = Memorization.from_test_features(normal(400, 8, seed=0).numpy(), normal(200, 8, seed=1))
+    memory, _ = Memorization.from_test_features(
+        normal(400, 8, seed=0).numpy(), normal(200, 8, seed=1)
+    )
     samples = 0.7 * normal(300, 8, seed=2)
     assert memory.closer_to_train(samples) > 0.75
     assert memory.warning(memory.nearest(samples)[0]) == ""

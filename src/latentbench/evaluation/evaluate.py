@@ -46,7 +46,7 @@ from latentbench.evaluation.last_checkpoint import (
     memorization_findings,
 )
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.metadata import label_accuracy, protocol_metadata, warnings
+from latentbench.evaluation.metadata import protocol_metadata, reference_scores, warnings
 from latentbench.evaluation.metrics.class_shares import ClassShares
 from latentbench.evaluation.metrics.distances import Distances
 from latentbench.evaluation.metrics.likelihood import LikelihoodEstimator
@@ -319,7 +319,7 @@ class _Evaluator:
         """Return the protocols and the scores of real images."""
         real = RealScores(self.dataset, self.folders.reference, self.settings, self.device)
         test_scores = real.measure(self.distances, self.class_shares)
-        test_scores |= label_accuracy(self.reference, self.attribute_classifier)
+        test_scores |= reference_scores(self.reference, self.attribute_classifier)
         return (
             protocol_metadata(self.reference, self.distances)
             | {"test_scores": test_scores}

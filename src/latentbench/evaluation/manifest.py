@@ -34,8 +34,8 @@ class ExtractorManifest(BaseModel):
     `train_halves` are means and standard deviations, over `num_splits` random splits, of the
     distances between two halves of the training images, `num_images` each. `median_distance` and
     `close_distance` are the median and the thresholds.CLOSE_QUANTILE quantile of the test images'
-    distances to their nearest training images. `attribute_accuracy` is the classifier's accuracy on
-    test images by attribute.
+    distances to their nearest training images; the share `closer_to_train` is below the median.
+    `attribute_accuracy` is the classifier's accuracy on test images by attribute.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -48,6 +48,7 @@ class ExtractorManifest(BaseModel):
     train_halves: dict[str, int | float]
     median_distance: float
     close_distance: float
+    closer_to_train: float
     path: str | None = None
     task: str | None = None
     accuracy: float | None = None

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentbench.artifacts.metrics import LABEL_ACCURACY, NAMES
+from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, LABEL_ACCURACY, NAMES, feature_column
 from latentbench.artifacts.paths import extractor_of
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.metrics.distances import Distances
@@ -68,17 +68,24 @@ def _mean_halves(halves: Sequence[Mapping[str, int | float]]) -> dict[str, float
     return merged
 
 
-def label_accuracy(
+def reference_scores(
     reference: ReferenceManifest, attributes: AttributeClassifier | None
 ) -> dict[str, float]:
-    """Return the classifier's accuracy on test images, as the column of LABEL_ACCURACY."""
+    """Return what the reference stage measured on all test images, as columns of metrics.csv.
+
+    These are the share that is closer to training images than the median, and the classifier's
+    accuracy.
+    """
+    scores = {}
+    for extractor in dict.fromkeys(map(extractor_of, reference.extractors)):
+        networks = [reference.extractors[name] for name in reference.networks_of(extractor)]
+        shares = [network.closer_to_train for network in networks]
+        scores[feature_column(CLOSER_TO_TRAIN, extractor)] = statistics.mean(shares)
+        if networks[0].predicts_classes and networks[0].accuracy is not None:
+            scores[LABEL_ACCURACY] = networks[0].accuracy
     if attributes is not None:
-        accuracies = attributes.test_accuracy.values()
-        return {LABEL_ACCURACY: mean_balanced_accuracy(accuracies)}
-    for described in reference.extractors.values():
-        if described.predicts_classes and described.accuracy is not None:
-            return {LABEL_ACCURACY: described.accuracy}
-    return {}
+        scores[LABEL_ACCURACY] = mean_balanced_accuracy(attributes.test_accuracy.values())
+    return scores
 
 
 def _protocol(features: str, kernel_metric: str, distances: Distances, num_networks: int) -> str:

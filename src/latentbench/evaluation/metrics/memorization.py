@@ -51,11 +51,16 @@ class Memorization:
         )
 
     @classmethod
-    def from_test_features(cls, real: Rows, test: Tensor) -> Self:
-        """Compute the quantiles from the features (number, dim) of the test images."""
-        distances = nearest_neighbors(test, real, num_neighbors=1)[0].cpu().numpy()
-        median, close = np.quantile(distances, [0.5, CLOSE_QUANTILE])
-        return cls(real, median_distance=float(median), close_distance=float(close))
+    def from_test_features(cls, real: Rows, test: Tensor) -> tuple[Self, float]:
+        """Compute the quantiles from the features (number, dim) of the test images.
+
+        Returns also the share of these that are closer than their median: half, unless many are
+        copies of training images.
+        """
+        distances = nearest_neighbors(test, real, num_neighbors=1)[0]
+        median, close = np.quantile(distances.cpu().numpy(), [0.5, CLOSE_QUANTILE])
+        measured = cls(real, median_distance=float(median), close_distance=float(close))
+        return measured, _share_below(distances, measured.median_distance)
 
     def nearest(self, features: Tensor, *, num_neighbors: int = 1) -> tuple[Tensor, Tensor]:
         """Return distances and indices (samples, num_neighbors) of the nearest images."""
