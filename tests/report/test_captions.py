@@ -92,5 +92,4 @@ def test_bold_marks_repeats_as_one(make_study):
 )
 def test_captions_depend_on_the_kinds_of_models(make_study, name, classes, expected):
     study = open_study(make_study({name: (1.0, None)}, classes=classes))
-    found = [study.has_classes, study.has_conditional, study.has_class_means]
-    assert found == expected
+    assert [study.has_classes, study.has_conditional, study.has_class_means] == expected

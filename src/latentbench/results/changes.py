@@ -50,8 +50,10 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
     These are the run of the same kind of model from which it differs in the fewest settings, and
     the first of another kind that agrees with it in all settings that both have.
     """
-    _, order = ranking.primary(study, runs)
+    _, order = ranking.primary(study, ranking.by_prior(study, runs))
     ranked = ranking.by_name(order)
+    # A run is compared by the samples of its own prior.
+    own = {run.name: study.by_prior(run)[0].name for run in runs}
     comparisons = ranking.compare([each for each in order if each.run.is_generative])
     known = [run for run in runs if run.members[0].settings]
     settings = _compared_settings(study, known)
@@ -67,8 +69,9 @@ def find_changes(study: Study, runs: Sequence[RunGroup]) -> list[Change]:
             keys = [MODEL] if other_kind[name] else list(settings.columns[differs.loc[name]])
             if keys:
                 first = known[settings.index.get_loc(name)]
-                is_ranked = name in ranked and run.name in ranked
-                ranks = (ranked[name], ranked[run.name]) if is_ranked else None
+                names = own[name], own[run.name]
+                is_ranked = all(each in ranked for each in names)
+                ranks = (ranked[names[0]], ranked[names[1]]) if is_ranked else None
                 test = comparisons.between(ranks[1], ranks[0]) if ranks else None
                 changes.append(Change(first, run, earlier.loc[name], after, keys, ranks, test))
     return changes

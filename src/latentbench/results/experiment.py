@@ -68,7 +68,17 @@ class Experiment:
     @property
     def is_generative(self) -> bool:
         """Whether its decoder knows latents like those that are drawn."""
-        return is_generative(self.model)
+        return self.decodes(self.prior)
+
+    def decodes(self, prior: str) -> bool:
+        """Return whether its decoder knows latents from a prior."""
+        return is_generative({**self.model, "prior": prior})
+
+    def prior_name(self, prior: str) -> str:
+        """Return a prior in print: `N(0, I)`, `a Gaussian` or `a mixture of 30`."""
+        components = self.evaluation.get("prior_components") or self.model.get("prior_components")
+        names = {"standard": "N(0, I)", "gaussian": "a Gaussian"}
+        return names.get(prior, f"a mixture of {components}")
 
     @property
     def floor(self) -> Mapping[str, float]:

@@ -159,9 +159,14 @@ def likelihoods(members: Sequence[Experiment]) -> pd.DataFrame:
 def scores(
     metrics: pd.DataFrame, sizes: pd.DataFrame, reconstruction: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return a row per training and quantity after the last epoch, as far as it is finite."""
+    """Return a row per training, prior and quantity after the last epoch, as far as it is finite.
+
+    The prior is empty where the quantity does not depend on it.
+    """
     last = metrics[metrics["epoch"] == metrics.groupby("training")["epoch"].transform("max")]
-    measured = last.rename(columns={"metric": "quantity"})[[*_IDENTITY, "quantity", "mean", "std"]]
+    measured = last.rename(columns={"metric": "quantity"})[
+        [*_IDENTITY, "prior", "quantity", "mean", "std"]
+    ]
     errors = reconstruction.query("split == 'test'")[["experiment", *_ERRORS]]
     first = sizes.loc[sizes["training"] == sizes["experiment"], _IDENTITY]
     long = [
@@ -169,6 +174,7 @@ def scores(
         for table in (sizes, first.merge(errors, on="experiment"))
     ]
     result = pd.concat([measured, *long], ignore_index=True)
+    result["prior"] = result["prior"].fillna("")
     result["mean"] = result["mean"].astype(float)
     result["std"] = result["std"].astype(float)
     return result[result["mean"].abs() < float("inf")].reset_index(drop=True)

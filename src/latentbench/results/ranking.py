@@ -74,10 +74,13 @@ class Ranked:
         return f"{escape_markdown(self.run.stem)} {self.in_brackets}"
 
 
-def scores_of(study: Study, quantity: Quantity) -> pd.DataFrame:
-    """Return mean and std of a quantity, indexed by training."""
+def scores_of(study: Study, quantity: Quantity, prior: str | None = None) -> pd.DataFrame:
+    """Return mean and std of a quantity, indexed by training.
+
+    Samples are those of a prior, or of each experiment's own.
+    """
     if quantity.compute is None:
-        rows = study.scores[study.scores["quantity"] == quantity.key]
+        rows = study.of_prior(study.scores[study.scores["quantity"] == quantity.key], prior)
         return rows.set_index("training")[["mean", "std"]]
     values = {each.name: quantity.compute(each) for each in study}
     return pd.DataFrame({"mean": pd.Series(values, dtype=float).dropna(), "std": math.nan})
@@ -98,6 +101,11 @@ def score(table: pd.DataFrame, run: RunGroup) -> tuple[float, float] | None:
     return statistics.mean(means), statistics.stdev(means)
 
 
+def scores_of_members(table: pd.DataFrame, run: RunGroup) -> pd.DataFrame:
+    """Return the rows of a run's trainings."""
+    return table[table.index.isin([member.name for member in run.members])]
+
+
 def scored(table: pd.DataFrame, run: RunGroup) -> list[str] | None:
     """Return the trainings that a run's score is over; None if one of them has none.
 
@@ -113,12 +121,14 @@ def scored(table: pd.DataFrame, run: RunGroup) -> list[str] | None:
 
 def rank(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[Ranked]:
     """Return the runs that have the quantity, the best first."""
-    table = scores_of(study, quantity)
-    members = [member.name for run in runs for member in run.members if member.name in table.index]
-    shown = table.loc[members]
+    if not runs:
+        return []
+    tables = {run.prior: scores_of(study, quantity, run.prior) for run in runs}
+    shown = pd.concat([scores_of_members(tables[run.prior], run) for run in runs])
     places = decimal_places(list(shown["mean"]), list(shown["std"]))
     found = []
     for run in runs:
+        table = tables[run.prior]
         values = score(table, run)
         if values is not None:
             number = len(scored(table, run) or [])
@@ -131,15 +141,25 @@ def by_name(order: Sequence[Ranked]) -> dict[str, Ranked]:
     return {ranked.name: ranked for ranked in order}
 
 
-def generative(runs: Sequence[RunGroup]) -> list[RunGroup]:
-    """Return the runs whose samples say something about the model: those with a prior."""
-    return [run for run in runs if run.is_generative]
+def by_prior(study: Study, runs: Sequence[RunGroup]) -> list[RunGroup]:
+    """Return each run under each of its priors."""
+    return [each for run in runs for each in study.by_prior(run)]
+
+
+def generative(study: Study, runs: Sequence[RunGroup]) -> list[RunGroup]:
+    """Return the runs, under each prior that their decoders know: their samples count."""
+    return [run for run in by_prior(study, runs) if run.is_generative]
+
+
+def depends_on_prior(study: Study, quantity: Quantity) -> bool:
+    """Return whether a quantity is one of samples."""
+    return quantity.key in set(study.metrics["metric"])
 
 
 def competing(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[RunGroup]:
-    """Return the runs that are ranked by a quantity: by metrics of samples, those with a prior."""
-    if quantity.key in set(study.metrics["metric"]):
-        return generative(runs)
+    """Return the runs that are ranked by a quantity; by metrics of samples, under each prior."""
+    if depends_on_prior(study, quantity):
+        return generative(study, runs)
     return list(runs)
 
 

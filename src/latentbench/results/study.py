@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,14 @@ from latentbench.results.formatting import escape_markdown
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Trainings that differ in their seed alone, ranked and drawn as one; mostly a single one."""
+    """Trainings that differ in their seed alone, ranked and drawn as one; mostly a single one.
+
+    `prior` is the distribution of the latents of its samples, where these were measured under more
+    than one. None is the own prior of the settings.
+    """
 
     members: tuple[Experiment, ...]
+    prior: str | None = None
 
     @property
     def name(self) -> str:
@@ -52,18 +57,23 @@ class RunGroup:
 
     @property
     def stem(self) -> str:
-        """What the names of the members have in common."""
+        """What the names of the members have in common, and the prior if there are several."""
         first = self.members[0].name
         names = list(dict.fromkeys(member.experiment for member in self.members))
-        if len(names) == 1:
-            return first
-        common = os.path.commonprefix(names)  # noqa: RUF071 (names, not paths)
-        return common.rstrip("-_0123456789") or first
+        if len(names) > 1:
+            common = os.path.commonprefix(names)  # noqa: RUF071 (names, not paths)
+            first = common.rstrip("-_0123456789") or first
+        return f"{first} from {self.prior_name}" if self.prior else first
+
+    @property
+    def prior_name(self) -> str:
+        """The prior in print: `N(0, I)`."""
+        return self.members[0].prior_name(self.prior or self.members[0].prior)
 
     @property
     def is_generative(self) -> bool:
-        """Whether the decoder knows latents like those that are drawn, so that samples count."""
-        return self.members[0].is_generative
+        """Whether the decoder knows latents like those that are drawn: its samples count."""
+        return self.members[0].decodes(self.prior or self.members[0].prior)
 
     @property
     def explored(self) -> list[Experiment]:
@@ -165,8 +175,7 @@ class Study:
     @cached_property
     def own_metrics(self) -> pd.DataFrame:
         """The rows of `metrics` of each experiment's own prior, that of its settings."""
-        own = {each.name: each.prior for each in self}
-        return self.metrics[self.metrics["prior"] == self.metrics["experiment"].map(own)]
+        return self.of_prior(self.metrics, None)
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -203,8 +212,11 @@ class Study:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """A row per training and quantity after the last epoch: mean, and std where known."""
-        return frames.scores(self.own_metrics, frames.sizes(self.trainings), self.reconstruction)
+        """A row per training, prior and quantity after the last epoch: mean, and std where known.
+
+        The prior is empty where the quantity does not depend on it.
+        """
+        return frames.scores(self.metrics, frames.sizes(self.trainings), self.reconstruction)
 
     def load(self) -> None:
         """Check every file but checkpoints, and read every table, so that errors come at once.
@@ -215,6 +227,24 @@ class Study:
         require_recorded(self.files[1:], skip=".safetensors")
         for table in ("scores", "history", "iterations", "layers", "costs"):
             getattr(self, table)
+
+    def of_prior(self, rows: pd.DataFrame, prior: str | None) -> pd.DataFrame:
+        """Return the rows of a prior, or of each experiment's own, and those without one."""
+        own = rows["experiment"].map({each.name: each.prior for each in self})
+        return rows[rows["prior"].eq("") | rows["prior"].eq(prior or own)]
+
+    def by_prior(self, run: RunGroup) -> list[RunGroup]:
+        """Return a run under each prior that its samples were measured with, its own first."""
+        names = {member.name for member in run.members}
+        measured = set(self.metrics.loc[self.metrics["training"].isin(names), "prior"])
+        own = run.members[0].prior
+        others = sorted(measured - {own})
+        return [replace(run, prior=prior) for prior in (own, *others)] if others else [run]
+
+    @property
+    def has_fitted_priors(self) -> bool:
+        """Whether samples of some model were measured under several priors."""
+        return any(len(self.by_prior(run)) > 1 for run in self.run_groups())
 
     @property
     def measured_metrics(self) -> list[Metric]:
@@ -302,7 +332,7 @@ class Study:
         For repeats: over trainings, at the checkpoints that all of them have.
         """
         names = [member.name for member in run.members]
-        own = self.own_metrics
+        own = self.of_prior(self.metrics, run.prior)
         rows = own[own["training"].isin(names) & (own["metric"] == metric)]
         if len(self.history):
             times = self.history.set_index(["training", "epoch"])["seconds"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import pandas as pd
@@ -33,8 +33,10 @@ from latentbench.results.quantities import (
 )
 from latentbench.results.ranking import (
     SMALLEST_P,
+    by_prior,
     compare,
     competing,
+    depends_on_prior,
     gap_text,
     generative,
     interval_text,
@@ -42,6 +44,7 @@ from latentbench.results.ranking import (
     rank,
     score,
     scores_of,
+    scores_of_members,
 )
 from latentbench.results.study import RunGroup, Study
 
@@ -149,7 +152,7 @@ def comparisons(study: Study) -> Table:
     """
     rows = []
     for dataset, runs in study.runs_by_dataset().items():
-        _, order = primary(study, generative(runs))
+        _, order = primary(study, generative(study, runs))
         tests = compare(order)
         pairs = [pair for pair in combinations(order, 2) if tests.between(*pair)]
         if len(pairs) > _MOST_PAIRS:
@@ -176,15 +179,19 @@ def comparisons(study: Study) -> Table:
 def models_table(study: Study, quantities: Sequence[Quantity]) -> str:
     """Return a row per experiment, then per set of repeats, then of real images; the best in bold.
 
-    Numbers of an experiment are means over its trainings.
+    Numbers of an experiment are means over its trainings. It has a row per prior that its samples
+    were measured with; what does not depend on the prior is in the first.
     """
     several = study.has_several_datasets
+    has_priors = any(depends_on_prior(study, quantity) for quantity in quantities)
     shown = [quantity for quantity in quantities if len(scores_of(study, quantity))]
     rows = []
     for dataset, runs in study.runs_by_dataset().items():
         experiments = study.by_dataset()[dataset]
+        lines = _lines(study, experiments, runs, has_priors=has_priors)
         table = pd.DataFrame(
-            {quantity.title: _cells(study, quantity, experiments, runs) for quantity in shown}
+            {quantity.title: _cells(study, quantity, lines, runs) for quantity in shown},
+            index=lines,
         )
         if any(quantity.key in each.floor for quantity in shown for each in experiments):
             table.loc[REAL] = [_real(study, quantity, experiments) for quantity in shown]
@@ -218,41 +225,45 @@ def pipe_table(table: pd.DataFrame, *, num_text: int) -> str:
     return str(table.to_markdown(index=False, colalign=align, disable_numparse=True))
 
 
+def _lines(
+    study: Study,
+    experiments: Sequence[Experiment],
+    runs: Sequence[RunGroup],
+    *,
+    has_priors: bool,
+) -> dict[str, RunGroup]:
+    """Return the rows of a table by their labels: experiments, then sets of repeats."""
+    alone = [study.trainings_of(experiment) for experiment in experiments]
+    names = {run.name for run in alone}
+    groups = [run for run in runs if run.name not in names]
+    if has_priors:
+        alone, groups = by_prior(study, alone), by_prior(study, groups)
+    lines = {run.in_markdown: run for run in alone}
+    return lines | {f"*{run.in_markdown}*": run for run in groups}
+
+
 def _cells(
-    study: Study, quantity: Quantity, experiments: Sequence[Experiment], runs: Sequence[RunGroup]
+    study: Study, quantity: Quantity, lines: Mapping[str, RunGroup], runs: Sequence[RunGroup]
 ) -> pd.Series:
-    """Return a cell per experiment, the mean over its trainings, and per set of repeats.
+    """Return a cell per line, with the mean over its trainings.
 
     Experiments that differ in the seed alone compete as one, by their mean. The best is bold, with
     every cell that prints like it and those that no test distinguishes from it, unless that is all.
     """
-    scores = scores_of(study, quantity)
-    names = {experiment.name for experiment in experiments}
-    trainings = [each.name for each in study.trainings if each.experiment in names]
-    own = scores[scores.index.isin(trainings)]
+    is_of_samples = depends_on_prior(study, quantity)
+    tables = {run.prior: scores_of(study, quantity, run.prior) for run in lines.values()}
+    own = pd.concat([scores_of_members(tables[run.prior], run) for run in lines.values()])
     places = decimal_places(list(own["mean"]), list(own["std"]))
-    competing = {run.name: score(scores, run) for run in runs}
-    values: dict[str, tuple[float, float] | None] = {}
-    labels: dict[str, str] = {}
-    for experiment in experiments:
-        own_run = study.trainings_of(experiment)
-        values[own_run.name] = score(scores, own_run)
-        labels[own_run.name] = own_run.in_markdown
-    for run in runs:
-        if run.name not in labels:
-            labels[run.name] = f"*{run.in_markdown}*"
-    values |= competing
-    texts = {
-        name: quantity.format(value[0], places(value[0]))
-        for name, value in values.items()
-        if value is not None
-    }
     best = _best(study, quantity, runs)
     has_spread = bool(own["std"].notna().any())
     cells = {}
-    for name, label in labels.items():
-        value = values[name]
-        text = texts.get(name, ABSENT)
+    for label, run in lines.items():
+        if run.prior not in (None, run.members[0].prior) and not is_of_samples:
+            cells[label] = ""
+            continue
+        value = score(tables[run.prior], run)
+        text = ABSENT if value is None else quantity.format(value[0], places(value[0]))
+        name = run.name if is_of_samples else replace(run, prior=None).name
         if name in best:
             text = f"**{text}**"
         # Repeats may agree exactly in what has no spread within a training.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from latentbench.artifacts.metrics import LABEL_ACCURACY
+from latentbench.artifacts.metrics import LABEL_ACCURACY, Metric
 from latentbench.report.comparison import ablations
 from latentbench.results import RunGroup, Study, latent_space, quantities, ranking, tables
 from latentbench.results.changes import Change, find_changes
@@ -45,12 +45,14 @@ def summarize(study: Study) -> str:
 
 def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     points = []
-    metric, order = ranking.primary(study, ranking.generative(runs))
+    metric, order = ranking.primary(study, ranking.generative(study, runs))
     if metric and len(order) == 1:
         points.append(f"{metric.name} of the only measured model: {order[0].quoted}.")
     elif metric and order:
         ends = f"{_first(order)}; farthest: {_first(order[::-1])}"
         points.append(f"Closest to the real images, by {metric.name}{_scope(order)}: {ends}.")
+    if metric:
+        points += _changes_with_prior(study, metric, runs)
     order = rank(study, quantities.MSE, runs)
     if len(order) > 1:
         tests, num_images = ranking.compare_reconstructions(study, order)
@@ -70,9 +72,30 @@ def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     return [*points, *_seeds(changes), *_effects(study, changes)]
 
 
+def _changes_with_prior(study: Study, metric: Metric, runs: Sequence[RunGroup]) -> list[str]:
+    """Return by how much the samples of each run change from N(0, I) to its fitted prior."""
+    prdc = tables.prdc_quantities(study)
+    parts = []
+    for run in runs:
+        priors = study.by_prior(run)
+        changes = []
+        for quantity in (tables.distance(metric), *prdc.values()):
+            scores = ranking.by_name(rank(study, quantity, priors))
+            if len(priors) == len(scores) == 2:
+                fitted, standard = (scores[each.name] for each in priors)
+                changes.append(f"{quantity.name} {standard.mean_text} to {fitted.mean_text}")
+        if changes:
+            parts.append(f"{run.in_markdown}, to {priors[0].prior_name}: {', '.join(changes)}")
+    if not parts:
+        return []
+    return [
+        f"The answer depends on the prior. From N(0, I), without new training, {'; '.join(parts)}."
+    ]
+
+
 def _as_requested(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     """Return the best share of samples as requested, with that of real images and chance."""
-    order = rank(study, tables.AS_REQUESTED, runs)
+    order = rank(study, tables.AS_REQUESTED, ranking.by_prior(study, runs))
     if not order:
         return []
     member = order[0].run.members[0]

@@ -17,10 +17,11 @@ from latentbench.artifacts.metrics import Metric
 from latentbench.report.presentation import line_plots, page, style
 from latentbench.results import Experiment, RunGroup, Study
 from latentbench.results.formatting import NBSP, decimals
-from latentbench.results.ranking import score, scores_of
+from latentbench.results.ranking import by_prior, score, scores_of
 from latentbench.results.tables import distance
 
 _MAX_FLOORS = 2
+_STANDARD_OPACITY = 0.6  # of curves of samples from N(0, I) where another prior was fitted
 _MIN_CURVES_SHARE = 0.4  # of the height of a panel; the rest may be empty above a floor
 
 
@@ -100,10 +101,9 @@ def _metric_rows(study: Study) -> list[_Row]:
     for dataset, runs in study.runs_by_dataset().items():
         suffix = f", {dataset}" if study.has_several_datasets else ""
         for metric in study.measured_metrics:
-            scores = scores_of(study, distance(metric))
             curves = []
-            for run in runs:
-                if score(scores, run):
+            for run in by_prior(study, runs):
+                if score(scores_of(study, distance(metric), run.prior), run):
                     curves.append((run, study.checkpoints(run, metric.key)))
             if curves:
                 floors = _floors(metric, study.by_dataset()[dataset])
@@ -127,6 +127,8 @@ def _draw_metric(by_epoch: Axes, by_time: Axes, row: _Row, *, seconds_per_unit: 
     for run, table in row.curves:
         looks: dict[str, Any] = {"color": style.color_of(run.index), "elinewidth": 1}
         looks |= {"marker": style.marker_of(run.index), "linestyle": style.dashes_of(run.index)}
+        if run.prior not in (None, run.members[0].prior):  # N(0, I), next to the fitted prior
+            looks |= {"markerfacecolor": "white", "alpha": _STANDARD_OPACITY}
         means, stds = table["mean"], table["std"].fillna(0)
         by_epoch.errorbar(table["epoch"], means, yerr=stds, **looks)
         by_time.errorbar(table["seconds"] / seconds_per_unit, means, yerr=stds, **looks)

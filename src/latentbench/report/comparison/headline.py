@@ -45,13 +45,13 @@ def describe(study: Study) -> str:
     paragraphs = []
     for dataset, runs in study.runs_by_dataset().items():
         paragraphs.append(_answer(study, dataset, runs))
-        rivals = ranking.generative(runs)
+        rivals = ranking.generative(study, runs)
         _, order = ranking.primary(study, rivals)
         details = []
         if len(order) > 1:
             details += _other_metrics(study, order, rivals)
             details += _equal_time(study, order)
-        details += [*_unranked(order, runs), *_reconstruction(study, runs)]
+        details += [*_unranked(order, ranking.by_prior(study, runs)), *_reconstruction(study, runs)]
         if details:
             paragraphs.append(" ".join(details))
     return "\n\n".join([*paragraphs, *_warnings(study)])
@@ -59,7 +59,7 @@ def describe(study: Study) -> str:
 
 def _answer(study: Study, dataset: str, runs: Sequence[RunGroup]) -> str:
     """Return the order by distance, and whether fidelity and coverage agree with it."""
-    rivals = ranking.generative(runs)
+    rivals = ranking.generative(study, runs)
     _, order = ranking.primary(study, rivals)
     if not order:
         answer = "No model that generates images has been measured yet. Run `latentbench evaluate`."
@@ -202,8 +202,10 @@ def _unranked(order: Sequence[Ranked], runs: Sequence[RunGroup]) -> list[str]:
     ranked = {each.name for each in order}
     missing = [
         run.in_markdown
-        for run in ranking.generative(runs)
-        if run.name not in ranked and any(member.evaluation for member in run.members)
+        for run in runs
+        if run.is_generative
+        and run.name not in ranked
+        and any(member.evaluation for member in run.members)
     ]
     if missing and order:
         sentences.append(
@@ -259,7 +261,8 @@ def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
         return []
     name = last["mean"].idxmin()
     best = replace(ranked[name], mean=last.loc[name, "mean"], std=last.loc[name, "std"])
-    time = f"{escape_markdown(totals.idxmin())}, {formatting.duration(totals.min())}"
+    fastest = replace(ranked[totals.idxmin()].run, prior=None)
+    time = f"{fastest.in_markdown}, {formatting.duration(totals.min())}"
     return [
         f"Within the training time of the fastest model ({time}), {best.in_markdown} reached the "
         f"lowest {metric.name} in these trainings: {best.text}."

@@ -8,7 +8,7 @@ from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_co
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
 from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
-from latentbench.results import Experiment, Quantity, Study, Table
+from latentbench.results import Experiment, Quantity, RunGroup, Study, Table
 from latentbench.results.formatting import escape_markdown, join_words, percent, space_percent
 from latentbench.results.tables import models_table, percent_cell
 
@@ -84,20 +84,32 @@ def scope(study: Study) -> str:
 
 
 def _facts(study: Study) -> pd.DataFrame:
-    """Return a row per experiment that metrics.json has facts on memorization of."""
-    facts = {each.name: each.evaluation.get("memorization") or {} for each in study}
+    """Return a row per experiment and prior that metrics.json has facts on memorization of.
+
+    The columns `experiment` and `prior` say of which.
+    """
+    facts = {}
+    for each in study:
+        for run in study.by_prior(RunGroup((each,))):
+            is_own = run.prior in (None, each.prior)
+            others = each.evaluation.get("other_priors") or {}
+            evaluation = each.evaluation if is_own else others.get(run.prior) or {}
+            own = evaluation.get("memorization")
+            if own:
+                facts[run.name] = own | {"experiment": each.name, "prior": run.prior or each.prior}
     return pd.DataFrame(facts).T.dropna(how="all").infer_objects()
 
 
 def _typical(study: Study, facts: pd.DataFrame) -> list[str]:
     """Return the models whose samples are closer than test images by more than their spread."""
-    scores = study.scores.set_index(["training", "quantity"])[["mean", "std"]].fillna(0)
+    scores = study.scores.set_index(["training", "prior", "quantity"])[["mean", "std"]].fillna(0)
     found = []
-    for name, extractor in facts.loc[facts["warning"].eq(""), "extractor"].items():
-        key = feature_column(CLOSER_TO_TRAIN, extractor)
-        if (name, key) in scores.index:
-            mean, std = scores.loc[(name, key)]
-            if mean - 2 * std > study[name].floor.get(key, 0.5):
+    for name, row in facts[facts["warning"].eq("")].iterrows():
+        key = feature_column(CLOSER_TO_TRAIN, row["extractor"])
+        place = (row["experiment"], row["prior"], key)
+        if place in scores.index:
+            mean, std = scores.loc[place]
+            if mean - 2 * std > study[row["experiment"]].floor.get(key, 0.5):
                 found.append(escape_markdown(name))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from latentbench.artifacts.metrics import Metric
 from latentbench.artifacts.paths import WARNINGS
@@ -21,7 +22,7 @@ def strengths(study: Study) -> str:
     """Return what each model is best and worst in; empty where there is nothing to compare."""
     paragraphs: list[str] = []
     for dataset, runs in study.runs_by_dataset().items():
-        metric, _ = ranking.primary(study, ranking.generative(runs))
+        metric, _ = ranking.primary(study, ranking.generative(study, runs))
         if metric is None or len(runs) < 2:
             continue
         places: dict[str, dict[str, list[str]]] = defaultdict(dict)
@@ -89,7 +90,9 @@ def _add_places(
 def _add(
     places: Mapping[str, dict[str, list[str]]], own: Ranked, place: str, criterion: str
 ) -> None:
-    places[own.name].setdefault(place, []).append(f"{criterion} ({own.mean_text})")
+    prior = f" from {own.run.prior_name}" if own.run.prior else ""
+    name = replace(own.run, prior=None).name
+    places[name].setdefault(place, []).append(f"{criterion} ({own.mean_text}{prior})")
 
 
 def _portrait(study: Study, run: RunGroup, places: Mapping[str, Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from latentbench.report.presentation import image_grids, page, style
 from latentbench.report.presentation.image_grids import Panel, Row, strip
-from latentbench.results import Experiment, Study, formatting
+from latentbench.results import Experiment, RunGroup, Study, formatting
 
 _MAX_SAMPLES = 36
 _ACROSS = (3, 4, 5)  # squares of samples in a line: the fewest that fit on a page
@@ -44,21 +44,44 @@ def draw_panels(
 
 
 def samples(study: Study) -> page.Drawing:
-    """Return a square of samples per model; each place holds the same latent in all of them."""
+    """Return a square of samples per model and prior; each place holds the same noise in all.
 
-    def panel(experiment: Experiment, _: int) -> Panel:
-        images = experiment.latent_arrays["samples"]
-        side = max(1, math.isqrt(min(len(images), _MAX_SAMPLES)))
-        square = images[: side**2].reshape(side, side, *images.shape[1:])
-        return Panel(experiment.name, style.color_of(experiment.index), square)
-
+    Models of one dataset stand next to one another.
+    """
     present, notes = study.with_latent("samples")
-    groups = study.by_dataset(present).values()
+    if not present:
+        return page.Drawing(None, notes=notes)
+    groups = []
+    for experiments in study.by_dataset(present).values():
+        panels: list[Panel] = []
+        for experiment in experiments:
+            panels += _sample_panels(experiment)
+        groups.append(panels)
+    if max(map(len, groups)) == 1:
+        groups = [[panel for panels in groups for panel in panels]]
     for across in _ACROSS:
         lines = sum(math.ceil(len(group) / across) for group in groups)
         if lines * (style.WIDTH / across + image_grids.TITLE_HEIGHT) <= style.TALLEST:
             break
-    return draw_panels(study, (present, notes), panel, "Grids of samples:", across)
+    figures = image_grids.panels_figures(groups, across=min(across, max(map(len, groups))))
+    return page.Drawing.of(figures, "Grids of samples:", present, notes)
+
+
+def _sample_panels(experiment: Experiment) -> list[Panel]:
+    """Return samples of the own prior and, where it was fitted, of N(0, I)."""
+    arrays = {experiment.name: experiment.latent_arrays["samples"]}
+    standard = experiment.latent_arrays.get("samples_standard")
+    if standard is not None:
+        own, other = (
+            RunGroup((experiment,), prior=prior).name for prior in (experiment.prior, "standard")
+        )
+        arrays = {own: experiment.latent_arrays["samples"], other: standard}
+    panels = []
+    for name, images in arrays.items():
+        side = max(1, math.isqrt(min(len(images), _MAX_SAMPLES)))
+        square = images[: side**2].reshape(side, side, *images.shape[1:])
+        panels.append(Panel(name, style.color_of(experiment.index), square))
+    return panels
 
 
 def reconstructions(study: Study) -> page.Drawing:
