@@ -7,7 +7,7 @@ import pytest
 from latentbench import open_study
 from latentbench.report.comparison import captions
 from latentbench.results import tables
-from tests.report.conftest import change, make_repeats, score_labels
+from tests.report.conftest import change, make_repeats, put_on_two_datasets, score_labels
 from tests.report.synthetic_results import CLASSES
 
 
@@ -55,6 +55,15 @@ def test_the_distance_of_two_halves_is_explained_where_it_was_measured(make_stud
     for path in folder.glob("*/metrics.json"):
         change(path, train_halves=None)
     assert "halves" not in captions.reference_lines(open_study(folder))
+
+
+def test_real_images_have_the_name_of_their_dataset_among_several(make_study):
+    folder = make_study()
+    assert "Real images are 10 sets" in captions.protocol(open_study(folder))
+    put_on_two_datasets(folder)
+    study = open_study(folder)
+    assert "Real images of faces are 10 sets" in captions.protocol(study)
+    assert "training images of faces, 5,000 each" in captions.reference_lines(study)
 
 
 def test_the_summary_explains_its_columns(make_study):

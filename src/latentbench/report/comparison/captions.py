@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.metrics import CLASS_SHARES, LABEL_ACCURACY
-from latentbench.results import Study
+from latentbench.results import Experiment, Study
 from latentbench.results.formatting import escape_markdown, join_words, space_percent
 from latentbench.results.tables import best_in_bold
 
@@ -19,8 +19,8 @@ _SIZES = (
 )
 _TESTED = {"num_test_sets", "num_test_images", "num_test_compared"}
 _REAL = (
-    "Real images are {num_test_sets} sets of {num_test_images:,} test images, with ± over these; "
-    "{num_test_compared:,} for precision, recall, density and coverage."
+    "Real images{where} are {num_test_sets} sets of {num_test_images:,} test images, with ± over "
+    "these; {num_test_compared:,} for precision, recall, density and coverage."
 )
 _SPREAD_OF_REPEATS = (
     "Trainings that differ only in their seed are one model, with their mean; its ± is the "
@@ -51,9 +51,23 @@ def protocol(study: Study) -> str:
         texts = protocols[extractor].dropna().str.strip().str.rstrip(".").map(space_percent)
         parts.append(_extractor_protocol(study, extractor, sorted(texts.unique())))
         has_lists = has_lists or texts.nunique() > 1
-    parts += dict.fromkeys(_REAL.format_map(each) for each in evaluations if each.keys() >= _TESTED)
+    parts += _real_images(study)
     parts.append(_SPREAD_OF_REPEATS if study.has_repeats else _SPREAD_OF_SAMPLES)
     return ("\n\n" if has_lists else " ").join(parts)
+
+
+def _real_images(study: Study) -> list[str]:
+    """Return how many real images the tables measure, a sentence per dataset at least."""
+    sentences: dict[str, None] = {}
+    for each in study:
+        if each.evaluation.keys() >= _TESTED:
+            sentences[_REAL.format(**each.evaluation, where=_where(study, each))] = None
+    return list(sentences)
+
+
+def _where(study: Study, experiment: Experiment) -> str:
+    """Return ` of mnist` where the study has several datasets."""
+    return f" of {escape_markdown(experiment.dataset)}" if study.has_several_datasets else ""
 
 
 def _extractor_protocol(study: Study, extractor: str, texts: Sequence[str]) -> str:
@@ -98,15 +112,18 @@ def summary_caption(study: Study) -> str:
 
 def reference_lines(study: Study) -> str:
     """Return what the horizontal lines next to curves mean; empty where there are none."""
-    tested = dict.fromkeys(_test_line(each.evaluation) for each in study if each.floor)
-    halves = dict.fromkeys(_halves_line(each.halves) for each in study if each.halves)
+    tested, halves = set(), set()
+    for each in study:
+        where = _where(study, each)
+        tested.add(_test_line(each.evaluation, where) if each.floor else "")
+        halves.add(_halves_line(each.halves, where) if each.halves else "")
     sentences = [sentence for sentence in [*sorted(tested), *sorted(halves)] if sentence]
     if sentences:
         sentences.append("A line far below all curves is given as a number at the lower edge.")
     return " ".join(sentences)
 
 
-def _test_line(evaluation: Mapping[str, Any]) -> str:
+def _test_line(evaluation: Mapping[str, Any], where: str) -> str:
     """Return what the line of real test images is; empty where their number is unknown."""
     images, samples = evaluation.get("num_test_images"), evaluation["num_samples"]
     if not images:
@@ -120,13 +137,13 @@ def _test_line(evaluation: Mapping[str, Any]) -> str:
     if evaluation.get("has_random_classes"):
         classes = " The classes of a set are drawn at random, as those of samples are."
     return (
-        f"The dashed line is the distance of {images:,} real test images{spread}. No model was "
-        f"trained on them; {samples:,} samples of a perfect model would have {comparison} "
+        f"The dashed line is the distance of {images:,} real test images{where}{spread}. No model "
+        f"was trained on them; {samples:,} samples of a perfect model would have {comparison} "
         f"distance.{classes}"
     )
 
 
-def _halves_line(halves: Mapping[str, Any]) -> str:
+def _halves_line(halves: Mapping[str, Any], where: str) -> str:
     """Return what the line of two halves is; empty where their number is unknown."""
     if "num_images" not in halves:
         return ""
@@ -137,7 +154,7 @@ def _halves_line(halves: Mapping[str, Any]) -> str:
             "deviation."
         )
     return (
-        "The dotted line is the distance between two halves of the training images, "
+        f"The dotted line is the distance between two halves of the training images{where}, "
         f"{halves['num_images']:,} each: the lowest that is realistic for that number.{spread}"
     )
 
