@@ -15,7 +15,14 @@ from latentbench.artifacts.files import (
 )
 from latentbench.artifacts.paths import LATENT_ARRAYS
 from latentbench.config.load import read_yaml
-from latentbench.report.comparison import conclusions, curves, headline, memorization, strengths
+from latentbench.report.comparison import (
+    captions,
+    conclusions,
+    curves,
+    headline,
+    memorization,
+    strengths,
+)
 from latentbench.report.latent import sample_grids
 from latentbench.results import RunGroup, open_study, ranking, tables
 from latentbench.results.changes import find_changes
@@ -132,8 +139,15 @@ def test_conclusions_say_what_the_prior_changes(folder):
     assert "Precision 0.033 to 0.900" in point
 
 
+def test_captions_explain_rows_and_curves(folder):
+    study = open_study(folder)
+    assert "@ghosh2020" in captions.summary_caption(study)
+    assert "N(0, I)" in captions.curves_by_prior(study)
+
+
 def test_without_a_second_prior_nothing_is_said_of_priors(make_study):
     study = open_study(make_study())
+    assert captions.curves_by_prior(study) == captions.rows_by_prior(study) == ""
     assert not study.has_fitted_priors
     for text in (
         headline.describe(study),

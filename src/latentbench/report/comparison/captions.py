@@ -89,6 +89,24 @@ def _extractor_protocol(study: Study, extractor: str, texts: Sequence[str]) -> s
     return "\n".join(lines)
 
 
+def rows_by_prior(study: Study) -> str:
+    """Return what the rows of a model with several priors are; empty where there is none."""
+    if not study.has_fitted_priors:
+        return ""
+    return (
+        " Models that encode have a row per prior of their latents: the one that is fitted to the "
+        "codes of training images after training [@ghosh2020], and N(0, I). What does not depend "
+        "on it is in the first row."
+    )
+
+
+def curves_by_prior(study: Study) -> str:
+    """Return which curves are of N(0, I) next to a fitted prior; empty where there are none."""
+    if not study.has_fitted_priors:
+        return ""
+    return "Pale curves with open markers are of latents from N(0, I), next to a fitted prior. "
+
+
 def summary_caption(study: Study) -> str:
     """Return what the columns of the summary are, as far as it has them."""
     sentences = ["Each model after its last epoch."]
@@ -107,7 +125,7 @@ def summary_caption(study: Study) -> str:
             "class. For models conditioned on attributes it is the balanced accuracy of the "
             "requested attributes, averaged over them."
         )
-    return " ".join(sentences) + best_in_bold(study)
+    return " ".join(sentences) + rows_by_prior(study) + best_in_bold(study)
 
 
 def reference_lines(study: Study) -> str:
@@ -165,7 +183,7 @@ def sample_sizes(study: Study) -> str:
         "Distance against the number of samples, after the last epoch. Points are means over "
         "disjoint sets of samples. A line through points of at least 1.5 samples per feature "
         "dimension reaches infinitely many samples at the left. With fewer samples the bias is not "
-        "proportional to 1 over their number."
+        "proportional to 1 over their number. Samples are of each model's own prior."
     ]
     for metric in study.measured_metrics:
         found = [each.sample_sizes(metric.key) for each in study]
