@@ -93,7 +93,7 @@ def _protocol(features: str, kernel_metric: str, distances: Distances, num_netwo
     if num_networks > 1:
         repeats = (
             f"; numbers are means over {num_networks} such networks, which differ in their seed, "
-            "and their ± includes the spread over these"
+            "and the ± of a model trained once includes the spread over these"
         )
     return (
         f"{features}{repeats}; {NAMES[kernel_metric]} is the mean over {distances.num_subsets} "
