@@ -34,7 +34,7 @@ _SPREAD_OF_REPEATS = (
 _SPREAD_OF_SAMPLES = (
     "Each model was trained once. ± is the standard deviation over sets of samples of that one "
     "training: it leaves out the spread over trainings, which is often larger. So numbers describe "
-    "these trainings, and no difference between models is tested."
+    "these trainings; a test of the models needs repeats."
 )
 
 

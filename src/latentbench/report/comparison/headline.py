@@ -223,28 +223,27 @@ def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     first, second = order[:2]
     method = first.run.members[0].latent.get("method", "")
     tests, number = ranking.compare_reconstructions(study, order)
+    where, scope = ranking.trainings(*order), ""
     if number:
-        where = f"paired over {number:,} test images, in these trainings"
-    else:
-        where = ranking.trainings(*order)
+        where, scope = f"paired over {number:,} test images", "In these trainings, "
+        if study.repeats:  # which are not explored
+            scope = "In the first training of each model, "
     subject = f"{first.in_markdown} (by {method})" if method else first.in_markdown
     numbers = f"MSE {first.mean_text} against {second.mean_text} of {second.in_markdown}"
     doubtful = next((each for each in order[1:] if not tests.decided(first, each)), None)
     test = tests.between(first, doubtful or second)
     if test is None and first.mean_text == second.mean_text:
         return []
-    if test is None:
-        return [f"{subject} has the lowest reconstruction error, {numbers}."]
-    if doubtful is not None:
-        return [
-            f"The lowest reconstruction error is that of {subject}, {numbers}, not distinguished "
-            f"from {doubtful.in_markdown} ({ranking.p_text(test)}; {where})."
-        ]
-    scope = "In these trainings, " if number else ""
-    return [
-        f"{scope}{subject} reconstructs test images best: {numbers} "
-        f"({ranking.evidence(first, second, test)}{ranking.correction(test)}; {where})."
-    ]
+    if doubtful is None and test is not None:
+        evidence = ranking.evidence(first, second, test) + ranking.correction(test)
+        return [f"{scope}{subject} reconstructs test images best: {numbers} ({evidence}; {where})."]
+    sentence = f"{scope}{subject} has the lowest reconstruction error: {numbers}"
+    if doubtful is not None and test is not None:
+        sentence += (
+            f"; it is not distinguished from {doubtful.in_markdown} ({ranking.p_text(test)}; "
+            f"{where})"
+        )
+    return [f"{sentence}."]
 
 
 def _equal_time(study: Study, order: Sequence[Ranked]) -> list[str]:
