@@ -19,6 +19,7 @@ from latentbench.config.models import VAEModel
 from latentbench.evaluation.metrics.likelihood import importance_weighted_bound
 from latentbench.models.likelihoods import MIN_VARIANCE, Gaussian, bits_per_dimension
 from latentbench.models.networks.architectures import Shape
+from latentbench.models.prior import Prior
 from latentbench.models.registry import build_objective
 from latentbench.models.vae import VAE
 from latentbench.rng import torch_generator
@@ -44,12 +45,19 @@ def _noise(*size: int) -> Tensor:
     return torch.randn(size, generator=torch_generator(0, "noise")).double()
 
 
+def _log_weights(vae: VAE, images: Tensor, noise: Tensor, prior: Prior | None = None) -> Tensor:
+    prior = prior or Prior.standard(vae.latent_dim)
+    labels = torch.zeros(len(images), 0)
+    codes, ratios = vae.draw_weighted_codes(images, labels, noise, training_mse=MSE)
+    return prior.log_prob(codes.flatten(0, 1)).view(ratios.shape) + ratios
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @torch.no_grad()
 def test_log_weights_match_torch_distributions(likelihood: str) -> None:
     vae, images, labels = _vae(likelihood), _images(2), torch.zeros(2, 0)
     noise = _noise(2, 4, 3)
-    found = vae.log_weights(images, labels, noise, training_mse=MSE)
+    found = _log_weights(vae, images, noise)
     mean, log_variance = vae.posterior(images, labels)
     for image, draw in product(range(2), range(4)):
         posterior = Normal(mean[image].double(), (0.5 * log_variance[image]).exp().double())
@@ -69,7 +77,7 @@ def test_one_draw_is_the_elbo() -> None:
     """The noise ±1 has the mean and the variance of N(0, 1), so the divergence is exact."""
     vae, images, labels = _vae(), _images(3), torch.zeros(3, 0)
     ones = torch.ones(3, 3).double()
-    log_weights = vae.log_weights(images, labels, torch.stack([ones, -ones], 1), training_mse=MSE)
+    log_weights = _log_weights(vae, images, torch.stack([ones, -ones], 1))
     bounds = importance_weighted_bound(log_weights[:, :, None])
     torch.testing.assert_close(bounds, log_weights, rtol=0, atol=0)
     elbos = []
@@ -131,11 +139,10 @@ def test_linear_vae_has_the_likelihood_of_a_gaussian() -> None:
     vae = _vae(latent_dim=2)
     vae.likelihood = Gaussian(std)
     vae.averaged["decoder"] = _Linear(weight, bias)
-    images, labels = image.view(1, 1, 2, 2), torch.zeros(1, 0)
 
     def log_weights(mean: Tensor, variance: Tensor, noise: Tensor) -> Tensor:
         vae.averaged["encoder"] = _Constant(torch.cat([mean, variance.log()]))
-        return vae.log_weights(images, labels, noise[None], training_mse=MSE)[0]
+        return _log_weights(vae, image.view(1, 1, 2, 2), noise[None])[0]
 
     # With the true posterior every weight is p(x), so the bound is tight for any k.
     tight = log_weights(mean, variance, _noise(50, 2))
@@ -156,6 +163,20 @@ def test_linear_vae_has_the_likelihood_of_a_gaussian() -> None:
     assert many.item() == pytest.approx(exact, abs=0.04)
 
 
+@torch.no_grad()
+def test_bound_uses_the_given_prior() -> None:
+    """A mixture of two halves, by the definition of its density."""
+    vae, images, noise = _vae(), _images(1), _noise(1, 5, 3)
+    means, scales = torch.tensor([[1.0, 0, 0], [0, -1, 2]]), torch.tensor([0.5, 2.0])
+    mixture = Prior(torch.tensor([0.25, 0.75]), means, scales[:, None, None] * torch.eye(3))
+    codes, ratios = vae.draw_weighted_codes(images, torch.zeros(1, 0), noise, training_mse=MSE)
+    densities = torch.zeros(5).double()
+    for weight, mean, scale in zip(mixture.weights, means, scales, strict=True):
+        densities += weight * Normal(mean, scale).log_prob(codes[0]).sum(dim=1).exp()
+    found = _log_weights(vae, images, noise, mixture)
+    torch.testing.assert_close(found[0], ratios[0] + densities.log(), rtol=1e-6, atol=1e-4)
+
+
 def test_optimal_variance_is_that_of_training_images() -> None:
     assert Gaussian(None).fixed(0.09).std == pytest.approx(0.3)
     assert Gaussian(None).fixed(0.0).std == pytest.approx(MIN_VARIANCE**0.5)
@@ -174,18 +195,20 @@ def test_evaluation_bounds_the_likelihood(
         results = make_experiment(prepared, "vae", evaluation=settings, model=model)
         assert evaluate(results, reference, prepared).exit_code == 0
         found.append(read_json(results / "metrics.json")["likelihood"])
-    facts = found[0]
-    assert (facts["num_images"], facts["num_draws"]) == (30, 9)
-    for name in ("elbo", "bound"):
-        for key, value in facts[name].items():
-            assert value == pytest.approx(found[1][name][key], rel=1e-4)
-        assert facts[name]["bits_per_dimension"] == pytest.approx(
-            bits_per_dimension(torch.tensor(-facts[name]["nats"]), dimensions=1024).item()
-        )
-    gap = facts["bound"]["nats"] - facts["elbo"]["nats"]
-    assert facts["gap"]["nats"] == pytest.approx(gap, abs=1e-6)
-    assert gap >= 0
-    assert facts["bound"]["bits_per_dimension"] <= facts["elbo"]["bits_per_dimension"]
+    for facts in found:
+        assert (facts["num_images"], facts["num_draws"]) == (30, 9)
+        assert [row["prior"] for row in facts["bounds"]] == ["mixture", "standard"]
+    for row, same in zip(found[0]["bounds"], found[1]["bounds"], strict=True):
+        for name in ("elbo", "bound"):
+            nats, bits = row[f"{name}_nats"], row[f"{name}_bits_per_dimension"]
+            assert nats == pytest.approx(same[f"{name}_nats"], rel=1e-4)
+            expected = bits_per_dimension(torch.tensor(-nats), dimensions=1024).item()
+            assert bits == pytest.approx(expected)
+            error = row[f"{name}_nats_std_error"] / (1024 * np.log(2))
+            assert row[f"{name}_bits_per_dimension_std_error"] == pytest.approx(error)
+        gap = row["bound_nats"] - row["elbo_nats"]
+        assert row["gap_nats"] == pytest.approx(gap, abs=1e-6)
+        assert gap >= 0
 
 
 def test_only_models_with_a_density_have_a_bound(

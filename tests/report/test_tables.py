@@ -57,11 +57,26 @@ def test_bounds_on_the_likelihood_have_standard_errors(make_study):
     assert "500" in tables.likelihoods_caption(study)
     path = folder / "vae" / "metrics.json"
     facts = read_json(path)
-    for bound in ("elbo", "bound", "gap"):  # of a single image
-        facts["likelihood"][bound]["nats_std_error"] = None
+    [row] = facts["likelihood"]["bounds"]
+    row["gap_nats_std_error"] = None  # of a single image
+    facts["likelihood"]["bounds"].append(row | {"prior": "mixture", "gap_nats": 3.5})
     write_json(path, facts)
+    header, *rows = table_cells(tables.likelihoods(open_study(folder)).markdown)
+    assert [row[header.index("Gap (nats)")] for row in rows] == ["2.750", "3.500"]
+    assert [row[0] for row in rows] == ["vae", "vae"]
+    assert "N(0, I)" in rows[0]
+
+
+def test_bounds_of_several_trainings_are_means(make_study):
+    folder = make_study()
+    repeat_training(folder, "vae", (22.0, 0.3))
+    facts = read_json(folder / "vae" / "metrics.json")
+    facts["likelihood"]["bounds"][0]["elbo_nats"] += 4
+    path = folder / "vae" / "repeats" / "1" / "metrics.json"
+    write_json(path, read_json(path) | {"likelihood": facts["likelihood"]})
+    # The mean of two numbers that differ by 4; their standard deviation is 4/√2.
     table = tables.likelihoods(open_study(folder)).markdown
-    assert column(table, "Gap (nats)") == {"vae": "2.750"}
+    assert column(table, "ELBO (nats)") == {"vae": "\N{MINUS SIGN}728.2 ± 2.8"}
 
 
 @pytest.mark.parametrize("best", ["vae", "dcgan", "wgan-gp"])

@@ -270,9 +270,7 @@ class _Evaluator:
         scorer = DiscriminatorScorer(
             self.config, last.trained.objective, data, self.label_classifier, device=self.device
         )
-        likelihood = LikelihoodEstimator(
-            self.config, last.trained.objective, data, device=self.device
-        )
+        likelihood = LikelihoodEstimator(self.config, last.trained, data, device=self.device)
         parts = [
             self._memorization_findings(last),
             class_findings(last, self.label_classifier, data, reference),

@@ -201,10 +201,12 @@ class HasPosterior(Protocol):
 class HasLikelihood(Protocol):
     """An objective with a density of images, which importance sampling bounds."""
 
-    def log_weights(
+    def draw_weighted_codes(
         self, images: Tensor, labels: Tensor, noise: Tensor, *, training_mse: float
-    ) -> Tensor:
-        """Return log p(x, z) - log q(z|x) in nats, float64 (batch, draws), for codes z of q(z|x).
+    ) -> tuple[Tensor, Tensor]:
+        """Return codes z of q(z|x), and log p(x|z) - log q(z|x) in nats, in float64.
+
+        With log p(z) of a prior, the latter are the logarithms of importance weights.
 
         Args:
             images: Images x in [-1, 1], (batch, channel, height, width).
@@ -212,6 +214,9 @@ class HasLikelihood(Protocol):
             noise: Draws from N(0, I), one per code, (batch, draws, latent_dim).
             training_mse: The mean squared error of training images. It fixes a variance that is
                 otherwise estimated from each batch.
+
+        Returns:
+            The codes, (batch, draws, latent_dim), and the log-ratios, (batch, draws).
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -64,22 +65,21 @@ class VAE(EncoderDecoder):
         noise = draw_latents(len(images), self.latent_dim, generator)
         return self._elbo_terms(images, labels, noise, self.networks())
 
-    def log_weights(
+    def draw_weighted_codes(
         self, images: Tensor, labels: Tensor, noise: Tensor, *, training_mse: float
-    ) -> Tensor:
-        """Return the logarithms of the importance weights of codes; see HasLikelihood.
+    ) -> tuple[Tensor, Tensor]:
+        """Return codes and their log-ratios; see HasLikelihood.
 
-        Burda et al. (2016), equation 8, with z = μ + σ · noise.
+        The codes are μ + σ · noise (Kingma & Welling, 2014, equation 10).
         """
         mean, log_variance = self.posterior(images, labels)
-        latents = mean[:, None] + noise * (0.5 * log_variance).exp()[:, None]
+        codes = mean[:, None] + noise * (0.5 * log_variance).exp()[:, None]
         draws = noise.shape[1]
         labels, images = (part.repeat_interleave(draws, dim=0) for part in (labels, images))
-        outputs = self.averaged["decoder"](latents.flatten(0, 1), labels).float()
+        outputs = self.averaged["decoder"](codes.flatten(0, 1), labels).float()
         nll = self.likelihood.fixed(training_mse).nll(outputs, images).view(noise.shape[:2])
-        # log p(z) - log q(z|x), in which the constants of the two densities cancel.
-        ratio = 0.5 * (noise.square() - latents.square() + log_variance[:, None]).sum(dim=2)
-        return ratio.double() - nll.double()
+        log_q = -0.5 * (noise.square() + log_variance[:, None] + math.log(2 * math.pi)).double()
+        return codes, -nll.double() - log_q.sum(dim=2)
 
     def _elbo_terms(
         self,

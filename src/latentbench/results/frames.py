@@ -141,19 +141,18 @@ def reconstruction(members: Sequence[Experiment]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["experiment", "split", "num_images", *_ERRORS])
 
 
-def likelihoods(members: Sequence[Experiment]) -> pd.DataFrame:
-    """Return a row per experiment with a likelihood: its `num_images` and `num_draws`, and bounds.
+def likelihoods(trainings: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per training and prior with bounds on the likelihood of test images.
 
-    Columns such as `elbo_nats`, `bound_bits_per_dimension` and `gap_nats` are means over images;
-    `elbo_nats_std_error` is the standard error of one. Without such experiments there are no rows.
+    `num_images` and `num_draws` were used. Columns such as `elbo_nats`, `gap_nats` and
+    `bound_bits_per_dimension` are means over images, `elbo_nats_std_error` is one's standard error.
     """
-    found = {each.name: each.evaluation.get("likelihood") for each in members}
-    facts = {name: values for name, values in found.items() if values}
-    if not facts:
-        return pd.DataFrame(columns=["experiment"])
-    table = pd.json_normalize(list(facts.values()), sep="_")
-    table.insert(0, "experiment", list(facts))
-    return table
+    rows = []
+    for member in trainings:
+        facts = member.evaluation.get("likelihood") or {}
+        numbers = {key: value for key, value in facts.items() if key != "bounds"}
+        rows += [_identity(member) | numbers | bounds for bounds in facts.get("bounds", [])]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*_IDENTITY, "prior"])
 
 
 def scores(

@@ -207,8 +207,8 @@ class Study:
 
     @cached_property
     def likelihoods(self) -> pd.DataFrame:
-        """A row per VAE: bounds on the log-likelihood of test images, with standard errors."""
-        return frames.likelihoods(self.members)
+        """A row per training of a VAE and prior: bounds on the log-likelihood of test images."""
+        return frames.likelihoods(self.trainings)
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -105,19 +105,26 @@ def prdc(study: Study) -> Table:
 
 
 def likelihoods(study: Study) -> Table:
-    """Return a row per VAE: the ELBO and the importance-weighted bound on test images."""
-    rows = study.likelihoods
-    if rows.empty:
+    """Return a row per VAE and prior: the ELBO and the importance-weighted bound on test images.
+
+    Numbers are means over trainings.
+    """
+    if study.likelihoods.empty:
         return Table(None)
-    table = pd.DataFrame({"Model": rows["experiment"].map(escape_markdown)})
-    if study.has_several_datasets:
-        datasets = [escape_markdown(study[name].dataset) for name in rows["experiment"]]
-        table.insert(0, "Dataset", datasets)
-    num_text = table.shape[1]
-    for column, title in _BOUNDS.items():
-        errors = rows[f"{column}_std_error"].astype(float)
-        table[title] = list(map(_with_error, rows[column], errors))
-    return Table(pipe_table(table, num_text=num_text))
+    lines = []
+    for (name, prior), rows in study.likelihoods.groupby(["experiment", "prior"], sort=False):
+        line = {"Dataset": escape_markdown(study[name].dataset), "Model": escape_markdown(name)}
+        line["Prior"] = escape_markdown(study[name].prior_name(prior))
+        for column, title in _BOUNDS.items():
+            error = rows[f"{column}_std_error"].astype(float).mean()
+            line[title] = _with_error(
+                rows[column].mean(), rows[column].std() if len(rows) > 1 else error
+            )
+        lines.append(line)
+    table = pd.DataFrame(lines)
+    if not study.has_several_datasets:
+        table = table.drop(columns="Dataset")
+    return Table(pipe_table(table, num_text=table.shape[1] - len(_BOUNDS)))
 
 
 def _with_error(mean: float, error: float) -> str:
@@ -137,11 +144,15 @@ def likelihoods_caption(study: Study) -> str:
         join_words([f"{number:,}" for number in sorted(rows[column].unique())])
         for column in ("num_images", "num_draws")
     )
+    spread = "standard error over images"
+    if rows["training"].nunique() > rows["experiment"].nunique():
+        spread += "; of several trainings, the standard deviation over these"
     return (
         f"The log-likelihood of {images} test images after the last epoch, bounded from below by "
         f"the ELBO and by importance weighting with {draws} draws per image [@burda2016], "
         "in nats per image and in bits per dimension. Both are computed from the same draws, and "
-        "the gap is their difference by image. ± is the standard error over images."
+        "the gap is their difference by image. The density of a model has the prior that its "
+        f"latents are drawn from. ± is the {spread}."
     )
 
 

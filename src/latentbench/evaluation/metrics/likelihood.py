@@ -12,13 +12,15 @@ from torch import Tensor
 
 from latentbench.artifacts.progress import track
 from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.models import PriorKind
 from latentbench.data.images import to_model
 from latentbench.data.labels import label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DivergenceError
+from latentbench.evaluation.checkpoints import TrainedModel
 from latentbench.evaluation.findings import Findings
 from latentbench.models.likelihoods import bits_per_dimension
-from latentbench.models.objective import HasLikelihood, Objective
+from latentbench.models.objective import HasLikelihood
 from latentbench.rng import numpy_generator, torch_generator
 
 # Training images whose mean squared error fixes a variance, and the size of their batches. The
@@ -45,63 +47,62 @@ class LikelihoodEstimator:
     def __init__(
         self,
         config: ExperimentConfig,
-        objective: Objective,
+        trained: TrainedModel,
         dataset: PreparedDataset,
         *,
         device: torch.device,
     ) -> None:
         self.config = config
-        self.objective = objective
+        self.trained = trained
         self.dataset = dataset
         self.device = device
 
     def findings(self) -> Findings:
-        """Return the ELBO and the importance-weighted bound; nothing for other models."""
+        """Return the ELBO and the importance-weighted bound by prior; nothing for other models."""
         if not self.config.evaluation.importance_samples:
             return Findings()
-        if not isinstance(self.objective, HasLikelihood):
+        if not isinstance(self.trained.objective, HasLikelihood):
             return Findings()
-        log_weights = self.log_weights()
-        # The ELBO is the mean of the same weights, so no image has a higher ELBO than bound.
-        elbos, bounds = log_weights.mean(dim=1), importance_weighted_bound(log_weights)
+        rows = []
+        for prior, log_weights in self._log_weights(self.trained.objective).items():
+            # The ELBO is the mean of the same weights, so no image has a higher ELBO than bound.
+            elbos, bounds = log_weights.mean(dim=1), importance_weighted_bound(log_weights)
+            row = self._summary("elbo", elbos) | self._summary("bound", bounds)
+            rows.append({"prior": prior} | row | _mean_and_error("gap_nats", bounds - elbos))
         num_images, num_draws = log_weights.shape
-        facts = {
-            "num_images": num_images,
-            "num_draws": num_draws,
-            "elbo": self._summary(elbos),
-            "bound": self._summary(bounds),
-            "gap": _mean_and_error("nats", bounds - elbos),  # paired, so its error is smaller
-        }
+        facts = {"num_images": num_images, "num_draws": num_draws, "bounds": rows}
         return Findings(facts={"likelihood": facts})
 
     @torch.no_grad()
-    def log_weights(self) -> Tensor:
-        """Return the log-weights of `importance_samples` codes per image, float64, on the CPU.
+    def _log_weights(self, objective: HasLikelihood) -> dict[PriorKind, Tensor]:
+        """Return the log-weights of `importance_samples` codes per image, by prior.
 
-        They are (images, draws). The draws depend on the seed and the image only.
+        They are float64, (images, draws), on the CPU. The draws depend on the seed and the image
+        only, and are the same for all priors.
         """
         settings = self.config.evaluation
-        assert isinstance(self.objective, HasLikelihood)
         training_mse = self._training_mse()
+        size = (settings.importance_samples, self.trained.objective.latent_dim)
+        by_prior: dict[PriorKind, list[Tensor]] = {prior: [] for prior in self.trained.priors}
         rows = self._rows("test", settings.num_likelihood_images)
-        by_image = []
         for index, (image, label) in enumerate(self._batches("test", rows, size=1)):
             generator = torch_generator(self.config.seed, "importance weights", index)
-            size = (settings.importance_samples, self.objective.latent_dim)
             noise = torch.randn(size, generator=generator).to(self.device)
-            parts = []
-            for part in noise.split(settings.batch_size):
-                parts.append(
-                    self.objective.log_weights(image, label, part[None], training_mse=training_mse)
-                )
-            by_image.append(torch.cat(parts, dim=1).cpu())
-        log_weights = torch.cat(by_image)
-        if not bool(torch.isfinite(log_weights).all()):
+            parts = [
+                objective.draw_weighted_codes(image, label, part[None], training_mse=training_mse)
+                for part in noise.split(settings.batch_size)
+            ]
+            codes = torch.cat([part[0] for part, _ in parts])
+            ratios = torch.cat([part[0] for _, part in parts]).cpu()
+            for name, prior in self.trained.priors.items():
+                by_prior[name].append(prior.log_prob(codes) + ratios)
+        found = {name: torch.stack(by_image) for name, by_image in by_prior.items()}
+        if not all(bool(torch.isfinite(log_weights).all()) for log_weights in found.values()):
             raise DivergenceError(
                 f"The likelihood of {self.config.name} is infinite or NaN: its training diverged. "
                 "Train the experiment again with a lower learning rate."
             )
-        return log_weights
+        return found
 
     def _training_mse(self) -> float:
         """Return the mean squared error of training images, decoded from one draw per code."""
@@ -110,7 +111,7 @@ class LikelihoodEstimator:
         batches = self._batches("train", rows, size=_TRAINING_BATCH_SIZE)
         for index, (images, labels) in enumerate(batches):
             generator = torch_generator(self.config.seed, "training error", index, self.device)
-            terms = self.objective.validate(images, labels, generator=generator)
+            terms = self.trained.objective.validate(images, labels, generator=generator)
             total += len(images) * terms["mse"].item()
         return total / len(rows)
 
@@ -132,14 +133,13 @@ class LikelihoodEstimator:
         for image, label in track(batches, what, total=total, unit="batches"):
             yield to_model(image.to(self.device)), label.to(self.device)
 
-    def _summary(self, log_likelihoods: Tensor) -> dict[str, float | None]:
+    def _summary(self, name: str, log_likelihoods: Tensor) -> dict[str, float | None]:
         """Return the mean in nats and in bits per dimension, with standard errors over images."""
         manifest = self.dataset.manifest
         dimensions = manifest.image_size**2 * manifest.channels
         bits = bits_per_dimension(-log_likelihoods, dimensions=dimensions)
-        return _mean_and_error("nats", log_likelihoods) | _mean_and_error(
-            "bits_per_dimension", bits
-        )
+        nats = _mean_and_error(f"{name}_nats", log_likelihoods)
+        return nats | _mean_and_error(f"{name}_bits_per_dimension", bits)
 
 
 def _mean_and_error(name: str, values: Tensor) -> dict[str, float | None]:
