@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy import special, stats
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
+_ROUNDING = 1e-12  # of the mean squares: a smaller variance is no spread
 LEVEL = 0.05  # of a test, and of all tests of a study by one quantity together
 
 
@@ -51,7 +51,7 @@ class Comparison:
 class PairTests:
     """Comparisons of all pairs of k groups as arrays (..., k (k - 1) / 2).
 
-    Pairs are in the order of `itertools.combinations`. Values are NaN where there is no test.
+    Pairs are in the order of `np.triu_indices(k, 1)`. Values are NaN where there is no test.
     """
 
     difference: Array
@@ -63,18 +63,18 @@ class PairTests:
     def comparisons(self) -> dict[tuple[int, int], Comparison]:
         """Return the tests by pair of places, for arrays with a single axis."""
         num_groups = round((1 + np.sqrt(1 + 8 * len(self.p_value))) / 2)
-        number = int(np.isfinite(self.p_value).sum())
+        first, second = np.triu_indices(num_groups, 1)
+        tested = np.flatnonzero(np.isfinite(self.p_value))
         found = {}
-        for place, pair in enumerate(combinations(range(num_groups), 2)):
-            if np.isfinite(self.p_value[place]):
-                found[pair] = Comparison(
-                    float(self.difference[place]),
-                    float(self.low[place]),
-                    float(self.high[place]),
-                    float(self.p_value[place]),
-                    number,
-                    float(self.effect_size[place]),
-                )
+        for place in tested:
+            found[int(first[place]), int(second[place])] = Comparison(
+                float(self.difference[place]),
+                float(self.low[place]),
+                float(self.high[place]),
+                float(self.p_value[place]),
+                len(tested),
+                float(self.effect_size[place]),
+            )
         return found
 
 
@@ -119,17 +119,22 @@ def compare_images(errors: Array) -> PairTests:
     The errors in a row are of the same image, so the spread is that of their differences. Pairs
     whose differences do not vary have no test.
     """
-    first, second = np.triu_indices(errors.shape[1], 1)
-    differences = errors[:, first] - errors[:, second]
-    mean = differences.mean(axis=0)
-    # Rounding of equal differences is no spread.
-    varies = np.ptp(differences, axis=0) > 1e-9 * np.abs(mean)
-    p_value, low, high, effect = (np.full_like(mean, np.nan) for _ in range(4))
-    if len(errors) > 1 and varies.any():
-        tests = stats.ttest_rel(errors[:, first[varies]], errors[:, second[varies]])
-        interval = tests.confidence_interval(1 - LEVEL)
-        p_value[varies], low[varies], high[varies] = tests.pvalue, interval.low, interval.high
-    return PairTests(mean, low, high, holm(p_value), effect)
+    number, num_models = errors.shape
+    first, second = np.triu_indices(num_models, 1)
+    means = errors.mean(axis=0)
+    mean = means[first] - means[second]
+    if number < 2:
+        unknown = np.full_like(mean, np.nan)
+        return PairTests(mean, unknown, unknown, unknown, unknown)
+    # From covariances: the differences of all pairs of many models do not fit into memory.
+    covariance = np.atleast_2d(np.cov(errors, rowvar=False))
+    both = covariance[first, first] + covariance[second, second]
+    variance = both - 2 * covariance[first, second]
+    is_tested = variance > _ROUNDING * (both + means[first] ** 2 + means[second] ** 2)
+    error = np.sqrt(np.where(is_tested, variance, np.nan) / number)
+    p_value = 2 * stats.t.sf(np.abs(mean) / error, number - 1)
+    reach = stats.t.isf(LEVEL / 2, number - 1) * error
+    return PairTests(mean, mean - reach, mean + reach, holm(p_value), np.full_like(mean, np.nan))
 
 
 def holm(p_values: ArrayLike) -> Array:
