@@ -48,6 +48,8 @@ PARAMS = {
                 "num_seeds": 1,
                 "kid_subsets": 2,
                 "kid_subset_size": 8,
+                "importance_samples": 4,
+                "num_likelihood_images": 4,
             },
             "latent": {"num_samples": 4, "num_reconstructions": 2, "num_pairs": 1, "num_points": 3}
             | {"num_encoded": 8, "num_projected": 8},
