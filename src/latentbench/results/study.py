@@ -225,7 +225,7 @@ class Study:
             ArtifactError: A file is damaged, or has changed since its stage wrote it.
         """
         require_recorded(self.files[1:], skip=".safetensors")
-        for table in ("scores", "history", "iterations", "layers", "costs"):
+        for table in ("scores", "history", "iterations", "layers", "costs", "likelihoods"):
             getattr(self, table)
 
     def of_prior(self, rows: pd.DataFrame, prior: str | None) -> pd.DataFrame:
