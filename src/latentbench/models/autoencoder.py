@@ -51,10 +51,6 @@ class EncoderDecoder(Objective):
         """Return the averaged encoder and decoder."""
         return {name: self.averaged[name] for name in ("encoder", "decoder")}
 
-    def networks_to_compile(self) -> list[nn.Module]:
-        """Return the encoder and the decoder in training."""
-        return [self.encoder, self.decoder]
-
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return codes (batch, latent_dim), the first outputs of the averaged encoder.
 

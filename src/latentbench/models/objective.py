@@ -154,9 +154,9 @@ class Objective(nn.Module, ABC):
         for network in self.networks_to_compile():
             network.compile()
 
-    @abstractmethod
     def networks_to_compile(self) -> list[nn.Module]:
-        """Return the networks in training that torch.compile supports."""
+        """Return the networks in training that torch.compile supports: those of a checkpoint."""
+        return [getattr(self, name) for name in self.networks()]
 
     def draw_latents(self, number: int, generator: torch.Generator) -> Tensor:
         """Draw latents for all processes and return this process's shard, (number, latent_dim)."""
