@@ -105,7 +105,7 @@ def test_sizes_of_published_datasets(tmp_path: Path) -> None:
 def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> None:
     training = {"epochs": 20, "checkpoints": [5, 20], "batch_size": 64}
     evaluation = {"num_samples": 1_000, "num_seeds": 3}
-    models = {"vae": {"name": "vae"}, "gan": {"name": "dcgan"}}
+    models = {"vae": {"name": "vae", "prior": "standard"}, "gan": {"name": "dcgan"}}
     experiments = {
         name: {"model": model, "training": training, "evaluation": evaluation}
         for name, model in models.items()
@@ -138,6 +138,22 @@ def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> 
     disk = {(job.stage, job.subject): job.disk_bytes for job in found.jobs}
     assert disk["train", "vae"] == 2 * 1_000_000 + 3_000_000
     assert disk["prepare", "d"] == 6_900 * 32 * 32
+
+
+def test_a_fitted_prior_is_measured_next_to_the_standard_one(known_rates: None) -> None:
+    jobs = {}
+    for prior in ("standard", "mixture"):
+        model = {"name": "autoencoder", "prior": prior}
+        found = forecast(
+            params(one={"model": model}), "s", Path(), start_seconds=4.0, log=lambda _: None
+        )
+        jobs |= {(job.stage, prior): job for job in found.jobs}
+    checkpoints = 4
+    fitting = jobs["train", "mixture"].seconds - jobs["train", "standard"].seconds
+    assert fitting == pytest.approx(checkpoints * 6_400 * MODEL.validation)
+    standard, mixture = jobs["evaluate", "standard"], jobs["evaluate", "mixture"]
+    assert mixture.disk_bytes == 2 * standard.disk_bytes
+    assert standard.seconds < mixture.seconds < 2 * standard.seconds
 
 
 def test_repeats_are_trained_and_evaluated_as_the_first(known_rates: None) -> None:

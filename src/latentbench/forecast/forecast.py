@@ -23,7 +23,7 @@ from latentbench.forecast.rates import (
     measure_model_rates,
 )
 from latentbench.forecast.sizes import DatasetSizes, dataset_sizes
-from latentbench.training.monitor import MAX_IMAGES
+from latentbench.training.monitor import MAX_CODES, MAX_IMAGES
 
 FLOAT_BYTES = 4
 # Seconds that were observed with the demo and that do not depend on the model.
@@ -162,8 +162,13 @@ def _train_job(
     num_monitored = min(sizes.num_train, MAX_IMAGES) + min(sizes.num_test, MAX_IMAGES)
     epoch = steps * model.step + num_monitored * model.validation
     epoch += training.sample_grid**2 * model.sample + EPOCH_FILES + EVOLUTION_FRAME
+    seconds = start_seconds + training.epochs * epoch
+    if config.model.prior_kind != "standard":
+        # Fitting a prior takes about as long as decoding the images whose codes it is fitted to.
+        num_codes = min(sizes.num_train, MAX_CODES)
+        seconds += len(training.checkpoint_epochs) * num_codes * model.validation
     disk_bytes = len(training.checkpoint_epochs) * model.weight_bytes + model.state_bytes
-    return Job("train", config.name, start_seconds + training.epochs * epoch, disk_bytes)
+    return Job("train", config.name, seconds, disk_bytes)
 
 
 def _evaluate_job(
@@ -174,7 +179,8 @@ def _evaluate_job(
     start_seconds: float,
 ) -> Job:
     num_samples = config.evaluation.num_samples
-    num_sets = len(config.training.checkpoint_epochs) * config.evaluation.num_seeds
+    num_priors = 1 if config.model.prior_kind == "standard" else 2
+    num_sets = num_priors * len(config.training.checkpoint_epochs) * config.evaluation.num_seeds
     sampling = num_samples * (model.sample + rates.feature)
     distances = rates.distances + num_samples * sizes.num_train * rates.pair
     seconds = start_seconds + EVALUATION_ARRAYS + num_sets * (sampling + distances)
