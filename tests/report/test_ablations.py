@@ -272,7 +272,7 @@ def test_conclusions_compare_settings_with_the_spread_over_seeds(make_study):
     [found] = [point for point in points(folder) if "seeds:" in point]
     assert f"dcgan (2{NBSP}seeds) has {FD} 20.5 ± 0.7" in found
     assert "19.5" in found
-    assert "2 models 0 were tested" in found
+    assert "Of 2 such differences, 0 could be tested" in found
 
 
 def test_conclusions_compare_requested_labels_with_real_images_and_chance(make_study):

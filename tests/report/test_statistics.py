@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import chain, combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from latentbench.results.quantities import MSE
+from latentbench.results.ranking import Ranked, compare
 from latentbench.results.statistics import (
     LEVEL,
     compare_images,
@@ -87,6 +90,26 @@ def test_pairs_without_a_test_do_not_count_in_the_correction():
     reverse = found[0, 1].reverse()
     assert reverse.difference == -found[0, 1].difference
     assert (reverse.low, reverse.high) == (-found[0, 1].high, -found[0, 1].low)
+
+
+def test_groups_of_the_same_trainings_are_paired():
+    random = np.random.default_rng(3)
+    scores = random.normal(5, 2, (4, 1)) + random.normal(0, 0.1, (4, 2)) + [0.0, 0.5]
+    found = compare_trainings(scores.mean(0), scores.std(0, ddof=1), 4, np.cov(scores.T))
+    expected = stats.ttest_rel(scores[:, 0], scores[:, 1])
+    interval = expected.confidence_interval(1 - LEVEL)
+    numbers = [found.p_value[0], found.low[0], found.high[0]]
+    assert numbers == pytest.approx([expected.pvalue, interval.low, interval.high])
+    run = SimpleNamespace(members=[SimpleNamespace(name=f"vae-{seed}") for seed in range(4)])
+    ranked = []
+    for place, name in enumerate(("one", "other")):
+        own = scores[:, place]
+        under = SimpleNamespace(name=name, members=run.members)
+        ranked.append(Ranked(under, MSE, own.mean(), own.std(ddof=1), 2, tuple(own)))
+    test = compare(ranked).between(*ranked)
+    assert test.p_value == pytest.approx(expected.pvalue)
+    again = compare_trainings(scores[:, :1].mean(0).repeat(2), [1.0, 1.0], 4, np.ones((2, 2)))
+    assert again.comparisons() == {}
 
 
 def test_holm_by_hand():

@@ -197,12 +197,11 @@ def test_pairs_of_models_with_repeats_have_a_row_each(make_study):
         [f"vae (3{NBSP}seeds)", f"wgan-gp (3{NBSP}seeds)"],
     ]
     # All have a standard deviation of 0.3: t = 8.16 of 2 degrees of freedom, p = 0.0147 times 3.
-    assert rows[1][2].startswith("2.0 ")
-    assert rows[1][3:5] == ["0.9 to 3.1", "**0.044**"]
-    assert "**" not in rows[0][4]
+    assert rows[1][3:6] == ["2.0", "0.9 to 3.1", "**0.044**"]
+    assert "**" not in rows[0][5]
     # g: 2 / 0.3 times the factor for 4 degrees of freedom, √(2 / π).
-    assert rows[1][5] == "5.3"
-    assert len(header) == 6
+    assert rows[1][6] == "5.3"
+    assert len(header) == 7
 
 
 def test_of_many_pairs_those_with_the_first_model_are_shown(make_study):

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,12 @@ class Ranked:
     mean: float
     std: float
     places: int
-    num_trainings: int  # that the mean is over: repeats have no quantities of the latent space
+    scores: tuple[float, ...]  # of the trainings: repeats have no quantities of the latent space
+
+    @property
+    def num_trainings(self) -> int:
+        """How many trainings the mean is over."""
+        return len(self.scores)
 
     @property
     def name(self) -> str:
@@ -131,8 +137,8 @@ def rank(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[Ran
         table = tables[run.prior]
         values = score(table, run)
         if values is not None:
-            number = len(scored(table, run) or [])
-            found.append(Ranked(run, quantity, *values, places(values[0]), number))
+            scores = tuple(map(float, table["mean"].loc[scored(table, run) or []]))
+            found.append(Ranked(run, quantity, *values, places(values[0]), scores))
     return sorted(found, key=lambda ranked: -quantity.better * ranked.mean)
 
 
@@ -219,6 +225,7 @@ def compare(order: Sequence[Ranked]) -> Comparisons:
         [each.mean for each in order],
         [each.std for each in order],
         [each.num_trainings for each in order],
+        _covariances(order),
     )
     return _by_names(tests.comparisons(), order)
 
@@ -234,6 +241,20 @@ def differ(one: Ranked, other: Ranked, tests: Comparisons) -> bool:
         return test.is_significant
     spread = np.nan_to_num(2 * math.hypot(one.std, other.std))
     return one.mean_text != other.mean_text and abs(one.mean - other.mean) > spread
+
+
+def _covariances(order: Sequence[Ranked]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the covariances of runs of the same trainings under two priors; 0 for others."""
+    same: dict[tuple[str, ...], list[int]] = {}
+    for place, each in enumerate(order):
+        names = tuple(member.name for member in each.run.members)
+        same.setdefault(names, []).append(place)
+    found = np.zeros((len(order), len(order)))
+    for places in same.values():
+        if len(places) > 1 and order[places[0]].num_trainings > 1:
+            scores = [order[place].scores for place in places]
+            found[np.ix_(places, places)] = np.cov(scores)
+    return found
 
 
 def compare_reconstructions(study: Study, order: Sequence[Ranked]) -> tuple[Comparisons, int]:

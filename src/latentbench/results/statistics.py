@@ -11,7 +11,7 @@ from scipy import special, stats
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-_ROUNDING = 1e-12  # of the mean squares: a smaller variance is no spread
+_ROUNDING = 1e-12  # a variance of a difference that is smaller relative to its parts is none
 LEVEL = 0.05  # of a test, and of all tests of a study by one quantity together
 
 
@@ -78,11 +78,15 @@ class PairTests:
         return found
 
 
-def compare_trainings(means: ArrayLike, stds: ArrayLike, numbers: ArrayLike) -> PairTests:
+def compare_trainings(
+    means: ArrayLike, stds: ArrayLike, numbers: ArrayLike, covariances: Array | None = None
+) -> PairTests:
     """Return Welch's test of all pairs of groups of trainings, corrected by Holm's method.
 
     Means, standard deviations (ddof 1) and numbers of trainings have shape (..., k). A pair has no
     test if one of the two has a single training, whose spread is unknown, or if neither varies.
+    Two groups of the same trainings, under two priors, have a covariance (..., k, k): their test is
+    the paired t test. It is 0 for groups of different trainings.
 
     The statistic is Welch's: the difference, divided by √(s₁²/n₁ + s₂²/n₂). Its distribution is
     compared with Student's t with min(n₁, n₂) - 1 degrees of freedom. The test then has at most the
@@ -100,9 +104,13 @@ def compare_trainings(means: ArrayLike, stds: ArrayLike, numbers: ArrayLike) -> 
     difference = mean[..., first] - mean[..., second]
     n1, n2 = number[..., first], number[..., second]
     s1, s2 = std[..., first], std[..., second]
-    error = np.sqrt(s1**2 / n1 + s2**2 / n2)
-    is_tested = (np.minimum(n1, n2) > 1) & (error > 0) & np.isfinite(difference)
-    error = np.where(is_tested, error, np.nan)
+    independent = s1**2 / n1 + s2**2 / n2
+    variance = independent
+    if covariances is not None:
+        variance = independent - 2 * covariances[..., first, second] / n1
+    is_tested = (np.minimum(n1, n2) > 1) & (variance > _ROUNDING * independent)
+    is_tested &= np.isfinite(difference)
+    error = np.sqrt(np.where(is_tested, variance, np.nan))
     freedom = np.where(is_tested, np.minimum(n1, n2) - 1, np.nan)
     p_value = 2 * stats.t.sf(np.abs(difference) / error, freedom)
     reach = stats.t.isf(LEVEL / 2, freedom) * error

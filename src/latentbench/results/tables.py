@@ -176,7 +176,8 @@ def comparisons(study: Study) -> Table:
             row |= {
                 "Model": other.in_markdown,
                 "Against": one.in_markdown,
-                "Difference": f"{gap_text(one, other)} ({other.quantity.name})",
+                "Metric": other.quantity.name,
+                "Difference": gap_text(one, other),
                 "95 % CI": interval_text(one, other, test),
                 "p": f"**{p_value}**" if test.is_significant else p_value,
                 "Hedges' g": format_number(test.effect_size, 1),
@@ -184,7 +185,7 @@ def comparisons(study: Study) -> Table:
             rows.append(row)
     if not rows:
         return Table(None)
-    return Table(pipe_table(pd.DataFrame(rows), num_text=2 + study.has_several_datasets))
+    return Table(pipe_table(pd.DataFrame(rows), num_text=3 + study.has_several_datasets))
 
 
 def models_table(study: Study, quantities: Sequence[Quantity]) -> str:

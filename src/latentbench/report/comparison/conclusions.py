@@ -49,8 +49,13 @@ def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     if metric and len(order) == 1:
         points.append(f"{metric.name} of the only measured model: {order[0].quoted}.")
     elif metric and order:
-        ends = f"{_first(order)}; farthest: {_first(order[::-1])}"
-        points.append(f"Closest to the real images, by {metric.name}{_scope(order)}: {ends}.")
+        alike = ranking.compare(order).leaders(order)
+        if len(alike) == len(order):
+            ends = f"{order[0].quoted} to {order[-1].quoted}"
+            points.append(f"{metric.name} of models that trainings do not distinguish: {ends}.")
+        else:
+            ends = f"{_first(order)}; farthest: {_first(order[::-1])}"
+            points.append(f"Closest to the real images, by {metric.name}{_scope(order)}: {ends}.")
     if metric:
         points += _changes_with_prior(study, metric, runs)
     order = rank(study, quantities.MSE, runs)
@@ -136,9 +141,8 @@ def _seeds(changes: Sequence[Change]) -> list[str]:
         number = sum(test.is_significant for test in tests)
         points.append(
             f"Spread over seeds: {before.in_markdown} has {before.quantity.name} {before.text}. "
-            f"The largest difference of a model with other settings is {largest}. Of these "
-            f"{len(own)} models {len(tests)} were tested, having repeats of their own; {number} "
-            "differ significantly."
+            f"Other settings change it by up to {largest}. Of {len(own)} such differences, "
+            f"{len(tests)} could be tested over trainings, and {number} are significant."
         )
     return points
 

@@ -184,7 +184,9 @@ def _other_metrics(study: Study, order: Sequence[Ranked], runs: Sequence[RunGrou
         verdict = "also lowest for" if first.name == order[0].name else "lowest for"
         sentence = f"{metric.name} is {verdict} {first.in_markdown} ({first.text})"
         alike = [each.in_markdown for each in tests.leaders(other)[1:]]
-        if alike:
+        if len(alike) == len(other) - 1:
+            sentence += ", not distinguished from any other"
+        elif alike:
             sentence += f", which its trainings do not distinguish from {join_words(alike)}"
         sentences.append(f"{sentence}.")
     return sentences
