@@ -78,24 +78,38 @@ def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
 
 
 def _changes_with_prior(study: Study, metric: Metric, runs: Sequence[RunGroup]) -> list[str]:
-    """Return by how much the samples of each run change from N(0, I) to its fitted prior."""
-    prdc = tables.prdc_quantities(study)
-    parts = []
+    """Return what the samples of each run gain or lose by its fitted prior, with its ranks."""
+    sentences = []
+    quantity = tables.distance(metric)
     for run in runs:
         priors = study.by_prior(run)
         changes = []
-        for quantity in (tables.distance(metric), *prdc.values()):
-            scores = ranking.by_name(rank(study, quantity, priors))
+        for name, each in ({metric.name: quantity} | tables.prdc_quantities(study)).items():
+            scores = ranking.by_name(rank(study, each, priors))
             if len(priors) == len(scores) == 2:
-                fitted, standard = (scores[each.name] for each in priors)
-                changes.append(f"{quantity.name} {standard.mean_text} to {fitted.mean_text}")
-        if changes:
-            parts.append(f"{run.in_markdown}, to {priors[0].prior_name}: {', '.join(changes)}")
-    if not parts:
+                fitted, standard = (scores[prior.name] for prior in priors)
+                changes.append(f"{name} {fitted.mean_text} instead of {standard.mean_text}")
+        if not changes:
+            continue
+        rivals = [other for other in runs if other is not run]
+        order = [rank(study, quantity, [prior, *rivals]) for prior in priors]
+        places = [_place(prior, each) for prior, each in zip(priors, order, strict=True)]
+        ranks = ""
+        if len(order[0]) > 1 and None not in places:
+            both = dict.fromkeys(map(str, places))
+            ranks = f"; by {metric.name} it ranks {' instead of '.join(both)} of {len(order[0])}"
+        sentences.append(
+            f"With latents from {priors[0].prior_name} instead of N(0, I), without new training, "
+            f"{run.in_markdown} has {', '.join(changes)}{ranks}."
+        )
+    if not sentences:
         return []
-    return [
-        f"The answer depends on the prior. From N(0, I), without new training, {'; '.join(parts)}."
-    ]
+    return [f"The answer depends on the prior. {' '.join(sentences)}"]
+
+
+def _place(run: RunGroup, order: Sequence[Ranked]) -> int | None:
+    names = [each.name for each in order]
+    return names.index(run.name) + 1 if run.name in names else None
 
 
 def _as_requested(study: Study, runs: Sequence[RunGroup]) -> list[str]:
