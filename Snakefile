@@ -11,12 +11,12 @@ localrules:
     all,
 
 
-# A list of many experiments would take longer to match than everything else. An experiment's further trainings lie in a
-# folder of it.
+# A list of many experiments would take longer to match than everything else. An experiment's further trainings and the
+# trials of its search lie in folders of it.
 wildcard_constraints:
     study="|".join(PARAMS.studies),
     dataset="|".join(PARAMS.datasets),
-    experiment="[A-Za-z0-9_-]+(?:/repeats/[1-9][0-9]*)?",
+    experiment="[A-Za-z0-9_-]+(?:/(?:repeats|search)/[1-9][0-9]*)?",
 
 
 rule all:

@@ -121,7 +121,7 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
             "compute": {"device": "cpu"},
         }
         for name, section in sections.items():
-            experiment[name] |= section
+            experiment[name] = experiment.get(name, {}) | section
         pictures = {"source": "folder", "path": "x", "attributes": "x"}
         raw = {
             "studies": {"tiny": {"title": "Tiny"}},

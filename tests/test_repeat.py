@@ -12,13 +12,21 @@ from click.testing import CliRunner
 
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import write_text, write_yaml
-from latentbench.artifacts.paths import METRICS, checkpoint_path, record_name
+from latentbench.artifacts.paths import (
+    METRICS,
+    SELECT_RECORD,
+    SELECTED,
+    checkpoint_path,
+    record_name,
+)
 from latentbench.artifacts.provenance import write_record
+from latentbench.artifacts.selection import write_selection
 from latentbench.cli import main
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import parse_params, read_config
+from latentbench.config.params import Params
 from latentbench.errors import ConfigError, LatentbenchError
-from latentbench.repeat import Folders, repeat_experiment, run_stage
+from latentbench.repeat import Folders, repeat_experiment, run_stage, search_experiment
 
 RAW: dict[str, Any] = {
     "studies": {"s": {"title": "S"}},
@@ -34,6 +42,12 @@ RAW: dict[str, Any] = {
         }
     },
 }
+
+
+def params(**settings: Any) -> Params:
+    raw = copy.deepcopy(RAW)
+    raw["experiments"]["vae"] |= settings
+    return parse_params(raw, where="")
 
 
 class Stages:
@@ -54,20 +68,36 @@ class Stages:
         given = dict(zip(options[::2], map(Path, options[1::2]), strict=True))
         config = read_config(given["--config"], ExperimentConfig)
         results = given["--results"]
+        self.runs.append(f"{stage} {config.name}")
+        if stage == "select":
+            self.select(config, results)
+            return
         checkpoint, metrics = checkpoint_path(results, 2), results / METRICS
         inputs, output = ([], checkpoint) if stage == "train" else ([checkpoint], metrics)
         write_text(output, f"{stage} with seed {config.seed}")
         settings = settings_of(stage, config.model_dump(mode="json"))
         record = results / record_name(stage)
         write_record(record, stage, settings=settings, inputs=inputs, outputs=[output], cost=None)
-        self.runs.append(f"{stage} {config.name}")
+
+    def select(self, config: ExperimentConfig, results: Path) -> None:
+        """Select the last trial."""
+        values = config.combinations()
+        trials = [{"values": each, "mean": -place} for place, each in enumerate(values)]
+        write_selection(results / SELECTED, config, trials)
+        settings = settings_of("select", config.model_dump(mode="json"))
+        record, outputs = results / SELECT_RECORD, [results / SELECTED]
+        write_record(record, "select", settings=settings, inputs=[], outputs=outputs, cost=None)
 
     def repeat(self, **settings: Any) -> list[str]:
         """Return the stages that run with these settings of the experiment."""
-        raw = copy.deepcopy(RAW)
-        raw["experiments"]["vae"] |= settings
         self.runs = []
-        repeat_experiment(parse_params(raw, where=""), "vae", self.folders, run=self.run)
+        repeat_experiment(params(**settings), "vae", self.folders, run=self.run)
+        return self.runs
+
+    def search(self, **settings: Any) -> list[str]:
+        """Return the stages that run to search the experiment's settings."""
+        self.runs = []
+        search_experiment(params(**settings), "vae", self.folders, run=self.run)
         return self.runs
 
 
@@ -135,6 +165,28 @@ def test_a_failed_stage_ends_the_run_and_what_is_done_stays(
         stages.repeat(evaluation={"num_seeds": 2})
     monkeypatch.setattr(stages, "run", run)
     assert stages.repeat(evaluation={"num_seeds": 2}) == ["evaluate vae/repeats/2"]
+
+
+def test_trials_are_trained_once_and_one_is_selected(stages: Stages) -> None:
+    search = {"learning_rate": [1e-4, 2e-3, 1e-2]}
+    trials = [f"train vae/search/{number}" for number in (1, 2, 3)]
+    assert stages.search(search=search) == [*trials, "select vae"]
+    assert stages.search(search=search) == []
+    assert stages.search(search=search, evaluation={"num_seeds": 2}) == ["select vae"]
+    fewer = {"learning_rate": [1e-4, 2e-3]}
+    assert stages.search(search=fewer, evaluation={"num_seeds": 2}) == ["select vae"]
+    folder = stages.folders.results / "search"
+    assert {path.name for path in folder.iterdir()} == {
+        *("1", "2", "select.yaml", "selected.json", "provenance"),
+    }
+    # The fake stage selects the last.
+    assert stages.repeat(search=fewer, evaluation={"num_seeds": 2}) == each("train", "evaluate")
+    config = read_config(
+        stages.folders.results / "repeats" / "1" / "config" / "train.yaml", ExperimentConfig
+    )
+    assert config.model.learning_rate == 2e-3
+    assert stages.search() == []
+    assert list(folder.iterdir()) == []
 
 
 def test_an_unknown_experiment_is_refused(stages: Stages) -> None:

@@ -21,6 +21,7 @@ from latentbench.errors import (
 )
 
 if TYPE_CHECKING:
+    from latentbench.config.base import Section
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.params import Params
     from latentbench.runtime.distributed import ProcessGroup
@@ -133,22 +134,45 @@ def main(debug: bool) -> None:
 def configure(
     params: Path, experiment: str | None, dataset: str | None, study: str | None, output: Path
 ) -> None:
-    """Resolve an experiment, dataset or study of params.yaml and write a config for each stage."""
+    """Resolve an experiment, dataset or study of params.yaml and write a config for each stage.
+
+    An experiment with a search gets the settings that results/STUDY/EXPERIMENT/search selects.
+    """
     from latentbench.artifacts.dependencies import config_files
     from latentbench.artifacts.files import write_text
     from latentbench.artifacts.lock import lock_folder
+    from latentbench.artifacts.selection import resolve_training
 
     options = {"experiment": experiment, "dataset": dataset, "study": study}
     given = [(kind, name) for kind, name in options.items() if name is not None]
     if len(given) != 1:
         raise click.UsageError("Give exactly one of --experiment, --dataset and --study.")
     kind, name = given[0]
-    resolve = getattr(_read_params(params), kind)
+    parsed = _read_params(params)
+    if kind == "experiment":
+        results = output.parents[name.count("/")]
+        config: Section = resolve_training(parsed, name, results)
+    else:
+        config = parsed.dataset(name) if kind == "dataset" else parsed.study(name)
     with lock_folder(output, "configure"):
-        for file, text in config_files(resolve(name)).items():
+        for file, text in config_files(config).items():
             path = output / file
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 write_text(path, text)
+
+
+@main.command()
+@path_option("--config", "A config of a training of an experiment, or - for standard input.")
+@path_option("--selected", "results/STUDY/EXPERIMENT/search/selected.json")
+@path_option("--output", "The file to write.")
+def merge(config: Path, selected: Path, output: Path) -> None:
+    """Write a config with the settings of the model that a search selected."""
+    from latentbench.artifacts.files import write_text
+    from latentbench.artifacts.selection import merge_selection
+
+    is_piped = str(config) == "-"
+    text = sys.stdin.read() if is_piped else config.read_text(encoding="utf-8")
+    write_text(output, merge_selection(text, selected))
 
 
 @main.command()
@@ -281,6 +305,37 @@ def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
     from latentbench.latent.explore import explore_experiment
 
     explore_experiment(read_config(config, ExperimentConfig), data, reference, results)
+
+
+@main.command()
+@config_option
+@data_option
+@reference_option
+@results_option
+@path_option("--scratch", "Cached features: scratch/STUDY/EXPERIMENT")
+def select(config: Path, data: Path, reference: Path, results: Path, scratch: Path) -> None:
+    """Select the trial of an experiment's search that is closest to the test images."""
+    from latentbench.config.experiments import ExperimentConfig
+    from latentbench.config.load import read_config
+    from latentbench.evaluation.select import Folders, select_trial
+
+    folders = Folders(data=data, reference=reference, results=results, scratch=scratch)
+    select_trial(read_config(config, ExperimentConfig), folders)
+
+
+@main.command()
+@path_option("--params", "params.yaml, or - for standard input.")
+@click.option("--experiment", required=True, help="The experiment whose settings to search.")
+@data_option
+@reference_option
+@results_option
+@path_option("--logs", "logs/STUDY/EXPERIMENT")
+@path_option("--scratch", "scratch/STUDY/EXPERIMENT")
+def search(params: Path, experiment: str, **folders: Path) -> None:
+    """Train the trials of an experiment's search and select one, as far as not up to date."""
+    from latentbench.repeat import Folders, search_experiment
+
+    search_experiment(_read_params(params), experiment, Folders(**folders))
 
 
 @main.command()

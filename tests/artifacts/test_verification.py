@@ -246,6 +246,17 @@ def test_repeats_are_verified(study: Path) -> None:
     assert note.startswith("Not checked")
 
 
+def test_a_search_is_verified(study: Path) -> None:
+    raw = copy.deepcopy(RAW)
+    raw["experiments"]["e"]["search"] = {"learning_rate": [1e-4, 1e-3]}
+    params = parse_params(raw, where="params.yaml")
+    write_configs(FOLDER.parent, params.study("s"))
+    missing = [line for line in verify()[1] if "e/search/" in line]
+    records = [line.split(",")[0].rpartition("search/")[2] for line in missing]
+    expected = [f"{number}/provenance/train.json" for number in (1, 2)]
+    assert records == ["provenance/select.json", *expected]
+
+
 def test_a_study_without_results_is_an_error(study: Path) -> None:
     result = CliRunner().invoke(main, ["verify", "other"])
     assert result.exit_code == 1

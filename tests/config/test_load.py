@@ -175,6 +175,34 @@ def test_repeats_without_seeds_are_refused(settings: dict[str, int], named: str)
         parse_params(raw, where="params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("search", "named"),
+    [
+        ({"learning_rates": [1e-4]}, "'learning_rates'"),
+        ({"name": ["vae"]}, "'name'"),
+        ({"learning_rate": []}, "search.learning_rate"),
+        ({"learning_rate": 1e-4}, "search.learning_rate"),
+        ({"learning_rate": [1e-4, -1]}, "-1"),
+        ({"width": list(range(4, 100))}, "96"),
+        ({"decoder_std": [0.5], "likelihood": ["bernoulli"]}, "decoder_std"),
+    ],
+)
+def test_a_search_of_what_the_model_cannot_have_is_refused(
+    search: dict[str, Any], named: str
+) -> None:
+    raw = copy.deepcopy(PARAMS)
+    raw["experiments"]["plain"]["search"] = search
+    with pytest.raises(ConfigError, match=rf"experiments\.plain.*{re.escape(named)}"):
+        parse_params(raw, where="params.yaml")
+
+
+def test_values_of_a_search_may_be_text() -> None:
+    raw = copy.deepcopy(PARAMS)
+    raw["experiments"]["plain"]["search"] = {"learning_rate": ["1e-4", "0.001"]}
+    config = parse_params(raw, where="params.yaml").experiment("plain")
+    assert [trial.model.learning_rate for trial in config.trials()] == [1e-4, 1e-3]
+
+
 @pytest.mark.parametrize("text", ["2e-4", "0.0002"])
 def test_text_is_read_as_number_or_boolean(text: str) -> None:
     params = copy.deepcopy(PARAMS)

@@ -175,6 +175,29 @@ def test_repeats_are_trained_and_evaluated_as_the_first(known_rates: None) -> No
     assert repeated.critical_seconds == first.critical_seconds
 
 
+def test_a_search_trains_every_combination_and_the_trainings_wait(known_rates: None) -> None:
+    search = {"learning_rate": [1e-4, 1e-3], "beta1": [0.5, 0.9]}
+    without, found = (
+        forecast(
+            params(vae={"model": {"name": "vae"}, "search": values}),
+            "s",
+            Path(),
+            start_seconds=4.0,
+            log=lambda _: None,
+        )
+        for values in ({}, search)
+    )
+    seconds = {(job.stage, job.subject): job.seconds for job in found.jobs}
+    trials = [("train", f"vae/search/{number}") for number in (1, 2, 3, 4)]
+    added = set(seconds) - {(job.stage, job.subject) for job in without.jobs}
+    assert added == {*trials, ("select", "vae")}
+    assert {seconds[trial] for trial in trials} == {seconds["train", "vae"]}
+    # Four trials, three sets of 5,000 samples: 5 s per 1,000 to sample and extract features.
+    assert seconds["select", "vae"] == pytest.approx(4 + 4 * 3 * 25)
+    wait = seconds["train", "vae"] + seconds["select", "vae"]
+    assert found.critical_seconds == pytest.approx(without.critical_seconds + wait)
+
+
 def test_rates_are_positive_for_models_with_and_without_encoder() -> None:
     sizes = DatasetSizes(num_train=500, num_test=100, num_classes=3, decode_seconds=0.0)
     for model in ({"name": "vae"}, {"name": "wgan_gp", "condition": "class", "n_critic": 2}):
@@ -203,6 +226,7 @@ def test_the_command_prints_every_job(known_rates: None, tmp_path: Path) -> None
         "train",
         "evaluate",
         "explore",
+        "select",
         "report",
         "MB",
     ]

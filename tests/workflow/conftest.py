@@ -96,9 +96,9 @@ def job_name(rule: str, output: str) -> str:
     parts = Path(output).parts
     in_folder = parts[0] == "data" or (parts[0] == "results" and rule != "configure_study")
     name = parts[2] if in_folder else parts[1]
-    if parts[3:4] == ("repeats",):
+    if parts[3:4] in (("repeats",), ("search",)) and parts[4].isdecimal():
         name = "/".join(parts[2:5])
-    if rule in ("configure_dataset", "configure_stage"):
+    if rule in ("configure_dataset", "configure_stage", "configure_selected_stage"):
         name = f"{name}/{Path(output).stem}"
     return f"{rule}@{name}"
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from latentbench.artifacts import paths
 from latentbench.artifacts.files import write_text
+from latentbench.artifacts.selection import write_selection
 from latentbench.cli import main
 from latentbench.config.base import Section
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config, read_params
 from latentbench.config.params import StudyConfig
-from latentbench.repeat import Folders, repeat_experiment
+from latentbench.repeat import Folders, repeat_experiment, search_experiment
 
 LAYERS = {
     "fetch": "data",
@@ -36,19 +37,33 @@ LAYERS = {
 def run_command(stage: str, *arguments: str) -> None:
     pairs = zip(arguments[::2], arguments[1::2], strict=True)
     options = {option.removeprefix("--"): Path(value) for option, value in pairs}
-    if stage == "repeat":
-        repeat(**options)
+    if stage in ("repeat", "search"):
+        run_all(stage, **options)
+    elif stage == "select":
+        select(**options)
     else:
         run(stage, options)
 
 
-def repeat(params: Path, experiment: Path, **folders: Path) -> None:
-    repeat_experiment(
+def run_all(stage: str, params: Path, experiment: Path, **folders: Path) -> None:
+    run_stages = repeat_experiment if stage == "repeat" else search_experiment
+    run_stages(
         read_params(params),
         str(experiment),
         Folders(**folders),
         run=lambda arguments: run_command(*arguments),
     )
+
+
+def select(config: Path, results: Path, **folders: Path) -> None:
+    """Select the last trial: `configure` reads the file, so it is a real one."""
+    settings = read_config(config, ExperimentConfig)
+    values = settings.combinations()
+    trials = [{"values": each, "mean": -place} for place, each in enumerate(values)]
+    read = [results / paths.SEARCH / str(place + 1) / "checkpoints" for place in range(len(values))]
+    digest = _digest(iter([Path("src/latentbench/evaluation"), *folders.values(), *read]))
+    write_selection(results / paths.SELECTED, settings, trials, digest=digest)
+    write_text(results / paths.SELECT_RECORD, f"select {digest}\n")
 
 
 def run(stage: str, options: dict[str, Path]) -> None:
@@ -134,7 +149,7 @@ def _digest(places: Iterator[Path]) -> str:
 
 if __name__ == "__main__":
     stage, *arguments = sys.argv[1:]
-    if stage in ("split", "configure"):
+    if stage in ("split", "configure", "merge"):
         main()
     else:
         run_command(stage, *arguments)

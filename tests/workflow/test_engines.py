@@ -73,8 +73,9 @@ def in_dvc(finished: Workplace) -> dict[str, Any]:
     """The stages of dvc.yaml with their templates filled in, as DVC locks them."""
     finished.run("git", "init", "--quiet")
     finished.run("latentbench", "split", "--params", "params.yaml", "--output", "data/params")
-    for name in ("dcgan", "wgan-gp"):  # as workflow/scripts/sync.py does
-        (finished.folder / "results" / "tiny" / name / "repeats").mkdir()
+    for name in ("vae", "dcgan", "wgan-gp"):  # as workflow/scripts/sync.py does
+        for kind in ("repeats", "search"):
+            (finished.folder / "results" / "tiny" / name / kind).mkdir(exist_ok=True)
     committed = finished.run("dvc", "commit", "--force", "--no-relink", "--quiet")
     assert committed.returncode == 0, committed.stderr
     lock: dict[str, Any] = yaml.safe_load((finished.folder / "dvc.lock").read_text())["stages"]
@@ -95,11 +96,16 @@ def test_both_engines_run_the_same_stages_and_commands(
 
 
 def in_both(stages: dict[str, Any]) -> dict[str, Any]:
-    """Return the stages that both engines have: DVC has one for all repeats of an experiment."""
+    """Return the stages that both engines have.
+
+    DVC has one for all repeats of an experiment, and one for its search.
+    """
     return {
         name: stage
         for name, stage in stages.items()
-        if not name.startswith(("configure", "repeat@")) and "/repeats/" not in name
+        if not name.startswith(("configure", "repeat@", "search@", "select@"))
+        and "/repeats/" not in name
+        and "/search/" not in name
     }
 
 
@@ -121,30 +127,51 @@ def test_both_engines_name_the_same_files(
     configured: list[set[str]] = [set(), set()]
     for stages, outputs in zip((in_snakemake, in_dvc), configured, strict=True):
         for name, stage in stages.items():
-            if name.startswith("configure") and "/repeats/" not in name:
+            is_of_another = "/repeats/" in name or "search" in name
+            if name.startswith("configure") and not is_of_another:
                 outputs.update(
                     stage.outputs if isinstance(stage, Stage) else dvc_stage(stage).outputs
                 )
     assert_covers(configured[1], configured[0])
 
 
-def test_a_stage_of_dvc_makes_all_repeats_of_an_experiment(
-    workplace: Workplace, in_snakemake: dict[str, Stage], in_dvc: dict[str, Any]
+@pytest.mark.parametrize(
+    ("stage", "place"), [("repeat@vae", "vae/repeats"), ("search@dcgan", "dcgan/search")]
+)
+def test_a_stage_of_dvc_makes_all_further_trainings_of_an_experiment(
+    workplace: Workplace,
+    in_snakemake: dict[str, Stage],
+    in_dvc: dict[str, Any],
+    stage: str,
+    place: str,
 ) -> None:
-    made = {
-        file
-        for name, stage in in_snakemake.items()
-        if "@vae/repeats/" in name
-        for file in stage.outputs
-    }
-    assert_covers(dvc_stage(in_dvc["repeat@vae"]).outputs, made)
-    folder = workplace.folder / "results" / "tiny" / "vae" / "repeats"
-    before = contents(folder)
-    shutil.rmtree(folder)
-    command = in_dvc["repeat@vae"]["cmd"].split()
-    assert workplace.run(*command).returncode == 0
-    assert contents(folder) == before
-    assert contents(folder.parents[1] / "dcgan" / "repeats") == {}
+    folder = f"results/tiny/{place}"
+    outputs = [file for each in in_snakemake.values() for file in each.outputs]
+    assert_covers(dvc_stage(in_dvc[stage]).outputs, {f for f in outputs if f.startswith(folder)})
+    before = contents(workplace.folder / folder)
+    shutil.rmtree(workplace.folder / folder)
+    result = workplace.run(*in_dvc[stage]["cmd"].split())
+    assert result.returncode == 0, result.stderr
+    assert contents(workplace.folder / folder) == before
+    assert contents(workplace.folder / "results/tiny/wgan-gp" / Path(place).name) == {}
+
+
+def test_both_engines_configure_what_a_search_selects(
+    workplace: Workplace, in_dvc: dict[str, Any]
+) -> None:
+    """The fake stage selects the last trial."""
+    folder = workplace.folder / "results" / "tiny" / "dcgan"
+    configs = {path: path.read_text() for path in folder.glob("config*/*.yaml")}
+    configs[folder / "config.yaml"] = (folder / "config.yaml").read_text()
+    for text in configs.values():
+        assert yaml.safe_load(text)["model"]["learning_rate"] == 1e-3
+    trial = folder / "search" / "1" / "config" / "train.yaml"
+    assert yaml.safe_load(trial.read_text())["model"]["learning_rate"] == 2e-4
+    for path in configs:
+        path.unlink()
+    result = workplace.run(*in_dvc["configure_experiment@dcgan"]["cmd"].split())
+    assert result.returncode == 0, result.stderr
+    assert {path: path.read_text() for path in configs} == configs
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -177,8 +204,9 @@ def test_sources_are_what_each_stage_imports() -> None:
     commands = ast.parse((ROOT / PACKAGE / "cli.py").read_text())
     functions = {node.name: node for node in commands.body if isinstance(node, ast.FunctionDef)}
     for stage, sources in SOURCES.items():
-        # `repeat` starts two other stages.
-        run = (stage, "train", "evaluate") if stage == "repeat" else (stage,)
+        # `repeat` and `search` start other stages.
+        started = {"repeat": ("train", "evaluate"), "search": ("train", "select")}
+        run = (stage, *started.get(stage, ()))
         nodes = [node for name in run for node in ast.walk(functions[name])]
         entries = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
         modules = entries.union(*(graph.find_upstream_modules(entry) for entry in entries))
@@ -211,7 +239,7 @@ def test_dvc_reruns_what_depends_on_a_change(workplace: Workplace, in_dvc: dict[
     assert set(re.findall("Running stage '(.*)'", output)) == {
         *("split", "configure_experiment@vae", "configure_experiment@dcgan"),
         *("configure_study@tiny", "train@vae", "evaluate@vae", "explore@vae", "evaluate@dcgan"),
-        *("repeat@vae", "repeat@dcgan"),
+        *("repeat@vae", "repeat@dcgan", "search@vae", "search@dcgan"),
         *("report@tiny", "handin@tiny"),
     }
     notebook = workplace.folder / "report" / "comparison.ipynb"

@@ -25,7 +25,22 @@ REPORTED = {"report@tiny", "handin@tiny"}
 def each(*rules: str) -> set[str]:
     """The jobs of these rules for every training; repeats are not explored."""
     jobs = {f"{rule}@{name}" for rule in rules for name in (*NAMES, REPEAT)}
-    return jobs - {f"explore@{REPEAT}"}
+    jobs -= {f"explore@{REPEAT}"}
+    # The experiment with a search is configured from what it selects.
+    return {name.replace("experiment@dcgan", "selected_experiment@dcgan") for name in jobs}
+
+
+def searched() -> set[str]:
+    """The jobs of the search for the settings of dcgan."""
+    return {f"train_trial@dcgan/search/{trial}" for trial in (1, 2)} | {"select@dcgan"}
+
+
+def selected() -> set[str]:
+    """The jobs that read what the search selects, and all that follow."""
+    stages = ("train", "evaluate", "explore")
+    jobs = {f"{stage}@dcgan" for stage in stages}
+    jobs |= {f"configure_selected_stage@dcgan/{stage}" for stage in stages}
+    return jobs | {"configure_selected_experiment@dcgan"}
 
 
 def test_nothing_reruns_where_only_times_and_comments_change(workplace: Workplace) -> None:
@@ -48,7 +63,7 @@ def test_each_setting_reruns_the_stages_that_read_it(workplace: Workplace) -> No
     vae = {f"{stage}@vae" for stage in stages} | {f"configure_stage@vae/{s}" for s in stages}
     vae |= {f"{stage}@{REPEAT}" for stage in stages[:2]}
     vae |= {f"configure_stage@{REPEAT}/{stage}" for stage in stages[:2]}
-    dcgan = {"configure_stage@dcgan/evaluate", "evaluate@dcgan"}
+    dcgan = {"configure_search@dcgan", "select@dcgan"} | selected()
     wgan_gp = {"configure_stage@wgan-gp/explore", "explore@wgan-gp"}
     assert workplace.wanted() == vae | dcgan | wgan_gp | each("configure_experiment") | REPORTED
 
@@ -56,7 +71,8 @@ def test_each_setting_reruns_the_stages_that_read_it(workplace: Workplace) -> No
 def test_a_setting_of_the_reference_retrains_nothing(workplace: Workplace) -> None:
     workplace.edit("params.yaml", "epochs: 1", "epochs: 2")
     reference = {"configure_dataset@digits/reference", "reference@digits"}
-    assert workplace.wanted() == reference | each("evaluate", "explore") | REPORTED
+    expected = reference | each("evaluate", "explore") | {"select@dcgan"} | selected() | REPORTED
+    assert workplace.wanted() == expected
 
 
 def test_a_source_reruns_the_stages_that_run_it(workplace: Workplace) -> None:
@@ -64,7 +80,8 @@ def test_a_source_reruns_the_stages_that_run_it(workplace: Workplace) -> None:
     source = "src/latentbench/training/train.py"
     workplace.edit(source, "from __future__", "# Changed.\nfrom __future__")
     os.utime(workplace.folder / source, (0, 0))
-    assert workplace.wanted() == each("train", "evaluate", "explore") | REPORTED
+    expected = each("train", "evaluate", "explore") | searched() | selected() | REPORTED
+    assert workplace.wanted() == expected
 
 
 def test_a_template_of_the_report_reruns_the_report(workplace: Workplace) -> None:
@@ -92,7 +109,7 @@ def test_a_rule_is_omitted_with_what_depends_on_it(finished: Workplace) -> None:
 
 def test_the_rule_graph_has_a_node_per_rule(finished: Workplace) -> None:
     labels = re.findall(r'label = "([^"]+)"', finished.snakemake("--rulegraph"))
-    assert len(labels) == len(set(labels)) <= 14
+    assert len(labels) == len(set(labels)) <= 18
     assert {"train", "evaluate", "explore", "report", "handin"} < set(labels)
 
 
@@ -157,7 +174,8 @@ def test_a_study_cannot_have_the_name_of_a_rule() -> None:
     files = [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
     found = set()
     for file in files:
-        found |= set(re.findall(r"^rule (\w+):", file.read_text(), flags=re.MULTILINE))
+        rules = r"^(?:rule|use rule \w+ as) (\w+)"
+        found |= set(re.findall(rules, file.read_text(), flags=re.MULTILINE))
     assert found == RULES
 
 

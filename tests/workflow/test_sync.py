@@ -119,6 +119,7 @@ class Bench(Workplace):
             "fetch",
             "prepare",
             "reference",
+            "search",
             "train",
             "evaluate",
             "explore",

@@ -35,6 +35,7 @@ NEEDS = {
     "train": (4_000, 1_440),
     "evaluate": (6_000, 240),
     "explore": (4_000, 240),
+    "select": (6_000, 240),
     "report": (4_000, 30),
 }
 # The files of report/ that every report is made from, apart from its notebooks.
@@ -172,6 +173,22 @@ def reference_data(wildcards):
     return f"data/reference/{experiment(wildcards.experiment).dataset}"
 
 
+def trial_checkpoints(wildcards):
+    place = f"results/{wildcards.study}/{wildcards.experiment}"
+    number = len(experiment(wildcards.experiment).trials())
+    return [f"{place}/{paths.SEARCH}/{trial}/checkpoints" for trial in range(1, number + 1)]
+
+
+def selected(wildcards):
+    """Return what the search of the experiment of a training selected."""
+    return f"results/{wildcards.study}/{wildcards.experiment.partition('/')[0]}/{paths.SELECTED}"
+
+
+# The trainings of experiments with a search: their configs have what it selects.
+SEARCHED = "|".join(name for study in PARAMS.studies for name in PARAMS.study(study).searches)
+SEARCHED = f"(?:{SEARCHED})(?:/repeats/[1-9][0-9]*)?" if SEARCHED else "(?!)"
+
+
 def study_results(names, of_repeats):
     """Return an input function: these files of every experiment of a study, and of its repeats."""
 
@@ -182,6 +199,10 @@ def study_results(names, of_repeats):
         for training in config.trainings:
             place = f"results/{wildcards.study}/{training}"
             found += [f"{place}/{name}" for name in (names if training in experiments else of_repeats)]
+        for name in config.searches:
+            found += [
+                f"results/{wildcards.study}/{name}/{file}" for file in (paths.SELECTED, paths.SELECT_RECORD)
+            ]
         return found
 
     return files

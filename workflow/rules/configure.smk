@@ -63,3 +63,63 @@ rule configure_study:
         settings=lambda wildcards: config_files("study", wildcards.study)[paths.STUDY],
     shell:
         "printf %s {params.settings:q} > {output} 2> {log}"
+
+
+rule configure_search:
+    output:
+        f"results/{{study}}/{{experiment}}/{paths.SELECT_CONFIG}",
+    log:
+        "logs/{study}/{experiment}/configure_search.log",
+    wildcard_constraints:
+        experiment="[A-Za-z0-9_-]+",
+    localrule: True
+    conda:
+        "../envs/latentbench.yaml"
+    params:
+        settings=lambda wildcards: dependencies.select_config(experiment(wildcards.experiment)),
+    shell:
+        "printf %s {params.settings:q} > {output} 2> {log}"
+
+
+# A training of an experiment with a search has the settings that the search selects.
+ruleorder: configure_selected_stage > configure_stage
+ruleorder: configure_selected_experiment > configure_experiment
+
+
+rule configure_selected_stage:
+    input:
+        selected,
+    output:
+        f"results/{{study}}/{{experiment}}/{paths.stage_config('{stage}')}",
+    log:
+        "logs/{study}/{experiment}/configure_{stage}.log",
+    wildcard_constraints:
+        experiment=SEARCHED,
+        stage="|".join(dependencies.OF_EXPERIMENTS),
+    localrule: True
+    conda:
+        "../envs/latentbench.yaml"
+    params:
+        settings=lambda wildcards: config_files("experiment", wildcards.experiment)[
+            paths.stage_config(wildcards.stage)
+        ],
+    shell:
+        "printf %s {params.settings:q} | latentbench merge --config - --selected {input} --output {output} &> {log}"
+
+
+rule configure_selected_experiment:
+    input:
+        selected,
+    output:
+        f"results/{{study}}/{{experiment}}/{paths.CONFIG}",
+    log:
+        "logs/{study}/{experiment}/configure.log",
+    wildcard_constraints:
+        experiment=SEARCHED,
+    localrule: True
+    conda:
+        "../envs/latentbench.yaml"
+    params:
+        settings=lambda wildcards: config_files("experiment", wildcards.experiment)[paths.CONFIG],
+    shell:
+        "printf %s {params.settings:q} | latentbench merge --config - --selected {input} --output {output} &> {log}"

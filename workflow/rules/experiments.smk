@@ -1,4 +1,5 @@
-# Once per training of an experiment: train, evaluate. Once per experiment: explore.
+# Once per training of an experiment: train, evaluate. Once per experiment: explore, and select of those with a search,
+# whose trials are trained only.
 
 
 rule train:
@@ -20,6 +21,8 @@ rule train:
         record=f"results/{{study}}/{{experiment}}/{paths.PROVENANCE}",
     log:
         "logs/{study}/{experiment}/train.log",
+    wildcard_constraints:
+        experiment="[A-Za-z0-9_-]+(?:/repeats/[1-9][0-9]*)?",
     # Training takes longest, so it starts before everything else that could.
     priority: 10
     conda:
@@ -35,6 +38,12 @@ rule train:
         "latentbench train --config {input.config} --data {input.data} --results $(dirname {output.checkpoints})"
         " --logs $(dirname {log})"
         " --scratch scratch/{wildcards.study}/{wildcards.experiment} &> {log}"
+
+
+# A rule of its own, so that `--until train` reaches the trainings that wait for the trials.
+use rule train as train_trial with:
+    wildcard_constraints:
+        experiment="[A-Za-z0-9_-]+/search/[1-9][0-9]*",
 
 
 rule evaluate:
@@ -55,6 +64,8 @@ rule evaluate:
         record=f"results/{{study}}/{{experiment}}/{paths.record_name('evaluate')}",
     log:
         "logs/{study}/{experiment}/evaluate.log",
+    wildcard_constraints:
+        experiment="[A-Za-z0-9_-]+(?:/repeats/[1-9][0-9]*)?",
     conda:
         "../envs/latentbench.yaml"
     threads: threads_of_processes
@@ -102,3 +113,33 @@ rule explore:
     shell:
         "latentbench explore --config {input.config} --data {input.data}"
         " --reference {input.reference} --results $(dirname {input.checkpoints}) &> {log}"
+
+
+rule select:
+    input:
+        config=f"results/{{study}}/{{experiment}}/{paths.SELECT_CONFIG}",
+        checkpoints=trial_checkpoints,
+        data=prepared_data,
+        reference=reference_data,
+    output:
+        selected=f"results/{{study}}/{{experiment}}/{paths.SELECTED}",
+        record=f"results/{{study}}/{{experiment}}/{paths.SELECT_RECORD}",
+    log:
+        "logs/{study}/{experiment}/select.log",
+    wildcard_constraints:
+        experiment="[A-Za-z0-9_-]+",
+    # The reported trainings wait for it.
+    priority: 10
+    conda:
+        "../envs/latentbench.yaml"
+    threads: lambda wildcards: compute(wildcards).threads
+    resources:
+        mem_mb=mem_mb("select"),
+        runtime=runtime("select"),
+        gpu=gpu,
+    params:
+        code=code("select"),
+    shell:
+        "latentbench select --config {input.config} --data {input.data} --reference {input.reference}"
+        " --results $(dirname $(dirname {output.selected}))"
+        " --scratch scratch/{wildcards.study}/{wildcards.experiment} &> {log}"

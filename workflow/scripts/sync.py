@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from latentbench.artifacts.paths import REPEATS
+from latentbench.artifacts.paths import REPEATS, SEARCH
 from latentbench.config.load import read_params
 from latentbench.errors import ConfigError
 
@@ -59,9 +59,10 @@ def to_dvc(study: str, experiments: Iterable[str]) -> None:
     # Only DVC has this stage, so that it does not read all of params.yaml for each of the others.
     shutil.rmtree(SPLIT, ignore_errors=True)
     run("latentbench", "split", "--params", "params.yaml", "--output", SPLIT)
-    # Without repeats, DVC's folder of them is empty, and Snakemake makes none.
+    # Without repeats or a search, DVC's folder of them is empty, and Snakemake makes none.
     for experiment in experiments:
-        Path("results", study, experiment, REPEATS).mkdir(exist_ok=True)
+        for name in (REPEATS, SEARCH):
+            Path("results", study, experiment, name).mkdir(exist_ok=True)
     stages = ("--with-deps", f"report@{study}")
     # Relinking would rewrite files, and Snakemake compares their times.
     run("dvc", "commit", "--force", "--no-relink", "--quiet", *stages)

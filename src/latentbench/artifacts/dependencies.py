@@ -31,6 +31,8 @@ SOURCES = {
     "train": (*_BASE, "data", "runtime", "models", "training"),
     "evaluate": (*_BASE, "data", "runtime", "models", "evaluation"),
     "explore": (*_BASE, "data", "runtime", "models", "evaluation", "latent"),
+    "select": (*_BASE, "data", "runtime", "models", "evaluation"),
+    "search": (*_BASE, "repeat.py", "data", "runtime", "models", "training", "evaluation"),
     "repeat": (*_BASE, "repeat.py", "data", "runtime", "models", "training", "evaluation"),
     "report": (*_BASE, "results", "report"),
     "handin": (*_BASE, "results", "report"),
@@ -48,12 +50,15 @@ SETTINGS = {
     "train": _TRAINED,
     "evaluate": (*_TRAINED, "evaluation"),
     "explore": (*_TRAINED, "latent"),
+    "select": (*_TRAINED, "evaluation", "search"),
 }
 
-# The stages of a dataset, of an experiment's first training and of its repeats, in their order.
+# The stages of a dataset, of an experiment's first training, of its repeats and of its search's
+# trials, in their order.
 OF_DATASETS = ("fetch", "prepare", "reference")
 OF_EXPERIMENTS = ("train", "evaluate", "explore")
 OF_REPEATS = ("train", "evaluate")
+OF_TRIALS = ("train",)
 
 
 def settings_of(stage: str, resolved: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,11 +80,28 @@ def config_files(config: Section) -> dict[str, str]:
         names = {stage: f"{stage}.yaml" for stage in OF_DATASETS}
         return _stage_files(sections, names, ("name",))
     if isinstance(config, ExperimentConfig):
-        stages = OF_REPEATS if config.is_repeat else OF_EXPERIMENTS
-        names = {stage: stage_config(stage) for stage in stages}
+        names = {stage: stage_config(stage) for stage in stages_of(config)}
         whole = {CONFIG: "".join(sections.values())}
         return whole | _stage_files(sections, names, ("name", "study"))
     return {STUDY: "".join(sections.values())}
+
+
+def stages_of(config: ExperimentConfig) -> tuple[str, ...]:
+    """Return the stages that a training has."""
+    if config.is_trial:
+        return OF_TRIALS
+    return OF_REPEATS if config.is_repeat else OF_EXPERIMENTS
+
+
+def select_config(config: ExperimentConfig) -> str:
+    """Return the YAML file of the stage that selects a trial of an experiment's search."""
+    settings = config.model_dump(mode="json")
+    return sections_text({key: settings[key] for key in ("name", "study", *SETTINGS["select"])})
+
+
+def sections_text(config: Mapping[str, Any]) -> str:
+    """Return the sections of a config as YAML, as `config_files` writes them."""
+    return "".join(_section_text(key, json.dumps(value)) for key, value in config.items())
 
 
 @cache

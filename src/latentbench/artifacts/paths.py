@@ -104,6 +104,13 @@ SUBMITTED_FILES = (CONFIG, HISTORY, METRICS, LAST_METRICS, PROVENANCE)
 # results/STUDY/EXPERIMENT: a folder with the same files for each further training.
 REPEATS = "repeats"
 
+# results/STUDY/EXPERIMENT: a folder for each trial of a search, with the files of its training, the
+# settings of `select`, and what it selected.
+SEARCH = "search"
+SELECT_CONFIG = "search/select.yaml"
+SELECTED = "search/selected.json"
+SELECT_RECORD = "search/provenance/select.json"
+
 # scratch/STUDY/EXPERIMENT: features of samples, cached for the next run of evaluate.
 FEATURES = "features"
 

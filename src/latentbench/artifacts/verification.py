@@ -11,13 +11,23 @@ from typing import Any
 from latentbench.artifacts.dependencies import (
     OF_EXPERIMENTS,
     OF_REPEATS,
+    OF_TRIALS,
     code_sha256,
     differences,
     settings_of,
 )
 from latentbench.artifacts.files import file_sha256, read_manifest
-from latentbench.artifacts.paths import CONFIG, REPORT_RECORD, STUDY, record_name, stage_config
+from latentbench.artifacts.paths import (
+    CONFIG,
+    REPORT_RECORD,
+    SELECT_CONFIG,
+    SELECT_RECORD,
+    STUDY,
+    record_name,
+    stage_config,
+)
 from latentbench.artifacts.provenance import package_versions
+from latentbench.artifacts.selection import resolve_training
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import Params, StudyConfig
 from latentbench.errors import ArtifactError, ConfigError
@@ -75,6 +85,11 @@ def verify_study(
     checker = _Checker()
     for dataset in config.datasets:
         checker.check_dataset(dataset, folders.data)
+    for name in config.searches:
+        place = folder / name
+        checker.check_stage(place / SELECT_RECORD, "select", place / SELECT_CONFIG)
+    for name in config.trials:
+        checker.check_training(folder, name, OF_TRIALS, params)
     for name in config.trainings:
         stages = OF_EXPERIMENTS if name in config.experiments else OF_REPEATS
         checker.check_training(folder, name, stages, params)
@@ -131,8 +146,8 @@ class _Checker:
         if params is None or not config.is_file():
             return
         try:
-            expected = params.experiment(name).model_dump(mode="json")
-        except ConfigError as error:
+            expected = resolve_training(params, name, study).model_dump(mode="json")
+        except (ArtifactError, ConfigError) as error:
             self._mismatch(str(error))
             return
         for difference in differences(read_yaml(config), expected):

@@ -12,7 +12,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=2
 
 # A training of an experiment: the first has its name, a further one its place in its folder.
 TrainingName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(/repeats/[1-9][0-9]*)?$", max_length=220)
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(/(repeats|search)/[1-9][0-9]*)?$", max_length=220),
 ]
 
 # Numbers of things: libraries compute with them in 64 bits.

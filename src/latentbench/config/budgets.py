@@ -47,7 +47,10 @@ def small_dataset(dataset: DatasetT) -> DatasetT:
 
 
 def small_experiment(experiment: Experiment) -> Experiment:
-    """Return the experiment, trained once, with fewer epochs, channels and evaluated images."""
+    """Return the experiment with fewer epochs, channels and evaluated images.
+
+    It is trained once, without a search.
+    """
     processes = experiment.training.processes
     # A multiple of the processes, with at least two images for each.
     batch_size = processes * max(2, TRAINING["batch_size"] // processes)
@@ -58,6 +61,7 @@ def small_experiment(experiment: Experiment) -> Experiment:
     return experiment.model_copy(
         update={
             "repeats": 1,
+            "search": {},
             "model": _limit(experiment.model, {"width": WIDTH}),
             "training": training,
             "evaluation": _limit(experiment.evaluation, EVALUATION),

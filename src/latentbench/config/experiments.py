@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from latentbench.config.base import Compute, Count, Name, Section, Seed, TrainingName
 from latentbench.config.datasets import Channels, ImageSize
 from latentbench.config.models import AnyModel
+from latentbench.errors import quote, shorten
 
 
 class Training(Section):
@@ -168,6 +172,12 @@ Repeats = Annotated[
 ]
 _MAX_SEED = 2**63 - 1
 
+# Settings of the model to try, with their values.
+Search = dict[str, Annotated[list[Any], Field(min_length=1)]]
+MAX_TRIALS = 64
+# The trials of a search have one seed, which no training that is reported has.
+TRIAL_SEED_OFFSET = 1_000_000
+
 
 class Experiment(Section):
     """One entry under `experiments`."""
@@ -176,6 +186,12 @@ class Experiment(Section):
     dataset: Name = Field(description="One of `datasets`.")
     seed: Seed = 0
     repeats: Repeats = 1
+    search: Search = Field(
+        default={},
+        description="Settings of the model with the values to try, such as `learning_rate: [3e-4, "
+        "1e-3]`. Each combination is trained once; the one whose samples are closest to the test "
+        "images replaces the settings of `model`.",
+    )
     model: AnyModel
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -185,12 +201,58 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _check_seeds(self) -> Experiment:
-        if self.seed + self.repeats - 1 > _MAX_SEED:
+        largest = TRIAL_SEED_OFFSET if self.search else self.repeats - 1
+        if self.seed + largest > _MAX_SEED:
             raise ValueError(
-                f"has repeats: {self.repeats} from seed: {self.seed}, but the largest seed is "
-                f"{_MAX_SEED}; lower the seed"
+                f"has seed: {self.seed}, and other trainings have up to {largest} more, but the "
+                f"largest seed is {_MAX_SEED}; lower the seed"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_search(self) -> Experiment:
+        number = math.prod(map(len, self.search.values()))
+        if number > MAX_TRIALS:
+            raise ValueError(
+                f"has {number} combinations to search, but at most {MAX_TRIALS} are allowed; "
+                "remove some values"
+            )
+        for key in self.search:
+            if key == "name" or key not in type(self.model).model_fields:
+                raise ValueError(
+                    f"searches {quote(key)}, which is no setting of {self.model.name} to search; "
+                    "remove it"
+                )
+        self.combinations()
+        return self
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Return the values of each trial of the search, in the order of the lists; none without.
+
+        Raises ValueError if the model cannot have them.
+        """
+        if not self.search:
+            return []
+        found = []
+        for values in itertools.product(*self.search.values()):
+            model = self.model_with(dict(zip(self.search, values, strict=True)))
+            found.append({key: getattr(model, key) for key in self.search})
+        return found
+
+    def model_with(self, values: Mapping[str, Any]) -> AnyModel:
+        """Return the model with other values of some settings.
+
+        Raises ValueError if it cannot have them.
+        """
+        settings = self.model.model_dump() | dict(values)
+        try:
+            model: AnyModel = type(self.model).model_validate(settings, strict=False)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ValueError(
+                f"searches {shorten(values)}, with which the model is not valid: {fault['msg']}"
+            ) from None
+        return model
 
 
 class Defaults(Section):
@@ -218,7 +280,36 @@ class ExperimentConfig(Experiment):
     @property
     def is_repeat(self) -> bool:
         """Whether this is a further training of an experiment, not its first."""
-        return "/" in self.name
+        return "/repeats/" in self.name
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether this is a trial of a search."""
+        return "/search/" in self.name
+
+    def further_trainings(self) -> list[ExperimentConfig]:
+        """Return the trainings with the next seeds."""
+        trainings = []
+        for number, name in enumerate(training_names(self.name, self.repeats)[1:], start=1):
+            update = {"name": name, "seed": self.seed + number, "repeats": 1}
+            trainings.append(self.model_copy(update=update))
+        return trainings
+
+    def trials(self) -> list[ExperimentConfig]:
+        """Return the trainings of the search, with a checkpoint at the last epoch alone."""
+        trials = []
+        for number, values in enumerate(self.combinations(), start=1):
+            training = self.training.model_copy(update={"checkpoints": [self.training.epochs]})
+            update = {
+                "name": f"{self.name}/search/{number}",
+                "seed": self.seed + TRIAL_SEED_OFFSET,
+                "repeats": 1,
+                "search": {},
+                "model": self.model_with(values),
+                "training": training,
+            }
+            trials.append(self.model_copy(update=update))
+        return trials
 
     def training_settings(self) -> dict[str, object]:
         """Return the settings that determine a checkpoint's weights; it stores them."""

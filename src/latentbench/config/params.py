@@ -30,6 +30,9 @@ RULES = {
     "all",
     "configure_dataset",
     "configure_experiment",
+    "configure_search",
+    "configure_selected_experiment",
+    "configure_selected_stage",
     "configure_stage",
     "configure_study",
     "evaluate",
@@ -39,7 +42,9 @@ RULES = {
     "prepare",
     "reference",
     "report",
+    "select",
     "train",
+    "train_trial",
 }
 
 # The chapters of a report, in order. Each is a notebook of this name in report/.
@@ -197,9 +202,21 @@ class StudyConfig(Study):
         default={}, description="Number of trainings of experiments that have several."
     )
 
+    searches: dict[Name, Count] = Field(
+        default={}, description="Number of trials of experiments whose settings are searched."
+    )
+
+    @property
+    def trials(self) -> list[str]:
+        """The names of the trials of all searches."""
+        names = []
+        for experiment, number in self.searches.items():
+            names += [f"{experiment}/search/{place}" for place in range(1, number + 1)]
+        return names
+
     @property
     def trainings(self) -> list[str]:
-        """The names of all trainings, each experiment's together, its first one first."""
+        """The names of the reported trainings, each experiment's together, its first one first."""
         names = []
         for experiment in self.experiments:
             names += training_names(experiment, self.repeats.get(experiment, 1))
@@ -222,24 +239,26 @@ class Params(Section):
     def experiment(self, name: str) -> ExperimentConfig:
         """Return a training, resolved: within the budget, with a list of checkpoints.
 
-        The name of an experiment is that of its first training; `vae/repeats/1` is a further one.
+        The name of an experiment is that of its first training; `vae/repeats/1` is a further one,
+        and `vae/search/1` a trial of its search. What the search selects is in its results
+        (`artifacts.selection`).
         """
         first = name.partition("/")[0]
         experiment = self._within_budget(_entry(self.experiments, "experiment", first))
         dataset = self.datasets[experiment.dataset]
         settings = experiment.model_dump()
         settings["training"]["checkpoints"] = experiment.training.checkpoint_epochs
-        if name != first:
-            names = training_names(first, experiment.repeats)
-            if name not in names:
-                raise ConfigError(
-                    f"There is no training {quote(name)}; {first} has {list_names(names)}."
-                )
-            settings["seed"] += names.index(name)
-            settings["repeats"] = 1
-        return ExperimentConfig(
-            name=name, image_size=dataset.image_size, channels=dataset.channels, **settings
+        config = ExperimentConfig(
+            name=first, image_size=dataset.image_size, channels=dataset.channels, **settings
         )
+        if name == first:
+            return config
+        others = {each.name: each for each in (*config.further_trainings(), *config.trials())}
+        if name not in others:
+            raise ConfigError(
+                f"There is no training {quote(name)}; {first} has {list_names([first, *others])}."
+            )
+        return others[name]
 
     def dataset(self, name: str) -> DatasetConfig:
         """Return the dataset, resolved: within the budget."""
@@ -251,20 +270,23 @@ class Params(Section):
     def study(self, name: str) -> StudyConfig:
         """Return the study, resolved: with lists of its experiments and their datasets."""
         study = _entry(self.studies, "study", name)
-        experiments, datasets, repeats = [], set(), {}
+        experiments, datasets, repeats, searches = [], set(), {}, {}
         for key, experiment in self.experiments.items():
             if experiment.study == name:
                 experiments.append(key)
                 datasets.add(experiment.dataset)
-                number = self._within_budget(experiment).repeats
-                if number > 1:
-                    repeats[key] = number
+                resolved = self._within_budget(experiment)
+                if resolved.repeats > 1:
+                    repeats[key] = resolved.repeats
+                if resolved.search:
+                    searches[key] = len(resolved.combinations())
         return StudyConfig(
             name=name,
             budget=self.budget,
             experiments=experiments,
             datasets=sorted(datasets),
             repeats=repeats,
+            searches=searches,
             **study.model_dump(),
         )
 

@@ -107,7 +107,15 @@ def forecast(
         ]
         all_jobs += own
         # Repeats run at the same time as the first training, and are not explored.
-        critical_seconds = max(critical_seconds, _critical_path(jobs[name], own))
+        path = _critical_path(jobs[name], own)
+        critical_seconds = max(critical_seconds, path)
+        for trial in experiment.trials():
+            all_jobs.append(replace(own[0], subject=trial.name))
+        if experiment.search:
+            select = _select_job(experiment, model, rates[name], start_seconds)
+            all_jobs.append(select)
+            # The reported trainings wait for the trials.
+            critical_seconds = max(critical_seconds, own[0].seconds + select.seconds + path)
         for repeat in training_names(experiment.name, experiment.repeats)[1:]:
             all_jobs += [replace(job, subject=repeat) for job in own if job.stage in OF_REPEATS]
     seconds = start_seconds / 2 + NOTEBOOK * len(config.notebooks)
@@ -190,6 +198,16 @@ def _evaluate_job(
     seconds += NUM_SETS * rates.distances  # of test images
     disk_bytes = num_sets * num_samples * FEATURE_DIM * FLOAT_BYTES
     return Job("evaluate", config.name, seconds, disk_bytes)
+
+
+def _select_job(
+    config: ExperimentConfig, model: ModelRates, rates: DatasetRates, start_seconds: float
+) -> Job:
+    num_samples = config.evaluation.num_samples
+    num_sets = len(config.trials()) * config.evaluation.num_seeds
+    seconds = start_seconds + num_sets * num_samples * (model.sample + rates.feature)
+    disk_bytes = num_sets * num_samples * FEATURE_DIM * FLOAT_BYTES
+    return Job("select", config.name, seconds, disk_bytes)
 
 
 def _explore_job(

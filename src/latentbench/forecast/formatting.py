@@ -5,7 +5,7 @@ from __future__ import annotations
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.forecast.forecast import Forecast
 
-STAGES = ("prepare", "reference", *OF_EXPERIMENTS, "report")
+STAGES = ("prepare", "reference", *OF_EXPERIMENTS, "select", "report")
 
 
 def format_forecast(study: str, forecast: Forecast) -> str:

@@ -29,6 +29,7 @@ Contents
   models/NAME/*.safetensors   the trained networks of each experiment, after the last epoch
   models/NAME/*               its settings, training history, metrics and provenance
   models/NAME/repeats/*       the same of its trainings with other seeds
+  models/NAME/search/*        the settings that were tried for it, if they were searched
   {PARAMS:<28}all settings, defaults included
   {LOCK:<28}all packages with their hashes
   {SUMS:<28}a checksum of every file
@@ -67,11 +68,14 @@ def build_submission(
         files[f"models/{name}/{model.name}"] = model
         for file in paths.SUBMITTED_FILES:
             files[f"models/{name}/{file}"] = results / name / file
+    for name in config.searches:
+        files[f"models/{name}/{paths.SELECTED}"] = results / name / paths.SELECTED
     for path in files.values():
         if not path.is_file():
             raise ArtifactError(f"{path} is missing; run the study {study} to its report first.")
     stages = [paths.record_name(stage) for stage in OF_EXPERIMENTS]
     records = [results / name / stage for name in config.trainings for stage in stages]
+    records += [results / name / paths.SELECT_RECORD for name in config.searches]
     require_recorded([report / paths.REPORT_RECORD, *records], among=files.values())
     settings = yaml_text(params.excerpt("study", study))
     texts = {PARAMS: settings, READ_ME: _read_me(params, config, results)}

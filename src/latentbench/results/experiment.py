@@ -22,8 +22,8 @@ class Experiment:
     `name` is unique: the first training has the name of its experiment, a further one is
     `vae/repeats/1`. `index` is the place among the experiments of the same dataset and decides the
     color.
-    `settings` is the resolved config, `evaluation` metrics.json, `latent` explore.json and
-    `provenance` the record of its training.
+    `settings` is the resolved config, `evaluation` metrics.json, `latent` explore.json,
+    `provenance` the record of its training and `selection` what its search selected.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Experiment:
     evaluation: Mapping[str, Any] = field(repr=False)
     latent: Mapping[str, Any] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
+    selection: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
     @property
     def experiment(self) -> str:
@@ -142,6 +143,7 @@ def read_experiment(
         evaluation=read_facts(folder / paths.LAST_METRICS),
         latent=read_facts(folder / paths.LATENT_FACTS),
         provenance=read_record(folder / paths.PROVENANCE),
+        selection=read_record(folder / paths.SELECTED) if settings.get("search") else {},
     )
 
 

@@ -120,8 +120,26 @@ def costs(trainings: Sequence[Experiment]) -> pd.DataFrame:
             cost = read_record(training.folder / paths.record_name(stage)).get("cost")
             if cost:
                 rows.append({**_identity(training), "stage": stage, **cost})
+        if training.selection:
+            rows.append({**_identity(training), "stage": paths.SEARCH, **_search_cost(training)})
     columns = [*_IDENTITY, "stage", "wall_seconds", "cpu_seconds", "peak_memory_mb"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def searches(members: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per trial of a search: the values tried and the distance to the test images.
+
+    `mean` and `std` are over sets of samples.
+    """
+    rows = []
+    for member in members:
+        for number, trial in enumerate(member.selection.get("trials", []), start=1):
+            row = {"experiment": member.name, "trial": number, "seed": trial["seed"]}
+            row["values"] = trial["values"]
+            row["is_selected"] = trial["values"] == member.selection["values"]
+            rows.append(row | {key: trial[key] for key in ("mean", "std")})
+    columns = ["experiment", "trial", "seed", "values", "is_selected", "mean", "std"]
+    return pd.DataFrame(rows, columns=columns).astype({"mean": float, "std": float})
 
 
 def reconstruction(members: Sequence[Experiment]) -> pd.DataFrame:
@@ -200,6 +218,17 @@ def setting_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return np.format_float_positional(value, trim="0") if isinstance(value, float) else str(value)
+
+
+def _search_cost(member: Experiment) -> dict[str, float]:
+    """Return what the trials of a search and its selection took together."""
+    records = [member.folder / paths.SELECT_RECORD]
+    for number in range(1, len(member.selection["trials"]) + 1):
+        records.append(member.folder / paths.SEARCH / str(number) / paths.PROVENANCE)
+    costs = pd.DataFrame([read_record(record).get("cost") or {} for record in records])
+    total = costs.sum()
+    total["peak_memory_mb"] = costs["peak_memory_mb"].max()
+    return dict(total)
 
 
 def _identity(training: Experiment) -> dict[str, Any]:

@@ -198,6 +198,14 @@ class Study:
         return frames.costs(self.trainings)
 
     @cached_property
+    def searches(self) -> pd.DataFrame:
+        """A row per trial of a search: values, mean and std of the distance to test images.
+
+        `is_selected` is true for the trial whose values the reported trainings have.
+        """
+        return frames.searches(self.members)
+
+    @cached_property
     def reconstruction(self) -> pd.DataFrame:
         """A row per experiment and split: mse, psnr and ssim over `num_images` images.
 
@@ -269,7 +277,8 @@ class Study:
             for experiment in self.trainings
             for stage in OF_EXPERIMENTS
         ]
-        return [self.folder / paths.STUDY, *filter(Path.is_file, records)]
+        searched = [self.folder / name / paths.SELECT_RECORD for name in self.config.searches]
+        return [self.folder / paths.STUDY, *filter(Path.is_file, [*records, *searched])]
 
     @property
     def has_repeats(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
+from latentbench.artifacts.paths import SEARCH
 from latentbench.results import Study, Table
 from latentbench.results.formatting import duration, escape_markdown
 from latentbench.results.quantities import format_integer
@@ -22,8 +23,9 @@ def table(study: Study) -> Table:
         return Table(None, notes)
     grouped = costs.groupby("experiment", sort=False)
     times = costs.groupby(["experiment", "stage"])["wall_seconds"].sum().unstack()
-    times = times.reindex(costs["experiment"].unique()).reindex(columns=list(OF_EXPERIMENTS))
-    times = times.rename(columns=TITLES)
+    stages = [SEARCH, *OF_EXPERIMENTS] if SEARCH in times else list(OF_EXPERIMENTS)
+    times = times.reindex(costs["experiment"].unique()).reindex(columns=stages)
+    times = times.rename(columns=TITLES | {SEARCH: SEARCH.capitalize()})
     times["Together"] = grouped["wall_seconds"].sum()
     times["Processor time"] = grouped["cpu_seconds"].sum()
     memory = grouped["peak_memory_mb"].max()

@@ -1,0 +1,121 @@
+"""The select stage: which trial of a search has the samples that are closest to test images.
+
+Reported distances, precision, recall, density and coverage compare samples with training images
+alone, so the images that decide between the trials have no part in them.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latentbench.artifacts.dependencies import settings_of
+from latentbench.artifacts.lock import lock_folder
+from latentbench.artifacts.paths import (
+    DATASET_MANIFEST,
+    FEATURES,
+    REFERENCE_MANIFEST,
+    SELECT_RECORD,
+    SELECTED,
+    checkpoint_path,
+)
+from latentbench.artifacts.progress import log
+from latentbench.artifacts.provenance import ResourceUsage, write_record
+from latentbench.artifacts.selection import write_selection
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.data.prepared import PreparedDataset
+from latentbench.evaluation.cache import FeatureCache
+from latentbench.evaluation.features.extract import FeatureExtractor, prepare_measurement
+from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
+from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.evaluation.metrics.distances import read_test_features
+from latentbench.evaluation.metrics.frechet import frechet_distance
+from latentbench.evaluation.samples import Sampler
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders that the stage reads and writes; `results` and `scratch` are the experiment's."""
+
+    data: Path
+    reference: Path
+    results: Path
+    scratch: Path
+
+
+def select_trial(config: ExperimentConfig, folders: Folders) -> None:
+    """Measure the trials of an experiment's search, and write search/selected.json.
+
+    Raises:
+        LatentbenchError: ArtifactError, DataError, DivergenceError, DownloadError or StorageError.
+    """
+    with lock_folder(folders.results / SELECTED, "select"):
+        _select(config, folders)
+
+
+def _select(config: ExperimentConfig, folders: Folders) -> None:
+    device = prepare_measurement(config.compute)
+    dataset = PreparedDataset.open(folders.data)
+    reference = ReferenceManifest.read(folders.reference)
+    reference.require_match(folders.reference, dataset, config)
+    name = reference.preferred_extractor
+    extractor = reference.load_extractor(name, folders.reference, device=device)
+    number = dataset.manifest.test.num_images
+    features = read_test_features(folders.reference, name, shape=(number, extractor.dim))
+    validation = compute_feature_stats(features.to(device)).with_root()
+    trials: list[dict[str, Any]] = []
+    checkpoints = []
+    for trial, values in zip(config.trials(), config.combinations(), strict=True):
+        place = Path(trial.name).relative_to(config.name)
+        sampler = Sampler(
+            trial,
+            folders.results / place,
+            reference=reference,
+            extractors={name: extractor},
+            cache=FeatureCache(folders.scratch / place / FEATURES),
+            device=device,
+        )
+        distances = _distances(sampler, extractor, validation)
+        std = statistics.stdev(distances) if len(distances) > 1 else None
+        mean = statistics.mean(distances)
+        log(f"{trial.name}: {values}, distance {mean:.4g}.")
+        trials.append({"values": values, "seed": trial.seed, "mean": mean, "std": std})
+        checkpoints.append(checkpoint_path(folders.results / place, trial.training.epochs))
+    write_selection(
+        folders.results / SELECTED,
+        config,
+        trials,
+        metric=reference.extractors[name].metric,
+        num_images=number,
+        num_samples=config.evaluation.num_samples,
+        num_seeds=config.evaluation.num_seeds,
+    )
+    write_record(
+        folders.results / SELECT_RECORD,
+        "select",
+        settings=settings_of("select", config.model_dump(mode="json")),
+        inputs=[
+            *checkpoints,
+            folders.data / DATASET_MANIFEST,
+            folders.reference / REFERENCE_MANIFEST,
+        ],
+        outputs=[folders.results / SELECTED],
+        cost=ResourceUsage.measure(),
+    )
+
+
+def _distances(
+    sampler: Sampler, extractor: FeatureExtractor, validation: FeatureStats
+) -> list[float]:
+    """Return the Fréchet distance of each set of samples of a trial to the test images."""
+    epoch, prior = sampler.config.training.epochs, sampler.config.model.prior_kind
+    trained = sampler.load(epoch)
+    distances = []
+    for place in range(sampler.settings.num_seeds):
+        samples = sampler.draw(trained, epoch, place, prior)
+        distances.append(
+            frechet_distance(validation, compute_feature_stats(samples.features[extractor.name]))
+        )
+    return distances

@@ -1,0 +1,109 @@
+"""The select stage: the trial closest to the test images, by an independent computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from latentbench.artifacts.dependencies import select_config
+from latentbench.artifacts.files import read_array, read_manifest, write_text, write_yaml
+from latentbench.artifacts.paths import SELECT_CONFIG, SELECT_RECORD, SELECTED, checkpoint_path
+from latentbench.artifacts.verification import is_up_to_date
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.load import read_config
+from latentbench.data.images import to_uint8
+from latentbench.evaluation.checkpoints import load_checkpoint
+from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.models.objective import draw_latents
+from latentbench.rng import torch_generator
+from tests.evaluation.conftest import run, scratch_of, write_checkpoint
+
+CPU = torch.device("cpu")
+NUMBER = 24
+
+
+@pytest.fixture
+def searched(
+    prepared: Path, build_reference: Callable[..., Path], make_config: Callable[..., Path]
+) -> tuple[ExperimentConfig, Path, Path]:
+    """An experiment with two trials, whose networks differ: config, results and reference."""
+    path = make_config("dcgan", search={"width": [4, 8]})
+    config = read_config(path, ExperimentConfig)
+    for trial in config.trials():
+        place = path.parents[1] / trial.name / "config.yaml"
+        write_yaml(place, trial.model_dump(mode="json"))
+        write_checkpoint(place, trial.training.epochs, data=prepared)
+    write_text(path.parent / SELECT_CONFIG, select_config(config))
+    return config, path.parent, build_reference(prepared)
+
+
+def select(results: Path, reference: Path, data: Path) -> None:
+    folders = {"data": data, "reference": reference, "results": results}
+    result = run("select", config=results / SELECT_CONFIG, **folders, scratch=scratch_of(results))
+    assert result.exit_code == 0, result.output
+
+
+def test_the_closest_trial_is_selected(
+    searched: tuple[ExperimentConfig, Path, Path], prepared: Path
+) -> None:
+    from cleanfid.fid import frechet_distance
+
+    config, results, reference = searched
+    select(results, reference, prepared)
+    extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
+    real = read_array(reference / "classifier-test-features.npy").astype(np.float64)
+    means = []
+    for trial in config.trials():
+        trained = load_checkpoint(trial, results.parent / trial.name, 3, device=CPU)
+        distances = []
+        for place in range(2):
+            generator = torch_generator(trial.seed, "evaluation", place)
+            latents = draw_latents(NUMBER, 6, generator)
+            labels = trained.labels.sample(NUMBER, generator)
+            images = to_uint8(trained.objective.sample(latents, labels))
+            drawn = extractor(images).double().numpy()
+            distances.append(
+                frechet_distance(
+                    *(drawn.mean(axis=0), np.cov(drawn, rowvar=False)),
+                    *(real.mean(axis=0), np.cov(real, rowvar=False)),
+                )
+            )
+        means.append(np.mean(distances))
+    selection = read_manifest(results / SELECTED)
+    assert [trial["mean"] for trial in selection["trials"]] == pytest.approx(means, rel=1e-4)
+    assert selection["values"] == {"width": [4, 8][int(np.argmin(means))]}
+    assert selection["num_images"] == 80
+    seeds = {trial["seed"] for trial in selection["trials"]}
+    assert seeds.isdisjoint(range(config.seed, config.seed + 1000))
+
+
+def test_a_selection_is_the_same_again_and_has_a_record(
+    searched: tuple[ExperimentConfig, Path, Path], prepared: Path
+) -> None:
+    config, results, reference = searched
+    select(results, reference, prepared)
+    before = (results / SELECTED).read_bytes()
+    assert is_up_to_date(results / SELECT_RECORD, "select", results / SELECT_CONFIG)
+    select(results, reference, prepared)
+    assert (results / SELECTED).read_bytes() == before
+    trial = config.trials()[1]
+    path = results.parent / trial.name / "config.yaml"
+    write_checkpoint(path, 3, data=prepared, factor=1.1)
+    assert not is_up_to_date(results / SELECT_RECORD, "select", results / SELECT_CONFIG)
+
+
+def test_a_missing_trial_is_an_error(
+    searched: tuple[ExperimentConfig, Path, Path], prepared: Path
+) -> None:
+    config, results, reference = searched
+    path = checkpoint_path(results.parent / config.trials()[1].name, 3)
+    path.unlink()
+    folders = {"data": prepared, "reference": reference, "results": results}
+    result = run("select", config=results / SELECT_CONFIG, **folders, scratch=scratch_of(results))
+    assert result.exit_code == 1
+    assert str(path) in result.output
+    assert not (results / SELECTED).exists()
