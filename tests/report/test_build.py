@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -92,6 +93,9 @@ def check_notebook(text: str, chapter: int) -> None:
     title, byline = (output.data["text/markdown"] for output in notebook.cells[1].outputs)
     assert title.startswith(f"# {chapter}. ")
     assert byline == r"**Three models**" + "\n\n" + r"*Which is best\?*" + "\n\n" + r"A\. Author"
+    # Markdown would come before the heading of an optional section, which waits for content.
+    for cell, following in pairwise(notebook.cells):
+        assert "optional=True" not in cell.source or following.cell_type == "code"
     captions = re.findall(r"\*\*((?:Figure|Table|Animation) [\d.]+)\.\*\*", text)
     assert captions or chapter == 1
     for kind in ("Figure", "Table", "Animation"):
