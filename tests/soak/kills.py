@@ -71,7 +71,9 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        import_module("latentbench.training.train")  # once, for all forked processes
+        # Once, for all forked processes.
+        for module in ("latentbench.training.train", "sklearn.mixture"):
+            import_module(module)
         params = folder / "params.yaml"
         params.write_text(yaml.safe_dump(PARAMS))
         self.run("configure", "--params", params, "--dataset", "digits", "--output", folder / "d")
@@ -104,7 +106,8 @@ class Bench:
         killed = 0
         while True:
             process = fork(self.command(*self.train(name, "killed")))
-            time.sleep(rng.uniform(0, self.seconds[name] / 2))
+            # Longer and longer tries: on a machine that has become slow, short ones never end.
+            time.sleep(rng.uniform(0, self.seconds[name] / 2 * (1 + killed / 20)))
             os.kill(process, signal.SIGKILL)
             status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
             if status == 0:
