@@ -116,6 +116,21 @@ record_option = click.option(
 results_option = path_option("--results", "results/STUDY/EXPERIMENT")
 
 
+def further_trainings_options(command: Command) -> Command:
+    """Add the options of commands that run several trainings of an experiment."""
+    for option in (
+        path_option("--scratch", "scratch/STUDY/EXPERIMENT"),
+        path_option("--logs", "logs/STUDY/EXPERIMENT"),
+        results_option,
+        reference_option,
+        data_option,
+        click.option("--experiment", required=True, help="An experiment of the params."),
+        path_option("--params", "params.yaml, or - for standard input."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(cls=Stages, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="latentbench")
@@ -317,20 +332,15 @@ def select(config: Path, data: Path, reference: Path, results: Path, scratch: Pa
     """Select the trial of an experiment's search that is closest to the test images."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
-    from latentbench.evaluation.select import Folders, select_trial
+    from latentbench.evaluation.evaluate import Folders
+    from latentbench.evaluation.select import select_trial
 
     folders = Folders(data=data, reference=reference, results=results, scratch=scratch)
     select_trial(read_config(config, ExperimentConfig), folders)
 
 
 @main.command()
-@path_option("--params", "params.yaml, or - for standard input.")
-@click.option("--experiment", required=True, help="The experiment whose settings to search.")
-@data_option
-@reference_option
-@results_option
-@path_option("--logs", "logs/STUDY/EXPERIMENT")
-@path_option("--scratch", "scratch/STUDY/EXPERIMENT")
+@further_trainings_options
 def search(params: Path, experiment: str, **folders: Path) -> None:
     """Train the trials of an experiment's search and select one, as far as not up to date."""
     from latentbench.repeat import Folders, search_experiment
@@ -339,13 +349,7 @@ def search(params: Path, experiment: str, **folders: Path) -> None:
 
 
 @main.command()
-@path_option("--params", "params.yaml, or - for standard input.")
-@click.option("--experiment", required=True, help="The experiment to repeat.")
-@data_option
-@reference_option
-@results_option
-@path_option("--logs", "logs/STUDY/EXPERIMENT")
-@path_option("--scratch", "scratch/STUDY/EXPERIMENT")
+@further_trainings_options
 def repeat(params: Path, experiment: str, **folders: Path) -> None:
     """Train and evaluate an experiment with its further seeds, as far as not up to date."""
     from latentbench.repeat import Folders, repeat_experiment

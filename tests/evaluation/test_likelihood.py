@@ -103,7 +103,7 @@ def test_bound_grows_with_the_number_of_draws() -> None:
 
 
 class _Constant(nn.Module):
-    """Outputs fixed means and log-variances, whatever the image."""
+    """Outputs the same means and log-variances for every image."""
 
     def __init__(self, outputs: Tensor) -> None:
         super().__init__()

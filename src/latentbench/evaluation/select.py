@@ -7,7 +7,6 @@ alone, so the images that decide between the trials have no part in them.
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from latentbench.artifacts.selection import write_selection
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.cache import FeatureCache
+from latentbench.evaluation.evaluate import Folders
 from latentbench.evaluation.features.extract import FeatureExtractor, prepare_measurement
 from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
 from latentbench.evaluation.manifest import ReferenceManifest
@@ -35,18 +35,10 @@ from latentbench.evaluation.metrics.frechet import frechet_distance
 from latentbench.evaluation.samples import Sampler
 
 
-@dataclass(frozen=True)
-class Folders:
-    """The folders that the stage reads and writes; `results` and `scratch` are the experiment's."""
-
-    data: Path
-    reference: Path
-    results: Path
-    scratch: Path
-
-
 def select_trial(config: ExperimentConfig, folders: Folders) -> None:
     """Measure the trials of an experiment's search, and write search/selected.json.
+
+    `results` and `scratch` of the folders are those of the experiment.
 
     Raises:
         LatentbenchError: ArtifactError, DataError, DivergenceError, DownloadError or StorageError.

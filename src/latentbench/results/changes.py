@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from latentbench.results import ranking
+from latentbench.results.experiment import RunGroup
 from latentbench.results.ranking import Ranked
 from latentbench.results.statistics import Comparison
-from latentbench.results.study import RunGroup, Study
+from latentbench.results.study import Study
 
 MODEL = "name"  # the setting that is the kind of model
 

@@ -1,8 +1,9 @@
-"""The files of one trained model."""
+"""The files of a training, and groups of trainings that differ in their seed alone."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -124,6 +125,63 @@ class Experiment:
         own = ("name", "seed", "repeats")
         shared = {key: self.settings[key] for key in self.settings if key not in own}
         return json.dumps(shared, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class RunGroup:
+    """Trainings that differ in their seed alone, ranked and drawn as one; mostly a single one.
+
+    `prior` is the distribution of the latents of its samples, where these were measured under more
+    than one. None is the own prior of the settings.
+    """
+
+    members: tuple[Experiment, ...]
+    prior: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The stem, with the number of seeds where there are several."""
+        return f"{self.stem} ({self.seeds})" if self.seeds else self.stem
+
+    @property
+    def in_markdown(self) -> str:
+        """The name as Markdown."""
+        return escape_markdown(self.name)
+
+    @property
+    def seeds(self) -> str:
+        """`3 seeds`, or nothing for a single training."""
+        return f"{len(self.members)}\N{NO-BREAK SPACE}seeds" if len(self.members) > 1 else ""
+
+    @property
+    def stem(self) -> str:
+        """What the names of the members have in common, and the prior if there are several."""
+        first = self.members[0].name
+        names = list(dict.fromkeys(member.experiment for member in self.members))
+        if len(names) > 1:
+            common = os.path.commonprefix(names)  # noqa: RUF071 (names, not paths)
+            first = common.rstrip("-_0123456789") or first
+        return f"{first} from {self.prior_name}" if self.prior else first
+
+    @property
+    def prior_name(self) -> str:
+        """The prior in print: `N(0, I)`."""
+        return self.members[0].prior_name(self.prior or self.members[0].prior)
+
+    @property
+    def is_generative(self) -> bool:
+        """Whether the decoder knows latents like those that are drawn: its samples count."""
+        return self.members[0].decodes(self.prior or self.members[0].prior)
+
+    @property
+    def explored(self) -> list[Experiment]:
+        """The members whose latent space is explored: those that are no repeats."""
+        return [member for member in self.members if not member.is_repeat]
+
+    @property
+    def index(self) -> int:
+        """The place of the first member among the experiments of its dataset."""
+        return self.members[0].index
 
 
 def read_experiment(

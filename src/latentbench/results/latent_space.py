@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from latentbench.results.experiment import Experiment
+from latentbench.results.experiment import Experiment, RunGroup
 from latentbench.results.formatting import escape_markdown, percent
 from latentbench.results.quantities import Quantity
-from latentbench.results.study import RunGroup, Study
+from latentbench.results.study import Study
 
 PATHS = ("linear", "spherical")
 _MAX_DIRECTIONS = 6

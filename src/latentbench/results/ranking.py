@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.metrics import Metric
+from latentbench.results.experiment import RunGroup
 from latentbench.results.formatting import NBSP, decimals, escape_markdown
 from latentbench.results.quantities import Quantity, decimal_places, format_number
 from latentbench.results.statistics import Comparison, compare_images, compare_trainings
-from latentbench.results.study import RunGroup, Study
+from latentbench.results.study import Study
 
 # Training times of the same work differ by up to this fraction from run to run.
 TIMING_NOISE = 0.2

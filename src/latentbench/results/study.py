@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,65 +24,7 @@ from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.results import frames
-from latentbench.results.experiment import Experiment, has_all, read_experiment
-from latentbench.results.formatting import escape_markdown
-
-
-@dataclass(frozen=True)
-class RunGroup:
-    """Trainings that differ in their seed alone, ranked and drawn as one; mostly a single one.
-
-    `prior` is the distribution of the latents of its samples, where these were measured under more
-    than one. None is the own prior of the settings.
-    """
-
-    members: tuple[Experiment, ...]
-    prior: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The stem, with the number of seeds where there are several."""
-        return f"{self.stem} ({self.seeds})" if self.seeds else self.stem
-
-    @property
-    def in_markdown(self) -> str:
-        """The name as Markdown."""
-        return escape_markdown(self.name)
-
-    @property
-    def seeds(self) -> str:
-        """`3 seeds`, or nothing for a single training."""
-        return f"{len(self.members)}\N{NO-BREAK SPACE}seeds" if len(self.members) > 1 else ""
-
-    @property
-    def stem(self) -> str:
-        """What the names of the members have in common, and the prior if there are several."""
-        first = self.members[0].name
-        names = list(dict.fromkeys(member.experiment for member in self.members))
-        if len(names) > 1:
-            common = os.path.commonprefix(names)  # noqa: RUF071 (names, not paths)
-            first = common.rstrip("-_0123456789") or first
-        return f"{first} from {self.prior_name}" if self.prior else first
-
-    @property
-    def prior_name(self) -> str:
-        """The prior in print: `N(0, I)`."""
-        return self.members[0].prior_name(self.prior or self.members[0].prior)
-
-    @property
-    def is_generative(self) -> bool:
-        """Whether the decoder knows latents like those that are drawn: its samples count."""
-        return self.members[0].decodes(self.prior or self.members[0].prior)
-
-    @property
-    def explored(self) -> list[Experiment]:
-        """The members whose latent space is explored: those that are no repeats."""
-        return [member for member in self.members if not member.is_repeat]
-
-    @property
-    def index(self) -> int:
-        """The place of the first member among the experiments of its dataset."""
-        return self.members[0].index
+from latentbench.results.experiment import Experiment, RunGroup, has_all, read_experiment
 
 
 @dataclass(frozen=True)
@@ -124,7 +65,7 @@ class Study:
         return tuple(found)
 
     def trainings_of(self, experiment: Experiment) -> RunGroup:
-        """Return the trainings of one experiment, whatever others differ in the seed alone."""
+        """Return the trainings of one experiment, without others that differ in the seed alone."""
         own = [each for each in self.trainings if each.experiment == experiment.name]
         return RunGroup(tuple(own))
 
@@ -427,20 +368,28 @@ def open_study(folder: str | Path) -> Study:
     if not any((folder / name).is_dir() for name in config.experiments):
         names = ", ".join(config.experiments)
         raise ArtifactError(f"{folder} has no results of {names}; train an experiment first.")
+    return Study(config, folder, *_read_trainings(config, folder))
+
+
+def _read_trainings(
+    config: StudyConfig, folder: Path
+) -> tuple[tuple[Experiment, ...], tuple[Experiment, ...]]:
+    """Return the first training of each experiment, and all repeats."""
     members: list[Experiment] = []
     repeats: list[Experiment] = []
     places: dict[str, int] = {}
+    only = config.datasets[0] if len(config.datasets) == 1 else ""
     for name in config.trainings:
         path = folder / name / paths.CONFIG
         settings = read_yaml(path) if path.is_file() else {}
         if name not in config.experiments:
             first = members[-1]
-            repeat = read_experiment(folder / name, name, first.dataset, first.index, settings)
-            repeats.append(repeat)
+            repeats.append(
+                read_experiment(folder / name, name, first.dataset, first.index, settings)
+            )
             continue
-        only = config.datasets[0] if len(config.datasets) == 1 else ""
         dataset = str(settings.get("dataset", only))
         index = places.setdefault(dataset, 0)
         places[dataset] += 1
         members.append(read_experiment(folder / name, name, dataset, index, settings))
-    return Study(config, folder, tuple(members), tuple(repeats))
+    return tuple(members), tuple(repeats)

@@ -16,7 +16,7 @@ from latentbench.artifacts.metrics import (
     Metric,
     feature_column,
 )
-from latentbench.results.experiment import Experiment
+from latentbench.results.experiment import Experiment, RunGroup
 from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.quantities import (
     ARROWS,
@@ -46,7 +46,7 @@ from latentbench.results.ranking import (
     scores_of,
     scores_of_members,
 )
-from latentbench.results.study import RunGroup, Study
+from latentbench.results.study import Study
 
 ABSENT = "–"
 REAL = "*real images*"
