@@ -49,6 +49,8 @@ def test_findings_of_every_model(objective: str, explore: Explore) -> None:
         "scaled": (6, 8, *IMAGE),
         "interpolation_real": (2, 2, *IMAGE),
         "noise_latent": (5, 4 if conditional else 10, *IMAGE),
+        "principal_directions": (6, 6),
+        "principal_mean": (6,),
     }
     for extreme in ("best", "worst"):
         expected |= {f"{extreme}_{kind}": (6, *IMAGE) for kind in ("real", "decoded")} | {
@@ -65,6 +67,7 @@ def test_findings_of_every_model(objective: str, explore: Explore) -> None:
             "projection_pca": (20, 2),
             "projection_tsne": (20, 2),
             "projection_labels": (20,),
+            "projection_rows": (20,),
             "variance_per_dimension": (6,),
         }
         expected |= {"kl_per_dimension": (6,)} if objective == "vae" else {}

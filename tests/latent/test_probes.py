@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest, truncnorm
+from sklearn.decomposition import PCA
 from torch import nn
 
 from latentbench.config.models import CGANModel
 from latentbench.latent.explorations.attribute_directions import fit_direction
 from latentbench.latent.explorations.label_embeddings import Embeddings, embeddings_as_labels
+from latentbench.latent.explorations.principal_directions import principal_directions
 from latentbench.latent.explorations.prior_samples import truncate
 from latentbench.latent.explorations.projections import principal_components, tsne
 from latentbench.models.networks.architectures import Decoder, Shape
@@ -100,3 +102,30 @@ def test_equal_codes_are_projected_to_the_origin() -> None:
     assert shares == [0, 0]
     assert not pca.any()
     assert not tsne(codes).any()
+
+
+def test_principal_directions_of_codes_are_their_principal_components() -> None:
+    rng = numpy_generator(0, "codes")
+    codes = rng.normal(size=(500, 6)) * [5, 4, 3, 2, 1, 0.5] @ np.linalg.qr(np.eye(6) + 1)[0]
+    expected = PCA().fit(codes)
+    found = principal_directions(codes, codes)
+    lengths = np.linalg.norm(found, axis=1)
+    np.testing.assert_allclose(lengths, expected.explained_variance_**0.5, rtol=2e-3)
+    cosines = (found / lengths[:, None] * expected.components_).sum(axis=1)
+    np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-9)
+
+
+def test_principal_directions_of_samples_are_those_that_change_them_most() -> None:
+    """Samples that are linear in latents, of which the third weighs most and then the first."""
+    rng = numpy_generator(0, "latents")
+    latents = rng.normal(size=(20_000, 4))
+    weights = np.linalg.qr(rng.normal(size=(9, 4)))[0] * [3, 1, 9, 0]
+    found = principal_directions(latents, latents @ weights.T)
+    np.testing.assert_allclose(found[:3], np.eye(4)[[2, 0, 1]], atol=0.05)
+    assert len(found) == 3 or np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("num_codes", [1, 2, 5])
+def test_codes_that_do_not_differ_have_no_principal_directions(num_codes: int) -> None:
+    codes = np.ones((num_codes, 3))
+    assert principal_directions(codes, codes).shape == (0, 3)

@@ -32,6 +32,7 @@ from latentbench.latent.explorations.dataset import explore_data
 from latentbench.latent.explorations.label_embeddings import explore_embeddings
 from latentbench.latent.explorations.paths import explore_paths
 from latentbench.latent.explorations.perturbation import explore_noise
+from latentbench.latent.explorations.principal_directions import explore_principal
 from latentbench.latent.explorations.prior_samples import (
     explore_means,
     explore_samples,
@@ -53,6 +54,7 @@ EXPLORATIONS: dict[str, Callable[[ModelProbe], Findings]] = {
     "noise around the mean": explore_noise,
     "label embeddings": explore_embeddings,
     "projections": explore_projections,
+    "principal directions": explore_principal,
     "attribute directions": explore_directions,
 }
 

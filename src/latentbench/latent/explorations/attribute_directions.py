@@ -67,7 +67,10 @@ class ProbeData:
 
 
 def explore_directions(probe: ModelProbe) -> Findings:
-    """Follow the directions of the attributes that the probes predict best."""
+    """Follow the directions of the attributes that the probes predict best.
+
+    `attribute_directions` are (directions, latent_dim), one standard deviation of the codes long.
+    """
     data = data_from_images(probe) if probe.has_encoder else data_from_samples(probe)
     if data is None:
         return Findings()
@@ -99,7 +102,9 @@ def explore_directions(probe: ModelProbe) -> Findings:
         "direction_steps": list(STEPS),
         "directions_source": data.source,
     }
-    return Findings({"directions": images[:, :NUM_SHOWN]}, facts)
+    steps = np.stack([direction.step for direction in directions]).astype(np.float32)
+    arrays = {"directions": images[:, :NUM_SHOWN], "attribute_directions": steps}
+    return Findings(arrays, facts)
 
 
 def data_from_images(probe: ModelProbe) -> ProbeData | None:

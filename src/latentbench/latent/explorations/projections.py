@@ -31,6 +31,7 @@ def explore_projections(probe: ModelProbe) -> Findings:
     with threadpool_limits(probe.threads):
         pca, variance_shares = principal_components(codes)
         arrays = {"projection_pca": pca, "projection_tsne": tsne(codes)}
+    arrays["projection_rows"] = rows
     arrays["projection_labels"] = probe.dataset.labels("test")[rows]
     if posterior is not None:
         divergence = gaussian_kl_by_dimension(*posterior).double().mean(dim=0)

@@ -1,0 +1,79 @@
+"""Principal directions: those in which codes, or the images of random latents, vary most."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch.nn import functional as F
+
+from latentbench.data.image_grid import Images
+from latentbench.evaluation.findings import Array, Findings
+from latentbench.latent.model_probe import ModelProbe
+
+MAX_DIRECTIONS = 10
+NUM_SAMPLES = 4_000
+_CHUNK_SIZE = 1_000  # samples that are decoded at once
+_MAX_SIDE = 16  # pixels per side of the images whose components are computed
+
+
+def explore_principal(probe: ModelProbe) -> Findings:
+    """Find the directions of the largest variance and the latent from which they start.
+
+    `principal_directions` (directions, latent_dim) are one standard deviation long;
+    `principal_mean` is (latent_dim,). With an encoder they are the principal components of the
+    codes of test images and their mean. Without one they are the directions of latents along which
+    samples move along their own principal components, found by linear regression as in Härkönen et
+    al. (2020, section 2.2), and the mean of the latents.
+    """
+    if probe.has_encoder:
+        rows = probe.shuffled_rows("test", "codes")[: probe.settings.num_projected]
+        codes = probe.encode(probe.images("test", rows), probe.labels("test", rows))
+        latents = codes.double().cpu().numpy()
+        features = latents
+    else:
+        drawn = probe.latents(NUM_SAMPLES, "principal directions")
+        labels = probe.label_set.round_robin(NUM_SAMPLES).to(probe.device)
+        chunks = zip(drawn.split(_CHUNK_SIZE), labels.split(_CHUNK_SIZE), strict=True)
+        features = np.concatenate([coarse_pixels(probe.decode(*chunk)) for chunk in chunks])
+        latents = drawn.double().cpu().numpy()
+    with threadpool_limits(probe.threads):  # the number of threads changes the order of sums
+        directions = principal_directions(latents, features)
+    return Findings(
+        {
+            "principal_directions": directions.astype(np.float32),
+            "principal_mean": latents.mean(axis=0).astype(np.float32),
+        }
+    )
+
+
+def principal_directions(latents: Array, features: Array) -> Array:
+    """Return directions (at most 10, latent_dim) of latents, one standard deviation long.
+
+    `latents` are (number, latent_dim), `features` (number, dimensions). Along direction k principal
+    component k of the features grows: it is the regression of the latents on that component. Where
+    the features are the latents, it is their principal component. Its largest entry is positive.
+    Features without variance have no direction.
+    """
+    centered = features - features.mean(axis=0)
+    variances, components = np.linalg.eigh(centered.T @ centered / len(centered))
+    order = np.argsort(variances)[::-1][: min(MAX_DIRECTIONS, latents.shape[1])]
+    varying = order[variances[order] > 1e-12 * max(variances[order[0]], 1e-12)]
+    scores = centered @ components[:, varying]
+    deviations = latents - latents.mean(axis=0)
+    slopes = scores.T @ deviations / (scores**2).sum(axis=0)[:, None]
+    units = slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
+    largest = np.take_along_axis(units, np.abs(units).argmax(axis=1)[:, None], axis=1)
+    units *= np.sign(largest)
+    steps: Array = units * (deviations @ units.T).std(axis=0)[:, None]
+    return steps
+
+
+def coarse_pixels(images: Images) -> Array:
+    """Return uint8 images as float64 (number, dimensions), averaged to at most 16×16 pixels.
+
+    The components with the largest variance are smooth, so averages have them, too.
+    """
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).double()
+    side = min(_MAX_SIDE, pixels.shape[2])
+    return F.adaptive_avg_pool2d(pixels, side).flatten(1).numpy()
