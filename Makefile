@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes soak check bench sync-dvc sync-snakemake lock clean
+.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes soak check docs bench sync-dvc sync-snakemake lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ check: .venv/.ready .venv-lint/.ready ## Check format, style, types, layers and 
 	$(LINT)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+docs: .venv-docs/.ready ## Build the documentation site in site/
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	@echo "The documentation is built: site/index.html"
+
 bench: .venv/.ready .peers/.ready ## Compare speed with other packages (PICTURES=faces.zip: on your images)
 	@PYTHONPATH=$(CURDIR)/.peers $(BIN)/python benchmarks/run.py $(if $(PICTURES),--pictures "$(PICTURES)")
 
@@ -73,6 +77,7 @@ lock: .venv/.ready ## Update requirements/*.lock to the newest versions
 	$(COMPILE) --overrides requirements/main.lock requirements/remotes.in --output-file requirements/remotes.lock
 	$(COMPILE) requirements/kubernetes.in --output-file requirements/kubernetes.lock
 	$(COMPILE) requirements/s3.in --output-file requirements/s3.lock
+	$(COMPILE) requirements/docs.in --output-file requirements/docs.lock
 	$(COMPILE) requirements/lint.in --output-file requirements/lint.lock
 	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
@@ -113,6 +118,11 @@ clean: ## Remove all results; the downloads in data/raw stay
 .venv-lint/.ready: requirements/lint.lock
 	$(PYTHON) -m venv .venv-lint
 	.venv-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lint.lock
+	@touch $@
+
+.venv-docs/.ready: requirements/docs.lock
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
 	@touch $@
 
 # The packages that speed is compared with are not installed into the environment.

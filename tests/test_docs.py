@@ -1,0 +1,127 @@
+"""README and the pages of the documentation agree with the code."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from latentbench.cli import main
+from latentbench.config.datasets import DATASETS
+from latentbench.config.load import parse_params
+from latentbench.config.models import MODELS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+# Pages that hooks.py writes when the site is built.
+GENERATED = {"settings.md", "changelog.md", "contributing.md"}
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    found = CODE.findall(page.read_text(encoding="utf-8"))
+    return [text for name, text in found if name == language]
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_readme_is_short() -> None:
+    assert len(README.split()) <= 900
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" not in link and link not in GENERATED:
+            assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = "\n".join(
+        [*re.findall("`([^`\n]+)`", text), *(block for _, block in CODE.findall(text))]
+    )
+    for command in re.findall(r"(?:^|/)latentbench ([a-z]+)\b", code, re.MULTILINE):
+        assert command in main.commands
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make ([a-z][a-z0-9-]+)\b", code, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_params_are_valid(page: Path) -> None:
+    """Each YAML block is a params file, or a part of one."""
+    for block in _blocks(page, "yaml"):
+        params: dict[str, Any] = yaml.safe_load(block)
+        experiments = list(params.setdefault("experiments", {}).values())
+        for section in ("studies", "datasets"):
+            params.setdefault(section, {})
+        for experiment in experiments:
+            params["studies"].setdefault(experiment["study"], {"title": "A study"})
+            params["datasets"].setdefault(experiment["dataset"], {"source": "glyphs"})
+        parsed = parse_params(params, where=page.name)
+        assert parsed.studies or parsed.datasets
+
+
+def test_every_study_dataset_and_model_has_a_row() -> None:
+    names = {
+        "studies.md": yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["studies"],
+        "datasets.md": DATASETS,
+        "models.md": MODELS,
+    }
+    for page, expected in names.items():
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        first_cells = "\n".join(re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE))
+        for name in expected:
+            assert f"`{name}`" in first_cells, (page, name)
+
+
+def test_settings_page_has_every_key(hooks: ModuleType) -> None:
+    schema = hooks.read_schema()
+    page = hooks.settings_page(schema)
+    keys = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    for name, definition in schema["$defs"].items():
+        expected = set(definition["properties"]) - {"name", "source"}
+        if name == "Defaults":
+            expected = set()
+        assert expected <= keys, name
+    sections = re.findall(r"^#{2,3} (.+)", page, re.MULTILINE)
+    assert len(sections) == len(set(sections))
+    for link in re.findall(r"\]\(#(\w+)\)", page):
+        assert link in sections
+
+
+@pytest.mark.parametrize(
+    ("key", "row"),
+    [
+        # A member that differs from the others has a row of its own.
+        ("decoder_std", "| number > 0, `null` | `null` |"),
+        ("epochs", "| integer ≥ 1 | `20` |"),
+        ("title", "| text | required |"),
+    ],
+)
+def test_settings_page_states_values_and_default(hooks: ModuleType, key: str, row: str) -> None:
+    page = hooks.settings_page(hooks.read_schema())
+    assert f"| `{key}` {row}" in page
+
+
+def test_the_site_lists_pages() -> None:
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = set(re.findall(r": (\S+\.md)$", config, re.MULTILINE))
+    assert listed <= {page.name for page in PAGES[1:]} | GENERATED
