@@ -121,7 +121,7 @@ clean: ## Remove all results; the downloads in data/raw stay
 	@touch $@
 
 .venv-docs/.ready: requirements/docs.lock
-	$(PYTHON) -m venv .venv-docs
+	$(PYTHON) -m venv --clear .venv-docs
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
 	@touch $@
 
