@@ -24,6 +24,7 @@ from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     EVALUATION_ARRAYS,
     attributes_name,
+    images_name,
     labels_name,
 )
 from latentbench.evaluation.predictions import discriminator_scores as stage
@@ -96,6 +97,16 @@ def test_a_critic_gets_the_most_accurate_threshold() -> None:
     assert apart.threshold == 1.5
 
 
+@pytest.mark.parametrize(
+    ("is_real", "expected"), [(True, [[2, 0], [3, 0], [1, 3]]), (False, [[1, 3], [3, 0], [2, 0]])]
+)
+def test_the_most_telling_scores(is_real: bool, expected: list[list[int]]) -> None:
+    decision = DecisionThreshold(0.5)
+    scores = torch.tensor([1.0, -2.0, 4.0, 0.25])
+    assert decision.extremes(scores, is_real=is_real, number=2).tolist() == expected
+    assert decision.extremes(scores[:1], is_real=is_real, number=2).tolist() == [[0], [0], [0]]
+
+
 def evaluate_discriminator(
     results: Path, reference: Path, data: Path
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
@@ -138,6 +149,17 @@ def test_discriminators_of_all_gans(
     assert metrics["all"]["false_positives"] == pytest.approx(taken)
     assert metrics["all"]["accuracy"] == pytest.approx(1 - (lost + taken) / 2)
     assert (metrics["threshold"] == 0) is (objective != "wgan_gp")
+    assert metrics["estimates_probability"] is (objective != "wgan_gp")
+    for kind, split, sign in (("real", "test", 1), ("generated", "generated", -1)):
+        images, scores = arrays[f"judged_{kind}"], arrays[f"judged_{kind}_scores"]
+        assert images.shape == (3, stage.NUM_EXTREMES, 32, 32, 1)
+        margins = sign * (arrays[f"scores_{split}"] - metrics["threshold"])
+        right, unsure, wrong = sign * (scores - metrics["threshold"])
+        assert (right[0], wrong[0]) == (margins.max(), margins.min())
+        assert abs(unsure[0]) == abs(margins).min()
+    test = read_array(prepared / images_name("test")).reshape(-1, 32 * 32)
+    for image in arrays["judged_real"].reshape(-1, 32 * 32):
+        assert (test == image).all(axis=1).any()
 
 
 def test_models_without_a_discriminator_have_no_scores(

@@ -385,7 +385,11 @@ def score_labels(folder: Path, accuracies: dict[str, str]) -> None:
 def write_arrays_of(folder: Path, see: Imagination, classes: list[str]) -> None:
     conditional, encodes = folder.name.startswith(CONDITIONAL), kind_of(folder.name) == "vae"
     arrays, facts = examined(
-        see, discriminates=not encodes, conditional=conditional, classes=classes
+        see,
+        discriminates=not encodes,
+        probabilities=kind_of(folder.name) == "dcgan",
+        conditional=conditional,
+        classes=classes,
     )
     write_arrays(folder / EVALUATION_ARRAYS, arrays)
     write_json(folder / LAST_METRICS, read_json(folder / LAST_METRICS) | facts)

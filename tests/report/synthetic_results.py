@@ -45,7 +45,12 @@ class Imagination:
 
 
 def examined(
-    see: Imagination, *, discriminates: bool, conditional: bool, classes: list[str]
+    see: Imagination,
+    *,
+    discriminates: bool,
+    probabilities: bool,
+    conditional: bool,
+    classes: list[str],
 ) -> tuple[Facts, Facts]:
     """Arrays of evaluation, and what metrics.json says of them."""
     number = len(classes)
@@ -83,9 +88,15 @@ def examined(
             arrays[f"scores_{name}"] = see.random.normal(1.0 - place**2 / 2, 1.0, 1000).astype(
                 np.float32
             )
+        for kind in ("real", "generated"):
+            sign = 1 if kind == "real" else -1
+            scores = sign * np.array([[6, 5, 4, 3, 2], [0, 0.1, -0.1, 0.2, 0.3], [-3, -2, 1, 2, 3]])
+            arrays[f"judged_{kind}"] = see.blobs(3, 5)
+            arrays[f"judged_{kind}_scores"] = scores.astype(np.float32)
         rows = [_judged(name, 0.03 * place) for place, name in enumerate(["all", *classes])]
         facts["discriminator"] = {
             "threshold": 0.0,
+            "estimates_probability": probabilities,
             "all": rows[0],
             "classes": rows[1:],
         }

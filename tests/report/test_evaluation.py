@@ -16,13 +16,22 @@ from latentbench.report.comparison import (
 )
 from latentbench.report.presentation.style import to_svg
 from latentbench.results.formatting import NBSP
-from tests.report.conftest import SIX, change, keep_arrays, put_on_two_datasets, words_of
+from tests.report.conftest import (
+    SCORES,
+    SIX,
+    change,
+    images_drawn,
+    keep_arrays,
+    put_on_two_datasets,
+    words_of,
+)
 from tests.report.test_tables import cells, column, table_cells
 
 DRAWINGS = (
     memorization.closest_pairs,
     classes.samples_by_class,
     discriminators.score_histograms,
+    discriminators.judged_images,
 )
 
 
@@ -33,7 +42,7 @@ def test_figures_of_one_model_and_of_many(make_study, draw, channels):
         drawing = draw(open_study(make_study(scores, channels=channels)))
         assert to_svg(drawing.figure).startswith("<svg")
         assert list(drawing.notes) == []
-        assert "dcgan" in words_of(drawing)
+        assert any("dcgan" in word for word in words_of(drawing))
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
@@ -313,6 +322,35 @@ def test_scores_of_nan_are_not_drawn(make_study):
     assert to_svg(discriminators.score_histograms(open_study(folder)).figure)
     write_arrays(path, arrays | {"scores_generated": np.full(9, np.nan)})
     assert discriminators.score_histograms(open_study(folder)).figure is None
+
+
+def test_judged_images_have_probabilities_or_scores(make_study):
+    study = open_study(make_study(SCORES))
+    drawing = discriminators.judged_images(study)
+    drawn = images_drawn(drawing)
+    texts = words_of(drawing)
+    assert len(drawn) == 2 * 2 * 3  # GANs, kinds of images, judgments
+    for name in ("dcgan", "wgan-gp"):
+        assert {f"{name}: real, surest", f"{name}: generated, surest"} <= texts
+    # σ(3) is 95.3 %; the critic's score stays as it is. Images that are not wrong are left out.
+    assert {"95.3 %", "4.7 %", "3.0", "−3.0"} <= texts
+    judged = study["dcgan"].evaluation_arrays["judged_real"]
+    side = judged.shape[2]
+    assert (drawn[2][:side, :side, :3] == judged[2, 0]).all()
+    visible = [int(image[0, :, 3].astype(bool).sum()) // side for image in drawn]
+    assert visible == [5, 5, 2] * 4
+    scales = discriminators.score_scales(study)
+    assert scales.index("dcgan") < scales.index("wgan-gp (threshold 0.0)")
+
+
+def test_scores_without_bounds_and_without_errors(make_study):
+    folder = make_study({"dcgan": (20.0, 0.3)})
+    path = folder / "dcgan" / EVALUATION_ARRAYS
+    surest = np.array([[900.0] * 5, [800.0] * 5, [700.0] * 5], np.float32)
+    sides = {"judged_real_scores": surest, "judged_generated_scores": -2 * surest}
+    write_arrays(path, read_arrays(path) | sides)
+    texts = words_of(discriminators.judged_images(open_study(folder)))
+    assert {"> 99.9 %", "< 0.1 %", "real, none wrong", "generated, none wrong"} <= texts
 
 
 @pytest.mark.parametrize("along", [0.0, 0.5, 1.0])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from latentbench import open_study
 from latentbench.report import dataset
@@ -48,6 +52,7 @@ FIGURES = (
     memorization.closest_pairs,
     classes.samples_by_class,
     discriminators.score_histograms,
+    discriminators.judged_images,
     sample_grids.samples,
     sample_grids.reconstructions,
     reconstruction.best_and_worst,
@@ -79,6 +84,22 @@ def test_color_images_keep_their_channels():
     images = np.zeros((2, 4, 4, 3), np.uint8)
     images[1, ..., 2] = 255
     assert (image_grids.tile(images, 2)[0, 5] == [0, 0, 255, 255]).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_on_the_page_keep_their_pixels_in_the_bytes_of_a_lossless_webp(channels):
+    smooth = np.linspace(0, 150, 64)[:, None, None] + np.linspace(0, 90, 64)[:, None]
+    noise = np.random.default_rng(0).integers(0, 8, (6, 64, 64, channels))
+    grid = image_grids.tile((smooth + noise).astype(np.uint8), 3)
+    figure = Figure(figsize=(3, 2))
+    image_grids.draw(figure, grid, (0, 0, 3, 2))
+    (content,) = re.findall(r"data:image/webp;base64,([\w+/=]+)", to_svg(figure))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    visible = grid[..., 3] > 0
+    assert (shown[..., 3] == grid[..., 3]).all()
+    assert (shown[visible] == grid[visible]).all()
+    # Three bits of noise per value; a PNG takes 1.8 and 2.3 bytes per pixel.
+    assert len(content) < (1.1 * channels) * 6 * 64 * 64 * 4 / 3
 
 
 def test_pages_are_few_and_about_equally_full():

@@ -56,3 +56,11 @@ def classified_as_real(loss: str, scores: Tensor) -> Tensor:
 def real_threshold(loss: str) -> float:
     """Return the score halfway between the targets of real and generated images."""
     return 0.5 if loss == "least_squares" else 0.0
+
+
+def estimates_probability(loss: str | None) -> bool:
+    """Return whether the sigmoid of a score estimates the probability that the image is real.
+
+    It does at the optimum of the cross-entropy (Goodfellow et al., 2014, proposition 1).
+    """
+    return loss in ("non_saturating", "minimax")

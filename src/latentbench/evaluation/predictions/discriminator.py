@@ -65,6 +65,18 @@ class DecisionThreshold:
             "false_negatives": false_negatives,
         }
 
+    def extremes(self, scores: Tensor, *, is_real: bool, number: int) -> Tensor:
+        """Return indices of scores (number of images,), int64 (3, number) or fewer columns.
+
+        The rows are the scores farthest on the right side of the threshold, those nearest to it,
+        and those farthest on the wrong side, or nearest to that.
+        """
+        margins = scores.double() - self.threshold
+        if not is_real:
+            margins = -margins
+        orders = (-margins, margins.abs(), margins)
+        return torch.stack([order.argsort(stable=True)[:number] for order in orders])
+
 
 def rows_by_class(
     decision: DecisionThreshold,

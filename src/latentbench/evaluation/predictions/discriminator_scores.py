@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -23,15 +24,27 @@ from latentbench.evaluation.predictions.discriminator import (
     DecisionThreshold,
     rows_by_class,
 )
+from latentbench.models.gan_losses import estimates_probability
 from latentbench.models.objective import HasDiscriminator, Objective, draw_latents
 from latentbench.rng import numpy_generator, torch_generator
 
 NUM_TRAINING = 1_000  # training images that are scored; a critic's threshold is fitted to them
 
+NUM_EXTREMES = 5  # images per kind of judgment that are kept
+
 # Images per batch. Batch norm makes a score depend on its batch, so this is no setting.
 _BATCH_SIZE = 100
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class ScoredSamples:
+    """Samples, uint8 (number, height, width, channel), with their scores and predicted classes."""
+
+    images: Tensor
+    scores: Tensor
+    classes: Tensor | None
 
 
 class DiscriminatorScorer:
@@ -53,27 +66,47 @@ class DiscriminatorScorer:
         self.device = device
 
     def findings(self) -> Findings:
-        """Return scores, threshold and error rates; nothing without a discriminator."""
+        """Return scores, threshold, error rates and the images with the most telling scores.
+
+        The arrays `judged_real` and `judged_generated` hold images (3, number, height, width,
+        channel), see `DecisionThreshold.extremes`, and those with the suffix `_scores` their
+        scores. There are no findings without a discriminator.
+        """
         if not isinstance(self.objective, HasDiscriminator):
             return Findings()
         train, test = self._training_rows(), self._test_rows()
         scores = {"train": self._score_real("train", train), "test": self._score_real("test", test)}
-        scores["generated"], predicted_classes = self._score_generated(
-            self._labels("test", test), "discriminator"
-        )
+        generated = self._score_generated(self._labels("test", test), "discriminator")
+        scores["generated"] = generated.scores
         decision = self._decision_threshold(scores["train"], self._labels("train", train))
-        overall = decision.row("all", real=scores["test"], generated=scores["generated"])
-        classes = self._rows_by_class(decision, scores, test, predicted_classes)
-        facts = {"threshold": decision.threshold, "all": overall, "classes": classes}
+        overall = decision.row("all", real=scores["test"], generated=generated.scores)
+        facts = {
+            "threshold": decision.threshold,
+            "estimates_probability": estimates_probability(self._loss),
+            "all": overall,
+            "classes": self._rows_by_class(decision, scores, test, generated.classes),
+        }
         arrays = {f"scores_{kind}": values.numpy() for kind, values in scores.items()}
+        for kind, is_real in (("test", True), ("generated", False)):
+            chosen = decision.extremes(scores[kind], is_real=is_real, number=NUM_EXTREMES)
+            name = "judged_real" if is_real else "judged_generated"
+            arrays[f"{name}_scores"] = scores[kind][chosen].numpy()
+            if is_real:
+                arrays[name] = np.array(self.dataset.images("test")[test[chosen.numpy()]])
+            else:
+                arrays[name] = generated.images[chosen].numpy()
         return Findings(arrays, {"discriminator": facts})
 
+    @property
+    def _loss(self) -> str | None:
+        """The loss in the settings; None for critics, which have none to choose."""
+        return getattr(self.config.model, "loss", None)
+
     def _decision_threshold(self, train_scores: Tensor, labels: Tensor) -> DecisionThreshold:
-        loss = getattr(self.config.model, "loss", None)
-        if loss is not None:
-            return DecisionThreshold.from_loss(loss)
-        generated, _ = self._score_generated(labels, "discriminator threshold")
-        return DecisionThreshold.maximizing_accuracy(real=train_scores, generated=generated)
+        if self._loss is not None:
+            return DecisionThreshold.from_loss(self._loss)
+        generated = self._score_generated(labels, "discriminator threshold")
+        return DecisionThreshold.maximizing_accuracy(real=train_scores, generated=generated.scores)
 
     def _rows_by_class(
         self,
@@ -127,21 +160,23 @@ class DiscriminatorScorer:
         return torch.cat(scores)
 
     @torch.no_grad()
-    def _score_generated(self, labels: Tensor, stream: str) -> tuple[Tensor, Tensor | None]:
-        """Generate one sample per label (number, num_labels).
+    def _score_generated(self, labels: Tensor, stream: str) -> ScoredSamples:
+        """Generate and score a sample per label (number, num_labels).
 
-        Returns the scores (number,), and the predicted classes (number,) where a classifier
-        predicts some.
+        Classes (number,) are predicted where there is a classifier.
         """
         generator = torch_generator(self.config.seed, stream)
         latents = draw_latents(len(labels), self.objective.latent_dim, generator).to(self.device)
-        scores, classes = [], []
+        samples, scores, classes = [], [], []
         for batch in self._batches(len(labels), "generated images"):
             images = self.objective.sample(latents[batch], labels[batch].to(self.device))
             scores.append(self._score(images, labels[batch]))
+            pixels = to_uint8(images)
+            samples.append(pixels.cpu())
             if self.classifier is not None:
-                classes.append(self.classifier.predict(to_uint8(images)))
-        return torch.cat(scores), torch.cat(classes) if classes else None
+                classes.append(self.classifier.predict(pixels))
+        predicted = torch.cat(classes) if classes else None
+        return ScoredSamples(torch.cat(samples), torch.cat(scores), predicted)
 
     def _score(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return float32 (batch,), on the CPU."""

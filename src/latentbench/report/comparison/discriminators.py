@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.comparison.classes import FEWEST, cells_table, pivot, stack_rows
-from latentbench.report.presentation import line_plots, page, style
+from latentbench.report.presentation import image_grids, line_plots, page, style
+from latentbench.report.presentation.image_grids import Panel
 from latentbench.results import Experiment, Study, Table
 from latentbench.results.files import Array
 from latentbench.results.formatting import escape_markdown, join_words, percent
@@ -35,6 +36,10 @@ _BY_CLASS = {
 }
 _LEFT_OUT = f"Rows of zeros and classes with fewer than {FEWEST} images are left out."
 _SPLITS = {"training": "train", "test": "test", "generated": "generated"}
+_KINDS = ("real", "generated")
+_WRONG = "most wrong"
+_JUDGMENTS = ("surest", "least sure", _WRONG)
+_SURELY_FAKE = -700  # a score whose exponential overflows
 _NEARLY_ALL, _MOST = 0.9, 0.65  # shares of a balanced set of images
 _MANY_TIMES = 3  # by so much one rate of errors exceeds the other
 _TEXT_LEVEL = 0.17  # of the highest peak: the height of a line of text above it
@@ -94,6 +99,45 @@ def score_histograms(study: Study) -> page.Drawing:
     return page.Drawing.of(figures, description, present, notes)
 
 
+def judged_images(study: Study) -> page.Drawing:
+    """Return two lines of images per GAN, real and generated, with their scores.
+
+    Each line has the surest judgments, the least sure and those that are most wrong.
+    """
+    arrays = [f"judged_{kind}{suffix}" for kind in _KINDS for suffix in ("", "_scores")]
+    present, notes = study.with_evaluation(*arrays, facts=["discriminator"])
+    if not present:
+        return page.Drawing(None, notes=notes)
+    groups = [_judgment_panels(each, kind) for each in present for kind in _KINDS]
+    figures = image_grids.panels_figures(groups, across=len(_JUDGMENTS))
+    description = "Real and generated images with the surest and the most wrong scores, of"
+    return page.Drawing.of(figures, description, present, notes)
+
+
+def score_scales(study: Study) -> str:
+    """Return whose scores are probabilities, and the thresholds of the others, as sentences."""
+    estimated, others = [], []
+    for each in study:
+        facts = _facts(each)
+        if facts.get("estimates_probability"):
+            estimated.append(each.in_markdown)
+        elif facts:
+            threshold = format_number(facts["threshold"], 1)
+            others.append(f"{each.in_markdown} (threshold {threshold})")
+    sentences = []
+    if estimated:
+        sentences.append(
+            f"Numbers of {join_words(estimated)} are the estimated probability that the image is "
+            "real, the sigmoid of the score."
+        )
+    if others:
+        sentences.append(
+            f"Those of {join_words(others)} are scores, which are no probabilities: only their "
+            "order and the side of the threshold have a meaning."
+        )
+    return " ".join(sentences)
+
+
 def verdicts(study: Study) -> str:
     """Return a list of what discriminators achieve, alike ones together."""
     found: dict[str, list[str]] = {}
@@ -106,6 +150,33 @@ def verdicts(study: Study) -> str:
 
 def _facts(experiment: Experiment) -> Mapping[str, Any]:
     return experiment.evaluation.get("discriminator") or {}
+
+
+def _judgment_panels(experiment: Experiment, kind: str) -> list[Panel]:
+    """Return a panel per judgment; images that are not wrong are left out of the last."""
+    images = experiment.evaluation_arrays[f"judged_{kind}"]
+    scores = experiment.evaluation_arrays[f"judged_{kind}_scores"].astype(float)
+    wrong = (scores[-1] > _facts(experiment)["threshold"]) == (kind == "generated")
+    panels = []
+    for place, judgment in enumerate(_JUDGMENTS):
+        shown = wrong if judgment == _WRONG else np.ones_like(wrong)
+        labels = [_score_label(experiment, score) for score in scores[place][shown]]
+        title = f"{kind}, {judgment}" if shown.any() else f"{kind}, none wrong"
+        if place == 0:
+            title = f"{experiment.name}: {title}"
+        color = style.color_of(experiment.index)
+        panels.append(Panel(title, color, images[place][None], columns=labels, shown=shown[None]))
+    return panels
+
+
+def _score_label(experiment: Experiment, score: float) -> str:
+    """Return the probability in percent where the score stands for one, else the score."""
+    if not _facts(experiment).get("estimates_probability"):
+        return format_number(round(score, 1) + 0.0, 1)  # no −0.0
+    percentage = 100 / (1 + math.exp(-score)) if score > _SURELY_FAKE else 0.0
+    if percentage < 0.1:
+        return "< 0.1 %"
+    return "> 99.9 %" if percentage > 99.9 else f"{percentage:.1f} %"
 
 
 def _verdict(row: Mapping[str, Any]) -> tuple[str, float]:
