@@ -18,6 +18,7 @@ RESULTS = [
     "evaluation/arrays.npz",
     "latent/explore.json",
     "latent/arrays.npz",
+    "latent/interactive.npz",
     "latent/samples.png",
     "latent/reconstruction.png",
     "latent/interpolation.png",
@@ -182,6 +183,7 @@ rule explore:
         ),
         "results/{study}/{experiment}/latent/explore.json",
         "results/{study}/{experiment}/latent/arrays.npz",
+        "results/{study}/{experiment}/latent/interactive.npz",
         "results/{study}/{experiment}/provenance/explore.json",
     log:
         "logs/{study}/{experiment}/explore.log",

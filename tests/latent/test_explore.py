@@ -132,6 +132,7 @@ def test_exploring_twice_gives_the_same_files(
     assert digests[0] == digests[1]
     assert {
         "arrays.npz",
+        "interactive.npz",
         "explore.json",
         "samples.png",
         "reconstruction.png",

@@ -96,6 +96,7 @@ rule explore:
         ),
         facts=f"results/{{study}}/{{experiment}}/{paths.LATENT_FACTS}",
         arrays=f"results/{{study}}/{{experiment}}/{paths.LATENT_ARRAYS}",
+        interactive=f"results/{{study}}/{{experiment}}/{paths.INTERACTIVE_ARRAYS}",
         record=f"results/{{study}}/{{experiment}}/{paths.record_name('explore')}",
     log:
         "logs/{study}/{experiment}/explore.log",

@@ -93,6 +93,7 @@ METRICS = "metrics.csv"
 LAST_METRICS = "metrics.json"
 EVALUATION_ARRAYS = "evaluation/arrays.npz"
 LATENT_ARRAYS = "latent/arrays.npz"
+INTERACTIVE_ARRAYS = "latent/interactive.npz"
 LATENT_FACTS = "latent/explore.json"
 
 # Pictures that explore writes for a quick look. The report draws from the arrays.
@@ -156,7 +157,10 @@ def training_files(epochs: Sequence[int], *, has_encoder: bool) -> list[Path]:
 
 # Files that evaluate and explore write, apart from their records.
 EVALUATION_FILES = (METRICS, LAST_METRICS, EVALUATION_ARRAYS)
-EXPLORATION_FILES = (LATENT_FACTS, LATENT_ARRAYS, *(f"latent/{name}.png" for name in PREVIEWS))
+EXPLORATION_FILES = (
+    *(LATENT_FACTS, LATENT_ARRAYS, INTERACTIVE_ARRAYS),
+    *(f"latent/{name}.png" for name in PREVIEWS),
+)
 
 # report/STUDY
 REPORT_RECORD = "provenance.json"

@@ -16,11 +16,13 @@ class Findings:
     """Arrays and facts by name.
 
     Evaluation writes them to evaluation/arrays.npz and metrics.json, exploration to
-    latent/arrays.npz and latent/explore.json, under the same names.
+    latent/arrays.npz and latent/explore.json, under the same names. `interactive` are arrays of
+    the figures with a slider, which exploration writes to latent/interactive.npz.
     """
 
     arrays: dict[str, Array] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    interactive: dict[str, Array] = field(default_factory=dict)
 
     @classmethod
     def merge(cls, parts: Iterable[Findings]) -> Self:
@@ -29,4 +31,5 @@ class Findings:
         for part in parts:
             merged.arrays.update(part.arrays)
             merged.facts.update(part.facts)
+            merged.interactive.update(part.interactive)
         return merged

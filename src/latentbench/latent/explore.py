@@ -13,6 +13,7 @@ from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     EXPLORATION_FILES,
+    INTERACTIVE_ARRAYS,
     LATENT_ARRAYS,
     LATENT_FACTS,
     REFERENCE_MANIFEST,
@@ -30,6 +31,10 @@ from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.explorations.attribute_directions import explore_directions
 from latentbench.latent.explorations.dataset import explore_data
 from latentbench.latent.explorations.label_embeddings import explore_embeddings
+from latentbench.latent.explorations.label_sliders import (
+    explore_class_directions,
+    explore_label_mixes,
+)
 from latentbench.latent.explorations.paths import explore_paths
 from latentbench.latent.explorations.perturbation import explore_noise
 from latentbench.latent.explorations.principal_directions import explore_principal
@@ -56,13 +61,15 @@ EXPLORATIONS: dict[str, Callable[[ModelProbe], Findings]] = {
     "projections": explore_projections,
     "principal directions": explore_principal,
     "attribute directions": explore_directions,
+    "class directions": explore_class_directions,
+    "mixed labels": explore_label_mixes,
 }
 
 
 def explore_experiment(
     config: ExperimentConfig, data: Path, reference: Path, results: Path
 ) -> None:
-    """Write latent/arrays.npz, previews as PNG files, and latent/explore.json.
+    """Write the arrays, previews as PNG files and latent/explore.json.
 
     Raises:
         LatentbenchError: ArtifactError, DataError or StorageError.
@@ -88,6 +95,7 @@ def _explore(config: ExperimentConfig, data: Path, reference: Path, results: Pat
     about = {"epoch": epoch, "seed": config.seed, "class_names": dataset.manifest.class_names}
     with write_together(results, last=LATENT_FACTS) as staged:
         write_arrays(staged / LATENT_ARRAYS, found.arrays)
+        write_arrays(staged / INTERACTIVE_ARRAYS, found.interactive)
         _write_previews((staged / LATENT_ARRAYS).parent, found.arrays)
         write_json(staged / LATENT_FACTS, about | found.facts)
     write_record(

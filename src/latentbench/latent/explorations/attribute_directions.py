@@ -6,7 +6,8 @@ of the direction should change, the other attributes should not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from latentbench.data.image_grid import Images
 from latentbench.evaluation.findings import Array, Findings
-from latentbench.latent.model_probe import ModelProbe
+from latentbench.latent.model_probe import ModelProbe, Rows
 
 # Steps along a direction, in standard deviations of the codes along it.
 STEPS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+FINE_STEPS = tuple(np.linspace(-3.0, 3.0, 13).tolist())  # of a slider
 NUM_SHOWN = 4  # images per direction that are kept
 NUM_CLASSIFIED = 100  # images per direction whose attributes are predicted
 MAX_DIRECTIONS = 6
@@ -65,30 +68,34 @@ class ProbeData:
     starts: Tensor
     labels: Tensor
 
+    def first(self, number: int) -> ProbeData:
+        """Return the same with directions that start at the first codes only."""
+        return replace(self, starts=self.starts[:number], labels=self.labels[:number])
+
 
 def explore_directions(probe: ModelProbe) -> Findings:
     """Follow the directions of the attributes that the probes predict best.
 
+    Attributes of samples are those that the classifier predicts (Shen et al., 2020, section 3.1).
     `attribute_directions` are (directions, latent_dim), one standard deviation of the codes long.
     """
-    data = data_from_images(probe) if probe.has_encoder else data_from_samples(probe)
-    if data is None:
+    manifest, realism = probe.dataset.manifest, probe.realism
+    names = manifest.attribute_names if probe.has_encoder else realism.attribute_names
+    if not names:
         return Findings()
-    directions = []
-    with threadpool_limits(probe.threads):  # the number of threads changes the order of sums
-        for place, name in enumerate(data.names):
-            direction = fit_direction(
-                name,
-                (data.train.codes, data.train.attributes[:, place]),
-                (data.test.codes, data.test.attributes[:, place]),
-            )
-            if direction is not None:
-                directions.append(direction)
+    if probe.has_encoder:
+        data = data_from_images(
+            probe, names, lambda split, rows: probe.dataset.attributes(split)[rows]
+        )
+    else:
+        data = data_from_samples(probe, names, realism.predict_attributes)
+    directions = find_directions(probe, data)
     directions.sort(key=lambda direction: direction.base_rate - direction.accuracy)
     directions = directions[:MAX_DIRECTIONS]
     if not directions:
         return Findings()
-    images = _follow(probe, data, directions)
+    images = follow(probe, data, directions, STEPS)
+    finely = follow(probe, data.first(NUM_SHOWN), directions, FINE_STEPS)
     rows = []
     for direction, along in zip(directions, images, strict=True):
         row = {
@@ -104,40 +111,53 @@ def explore_directions(probe: ModelProbe) -> Findings:
     }
     steps = np.stack([direction.step for direction in directions]).astype(np.float32)
     arrays = {"directions": images[:, :NUM_SHOWN], "attribute_directions": steps}
-    return Findings(arrays, facts)
+    return Findings(arrays, facts, {"directions": finely})
 
 
-def data_from_images(probe: ModelProbe) -> ProbeData | None:
-    """Return codes of real images with their attributes; None for datasets without attributes."""
-    names = probe.dataset.manifest.attribute_names
-    if not names:
-        return None
+def data_from_images(
+    probe: ModelProbe, names: list[str], attributes_of: Callable[[str, Rows], Array]
+) -> ProbeData:
+    """Return codes of real images with their attributes, of a split and its rows."""
     rows = probe.shuffled_rows("test", "walks")[:NUM_CLASSIFIED]
     labels = probe.labels("test", rows)
     starts = probe.encode(probe.images("test", rows), labels)
-    train, test = _encode(probe, "train"), _encode(probe, "test")
-    return ProbeData("test images", names, train, test, starts, labels)
+    encoded = {}
+    for split in ("train", "test"):
+        chosen = probe.shuffled_rows(split, "attributes")[:MAX_PROBED]
+        codes = probe.encode(probe.images(split, chosen), probe.labels(split, chosen))
+        encoded[split] = LabeledCodes(codes.double().cpu().numpy(), attributes_of(split, chosen))
+    return ProbeData("test images", names, encoded["train"], encoded["test"], starts, labels)
 
 
-def data_from_samples(probe: ModelProbe) -> ProbeData | None:
-    """Return random latents with the attributes that the classifier predicts for their images.
-
-    For models without an encoder (Shen et al., 2020, section 3.1); None without a classifier of
-    attributes.
-    """
-    names = probe.realism.attribute_names
-    if not names:
-        return None
+def data_from_samples(
+    probe: ModelProbe, names: list[str], predict: Callable[[Images], Array]
+) -> ProbeData:
+    """Return random latents with the attributes that are predicted for their images."""
     latents = probe.latents(MAX_PROBED, "probed samples")
     labels = probe.label_set.round_robin(MAX_PROBED).to(probe.device)
     chunks = zip(latents.split(_CHUNK_SIZE), labels.split(_CHUNK_SIZE), strict=True)
-    predicted = [probe.realism.predict_attributes(probe.decode(*chunk)) for chunk in chunks]
+    predicted = [predict(probe.decode(*chunk)) for chunk in chunks]
     attributes = np.concatenate(predicted).astype(np.uint8)
     codes = latents.double().cpu().numpy()
     test = LabeledCodes(codes[:_NUM_TEST_SAMPLES], attributes[:_NUM_TEST_SAMPLES])
     train = LabeledCodes(codes[_NUM_TEST_SAMPLES:], attributes[_NUM_TEST_SAMPLES:])
     starts, start_labels = latents[:NUM_CLASSIFIED], labels[:NUM_CLASSIFIED]
     return ProbeData("samples", names, train, test, starts, start_labels)
+
+
+def find_directions(probe: ModelProbe, data: ProbeData) -> list[Direction]:
+    """Return the direction of each attribute that has enough examples."""
+    directions = []
+    with threadpool_limits(probe.threads):  # the number of threads changes the order of sums
+        for place, name in enumerate(data.names):
+            direction = fit_direction(
+                name,
+                (data.train.codes, data.train.attributes[:, place]),
+                (data.test.codes, data.test.attributes[:, place]),
+            )
+            if direction is not None:
+                directions.append(direction)
+    return directions
 
 
 def fit_direction(
@@ -171,18 +191,13 @@ def fit_direction(
     )
 
 
-def _encode(probe: ModelProbe, split: str) -> LabeledCodes:
-    rows = probe.shuffled_rows(split, "attributes")[:MAX_PROBED]
-    codes = probe.encode(probe.images(split, rows), probe.labels(split, rows))
-    attributes = probe.dataset.attributes(split)[rows]
-    return LabeledCodes(codes.double().cpu().numpy(), attributes)
-
-
-def _follow(probe: ModelProbe, data: ProbeData, directions: list[Direction]) -> Array:
+def follow(
+    probe: ModelProbe, data: ProbeData, directions: list[Direction], amounts_in_std: Sequence[float]
+) -> Array:
     """Return uint8 (directions, images, steps, height, width, channel)."""
     codes, labels = data.starts, data.labels
     steps = torch.from_numpy(np.stack([direction.step for direction in directions])).to(codes)
-    amounts = torch.tensor(STEPS, device=codes.device)
+    amounts = torch.tensor(amounts_in_std, device=codes.device)
     along = codes[None, :, None] + amounts[:, None] * steps[:, None, None]
     return probe.decode(along, labels[None, :, None].expand(*along.shape[:3], -1))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from latentbench.evaluation.findings import Array, Findings
 from latentbench.evaluation.metrics.image_quality import mean_squared_errors
 from latentbench.latent.interpolation import PATHS, interpolate
 from latentbench.latent.model_probe import ModelProbe
+
+FINE_POINTS = 17  # along the path of a slider, both ends included
 
 
 def explore_paths(probe: ModelProbe) -> Findings:
@@ -47,7 +50,17 @@ def explore_paths(probe: ModelProbe) -> Findings:
     end_distances = arrays["interpolation_linear_distance"][:, [0, -1]].mean(axis=1)
     for place, pair in enumerate(pairs):
         pair["mse"], pair["ends"] = float(errors[place]), float(end_distances[place])
-    return Findings(arrays, {"pairs": pairs})
+    return Findings(arrays, {"pairs": pairs}, {"path": _fine_path(probe, codes, labels)})
+
+
+def _fine_path(probe: ModelProbe, codes: Tensor, labels: Tensor) -> Array:
+    """Return images (pairs, FINE_POINTS, height, width, channel) along the spherical paths.
+
+    `codes` are (pairs, 2, latent_dim), `labels` (pairs, 2, num_labels).
+    """
+    points = interpolate(codes[:, 0], codes[:, 1], num_points=FINE_POINTS, kind="spherical")
+    path_labels = interpolate(labels[:, 0], labels[:, 1], num_points=FINE_POINTS, kind="linear")
+    return probe.decode(points, path_labels)
 
 
 def path_distances(distances: Array) -> dict[str, float]:

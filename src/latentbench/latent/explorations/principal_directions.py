@@ -14,6 +14,8 @@ from latentbench.latent.model_probe import ModelProbe
 MAX_DIRECTIONS = 10
 NUM_SAMPLES = 4_000
 _CHUNK_SIZE = 1_000  # samples that are decoded at once
+# On the plane of the first two directions, in standard deviations; the same for all models.
+PLANE_POSITIONS = tuple(np.linspace(-3.0, 3.0, 17).tolist())
 _MAX_SIDE = 16  # pixels per side of the images whose components are computed
 
 
@@ -25,7 +27,11 @@ def explore_principal(probe: ModelProbe) -> Findings:
     codes of test images and their mean. Without one they are the directions of latents along which
     samples move along their own principal components, found by linear regression as in Härkönen et
     al. (2020, section 2.2), and the mean of the latents.
+
+    Test images have their positions on the plane of the first two directions in `plane_codes`
+    (number, 2), in standard deviations, and their classes in `plane_labels`; see `decode_plane`.
     """
+    interactive: dict[str, Array] = {}
     if probe.has_encoder:
         rows = probe.shuffled_rows("test", "codes")[: probe.settings.num_projected]
         codes = probe.encode(probe.images("test", rows), probe.labels("test", rows))
@@ -39,12 +45,45 @@ def explore_principal(probe: ModelProbe) -> Findings:
         latents = drawn.double().cpu().numpy()
     with threadpool_limits(probe.threads):  # the number of threads changes the order of sums
         directions = principal_directions(latents, features)
-    return Findings(
-        {
-            "principal_directions": directions.astype(np.float32),
-            "principal_mean": latents.mean(axis=0).astype(np.float32),
-        }
-    )
+    mean = latents.mean(axis=0)
+    plane = np.zeros((2, latents.shape[1]))
+    plane[: len(directions)] = directions[:2]
+    if probe.has_encoder:
+        interactive["plane_codes"] = positions_on(plane, latents - mean).astype(np.float32)
+        interactive["plane_labels"] = probe.dataset.labels("test")[rows]
+    images, label = decode_plane(probe, mean, plane)
+    facts = {"plane_positions": list(PLANE_POSITIONS), "plane_label": label}
+    arrays = {
+        "principal_directions": directions.astype(np.float32),
+        "principal_mean": mean.astype(np.float32),
+    }
+    return Findings(arrays, facts, interactive | {"plane": images})
+
+
+def decode_plane(probe: ModelProbe, mean: Array, plane: Array) -> tuple[Images, str]:
+    """Return images (second direction, first direction, ...) of a grid on a plane, and their label.
+
+    The plane goes through the mean (latent_dim,) along two directions (2, latent_dim). Conditional
+    models decode it under their most frequent label.
+    """
+    frequent = int(np.argmax(probe.label_set.counts))
+    label = probe.label_set.round_robin(frequent + 1)[frequent].to(probe.device)
+    second, first = np.meshgrid(PLANE_POSITIONS, PLANE_POSITIONS, indexing="ij")
+    latents = torch.from_numpy(mean + np.stack([first, second], axis=-1) @ plane)
+    latents = latents.to(probe.device, torch.float32)
+    images = probe.decode(latents, label.expand(*latents.shape[:2], -1))
+    description = probe.label_set.describe(probe.label_set.vectors[frequent])
+    return images, description if probe.is_conditional else ""
+
+
+def positions_on(plane: Array, deviations: Array) -> Array:
+    """Return the positions (number, 2) of deviations from the mean on a plane, in its directions.
+
+    They are 0 along a direction without variance.
+    """
+    squares = np.square(plane).sum(axis=1)
+    positions: Array = deviations @ plane.T / np.where(squares > 0, squares, 1.0)
+    return positions
 
 
 def principal_directions(latents: Array, features: Array) -> Array:
