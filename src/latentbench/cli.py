@@ -429,6 +429,50 @@ def verify(study: str, results: Path, report: Path, data: Path, params: Path | N
 
 
 @main.command()
+@click.argument("path", type=PATH)
+@click.option("--output", type=PATH, help="The file to write; default: NAME.yaml, in this folder.")
+@click.option("--name", help="The study's name; default: that of the folder.")
+@click.option("--attributes", type=PATH, help="A table of the images' attributes.")
+@click.option(
+    "--forecast/--no-forecast",
+    "with_forecast",
+    default=True,
+    show_default=True,
+    help="Measure for half a minute how long the study takes on this machine.",
+)
+def init(
+    path: Path, output: Path | None, name: str | None, attributes: Path | None, with_forecast: bool
+) -> None:
+    """Write a params file for a directory or zip of your own images, after a look at some."""
+    from latentbench.artifacts.files import write_text
+    from latentbench.artifacts.progress import log
+    from latentbench.config.load import read_params
+    from latentbench.folder_study import inspect_folder, params_text, study_name, summary
+    from latentbench.forecast.formatting import format_duration
+
+    path = path.expanduser().absolute()
+    attributes = attributes and attributes.expanduser().absolute()
+    name = name or study_name(path)
+    output = output or Path(f"{name}.yaml")
+    if output.exists():
+        raise ConfigError(f"{output} exists; choose another file with --output, or remove it.")
+    contents = inspect_folder(path, attributes)
+    text = params_text(name, path, attributes, contents)
+    params = read_params(output, text=text)
+    write_text(output, text)
+    for line in summary(name, output, contents):
+        click.echo(printable(line))
+    times = dict.fromkeys(("full", "small"), "")
+    if with_forecast:
+        for budget in times:
+            seconds = _forecast_seconds(params.model_copy(update={"budget": budget}), name, log)
+            times[budget] = f"  # about {format_duration(seconds)} on this machine"
+    click.echo("Run it, the first time with the small budget:")
+    click.echo(f"  snakemake --configfile {output} --config budget=small{times['small']}")
+    click.echo(f"  snakemake --configfile {output}{times['full']}")
+
+
+@main.command()
 @click.argument("study")
 @click.option("--params", type=PATH, default=Path("params.yaml"), show_default=True)
 @click.option(
@@ -453,6 +497,16 @@ def plan(study: str, params: Path, data: Path, budget: str | None) -> None:
         parsed = parsed.model_copy(update={"budget": budget})
     result = forecast(parsed, study, data, start_seconds=measure_start_seconds(), log=log)
     click.echo(format_forecast(study, result))
+
+
+def _forecast_seconds(params: Params, study: str, log: Callable[[str], None]) -> float:
+    """Return the forecast wall time of a study with as many jobs at once as there are cores."""
+    from latentbench.forecast.forecast import forecast
+    from latentbench.forecast.rates import measure_start_seconds
+
+    result = forecast(params, study, Path("data"), start_seconds=measure_start_seconds(), log=log)
+    threads = max(experiment.compute.threads for experiment in params.experiments.values())
+    return result.seconds_with(max(1, (os.cpu_count() or 1) // threads))
 
 
 def _run_distributed(config: ExperimentConfig, stage: Callable[[ProcessGroup], None]) -> None:

@@ -22,14 +22,16 @@ def format_forecast(study: str, forecast: Forecast) -> str:
                 megabytes += job.disk_bytes / 1e6
         row = "".join(f"  {cell:>9}" for cell in (*minutes.values(), f"{megabytes:,.0f}"))
         lines.append(f"{subject:{width}}{row}")
+    one_by_one = format_duration(forecast.seconds)
+    at_once = format_duration(forecast.critical_seconds)
     lines.append(
-        f"{study}: {len(forecast.jobs)} jobs; {_duration(forecast.seconds)} one after another, "
-        f"{_duration(forecast.critical_seconds)} with as many machines like this one as needed; "
+        f"{study}: {len(forecast.jobs)} jobs; {one_by_one} one after another, "
+        f"{at_once} with as many machines like this one as needed; "
         f"{forecast.disk_bytes / 1e9:,.2f} GB. Downloads are not included."
     )
     return "\n".join(lines)
 
 
-def _duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return seconds as `12 min` or `3.4 h`, which is as precise as a forecast is."""
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
