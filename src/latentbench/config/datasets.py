@@ -32,8 +32,8 @@ class Reference(Section):
     )
     epochs: Count = Field(default=4, ge=1, description="Epochs of the classifier's training.")
     width: Count = Field(default=32, ge=4, description="Channels of the classifier's first stage.")
-    learning_rate: float = Field(default=2e-3, gt=0)
-    batch_size: Count = Field(default=128, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0, description="Learning rate of the classifier.")
+    batch_size: Count = Field(default=128, ge=2, description="Images per step of the classifier.")
     max_images: Count | None = Field(
         default=None,
         ge=2,
@@ -42,7 +42,9 @@ class Reference(Section):
     inception_path: str | None = Field(
         default=None, description="A local copy of inception-2015-12-05.pt; null downloads it."
     )
-    inception_sha256: str = Field(default=INCEPTION_SHA256, pattern="^[0-9a-f]{64}$")
+    inception_sha256: str = Field(
+        default=INCEPTION_SHA256, pattern="^[0-9a-f]{64}$", description="SHA-256 of that file."
+    )
     compute: Compute = Compute()
 
     @model_validator(mode="after")
@@ -78,7 +80,9 @@ class Dataset(Section):
         ge=2,
         description="Size of a random subset of the training images; null is all.",
     )
-    seed: Seed = 0
+    seed: Seed = Field(
+        default=0, description="Seed of the subset, of held-out images and of the reference."
+    )
     reference: Reference = Reference()
 
     def preparation(self) -> dict[str, Any]:
@@ -101,8 +105,8 @@ class GlyphsDataset(Dataset):
 
     source: Literal["glyphs"]
     channels: Annotated[Literal[1], IntegerText] = 1
-    num_train: Count = Field(default=10_000, ge=10)
-    num_test: Count = Field(default=2_000, ge=10)
+    num_train: Count = Field(default=10_000, ge=10, description="Training images to render.")
+    num_test: Count = Field(default=2_000, ge=10, description="Test images to render.")
 
 
 class FolderDataset(Dataset):
@@ -172,7 +176,9 @@ class EMNISTDataset(ChecksummedDataset):
     """EMNIST (Cohen et al., 2017)."""
 
     source: Literal["emnist"]
-    split: Literal["letters", "balanced", "digits"]
+    split: Literal["letters", "balanced", "digits"] = Field(
+        description="26 letters with case merged, 47 balanced classes, or 10 digits."
+    )
     channels: Channels = 1
     pad: int = Field(
         default=2, ge=0, le=64, description="28×28 images with 2 pixels on each side are 32×32."
@@ -198,7 +204,9 @@ class CelebADataset(DownloadedDataset):
     crop: Count | None = Field(
         default=148, ge=8, description="The face in an aligned image of 178×218 pixels."
     )
-    on_error: Literal["fail", "skip"] = "fail"
+    on_error: Literal["fail", "skip"] = Field(
+        default="fail", description="What to do with an image that cannot be decoded."
+    )
 
     @property
     def has_attributes(self) -> bool:

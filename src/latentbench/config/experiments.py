@@ -24,7 +24,7 @@ class Training(Section):
         description="Epochs with a checkpoint, which is kept and evaluated. The last epoch always "
         "has one. Null is four, evenly spaced.",
     )
-    batch_size: Count = Field(default=64, ge=2)
+    batch_size: Count = Field(default=64, ge=2, description="Images per step.")
     flip: bool = Field(default=False, description="Flip half of the training images horizontally.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="`auto` is bfloat16 on a GPU that supports it, else float32."
@@ -90,7 +90,7 @@ class Evaluation(Section):
     num_seeds: Count = Field(
         default=3, ge=1, description="Sets of samples. The spread of a metric is over these."
     )
-    batch_size: Count = Field(default=250, ge=1)
+    batch_size: Count = Field(default=250, ge=1, description="Images per forward pass.")
     kid_subsets: Count = Field(
         default=100,
         ge=1,
@@ -144,7 +144,9 @@ class Latent(Section):
         description="Random latents. The one with the nearest image is the start.",
     )
     inversion_steps: Count = Field(default=200, ge=0, description="Adam steps on the latent.")
-    inversion_learning_rate: float = Field(default=0.05, gt=0)
+    inversion_learning_rate: float = Field(
+        default=0.05, gt=0, description="Learning rate of these steps."
+    )
 
 
 class Resources(Section):
@@ -184,7 +186,7 @@ class Experiment(Section):
 
     study: Name = Field(description="The study whose report compares this experiment.")
     dataset: Name = Field(description="One of `datasets`.")
-    seed: Seed = 0
+    seed: Seed = Field(default=0, description="Seed of the training and of all that follows.")
     repeats: Repeats = 1
     search: Search = Field(
         default={},
@@ -258,7 +260,7 @@ class Experiment(Section):
 class Defaults(Section):
     """Default settings of every experiment."""
 
-    seed: Seed = 0
+    seed: Seed = Field(default=0, description="Seed of the training and of all that follows.")
     repeats: Repeats = 1
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

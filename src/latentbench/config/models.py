@@ -206,7 +206,7 @@ class AutoencoderModel(EncoderModel):
 
     has_prior: ClassVar[bool] = False
     name: Literal["autoencoder"]
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, description="Learning rate of Adam.")
     code_penalty: float = Field(
         default=0.0,
         ge=0,
@@ -244,7 +244,7 @@ class VAEModel(EncoderModel):
         description="Standard deviation of the Gaussian likelihood for images in [-1, 1]; null is "
         "1. Smaller values give sharper reconstructions and codes farther from the prior.",
     )
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, description="Learning rate of Adam.")
 
     @model_validator(mode="after")
     def _check_decoder_std(self) -> VAEModel:
@@ -298,7 +298,7 @@ class DiscriminatorModel(GANModel):
         description="The target of real images is one minus this (one-sided label smoothing, "
         "Salimans et al., 2016).",
     )
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=2e-4, gt=0, description="Learning rate of Adam.")
     beta1: float = Field(default=0.5, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -339,7 +339,7 @@ class WGANGPModel(GANModel):
     name: Literal["wgan_gp"]
     # He's initialization is larger: the penalty would first have to reduce the critic's slopes.
     initialization: Initialization = "xavier"
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0, description="Learning rate of Adam.")
     beta1: float = Field(default=0.0, ge=0, lt=1)
     beta2: float = Field(default=0.9, ge=0, lt=1)
     n_critic: Count = Field(default=5, ge=1, description="Critic steps per generator step.")

@@ -67,7 +67,7 @@ Identifier = Annotated[str, BeforeValidator(_read_identifier, json_schema_input_
 class Author(Section):
     """An author of a report."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, description="The name, in any script.")
     student_id: Identifier | None = Field(default=None, description="The student's ID.")
 
     def __str__(self) -> str:
@@ -82,11 +82,11 @@ def _parse_author(raw: Any) -> Any:
 class Study(Section):
     """A question, answered by a report on the experiments that name this study."""
 
-    title: str = Field(min_length=1)
-    question: str = ""
+    title: str = Field(min_length=1, description="The report's title.")
+    question: str = Field(default="", description="What the report answers, on its first page.")
     authors: list[
         Annotated[Author, BeforeValidator(_parse_author, json_schema_input_type=str | Author)]
-    ] = Field(default=[])
+    ] = Field(default=[], description="Names, or names with student IDs.")
     group_id: Identifier | None = Field(default=None, description="ID of the authors' group.")
     notebooks: Annotated[list[Notebook], Field(min_length=1)] = Field(
         default=list(NOTEBOOKS), description="Chapters of the report, in order."
