@@ -11,6 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+from latentbench.artifacts.dependencies import OF_DATASETS, OF_EXPERIMENTS
+from latentbench.artifacts.metrics import (
+    CLASS_SHARES,
+    CLOSER_TO_TRAIN,
+    LABEL_ACCURACY,
+    NAMES,
+    PRDC,
+)
 from latentbench.cli import main
 from latentbench.config.datasets import DATASETS
 from latentbench.config.load import parse_params
@@ -79,17 +87,26 @@ def test_params_are_valid(page: Path) -> None:
         assert parsed.studies or parsed.datasets
 
 
-def test_every_study_dataset_and_model_has_a_row() -> None:
+def test_every_study_dataset_model_and_stage_has_a_row() -> None:
     names = {
         "studies.md": yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["studies"],
         "datasets.md": DATASETS,
         "models.md": MODELS,
+        "engines.md": ("configure", *OF_DATASETS, *OF_EXPERIMENTS, "report", "handin"),
     }
     for page, expected in names.items():
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         first_cells = "\n".join(re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE))
         for name in expected:
             assert f"`{name}`" in first_cells, (page, name)
+
+
+def test_every_metric_has_a_row() -> None:
+    columns = [*NAMES, CLASS_SHARES, LABEL_ACCURACY]
+    columns += [f"{name}_…" for name in (*PRDC, CLOSER_TO_TRAIN)]
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for column in columns:
+        assert re.search(rf"^\| [^|]+ \| [^|]*`{column}`", text, re.MULTILINE), column
 
 
 def test_settings_page_has_every_key(hooks: ModuleType) -> None:
