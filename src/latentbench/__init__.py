@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentbench.results.study import open_study
 
 __all__ = ["open_study"]
+
+if sys.platform == "darwin":
+    # Operations that MPS lacks run on the CPU. PyTorch reads this when it is imported.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 
 def __getattr__(name: str) -> Any:

@@ -85,7 +85,7 @@ class Stages(click.Group):
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Return whether Python, torch on a CPU or torch on a GPU found too little memory."""
-    is_of_gpu = type(error).__name__ == "OutOfMemoryError"
+    is_of_gpu = type(error).__name__ == "OutOfMemoryError" or "MPS backend out of" in str(error)
     return isinstance(error, MemoryError) or is_of_gpu or "DefaultCPUAllocator" in str(error)
 
 

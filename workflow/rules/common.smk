@@ -147,7 +147,7 @@ def threads_of_processes(wildcards):
 
 def gpu(wildcards):
     """Return the number of GPUs to reserve; `device: auto` uses one if there is one and reserves none."""
-    return 1 if compute(wildcards).device == "cuda" else 0
+    return 1 if compute(wildcards).device in ("cuda", "mps") else 0
 
 
 def gpu_of_processes(wildcards):
@@ -156,7 +156,7 @@ def gpu_of_processes(wildcards):
 
 devices = {experiment.compute.device for experiment in PARAMS.experiments.values()}
 devices |= {dataset.reference.compute.device for dataset in PARAMS.datasets.values()}
-if "cuda" not in devices:
+if devices.isdisjoint({"cuda", "mps"}):
     gpu = gpu_of_processes = 0
 
 

@@ -40,8 +40,9 @@ class Section(BaseModel):
 class Compute(Section):
     """Where a stage computes. Both settings can change the last bits of its results."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="`auto` is CUDA if there is a GPU, else the CPU."
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto",
+        description="`auto` is CUDA if there is a GPU, else MPS on a Mac, else the CPU.",
     )
     threads: int = Field(
         default=1, ge=1, le=1024, description="CPU threads of one job, whatever Snakemake grants."

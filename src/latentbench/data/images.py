@@ -12,9 +12,13 @@ from torch import Tensor
 def to_model(images: Tensor) -> Tensor:
     """Return uint8 (batch, height, width, channel) as float32 (batch, channel, height, width).
 
-    The range is [-1, 1]. The memory format is channels-last, the fastest for convolutions.
+    The range is [-1, 1]. The memory format is channels-last, the fastest for convolutions, and
+    contiguous on MPS, whose kernels have returned wrong values for channels-last.
     """
-    return images.permute(0, 3, 1, 2).to(torch.float32).mul_(2 / 255).sub_(1)
+    planes = images.permute(0, 3, 1, 2)
+    if planes.device.type == "mps":
+        planes = planes.contiguous()
+    return planes.to(torch.float32).mul_(2 / 255).sub_(1)
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Objective
 from latentbench.models.prior import PREFIX, Prior
 from latentbench.models.registry import build_objective
+from latentbench.runtime.device import move_network
 
 _REMEDY = "train the experiment again"
 
@@ -78,7 +79,7 @@ def load_checkpoint(
     require_tensors(weights, objective.weights(), path=path, remedy=_REMEDY)
     objective.load_weights(weights)
     priors = _read_priors(of_prior, config.model, path)
-    return TrainedModel(objective.to(device), labels, priors)
+    return TrainedModel(move_network(objective, device), labels, priors)
 
 
 def _read_priors(tensors: dict[str, Tensor], model: Model, path: Path) -> dict[PriorKind, Prior]:

@@ -61,6 +61,7 @@ from latentbench.evaluation.predictions.classes import ClassPredictions, LabelCl
 from latentbench.evaluation.predictions.discriminator_scores import DiscriminatorScorer
 from latentbench.evaluation.real_scores import RealScores
 from latentbench.evaluation.samples import Sampler, SampleSet
+from latentbench.runtime.device import float64_device
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 Row = dict[str, float | int | str | None]
@@ -87,7 +88,7 @@ def evaluate_experiment(
     Raises:
         LatentbenchError: ArtifactError, DataError, DownloadError, DivergenceError or StorageError.
     """
-    device = prepare_measurement(config.compute)
+    device = prepare_measurement(config.compute, num_processes=processes.world_size)
     if not processes.is_first:
         _Evaluator(config, folders, device, processes).sample_all()
         ResourceUsage.measure().all_reduce(processes.sum_over_processes)
@@ -185,7 +186,7 @@ class _Evaluator:
         for name in self.reference.extractors:
             dim = self.extractors[name].dim
             self.distances[name] = Distances.load(
-                folders.reference, name, self.settings, dim=dim, device=device
+                folders.reference, name, self.settings, dim=dim, device=float64_device(device)
             )
             self.memorization[name] = Memorization.load(folders.reference, name, self.reference)
         self.class_shares: dict[str, ClassShares] = {}
@@ -315,7 +316,9 @@ class _Evaluator:
 
     def metadata(self) -> dict[str, Any]:
         """Return the protocols and the scores of real images."""
-        real = RealScores(self.dataset, self.folders.reference, self.settings, self.device)
+        real = RealScores(
+            self.dataset, self.folders.reference, self.settings, float64_device(self.device)
+        )
         test_scores = real.measure(self.distances, self.class_shares)
         test_scores |= reference_scores(self.reference, self.attribute_classifier)
         return (

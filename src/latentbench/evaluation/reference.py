@@ -57,6 +57,7 @@ from latentbench.evaluation.metrics.knn import Rows
 from latentbench.evaluation.metrics.memorization import Memorization
 from latentbench.evaluation.predictions.attribute_accuracy import mean_balanced_accuracy
 from latentbench.rng import derive_seed, numpy_generator
+from latentbench.runtime.device import float64_device
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -193,7 +194,7 @@ class _Builder:
 
     def _write_train_features(self, extractor: FeatureExtractor) -> None:
         """Write features batch by batch into a memory-mapped file, and their statistics."""
-        moments = Moments(extractor.dim, device=self.device)
+        moments = Moments(extractor.dim, device=float64_device(self.device))
         images = self.dataset.images("train")
         with atomic_write(self.output / features_name(extractor.name)) as partial:
             shape = (len(self.rows), extractor.dim)
@@ -225,7 +226,7 @@ class _Builder:
         for split in range(NUM_SPLITS):
             order = numpy_generator(self.seed, "halves", split).permutation(len(real))
             first, second = (
-                torch.from_numpy(real[rows]).to(self.device)
+                torch.from_numpy(real[rows]).to(float64_device(self.device))
                 for rows in (order[:size], order[size : 2 * size])
             )
             statistics = compute_feature_stats(first)

@@ -22,6 +22,7 @@ from latentbench.evaluation.checkpoints import TrainedModel, load_checkpoint
 from latentbench.evaluation.features.extract import FeatureExtractor, require_finite
 from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.rng import torch_generator
+from latentbench.runtime.device import float64_device
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
@@ -30,7 +31,7 @@ class SampleSet:
     """One seed's samples of a checkpoint.
 
     `latents` (number, latent_dim) and `labels` (number, num_labels) are on the CPU, the features
-    (number, dim) of each extractor on the device.
+    (number, dim) of each extractor on `float64_device`, where metrics are computed.
     """
 
     latents: Tensor
@@ -101,7 +102,8 @@ class Sampler:
                 if self.processes.is_first:
                     self.cache.write(keys[name], values.numpy())
             features |= computed
-        on_device = {name: features[name].to(self.device) for name in self.extractors}
+        device = float64_device(self.device)
+        on_device = {name: features[name].to(device) for name in self.extractors}
         return SampleSet(latents, labels, on_device)
 
     def decode(

@@ -33,6 +33,7 @@ from latentbench.evaluation.manifest import ReferenceManifest
 from latentbench.evaluation.metrics.distances import read_test_features
 from latentbench.evaluation.metrics.frechet import frechet_distance
 from latentbench.evaluation.samples import Sampler
+from latentbench.runtime.device import float64_device
 
 
 def select_trial(config: ExperimentConfig, folders: Folders) -> None:
@@ -56,7 +57,7 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
     extractor = reference.load_extractor(name, folders.reference, device=device)
     number = dataset.manifest.test.num_images
     features = read_test_features(folders.reference, name, shape=(number, extractor.dim))
-    validation = compute_feature_stats(features.to(device)).with_root()
+    validation = compute_feature_stats(features.to(float64_device(device))).with_root()
     trials: list[dict[str, Any]] = []
     checkpoints = []
     for trial, values in zip(config.trials(), config.combinations(), strict=True):

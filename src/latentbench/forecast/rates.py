@@ -30,7 +30,14 @@ from latentbench.models.objective import HasEncoder, HasLikelihood, Objective
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
 from latentbench.runtime.adam import Adam
-from latentbench.runtime.device import prepare_compute, resolve_precision
+from latentbench.runtime.device import (
+    float64_device,
+    move_network,
+    prepare_compute,
+    resolve_precision,
+    select_device,
+    synchronize,
+)
 
 BATCH_SIZE = 250  # of sampling, validation and feature extraction
 MAX_SEARCH_ROWS = 4_000  # rows on each side of the timed nearest-neighbor search
@@ -148,7 +155,7 @@ def _classifier_seconds(
         width=reference.width,
         num_outputs=sizes.num_classes if sizes.num_classes >= 2 else NUM_ROTATIONS,
     ).initialize_weights(torch_generator(0, "classifier weights"))
-    network.to(device)
+    move_network(network, device)
     optimizer = Adam(network.parameters(), learning_rate=1e-3)
     shape = (dataset.channels, dataset.image_size, dataset.image_size)
     images = torch.rand(reference.batch_size, *shape, device=device)
@@ -171,6 +178,7 @@ def _inception_seconds(device: torch.device) -> float:
     """
     from torchvision.models import inception_v3
 
+    device = float64_device(device)  # as InceptionExtractor
     network = inception_v3(weights=None, init_weights=False).to(device).eval()
     images = torch.rand(INCEPTION_BATCH_SIZE, 3, INCEPTION_SIDE, INCEPTION_SIDE, device=device)
     with torch.inference_mode():
@@ -181,6 +189,7 @@ def _distance_seconds(
     settings: Evaluation, sizes: DatasetSizes, dim: int, device: torch.device
 ) -> tuple[float, float]:
     """Return the seconds of a set of samples' metrics, and of a pair in the search."""
+    device = float64_device(device)
     real = torch.randn(min(sizes.num_train, MAX_REAL_IMAGES), dim, device=device)
     generated = torch.randn(settings.num_samples, dim, device=device)
     distances = Distances("classifier", compute_feature_stats(real), real, settings)
@@ -206,7 +215,7 @@ def _build_objective(
     else:
         num_labels = len(condition)
     shape = Shape(config.image_size, config.channels, num_labels=num_labels)
-    objective = build_objective(config.model, shape, seed=config.seed).to(device)
+    objective = move_network(build_objective(config.model, shape, seed=config.seed), device)
     objective.precision = resolve_precision(config.training.precision, device)
     objective.make_optimizers()
     return objective.train(), num_labels
@@ -258,7 +267,6 @@ def _median_seconds(function: Callable[[], object]) -> float:
     while len(seconds) <= MAX_REPEATS and sum(seconds) < MAX_SECONDS:
         start = time.perf_counter()
         function()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        synchronize(select_device("auto"))
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:] or seconds)

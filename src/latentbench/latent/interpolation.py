@@ -41,7 +41,7 @@ def spherical(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
 
 
 def _length_and_direction(latents: Tensor) -> tuple[Tensor, Tensor]:
-    length = latents.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    length = torch.linalg.vector_norm(latents, dim=1, keepdim=True).clamp(min=1e-12)
     return length, latents / length
 
 

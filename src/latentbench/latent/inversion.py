@@ -90,5 +90,6 @@ def closest_samples(
 
 def on_sphere(latents: Tensor) -> Tensor:
     """Scale each latent to length √latent_dim."""
-    scaled: Tensor = latents / latents.norm(dim=1, keepdim=True) * latents.shape[1] ** 0.5
+    lengths = torch.linalg.vector_norm(latents, dim=1, keepdim=True)
+    scaled: Tensor = latents / lengths * latents.shape[1] ** 0.5
     return scaled

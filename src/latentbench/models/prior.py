@@ -57,7 +57,7 @@ class Prior:
         """
         from sklearn.mixture import GaussianMixture
 
-        values = codes.double().cpu().numpy()
+        values = codes.cpu().double().numpy()
         center, spread = values.mean(axis=0), values.std(axis=0)
         # Constant dimensions would divide by 0.
         spread = np.maximum(spread, max(1e-6 * spread.max(), 1e-12))
@@ -157,7 +157,7 @@ class Prior:
         """Return the log-density (number,) of latents (number, latent_dim), in float64."""
         components = MultivariateNormal(self.means.double(), scale_tril=self.scale_tril.double())
         mixture = MixtureSameFamily(Categorical(self.weights.double()), components)
-        density: Tensor = mixture.log_prob(latents.double().cpu())
+        density: Tensor = mixture.log_prob(latents.cpu().double())
         return density
 
 

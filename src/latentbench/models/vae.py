@@ -18,6 +18,7 @@ from latentbench.models.likelihoods import (
 )
 from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Terms, draw_latents
+from latentbench.runtime.device import to_float64
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
@@ -78,8 +79,8 @@ class VAE(EncoderDecoder):
         labels, images = (part.repeat_interleave(draws, dim=0) for part in (labels, images))
         outputs = self.averaged["decoder"](codes.flatten(0, 1), labels).float()
         nll = self.likelihood.fixed(training_mse).nll(outputs, images).view(noise.shape[:2])
-        log_q = -0.5 * (noise.square() + log_variance[:, None] + math.log(2 * math.pi)).double()
-        return codes, -nll.double() - log_q.sum(dim=2)
+        log_q = -0.5 * (noise.square() + log_variance[:, None] + math.log(2 * math.pi))
+        return codes, -to_float64(nll) - to_float64(log_q).sum(dim=2)
 
     def _elbo_terms(
         self,

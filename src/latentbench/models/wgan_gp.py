@@ -31,7 +31,7 @@ def gradient_penalty(
     with EfficientDoubleBackward():
         scores = critic(points)
     [gradients] = torch.autograd.grad(scores.sum(), points, create_graph=True)
-    penalty: Tensor = (gradients.flatten(1).norm(dim=1) - 1).square().mean()
+    penalty: Tensor = (torch.linalg.vector_norm(gradients.flatten(1), dim=1) - 1).square().mean()
     return penalty
 
 

@@ -54,7 +54,7 @@ class Adam:
         if self.processes.world_size > 1:
             # In place: the fused kernel needs the memory layout of the parameters.
             torch._foreach_copy_(gradients, self.processes.all_reduce_mean(gradients))
-        norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         adam(
             list(self.parameters),
             gradients,

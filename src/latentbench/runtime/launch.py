@@ -21,6 +21,7 @@ import torch.distributed as dist
 from latentbench import errors
 from latentbench.config.base import Compute
 from latentbench.errors import ConfigError, InterruptedRun, LatentbenchError
+from latentbench.runtime.device import select_device
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def launch(arguments: Sequence[str], *, num_processes: int, compute: Compute) ->
     SIGTERM to this process is passed on to all of them.
 
     Raises:
-        ConfigError: There are fewer GPUs than processes.
+        ConfigError: There are fewer GPUs than processes, or the device is MPS.
         InterruptedRun: A process was killed, or this process received SIGTERM.
         LatentbenchError: The error that the command raised in one of the processes.
     """
@@ -51,7 +52,8 @@ def launch(arguments: Sequence[str], *, num_processes: int, compute: Compute) ->
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if _uses_gpus(compute) and torch.cuda.device_count() < num_processes:
+    uses_gpus = select_device(compute.device, num_processes=num_processes).type == "cuda"
+    if uses_gpus and torch.cuda.device_count() < num_processes:
         raise ConfigError(
             f"training.processes is {num_processes}, but PyTorch finds "
             f"{torch.cuda.device_count()} GPU. Lower it, or set compute.device to cpu."
@@ -97,7 +99,7 @@ def join_process_group(num_processes: int, compute: Compute) -> Iterator[Process
 
     _terminate_with_parent()
     backend = "gloo"
-    if _uses_gpus(compute):
+    if select_device(compute.device, num_processes=num_processes).type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "nccl"
     dist.init_process_group(backend, timeout=TIMEOUT)
@@ -117,10 +119,6 @@ def join_process_group(num_processes: int, compute: Compute) -> Iterator[Process
         sys.exit(getattr(error, "exit_code", 1))
     finally:
         dist.destroy_process_group()
-
-
-def _uses_gpus(compute: Compute) -> bool:
-    return compute.device != "cpu" and torch.cuda.is_available()
 
 
 def _root_cause(failures: dict[int, ProcessFailure], num_processes: int) -> Exception:

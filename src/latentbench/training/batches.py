@@ -70,14 +70,17 @@ class Batches:
             self._order_epoch = epoch
         batch_rows = self._order[position * self.batch_size : (position + 1) * self.batch_size]
         rows = self.processes.local_shard(batch_rows)
-        images = to_model(self._images[rows].to(self.device, non_blocking=True))
+        images = to_model(self._to_device(self._images[rows]))
         if self.flip:
             # Drawn for the whole batch, so that the shards of several processes match it.
             size = (len(batch_rows), 1, 1, 1)
             is_flipped = torch.rand(size, generator=generator, device=self.device) < 0.5
             images = torch.where(self.processes.local_shard(is_flipped), images.flip(3), images)
-        labels = self._labels[rows].to(self.device, torch.float32, non_blocking=True)
-        return images, labels
+        return images, self._to_device(self._labels[rows]).float()
+
+    def _to_device(self, rows: Tensor) -> Tensor:
+        # MPS reads the host's memory later, when it may have other contents.
+        return rows.to(self.device, non_blocking=self.device.type == "cuda")
 
     def _load_images(self, path: Path) -> Tensor:
         # Copy-on-write memory: torch warns about read-only memory, and nothing writes to it.

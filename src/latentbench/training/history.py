@@ -13,6 +13,7 @@ from torch import Tensor
 from latentbench.artifacts.files import write_csv
 from latentbench.artifacts.paths import WARNINGS
 from latentbench.artifacts.provenance import peak_memory_mb
+from latentbench.runtime.device import to_float64
 
 Row = dict[str, Any]
 CLOCK_COLUMNS = ("epoch", "step", "images", "seconds", "images_per_second", "peak_memory_mb")
@@ -27,7 +28,9 @@ class RunningMeans:
 
     def __init__(self, names: Sequence[str], device: torch.device) -> None:
         self.names = tuple(names)
-        self.sums = torch.zeros(len(names), dtype=torch.float64, device=device)
+        # MPS has no float64; float32 adds 1e-6 to the relative error of a mean.
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.sums = torch.zeros(len(names), dtype=dtype, device=device)
         self.counts = [0] * len(names)
 
     def add(self, terms: dict[str, Tensor]) -> None:
@@ -50,13 +53,13 @@ class RunningMeans:
         self.counts = [0] * len(self.names)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the sums and counts."""
-        return {"sums": self.sums, "counts": torch.tensor(self.counts)}
+        """Return the sums, float64, and the counts."""
+        return {"sums": to_float64(self.sums), "counts": torch.tensor(self.counts)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore the sums and counts; raise ValueError where they do not fit."""
         counts = torch.tensor(self.counts)
-        _require_like(state, {"sums": self.sums, "counts": counts})
+        _require_like(state, {"sums": to_float64(self.sums), "counts": counts})
         if not bool(state["sums"].isfinite().all()) or bool((state["counts"] < 0).any()):
             raise ValueError("sums or counts out of range")
         self.sums.copy_(state["sums"])
@@ -153,6 +156,9 @@ def device_memory_mb(device: torch.device) -> float:
     """Return the peak memory in 10^6 bytes: of the GPU if it is used, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    if device.type == "mps":
+        # Freed memory stays allocated for the next tensors, so this is close to the peak.
+        return torch.mps.driver_allocated_memory() / 1e6
     return peak_memory_mb()
 
 

@@ -7,11 +7,10 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
-import torch
-
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage
 from latentbench.errors import DivergenceError, InterruptedRun
+from latentbench.runtime.device import synchronize
 from latentbench.runtime.signals import StopRequest
 from latentbench.runtime.sync_batch_norm import SyncBatchNorm
 from latentbench.training.batches import step_generator
@@ -128,8 +127,7 @@ class TrainingLoop:
         return SyncBatchNorm(self.run.processes)
 
     def _stop_clock(self) -> None:
-        if self.run.device.type == "cuda":
-            torch.cuda.synchronize(self.run.device)
+        synchronize(self.run.device)
         self.progress.seconds += time.perf_counter() - self._clock
 
     def _end_interval(self, reporter: Reporter | None) -> None:

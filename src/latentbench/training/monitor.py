@@ -123,7 +123,9 @@ class Monitor:
         """
         batches = self._batches(split)
         # Sums of each term, and the number of images with a value of it.
-        totals = torch.zeros(2, len(objective.terms), dtype=torch.float64, device=self._device)
+        # Float32 is the widest type of MPS.
+        dtype = torch.float32 if self._device.type == "mps" else torch.float64
+        totals = torch.zeros(2, len(objective.terms), dtype=dtype, device=self._device)
         for index in range(self._processes.rank, len(batches), self._processes.world_size):
             images, labels = batches[index]
             generator = torch_generator(self._seed, f"{split} batch {index}", epoch, self._device)

@@ -35,6 +35,7 @@ from latentbench.models.networks.layer_table import COLUMNS, describe_networks
 from latentbench.models.objective import HasEncoder
 from latentbench.models.prior import Prior
 from latentbench.rng import derive_seed
+from latentbench.runtime.device import device_name
 from latentbench.training.evolution import image_row, write_evolution, write_reconstructions
 from latentbench.training.history import LossTracker, write_history, write_iterations
 from latentbench.training.run import Run
@@ -157,7 +158,7 @@ def _write_provenance(
         inputs=[run.folders.data / DATASET_MANIFEST],
         outputs=[run.folders.results / file for file in files],
         cost=usage,
-        device=torch.cuda.get_device_name() if run.device.type == "cuda" else "cpu",
+        device=device_name(run.device),
         threads=run.config.compute.threads,
         processes=run.processes.world_size,
         precision=str(run.objective.precision).removeprefix("torch."),

@@ -11,10 +11,11 @@ import torch
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.labels import LabelSet
 from latentbench.data.prepared import PreparedDataset
+from latentbench.errors import ConfigError
 from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Objective
 from latentbench.models.registry import build_objective
-from latentbench.runtime.device import resolve_precision
+from latentbench.runtime.device import move_network, resolve_precision
 from latentbench.runtime.distributed import ProcessGroup
 from latentbench.training.batches import Batches
 from latentbench.training.monitor import Monitor
@@ -95,10 +96,15 @@ class Run:
 def _build_objective(
     config: ExperimentConfig, shape: Shape, device: torch.device, processes: ProcessGroup
 ) -> Objective:
-    objective = build_objective(config.model, shape, seed=config.seed).to(device)
+    objective = move_network(build_objective(config.model, shape, seed=config.seed), device)
     objective.precision = resolve_precision(config.training.precision, device)
     objective.make_optimizers()
     objective.distribute(processes)
     if config.training.compile:
+        if device.type == "mps":
+            raise ConfigError(
+                f"{config.name}: training.compile is true, but PyTorch compiles for CUDA and the "
+                "CPU only. Set it to false, or set compute.device to cpu."
+            )
         objective.compile_networks()
     return objective.train()

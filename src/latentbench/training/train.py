@@ -43,7 +43,7 @@ def train_experiment(
         InterruptedRun: SIGTERM arrived before the last step.
         StorageError: A file cannot be written, or another process writes to the same folders.
     """
-    device = prepare_compute(config.compute)
+    device = prepare_compute(config.compute, num_processes=processes.world_size)
     dataset = PreparedDataset.open(folders.data)
     dataset.require_shape(image_size=config.image_size, channels=config.channels)
     with ExitStack() as locks, stop_on_sigterm() as stop_request:

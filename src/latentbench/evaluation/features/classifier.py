@@ -14,6 +14,7 @@ from latentbench.artifacts.tensors import read_tensors, require_tensors, write_t
 from latentbench.data.images import to_model
 from latentbench.errors import ArtifactError
 from latentbench.models.networks.initialization import initialize_weights
+from latentbench.runtime.device import float64_device, memory_format, move_network
 
 FORMAT = 1
 
@@ -72,7 +73,7 @@ class Classifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Return features (batch, FEATURE_DIM) of images (batch, channel, ...) in [-1, 1]."""
         folded = functional.pixel_unshuffle(images, self.fold)
-        maps: Tensor = self.trunk(folded.contiguous(memory_format=torch.channels_last))
+        maps: Tensor = self.trunk(folded.contiguous(memory_format=memory_format(folded.device)))
         # AdaptiveAvgPool2d has no deterministic gradient on a GPU.
         features: Tensor = self.embedding(maps.mean(dim=(2, 3)))
         return features
@@ -95,7 +96,11 @@ class Classifier(nn.Module):
 
 
 class ClassifierExtractor:
-    """The features of a classifier that was trained on the dataset itself."""
+    """The features of a classifier that was trained on the dataset itself.
+
+    The network is on its device, and features are on `float64_device`, where they are compared.
+    Predictions are on the device of the features.
+    """
 
     dim = FEATURE_DIM
 
@@ -108,7 +113,7 @@ class ClassifierExtractor:
         name: str = "classifier",
     ) -> None:
         self.name = name
-        self.network = network.to(device).to(memory_format=torch.channels_last).eval()
+        self.network = move_network(network, device).eval()
         self.protocol = protocol
         self.device = device
 
@@ -116,22 +121,25 @@ class ClassifierExtractor:
     def __call__(self, images: Tensor) -> Tensor:
         """Return features (batch, FEATURE_DIM) of uint8 images (batch, height, width, channel)."""
         features: Tensor = self.network.features(to_model(images.to(self.device)))
-        return features
+        return features.to(float64_device(self.device))
 
     @torch.inference_mode()
     def predict_classes(self, features: Tensor) -> Tensor:
         """Return the most probable class (batch,)."""
-        return self.network.class_logits(features).argmax(dim=1)
+        logits = self.network.class_logits(features.to(self.device))
+        return logits.argmax(dim=1).to(features.device)
 
     @torch.inference_mode()
     def class_probabilities(self, features: Tensor) -> Tensor:
         """Return class probabilities (batch, classes)."""
-        return self.network.class_logits(features).softmax(dim=1)
+        logits = self.network.class_logits(features.to(self.device))
+        return logits.softmax(dim=1).to(features.device)
 
     @torch.inference_mode()
     def predict_attributes(self, features: Tensor) -> Tensor:
         """Return bool (batch, attributes): which attributes are more probable than not."""
-        return self.network.attribute_logits(features) > 0
+        logits = self.network.attribute_logits(features.to(self.device))
+        return (logits > 0).to(features.device)
 
     def save(self, path: Path) -> None:
         """Write weights, settings and protocol as a safetensors file."""

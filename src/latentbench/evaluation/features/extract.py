@@ -19,7 +19,10 @@ BATCH_SIZE = 250
 
 
 class FeatureExtractor(Protocol):
-    """A fixed network that maps an image to features, whatever the rest of its batch."""
+    """A fixed network that maps an image to features, whatever the rest of its batch.
+
+    Features are on `float64_device` of the network's device, because metrics are in float64.
+    """
 
     name: str
     # One sentence on all that the features depend on: resizing, network, layer.
@@ -27,13 +30,13 @@ class FeatureExtractor(Protocol):
     dim: int
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Map uint8 (batch, height, width, channel) to float32 (batch, dim) on the device."""
+        """Map uint8 (batch, height, width, channel) to float32 (batch, dim)."""
         ...
 
 
-def prepare_measurement(compute: Compute) -> torch.device:
+def prepare_measurement(compute: Compute, *, num_processes: int = 1) -> torch.device:
     """Do what `prepare_compute` does, and turn off TF32, on which distances would depend."""
-    device = prepare_compute(compute)
+    device = prepare_compute(compute, num_processes=num_processes)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     return device

@@ -24,6 +24,7 @@ from torch import Tensor
 from latentbench.artifacts.files import atomic_write, file_sha256
 from latentbench.artifacts.progress import log
 from latentbench.errors import DataError, DownloadError, shorten
+from latentbench.runtime.device import float64_device
 
 FILE_NAME = "inception-2015-12-05.pt"  # in the folder that clean-fid is given
 INPUT_SIZE = 299
@@ -34,7 +35,10 @@ _TIMEOUT_S = 30
 
 
 class InceptionExtractor:
-    """The TorchScript Inception of Karras et al. (2020) after clean-fid's resize."""
+    """The TorchScript Inception of Karras et al. (2020) after clean-fid's resize.
+
+    It runs on `float64_device`: the resize is in float64.
+    """
 
     name = "inception"
     protocol = (
@@ -50,9 +54,9 @@ class InceptionExtractor:
             DataError: The file is missing, has another checksum or holds another network.
         """
         _require_checksum(path, sha256)
-        self.device = device
+        self.device = float64_device(device)
         try:
-            self.layers = _load_layers(path, device)
+            self.layers = _load_layers(path, self.device)
             self.dim = self(torch.zeros(1, 32, 32, 3, dtype=torch.uint8)).shape[1]
         except (RuntimeError, AttributeError) as error:
             last_line = str(error).strip().splitlines()[-1]

@@ -22,6 +22,7 @@ from latentbench.evaluation.features.extract import BATCH_SIZE
 from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
 from latentbench.rng import numpy_generator, torch_generator
 from latentbench.runtime.adam import Adam
+from latentbench.runtime.device import move_network
 
 NUM_ROTATIONS = 4
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
@@ -71,7 +72,7 @@ def train_classifier(
         num_outputs=task.num_outputs,
         num_attributes=len(task.attributes),
     )
-    network.initialize_weights(torch_generator(seed, "classifier weights")).to(device)
+    move_network(network.initialize_weights(torch_generator(seed, "classifier weights")), device)
     optimizer = Adam(network.parameters(), learning_rate=settings.learning_rate)
     batches = _Batches(dataset, settings, task, seed=seed)
     loss = torch.zeros((), device=device)

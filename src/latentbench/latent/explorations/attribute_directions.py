@@ -125,7 +125,7 @@ def data_from_images(
     for split in ("train", "test"):
         chosen = probe.shuffled_rows(split, "attributes")[:MAX_PROBED]
         codes = probe.encode(probe.images(split, chosen), probe.labels(split, chosen))
-        encoded[split] = LabeledCodes(codes.double().cpu().numpy(), attributes_of(split, chosen))
+        encoded[split] = LabeledCodes(codes.cpu().double().numpy(), attributes_of(split, chosen))
     return ProbeData("test images", names, encoded["train"], encoded["test"], starts, labels)
 
 
@@ -138,7 +138,7 @@ def data_from_samples(
     chunks = zip(latents.split(_CHUNK_SIZE), labels.split(_CHUNK_SIZE), strict=True)
     predicted = [predict(probe.decode(*chunk)) for chunk in chunks]
     attributes = np.concatenate(predicted).astype(np.uint8)
-    codes = latents.double().cpu().numpy()
+    codes = latents.cpu().double().numpy()
     test = LabeledCodes(codes[:_NUM_TEST_SAMPLES], attributes[:_NUM_TEST_SAMPLES])
     train = LabeledCodes(codes[_NUM_TEST_SAMPLES:], attributes[_NUM_TEST_SAMPLES:])
     starts, start_labels = latents[:NUM_CLASSIFIED], labels[:NUM_CLASSIFIED]

@@ -35,14 +35,14 @@ def explore_principal(probe: ModelProbe) -> Findings:
     if probe.has_encoder:
         rows = probe.shuffled_rows("test", "codes")[: probe.settings.num_projected]
         codes = probe.encode(probe.images("test", rows), probe.labels("test", rows))
-        latents = codes.double().cpu().numpy()
+        latents = codes.cpu().double().numpy()
         features = latents
     else:
         drawn = probe.latents(NUM_SAMPLES, "principal directions")
         labels = probe.label_set.round_robin(NUM_SAMPLES).to(probe.device)
         chunks = zip(drawn.split(_CHUNK_SIZE), labels.split(_CHUNK_SIZE), strict=True)
         features = np.concatenate([coarse_pixels(probe.decode(*chunk)) for chunk in chunks])
-        latents = drawn.double().cpu().numpy()
+        latents = drawn.cpu().double().numpy()
     with threadpool_limits(probe.threads):  # the number of threads changes the order of sums
         directions = principal_directions(latents, features)
     mean = latents.mean(axis=0)

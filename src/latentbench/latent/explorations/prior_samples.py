@@ -9,6 +9,7 @@ from torch import Tensor
 
 from latentbench.evaluation.findings import Findings
 from latentbench.latent.model_probe import ModelProbe
+from latentbench.runtime.device import to_float64
 
 # Bounds of truncated latents, in standard deviations.
 TRUNCATIONS = (2.0, 1.0, 0.5)
@@ -44,11 +45,11 @@ def explore_truncation(probe: ModelProbe) -> Findings:
 
 def truncate(latents: Tensor, bound: float) -> Tensor:
     """Map draws from N(0, 1) to draws from N(0, 1) truncated at ±bound, with the same quantiles."""
-    normal = latents.double()
+    normal = to_float64(latents)
     tail = 0.5 * math.erfc(bound / math.sqrt(2))  # the probability beyond either bound
     quantiles = tail + (1 - 2 * tail) * torch.special.ndtr(normal)
     truncated: Tensor = torch.special.ndtri(quantiles)
-    return truncated.to(latents.dtype)
+    return truncated.to(latents)
 
 
 def explore_means(probe: ModelProbe) -> Findings:

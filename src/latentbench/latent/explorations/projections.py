@@ -9,6 +9,7 @@ from latentbench.evaluation.findings import Array, Findings
 from latentbench.latent.model_probe import ModelProbe
 from latentbench.models.objective import ACTIVE_VARIANCE
 from latentbench.models.vae import gaussian_kl_by_dimension
+from latentbench.runtime.device import to_float64
 
 _PERPLEXITY = 30.0  # of t-SNE, at most a third of the number of codes
 _FEWEST_CODES = 3  # for t-SNE
@@ -26,7 +27,7 @@ def explore_projections(probe: ModelProbe) -> Findings:
     images, labels = probe.images("test", rows), probe.labels("test", rows)
     posterior = probe.posterior(images, labels)
     encoded = probe.encode(images, labels) if posterior is None else posterior[0]
-    codes = encoded.double().cpu().numpy()
+    codes = encoded.cpu().double().numpy()
     # The number of threads changes the order of sums and so the bits.
     with threadpool_limits(probe.threads):
         pca, variance_shares = principal_components(codes)
@@ -34,7 +35,7 @@ def explore_projections(probe: ModelProbe) -> Findings:
     arrays["projection_rows"] = rows
     arrays["projection_labels"] = probe.dataset.labels("test")[rows]
     if posterior is not None:
-        divergence = gaussian_kl_by_dimension(*posterior).double().mean(dim=0)
+        divergence = to_float64(gaussian_kl_by_dimension(*posterior)).mean(dim=0)
         arrays["kl_per_dimension"] = divergence.cpu().numpy()
     variance = codes.var(axis=0, ddof=min(1, len(codes) - 1))
     arrays["variance_per_dimension"] = variance

@@ -34,8 +34,12 @@ class Unflatten(nn.Module):
         self.side = side
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Map (batch, side² · channels) to (batch, channels, side, side) in channels-last."""
-        return vectors.view(-1, self.side, self.side, self.channels).permute(0, 3, 1, 2)
+        """Map (batch, side² · channels) to (batch, channels, side, side) in channels-last.
+
+        On MPS the maps are contiguous; see `memory_format`.
+        """
+        maps = vectors.view(-1, self.side, self.side, self.channels).permute(0, 3, 1, 2)
+        return maps.contiguous() if maps.device.type == "mps" else maps
 
 
 class ImageConvTranspose2d(nn.ConvTranspose2d):
