@@ -75,6 +75,14 @@ def test_every_error_of_the_system_has_file_and_remedy(number: int) -> None:
         assert os.strerror(number) in message
 
 
+def test_help_lists_every_command_once() -> None:
+    """What users run comes before the stages."""
+    output = CliRunner().invoke(main, ["--help"]).output
+    listed = re.findall(r"^  ([a-z]+)  ", output, re.MULTILINE)
+    assert sorted(listed) == sorted(main.commands)
+    assert listed[:2] == ["init", "plan"]
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"a: 1\na: 2", b""])
 def test_standard_input_may_hold_any_bytes(content: bytes, tmp_path: Path) -> None:
     arguments: list[Any] = ["split", "--params", "-", "--output", str(tmp_path)]

@@ -42,6 +42,10 @@ def ensure_utf8_mode() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
+# What users run themselves, in this order.
+FOR_USERS = ("init", "plan", "app", "verify", "schema")
+
+
 class Stage(click.Command):
     """Reports what the system refuses, with the file and a remedy."""
 
@@ -71,6 +75,16 @@ class Stages(click.Group):
     """Reports errors as a message instead of a traceback, unless `--debug` is given."""
 
     command_class = Stage
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """List what users run before the stages, which an engine runs."""
+        stages = [name for name in self.commands if name not in FOR_USERS]
+        users = [name for name in FOR_USERS if name in self.commands]
+        limit = formatter.width - 6 - max(map(len, self.commands))
+        for title, names in (("Commands", users), ("Stages, which Snakemake and DVC run", stages)):
+            rows = [(name, self.commands[name].get_short_help_str(limit)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the subcommand and report its errors."""
@@ -415,7 +429,10 @@ def handin(params: Path, study: str, results: Path, report: Path, lock: Path, ou
 )
 @click.option("--params", type=PATH, help="Also check the settings against this params.yaml.")
 def verify(study: str, results: Path, report: Path, data: Path, params: Path | None) -> None:
-    """Check a study's files, settings and code against their provenance records."""
+    """Check a study's files against their provenance records.
+
+    Settings and code that have changed since then are named, too.
+    """
     from latentbench.artifacts.verification import StudyFolders, verify_study
 
     parsed = _read_params(params) if params else None
@@ -443,7 +460,10 @@ def verify(study: str, results: Path, report: Path, data: Path, params: Path | N
 def init(
     path: Path, output: Path | None, name: str | None, attributes: Path | None, with_forecast: bool
 ) -> None:
-    """Write a params file for a directory or zip of your own images, after a look at some."""
+    """Write a params file for a folder or zip of your own images.
+
+    Some of them are decoded, to choose size and color.
+    """
     from latentbench.artifacts.files import write_text
     from latentbench.artifacts.progress import log
     from latentbench.config.load import read_params
@@ -486,7 +506,10 @@ def init(
     "--budget", type=click.Choice(["full", "small"]), help="Replaces the budget of the params."
 )
 def plan(study: str, params: Path, data: Path, budget: str | None) -> None:
-    """Forecast a study's jobs, time and disk use from a short measurement on this machine."""
+    """Forecast a study's jobs, time and disk use.
+
+    Every model is measured for some seconds on this machine.
+    """
     from latentbench.artifacts.progress import log
     from latentbench.forecast.forecast import forecast
     from latentbench.forecast.formatting import format_forecast
