@@ -76,7 +76,11 @@ class Stages(click.Group):
 
     command_class = Stage
 
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
         """List what users run before the stages, which an engine runs."""
         stages = [name for name in self.commands if name not in FOR_USERS]
         users = [name for name in FOR_USERS if name in self.commands]
