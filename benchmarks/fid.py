@@ -355,7 +355,7 @@ def write_pictures(config: Any, place: Path) -> None:
     from PIL import Image
 
     from latentbench.data.images import to_uint8
-    from latentbench.evaluation.checkpoints import load_checkpoint
+    from latentbench.inference.checkpoints import load_checkpoint
     from latentbench.models.objective import draw_latents
     from latentbench.rng import torch_generator
 
@@ -363,7 +363,7 @@ def write_pictures(config: Any, place: Path) -> None:
     number = config.evaluation.num_samples
     generator = torch_generator(config.seed, "evaluation", 0)
     latents = draw_latents(number, trained.objective.latent_dim, generator)
-    labels = trained.labels.sample(number, generator)
+    labels = trained.label_set.sample(number, generator)
     folder = place / "pictures"
     folder.mkdir()
     count = 0

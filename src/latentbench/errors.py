@@ -8,6 +8,8 @@ LatentbenchError
 ├── ArtifactError      an output of a stage is missing, damaged or has other settings
 ├── StorageError       the disk is full or not writable
 ├── DivergenceError    a loss is infinite or NaN
+├── ArgumentError      an argument of the Python API has no valid value
+├── UnsupportedError   a model cannot do what a method of the Python API does
 └── InterruptedRun     a stage was interrupted and can be resumed
 """
 
@@ -137,6 +139,14 @@ class StorageError(LatentbenchError):
 
 class DivergenceError(LatentbenchError):
     """A loss became infinite or NaN during training."""
+
+
+class ArgumentError(LatentbenchError, ValueError):
+    """An argument of the Python API has no valid value."""
+
+
+class UnsupportedError(LatentbenchError, TypeError):
+    """A model cannot do what a method of the Python API does: it lacks the network for it."""
 
 
 class InterruptedRun(LatentbenchError):

@@ -16,8 +16,8 @@ from PIL import Image
 
 from latentbench.config.datasets import FolderDataset
 from latentbench.config.params import RULES
-from latentbench.data.preparation.decode import ResizeSpec
 from latentbench.data.preparation.image_decoder import ImageDecoder
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.sources import SOURCES, RawDataset
 from latentbench.errors import DataError, ImageError, list_names
 

@@ -32,10 +32,10 @@ from latentbench.config.load import read_config
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError
 from latentbench.evaluation import manifest as reference_manifest
-from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.features.classifier import Classifier, ClassifierExtractor
 from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
 from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.inference.checkpoints import load_checkpoint
 from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Objective
 from latentbench.models.registry import build_objective
@@ -262,7 +262,7 @@ def test_checkpoints(
 
     def read() -> Any:
         trained = load_checkpoint(config, results, 1, device=CPU)
-        return bits(trained.objective.weights() | trained.prior.tensors()), vars(trained.labels)
+        return bits(trained.objective.weights() | trained.prior.tensors()), vars(trained.label_set)
 
     check_damage(results, "checkpoints/epoch-0001.safetensors", damage, read)
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from latentbench.data.preparation import decode
-from latentbench.data.preparation.decode import Array, ResizeSpec, decode_image
+from latentbench.data.preparation.decode import Array, decode_image
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.rng import numpy_generator
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 SCRIPT = """
 import os, signal, sys, threading
 from pathlib import Path
-from latentbench.data.preparation.decode import ResizeSpec
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.preparation.decoding_pool import DecodeJob, DecodeTask, DecodingPool
 
 class Hanging:

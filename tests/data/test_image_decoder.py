@@ -18,8 +18,9 @@ from PIL import Image
 
 from latentbench.data.image_archive import ArchiveReader, ImageArchive
 from latentbench.data.preparation import image_decoder
-from latentbench.data.preparation.decode import MAX_PIXELS, ResizeSpec
+from latentbench.data.preparation.decode import MAX_PIXELS
 from latentbench.data.preparation.image_decoder import ImageDecoder
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.errors import DataError, ImageError
 from tests.data.conftest import Run, error_of, mutated, picture, png, save
 

@@ -152,6 +152,7 @@ def write_checkpoint(config_path: Path, epoch: int, *, data: Path, factor: float
         "format": CHECKPOINT_FORMAT,
         "settings": config.training_settings(),
         "labels": vars(labels),
+        "preparation": vars(PreparedDataset.open(data).resize_spec),
     }
     metadata["data_digest"] = read_manifest(data / DATASET_MANIFEST)["digest"]
     write_tensors(

@@ -16,8 +16,8 @@ from latentbench.artifacts.verification import is_up_to_date
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
 from latentbench.data.images import to_uint8
-from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.inference.checkpoints import load_checkpoint
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
 from tests.evaluation.conftest import run, scratch_of, write_checkpoint
@@ -63,7 +63,7 @@ def test_the_closest_trial_is_selected(
         for place in range(2):
             generator = torch_generator(trial.seed, "evaluation", place)
             latents = draw_latents(NUMBER, 6, generator)
-            labels = trained.labels.sample(NUMBER, generator)
+            labels = trained.label_set.sample(NUMBER, generator)
             images = to_uint8(trained.objective.sample(latents, labels))
             drawn = extractor(images).double().numpy()
             distances.append(

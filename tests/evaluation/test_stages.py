@@ -33,12 +33,12 @@ from latentbench.config.load import read_config
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation import reference as stage
-from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.features.classifier import ClassifierExtractor
 from latentbench.evaluation.features.feature_stats import compute_feature_stats
 from latentbench.evaluation.metrics.frechet import frechet_distance
 from latentbench.evaluation.metrics.kid import KernelDistance
 from latentbench.evaluation.real_scores import NUM_SETS
+from latentbench.inference.checkpoints import load_checkpoint
 from latentbench.models.gan import GAN
 from latentbench.models.objective import draw_latents
 from latentbench.rng import numpy_generator, torch_generator
@@ -150,7 +150,7 @@ def test_metrics_agree_with_cleanfid_on_the_same_samples(
         trained = load_checkpoint(config, results, EPOCHS[-1], device=CPU)
         generator = torch_generator(config.seed, "evaluation", seed_index)
         latents = draw_latents(90, trained.objective.latent_dim, generator)
-        labels = trained.labels.sample(90, generator)
+        labels = trained.label_set.sample(90, generator)
         drawn = extractor(to_uint8(trained.objective.sample(latents, labels))).double().numpy()
         distances.append(
             frechet_distance(
@@ -535,7 +535,7 @@ def test_repeats_of_the_classifier_are_averaged(
     for seed_index in range(2):
         generator = torch_generator(config.seed, "evaluation", seed_index)
         latents = draw_latents(24, trained.objective.latent_dim, generator)
-        labels = trained.labels.sample(24, generator)
+        labels = trained.label_set.sample(24, generator)
         drawn = extractor(to_uint8(trained.objective.sample(latents, labels)))
         statistics = compute_feature_stats(real), compute_feature_stats(drawn)
         repeat.append(frechet_distance(*statistics))
@@ -609,7 +609,7 @@ def test_label_accuracy_of_a_class_conditional_model(
         load_checkpoint(
             read_config(results / "config.yaml", ExperimentConfig), results, EPOCHS[-1], device=CPU
         )
-        .labels.sample(90, _after_latents(0, seed_index, dim=6))
+        .label_set.sample(90, _after_latents(0, seed_index, dim=6))
         .argmax(dim=1)
         for seed_index in range(2)
     ]

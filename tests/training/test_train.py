@@ -30,7 +30,7 @@ from latentbench.config.load import read_config
 from latentbench.config.models import MODELS
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.checkpoints import load_checkpoint
+from latentbench.inference.checkpoints import load_checkpoint
 from latentbench.models.objective import HasEncoder
 from latentbench.training.batches import Batches
 

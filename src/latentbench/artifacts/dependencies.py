@@ -29,17 +29,35 @@ SOURCES = {
     "prepare": (*_BASE, "data"),
     "reference": (*_BASE, "data", "runtime", "models", "evaluation"),
     "train": (*_BASE, "data", "runtime", "models", "training"),
-    "evaluate": (*_BASE, "data", "runtime", "models", "evaluation"),
-    "explore": (*_BASE, "data", "runtime", "models", "evaluation", "latent"),
-    "select": (*_BASE, "data", "runtime", "models", "evaluation"),
-    "search": (*_BASE, "repeat.py", "data", "runtime", "models", "training", "evaluation"),
-    "repeat": (*_BASE, "repeat.py", "data", "runtime", "models", "training", "evaluation"),
+    "evaluate": (*_BASE, "data", "runtime", "models", "inference", "evaluation"),
+    "explore": (*_BASE, "data", "runtime", "models", "inference", "evaluation", "latent"),
+    "select": (*_BASE, "data", "runtime", "models", "inference", "evaluation"),
+    "search": (
+        *_BASE,
+        "repeat.py",
+        "data",
+        "runtime",
+        "models",
+        "inference",
+        "training",
+        "evaluation",
+    ),
+    "repeat": (
+        *_BASE,
+        "repeat.py",
+        "data",
+        "runtime",
+        "models",
+        "inference",
+        "training",
+        "evaluation",
+    ),
     "report": (*_BASE, "results", "report"),
     "handin": (*_BASE, "results", "report"),
 }
 
 # The sources that decide the bits of the features of samples.
-FEATURE_SOURCES = ("rng.py", "data", "runtime", "models", "evaluation")
+FEATURE_SOURCES = ("rng.py", "data", "runtime", "models", "inference", "evaluation")
 
 # The sections of a resolved dataset or experiment that each stage reads.
 _TRAINED = ("seed", "dataset", "image_size", "channels", "model", "training", "compute")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from latentbench.artifacts.files import damaged, read_array, read_model, require_sha256
 from latentbench.artifacts.paths import DATASET_MANIFEST, attributes_name, images_name, labels_name
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.errors import ArtifactError
 
 FORMAT = 1
@@ -67,6 +68,23 @@ class PreparedDataset:
             dataset._check(split)
         return dataset
 
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes; empty without classes."""
+        return self.manifest.class_names
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """The names of the attributes, in the order of the columns of `attributes`."""
+        return self.manifest.attribute_names
+
+    @property
+    def resize_spec(self) -> ResizeSpec:
+        """How images of any size and mode were brought to the size and mode of these."""
+        found, settings = self.manifest, self.manifest.settings
+        crop, pad = settings.get("crop"), settings.get("pad", 0)
+        return ResizeSpec(found.image_size, found.channels, crop, pad)
+
     def require_shape(self, *, image_size: int, channels: int) -> None:
         """Raise ArtifactError if the images have another size or number of channels."""
         found = self.manifest
@@ -109,6 +127,18 @@ class PreparedDataset:
             if manifest.attributes_sha256 is not None:
                 require_sha256(path, manifest.attributes_sha256)
             _require_range(path, values, 0, 1)
+
+
+def open_dataset(folder: str | Path) -> PreparedDataset:
+    """Return the prepared dataset in a folder such as data/prepared/glyphs, after checking it.
+
+    >>> data = open_dataset("data/prepared/glyphs")
+    >>> data.images("train").shape, data.labels("train").shape, data.class_names
+
+    Raises:
+        ArtifactError: A file is missing or damaged.
+    """
+    return PreparedDataset.open(Path(folder))
 
 
 def _require_range(path: Path, values: np.ndarray[Any, Any], smallest: int, largest: int) -> None:

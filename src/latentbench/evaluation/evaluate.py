@@ -36,7 +36,6 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.models import PriorKind
 from latentbench.data.prepared import PreparedDataset
 from latentbench.evaluation.cache import FeatureCache
-from latentbench.evaluation.checkpoints import TrainedModel
 from latentbench.evaluation.features.classifier import ClassifierExtractor
 from latentbench.evaluation.features.extract import prepare_measurement
 from latentbench.evaluation.findings import Findings
@@ -61,6 +60,7 @@ from latentbench.evaluation.predictions.classes import ClassPredictions, LabelCl
 from latentbench.evaluation.predictions.discriminator_scores import DiscriminatorScorer
 from latentbench.evaluation.real_scores import RealScores
 from latentbench.evaluation.samples import Sampler, SampleSet
+from latentbench.inference.model import Model
 from latentbench.runtime.device import float64_device
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
@@ -211,7 +211,7 @@ class _Evaluator:
         self.samples: dict[PriorKind, CheckpointSamples] = {}
         return {prior: self._evaluate_prior(trained, epoch, prior) for prior in trained.priors}
 
-    def _evaluate_prior(self, trained: TrainedModel, epoch: int, prior: PriorKind) -> Row:
+    def _evaluate_prior(self, trained: Model, epoch: int, prior: PriorKind) -> Row:
         scores: dict[str, list[list[float]]] = defaultdict(list)
         class_predictions: list[ClassPredictions] = []
         attribute_accuracies: list[list[AttributeAccuracy]] = []

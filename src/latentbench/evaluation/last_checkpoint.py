@@ -15,7 +15,6 @@ from latentbench.artifacts.files import read_array
 from latentbench.artifacts.paths import REFERENCE_ROWS
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError
-from latentbench.evaluation.checkpoints import TrainedModel
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.metrics.distances import read_test_features
 from latentbench.evaluation.metrics.memorization import Memorization
@@ -28,6 +27,7 @@ from latentbench.evaluation.predictions.classes import (
     first_of_each_class,
 )
 from latentbench.evaluation.samples import Sampler, SampleSet
+from latentbench.inference.model import Model
 
 # Closest samples, and first samples, that are kept with their nearest training images.
 NUM_SHOWN = 8
@@ -41,7 +41,7 @@ class CheckpointSamples:
     """A checkpoint, the first seed's samples, and each seed's predictions, if any."""
 
     sampler: Sampler
-    trained: TrainedModel
+    trained: Model
     epoch: int
     first: SampleSet
     class_predictions: Sequence[ClassPredictions]

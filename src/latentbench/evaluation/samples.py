@@ -18,9 +18,10 @@ from latentbench.config.models import PriorKind
 from latentbench.data.images import to_uint8
 from latentbench.errors import DivergenceError
 from latentbench.evaluation.cache import FeatureCache, cache_key
-from latentbench.evaluation.checkpoints import TrainedModel, load_checkpoint
 from latentbench.evaluation.features.extract import FeatureExtractor, require_finite
 from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.inference.checkpoints import load_checkpoint
+from latentbench.inference.model import Model
 from latentbench.rng import torch_generator
 from latentbench.runtime.device import float64_device
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -66,16 +67,14 @@ class Sampler:
         self.processes = processes
         self.sources = sources_sha256(FEATURE_SOURCES)
 
-    def load(self, epoch: int) -> TrainedModel:
+    def load(self, epoch: int) -> Model:
         """Load the checkpoint of an epoch; it must be trained on the reference's dataset."""
         digest = self.reference.data_digest
         return load_checkpoint(
             self.config, self.results, epoch, device=self.device, data_digest=digest
         )
 
-    def draw(
-        self, trained: TrainedModel, epoch: int, seed_index: int, prior: PriorKind
-    ) -> SampleSet:
+    def draw(self, trained: Model, epoch: int, seed_index: int, prior: PriorKind) -> SampleSet:
         """Draw one seed's samples, and compute the features that are not in the cache.
 
         `prior` is one of the model's: the distribution of the latents.
@@ -86,7 +85,7 @@ class Sampler:
         number = self.settings.num_samples
         generator = torch_generator(self.config.seed, "evaluation", seed_index)
         latents = trained.priors[prior].sample(number, generator)
-        labels = trained.labels.sample(number, generator)
+        labels = trained.label_set.sample(number, generator)
         checkpoint = file_sha256(checkpoint_path(self.results, epoch))
         keys = {name: self._key(checkpoint, prior, name, seed_index) for name in self.extractors}
         features: dict[str, Tensor] = {}
@@ -107,7 +106,7 @@ class Sampler:
         return SampleSet(latents, labels, on_device)
 
     def decode(
-        self, trained: TrainedModel, latents: Tensor, labels: Tensor, epoch: int
+        self, trained: Model, latents: Tensor, labels: Tensor, epoch: int
     ) -> Iterator[Tensor]:
         """Yield uint8 images (batch, height, width, channel), as image files would hold them.
 
@@ -135,7 +134,7 @@ class Sampler:
     def _compute_features(
         self,
         names: Sequence[str],
-        trained: TrainedModel,
+        trained: Model,
         latents: Tensor,
         labels: Tensor,
         epoch: int,

@@ -23,8 +23,8 @@ from latentbench.evaluation.metrics.distances import Distances
 from latentbench.evaluation.metrics.kid import MAX_REAL_IMAGES
 from latentbench.evaluation.metrics.knn import nearest_neighbors
 from latentbench.forecast.sizes import DatasetSizes
+from latentbench.inference.inversion import invert
 from latentbench.latent.explorations.projections import tsne
-from latentbench.latent.inversion import invert
 from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import HasEncoder, HasLikelihood, Objective
 from latentbench.models.registry import build_objective

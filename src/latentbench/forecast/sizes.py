@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentbench.config.datasets import AnyDataset, DatasetConfig
-from latentbench.data.preparation.decode import ResizeSpec
 from latentbench.data.preparation.image_decoder import ImageDecoder
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.prepared import PreparedDataset
 from latentbench.data.sources import SOURCES, RawDataset
 from latentbench.errors import ArtifactError, ImageError

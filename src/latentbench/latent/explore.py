@@ -25,9 +25,9 @@ from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.image_grid import image_grid, write_png
 from latentbench.data.prepared import PreparedDataset
-from latentbench.evaluation.checkpoints import load_checkpoint
 from latentbench.evaluation.features.extract import prepare_measurement
 from latentbench.evaluation.findings import Array, Findings
+from latentbench.inference.checkpoints import load_checkpoint
 from latentbench.latent.explorations.attribute_directions import explore_directions
 from latentbench.latent.explorations.dataset import explore_data
 from latentbench.latent.explorations.label_embeddings import explore_embeddings
@@ -82,11 +82,11 @@ def _explore(config: ExperimentConfig, data: Path, reference: Path, results: Pat
     device = prepare_measurement(config.compute)
     dataset = PreparedDataset.open(data)
     epoch = config.training.checkpoint_epochs[-1]
-    trained = load_checkpoint(
+    model = load_checkpoint(
         config, results, epoch, device=device, data_digest=dataset.manifest.digest
     )
     realism = Realism.load(reference, dataset, config, device=device)
-    probe = ModelProbe(config, trained, dataset, realism, device)
+    probe = ModelProbe(model, dataset, realism)
     parts = []
     for name, explore in EXPLORATIONS.items():
         log(f"{config.name}: {name}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -11,22 +10,18 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.progress import log
-from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.image_grid import Images
-from latentbench.data.images import to_model, to_uint8
+from latentbench.data.images import to_model
 from latentbench.data.labels import label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
-from latentbench.evaluation.checkpoints import TrainedModel
-from latentbench.latent.inversion import Inversion, invert
+from latentbench.inference.inversion import Inversion, invert
+from latentbench.inference.model import Model
 from latentbench.latent.realism import Realism
-from latentbench.models.objective import HasEncoder, HasPosterior, draw_latents
+from latentbench.models.objective import HasPosterior, draw_latents
 from latentbench.rng import numpy_generator, torch_generator
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
-
-# Images per forward pass.
-BATCH_SIZE = 250
 
 # Noise is drawn with this many dimensions and then cut, so that all models of a study see the same
 # leading dimensions.
@@ -42,23 +37,23 @@ class ModelProbe:
 
     def __init__(
         self,
-        config: ExperimentConfig,
-        trained: TrainedModel,
+        model: Model,
         dataset: PreparedDataset,
         realism: Realism,
-        device: torch.device,
     ) -> None:
+        config = model.config
+        self.model = model
         self.settings = config.latent
         self.seed = config.seed
         self.threads = config.compute.threads
-        self.objective = trained.objective
-        self.prior = trained.prior
+        self.objective = model.objective
+        self.prior = model.prior
         self.prior_kind = config.model.prior_kind
-        self.label_set = trained.labels
+        self.label_set = model.label_set
         self.dataset = dataset
         self.realism = realism
-        self.device = device
-        self.method = "encoding" if isinstance(self.objective, HasEncoder) else "inversion"
+        self.device = model.device
+        self.method = "encoding" if model.has_encoder else "inversion"
         self.label_vectors = {
             split: label_vectors(dataset, split, config.model.condition)
             for split in ("train", "test")
@@ -80,7 +75,7 @@ class ModelProbe:
     @property
     def has_encoder(self) -> bool:
         """Whether the model encodes images; others are inverted."""
-        return isinstance(self.objective, HasEncoder)
+        return self.model.has_encoder
 
     @property
     def has_fitted_prior(self) -> bool:
@@ -146,26 +141,18 @@ class ModelProbe:
         components = self.prior.draw_components(len(noise), generator)
         return self.prior.transform(noise.cpu(), components).to(self.device)
 
-    @torch.no_grad()
     def encode(self, images: Images, labels: Tensor) -> Tensor:
         """Return codes (number, latent_dim); for models with an encoder."""
-        assert isinstance(self.objective, HasEncoder)
-        codes = []
-        for image, label in self._batches(images, labels):
-            codes.append(self.objective.encode(image, label))
-        return torch.cat(codes)
+        return torch.from_numpy(self.model.encode(images, labels=labels)).to(self.device)
 
-    @torch.no_grad()
     def posterior(self, images: Images, labels: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return posterior means and log-variances (number, latent_dim), or None without them."""
         if not isinstance(self.objective, HasPosterior):
             return None
-        means, log_variances = [], []
-        for image, label in self._batches(images, labels):
-            mean, log_variance = self.objective.posterior(image, label)
-            means.append(mean)
-            log_variances.append(log_variance)
-        return torch.cat(means), torch.cat(log_variances)
+        mean, log_variance = self.model.posterior(images, labels=labels)
+        return torch.from_numpy(mean).to(self.device), torch.from_numpy(log_variance).to(
+            self.device
+        )
 
     def invert(self, images: Images, labels: Tensor, purpose: str) -> Inversion:
         """Search for latents whose samples are close to images; for models without encoder."""
@@ -188,14 +175,7 @@ class ModelProbe:
 
         `codes` are (..., latent_dim) and `labels` (..., num_labels).
         """
-        batches = zip(
-            codes.flatten(0, -2).split(BATCH_SIZE),
-            labels.flatten(0, -2).split(BATCH_SIZE),
-            strict=True,
-        )
-        images = torch.cat([to_uint8(self.objective.sample(*batch)) for batch in batches])
-        decoded: Images = images.unflatten(0, codes.shape[:-1]).cpu().numpy()
-        return decoded
+        return self.model.decode_vectors(codes, labels)
 
     def predicted_labels(self, images: Images) -> dict[str, float]:
         """Return, by label, the share of the images for which the classifier predicts it.
@@ -212,9 +192,3 @@ class ModelProbe:
         predicted = self.realism.predict_attributes(images)[..., columns]
         counts = Counter(map(self.label_set.describe, predicted.reshape(-1, len(names)).tolist()))
         return {label: count / counts.total() for label, count in counts.items()}
-
-    def _batches(self, images: Images, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images in [-1, 1], on the device, with their labels."""
-        batches = torch.from_numpy(images).split(BATCH_SIZE)
-        for image, label in zip(batches, labels.split(BATCH_SIZE), strict=True):
-            yield to_model(image.to(self.device)), label

@@ -61,6 +61,8 @@ def save_checkpoint(run: Run, progress: Progress, epoch: int, grid: Images) -> N
         "epoch": epoch,
         "step": progress.step,
         "labels": vars(run.labels),
+        # How to prepare other images for the model, which may be used without the dataset.
+        "preparation": vars(run.resize_spec),
     }
     tensors = run.objective.weights() | _fitted_prior(run, epoch)
     write_tensors(checkpoint_path(copies, epoch), tensors, metadata)

@@ -10,6 +10,7 @@ import torch
 
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.labels import LabelSet
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ConfigError
 from latentbench.models.networks.architectures import Shape
@@ -40,6 +41,7 @@ class Run:
     device: torch.device
     processes: ProcessGroup
     data_digest: str
+    resize_spec: ResizeSpec
     labels: LabelSet
     shape: Shape
     batches: Batches
@@ -74,6 +76,7 @@ class Run:
             device,
             processes,
             data_digest=dataset.manifest.digest,
+            resize_spec=dataset.resize_spec,
             labels=labels,
             shape=shape,
             batches=batches,

@@ -7,7 +7,7 @@ JPEGs are decoded by simplejpeg, the others by Pillow. Both give the same bits, 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 
 from latentbench.data.image_formats import image_formats
+from latentbench.data.preparation.resize_spec import ResizeSpec
 
 JPEG_START = b"\xff\xd8"
 MAX_PIXELS = 2**28  # 1 GiB in color; a phone's photo has up to 200 million
@@ -32,21 +33,6 @@ _TRANSPOSITIONS = {
 }
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
-
-
-@dataclass(frozen=True)
-class ResizeSpec:
-    """Shape of the prepared images, from the settings of `datasets`."""
-
-    image_size: int
-    channels: int
-    crop: int | None
-    pad: int
-
-    @property
-    def mode(self) -> str:
-        """Pillow's mode of the prepared images."""
-        return "L" if self.channels == 1 else "RGB"
 
 
 @dataclass(frozen=True)
@@ -91,7 +77,7 @@ def decode_image(content: Image.Image | bytes, spec: ResizeSpec) -> DecodedImage
         Exception: The file is damaged. Pillow's plugins raise errors of many types.
     """
     if isinstance(content, Image.Image):
-        return DecodedImage(content, content.size)
+        return _normalize(content)
     if content.startswith(JPEG_START) and _is_upright(content):
         try:
             return _decode_jpeg(content, spec)
@@ -139,6 +125,13 @@ def _orientation(image: Image.Image) -> int:
 def _decode_with_pillow(data: bytes) -> DecodedImage:
     image: Image.Image = Image.open(io.BytesIO(data), formats=image_formats())
     _check_size(image.size)
+    decoded = _normalize(image)
+    facts = replace(decoded.facts, num_animated=int(_has_more_frames(data)))
+    return replace(decoded, facts=facts)
+
+
+def _normalize(image: Image.Image) -> DecodedImage:
+    """Return an image upright, with 8 bits per channel."""
     image.load()
     # ImageOps.exif_transpose also writes EXIF, and fails if it cannot write another tag.
     orientation = _orientation(image)
@@ -149,8 +142,7 @@ def _decode_with_pillow(data: bytes) -> DecodedImage:
         raise UnknownScaleError("floating-point levels, and no known level of white")
     if orientation in _TRANSPOSITIONS:
         image = image.transpose(_TRANSPOSITIONS[orientation])
-    facts = FormatFacts(brightest, num_animated=int(_has_more_frames(data)))
-    return DecodedImage(image, image.size, facts)
+    return DecodedImage(image, image.size, FormatFacts(brightest))
 
 
 def _has_more_frames(data: bytes) -> bool:

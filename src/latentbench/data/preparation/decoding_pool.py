@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from latentbench.artifacts.files import convert_disk_errors
-from latentbench.data.preparation.decode import FormatFacts, ResizeSpec
+from latentbench.data.preparation.decode import FormatFacts
 from latentbench.data.preparation.image_decoder import ImageDecoder
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.sources import Reader
 from latentbench.errors import DataError, ImageError
 

@@ -11,12 +11,12 @@ from latentbench.data.image_archive import is_system_error
 from latentbench.data.preparation.decode import (
     Array,
     FormatFacts,
-    ResizeSpec,
     TooLargeError,
     UnknownScaleError,
     decode_image,
     resize_to_square,
 )
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.sources import Reader
 from latentbench.errors import DataError, ImageError, reason
 

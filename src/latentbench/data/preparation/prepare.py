@@ -31,13 +31,13 @@ from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.datasets import DatasetConfig
 from latentbench.data.image_archive import decode_name
-from latentbench.data.preparation.decode import ResizeSpec
 from latentbench.data.preparation.decoding_pool import (
     DecodeJob,
     DecodeTask,
     DecodingPool,
     num_usable_cores,
 )
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.preparation.split_files import SplitFiles
 from latentbench.data.preparation.summary import PreparedContents, summarize
 from latentbench.data.prepared import FORMAT

@@ -11,8 +11,9 @@ import numpy as np
 
 from latentbench.artifacts.files import atomic_write, file_sha256, write_array
 from latentbench.artifacts.paths import attributes_name, images_name, labels_name
-from latentbench.data.preparation.decode import FormatFacts, ResizeSpec
+from latentbench.data.preparation.decode import FormatFacts
 from latentbench.data.preparation.decoding_pool import DecodedTask, DecodeTask
+from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.sources import Split
 from latentbench.errors import DataError
 

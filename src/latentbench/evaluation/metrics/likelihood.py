@@ -17,8 +17,8 @@ from latentbench.data.images import to_model
 from latentbench.data.labels import label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DivergenceError
-from latentbench.evaluation.checkpoints import TrainedModel
 from latentbench.evaluation.findings import Findings
+from latentbench.inference.model import Model
 from latentbench.models.likelihoods import bits_per_dimension
 from latentbench.models.objective import HasLikelihood
 from latentbench.rng import numpy_generator, torch_generator
@@ -47,7 +47,7 @@ class LikelihoodEstimator:
     def __init__(
         self,
         config: ExperimentConfig,
-        trained: TrainedModel,
+        trained: Model,
         dataset: PreparedDataset,
         *,
         device: torch.device,

@@ -10,7 +10,8 @@ from latentbench.artifacts.paths import SPLITS
 from latentbench.data.image_grid import Images
 from latentbench.data.prepared import DatasetManifest, PreparedDataset
 from latentbench.evaluation.findings import Findings
-from latentbench.latent.model_probe import BATCH_SIZE, ModelProbe, Rows
+from latentbench.inference.model import BATCH_SIZE
+from latentbench.latent.model_probe import ModelProbe, Rows
 
 IMAGES_PER_CLASS = 8
 IMAGES_WITHOUT_CLASSES = 64

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from latentbench.evaluation.findings import Array, Findings
 from latentbench.evaluation.metrics.image_quality import mean_squared_errors
-from latentbench.latent.interpolation import PATHS, interpolate
+from latentbench.inference.interpolation import PATHS, interpolate
 from latentbench.latent.model_probe import ModelProbe
 
 FINE_POINTS = 17  # along the path of a slider, both ends included

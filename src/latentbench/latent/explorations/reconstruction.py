@@ -18,7 +18,7 @@ from latentbench.evaluation.metrics.image_quality import (
     peak_signal_to_noise,
     structural_similarities,
 )
-from latentbench.latent.inversion import Inversion
+from latentbench.inference.inversion import Inversion
 from latentbench.latent.model_probe import ModelProbe
 
 # Best and worst reconstructions to show.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,7 @@ def invert(
     settings: Latent,
     *,
     generator: torch.Generator,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Inversion:
     """Find latents whose images under `labels` have a small squared error to `images`.
 
@@ -37,6 +39,8 @@ def invert(
     starts at the closest of `inversion_starts` random samples. Latents stay on the sphere of radius
     √latent_dim, where N(0, I) has its mass: elsewhere a generator can reproduce images with latents
     that are never drawn.
+
+    `progress` wraps the numbers of the steps, as tqdm does. `generator` may be on another device.
     """
     latents = closest_samples(
         objective, images, labels, starts=settings.inversion_starts, generator=generator
@@ -45,7 +49,7 @@ def invert(
     optimizer = Adam([latents], learning_rate=settings.inversion_learning_rate)  # type: ignore[list-item]
     errors = []
     with frozen(objective):
-        for step in range(settings.inversion_steps):
+        for step in progress(range(settings.inversion_steps)):
             error = _errors(objective, latents, labels, images)
             errors.append(error.detach())
             # Each image has its own latent, so the gradients of the sum are independent.
@@ -74,7 +78,7 @@ def closest_samples(
     batch_size: int = 256,
 ) -> Tensor:
     """Return, for each image, the best of `starts` random latents under the image's label."""
-    candidates = draw_latents(starts, objective.latent_dim, generator)
+    candidates = draw_latents(starts, objective.latent_dim, generator).to(images.device)
     closest = torch.empty(len(images), objective.latent_dim, device=images.device)
     # `unique` does not accept vectors without entries, which are all equal.
     for label in labels.unique(dim=0) if labels.shape[1] else labels[:1]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.experiments import Latent
+from latentbench.inference.interpolation import interpolate
+from latentbench.inference.inversion import closest_samples, invert, on_sphere
 from latentbench.latent.explorations.paths import path_distances
-from latentbench.latent.interpolation import interpolate
-from latentbench.latent.inversion import closest_samples, invert, on_sphere
 from latentbench.models.objective import Objective
 from latentbench.rng import torch_generator
 

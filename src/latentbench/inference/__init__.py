@@ -1,0 +1,1 @@
+"""Trained models in use: the Python API that the stages, notebooks and the app share."""

@@ -1,0 +1,464 @@
+"""A trained model: samples, codes, reconstructions, paths and scores, as NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.models import PriorKind
+from latentbench.data.image_grid import Images
+from latentbench.data.images import to_model, to_uint8
+from latentbench.data.labels import LabelSet
+from latentbench.data.preparation.resize_spec import ResizeSpec
+from latentbench.errors import ArgumentError, UnsupportedError, list_names, quote
+from latentbench.inference.conditions import LabelInput, label_vectors
+from latentbench.inference.images import ImageInput, is_single, prepare_images
+from latentbench.inference.interpolation import PATHS, interpolate
+from latentbench.inference.inversion import invert
+from latentbench.models.objective import HasDiscriminator, HasEncoder, HasPosterior, Objective
+from latentbench.models.prior import Prior
+from latentbench.rng import numpy_generator, torch_generator
+
+Latents = np.ndarray[Any, np.dtype[np.float32]]
+LatentInput = np.ndarray[Any, np.dtype[Any]] | Tensor
+# Wraps the steps of a loop and shows how many are done, as tqdm does.
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+# Images per forward pass.
+BATCH_SIZE = 250
+
+# Noise is drawn with this many dimensions and then cut, so that models of different latent_dim
+# share the leading ones.
+_MAX_DIMENSIONS = 1024
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model: `load_model` returns one.
+
+    Images in are paths, PIL images, arrays or tensors of any size and mode: see `prepare_images`.
+    Images out are uint8 (number, height, width, channel), latents float32 (number, latent_dim).
+    Labels are names, indices, dicts of attributes or arrays that mix classes: see `label_vectors`.
+
+    Attributes:
+        config: The settings of the experiment.
+        epoch: The epoch of the checkpoint.
+        device: Where the networks compute.
+        objective: The networks with their loss, in evaluation mode.
+        label_set: The labels of the training images; one without entries if unconditional.
+        priors: Distributions of latents. The first is that of the settings. Where it was fitted,
+            N(0, I) is the second.
+        resize_spec: How the dataset's images were prepared.
+    """
+
+    config: ExperimentConfig
+    epoch: int
+    device: torch.device
+    objective: Objective
+    label_set: LabelSet
+    priors: dict[PriorKind, Prior]
+    resize_spec: ResizeSpec
+
+    @property
+    def name(self) -> str:
+        """The name of the experiment."""
+        return self.config.name
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name: `encoder` and `decoder`, or `generator` and `discriminator`."""
+        return self.objective.networks()
+
+    @property
+    def latent_dim(self) -> int:
+        """The dimension of a latent."""
+        return self.objective.latent_dim
+
+    @property
+    def label_names(self) -> list[str]:
+        """The classes or attributes that the model is conditioned on; empty if unconditional."""
+        return self.label_set.names
+
+    @property
+    def prior(self) -> Prior:
+        """The prior of the model's settings."""
+        return next(iter(self.priors.values()))
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the model encodes images; others are inverted."""
+        return isinstance(self.objective, HasEncoder)
+
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether the model scores images."""
+        return isinstance(self.objective, HasDiscriminator)
+
+    def sample(
+        self,
+        number: int,
+        *,
+        seed: int = 0,
+        labels: LabelInput | None = None,
+        truncation: float = 1.0,
+        prior: PriorKind | None = None,
+    ) -> Images:
+        """Return random images, uint8 (number, height, width, channel).
+
+        A seed gives the same images however many are drawn: `sample(4)` starts `sample(16)`.
+
+        >>> model.sample(16, seed=1, labels="7", truncation=0.7)
+
+        Args:
+            number: How many.
+            seed: The seed of the latents and, without `labels`, of the labels.
+            labels: Labels of a conditional model; None draws them as they are distributed in the
+                training images.
+            truncation: See `latents`.
+            prior: See `latents`.
+
+        Raises:
+            ArgumentError: An argument has no valid value.
+            UnsupportedError: The model has no labels, or no such prior.
+        """
+        latents = self.latents(number, seed=seed, truncation=truncation, prior=prior)
+        if labels is None and self.label_names:
+            labels = self._random_labels(number, seed)
+        return self.decode(latents, labels=labels)
+
+    def latents(
+        self,
+        number: int,
+        *,
+        seed: int = 0,
+        truncation: float = 1.0,
+        prior: PriorKind | None = None,
+    ) -> Latents:
+        """Return random latents, float32 (number, latent_dim).
+
+        Args:
+            number: How many.
+            seed: The seed; the first latents do not depend on `number`.
+            truncation: Factor of the noise around the mean of the prior, or of its component. Below
+                1, images are more typical and less diverse.
+            prior: `standard` is N(0, I); None is the prior of the settings, which of models with an
+                encoder is fitted to the codes of training images.
+
+        Raises:
+            ArgumentError: An argument has no valid value.
+            UnsupportedError: The model has no such prior.
+        """
+        if number < 1 or truncation < 0:
+            raise ArgumentError(
+                f"number is {number} and truncation is {truncation}; draw at least one latent, "
+                "with a truncation of at least 0."
+            )
+        if prior is not None and prior not in self.priors:
+            raise UnsupportedError(
+                f"{self.name} has no prior {quote(prior)}; it has {list_names(self.priors)}."
+            )
+        chosen = self.prior if prior is None else self.priors[prior]
+        # NumPy's generators fill arrays in order, so that the first rows stay the same.
+        noise = numpy_generator(seed, "noise").standard_normal(
+            (number, _MAX_DIMENSIONS), dtype=np.float32
+        )
+        draws = numpy_generator(seed, "components").random(number)
+        noise_of_model = torch.from_numpy(noise[:, : self.latent_dim]) * truncation
+        components = _choose(chosen.weights.double().numpy(), draws)
+        latents: Latents = chosen.transform(noise_of_model, torch.from_numpy(components)).numpy()
+        return latents
+
+    @torch.no_grad()
+    def encode(self, images: ImageInput, *, labels: LabelInput | None = None) -> Latents:
+        """Return the codes of images, float32 (number, latent_dim); of a VAE, posterior means.
+
+        >>> model.encode(["cat.jpg", "dog.png"])
+
+        Args:
+            images: Images of any size and mode; see `prepare_images`.
+            labels: Their labels, which a conditional model needs.
+
+        Raises:
+            ArgumentError: The images or labels are not valid.
+            ImageError: A file is missing or damaged.
+            UnsupportedError: The model has no encoder.
+        """
+        if not isinstance(self.objective, HasEncoder):
+            raise UnsupportedError(
+                f"{self.name} has no encoder; use invert, which searches for latents."
+            )
+        codes = []
+        for image, label in self._batches(images, labels):
+            codes.append(self.objective.encode(image, label))
+        return _to_numpy(torch.cat(codes))
+
+    @torch.no_grad()
+    def posterior(
+        self, images: ImageInput, *, labels: LabelInput | None = None
+    ) -> tuple[Latents, Latents]:
+        """Return the means and log-variances of a VAE's posteriors, both (number, latent_dim).
+
+        Arguments and errors are those of `encode`.
+        """
+        if not isinstance(self.objective, HasPosterior):
+            raise UnsupportedError(
+                f"{self.name} has no posterior; {self._alternative_to_encoder('encode')}."
+            )
+        means, log_variances = [], []
+        for image, label in self._batches(images, labels):
+            mean, log_variance = self.objective.posterior(image, label)
+            means.append(mean)
+            log_variances.append(log_variance)
+        return _to_numpy(torch.cat(means)), _to_numpy(torch.cat(log_variances))
+
+    def decode(self, latents: LatentInput, *, labels: LabelInput | None = None) -> Images:
+        """Return the images of latents, uint8 (..., height, width, channel).
+
+        >>> model.decode(model.latents(16), labels={"Smiling": 1, "Male": 0.3})
+
+        Args:
+            latents: An array or tensor (..., latent_dim), such as (number, latent_dim).
+            labels: Labels of a conditional model: one for all, one per latent, or an array (...,
+                num_labels).
+
+        Raises:
+            ArgumentError: Latents or labels have another shape.
+            UnsupportedError: The model has no labels.
+        """
+        codes = self._latent_tensor(latents)
+        return self.decode_vectors(codes, self._label_tensor(labels, codes.shape[:-1]))
+
+    def decode_vectors(self, latents: Tensor, vectors: Tensor) -> Images:
+        """Return uint8 (..., height, width, channel) of latents (..., latent_dim) on the device.
+
+        `vectors` are label vectors (..., num_labels) or their embeddings (..., label_dim).
+        """
+        batches = zip(
+            latents.reshape(-1, latents.shape[-1]).split(BATCH_SIZE),
+            vectors.reshape(latents.shape[:-1].numel(), -1).split(BATCH_SIZE),
+            strict=True,
+        )
+        images = torch.cat([to_uint8(self.objective.sample(*batch)) for batch in batches])
+        decoded: Images = images.reshape(*latents.shape[:-1], *images.shape[1:]).cpu().numpy()
+        return decoded
+
+    def reconstruct(self, images: ImageInput, *, labels: LabelInput | None = None) -> Images:
+        """Return the decoded codes of images, uint8 (number, height, width, channel).
+
+        Arguments and errors are those of `encode`.
+        """
+        if not self.has_encoder:
+            raise UnsupportedError(
+                f"{self.name} has no encoder; decode the latents that invert finds."
+            )
+        prepared = prepare_images(images, self.resize_spec)
+        return self.decode(self.encode(prepared, labels=labels), labels=labels)
+
+    def interpolate(
+        self,
+        a: ImageInput | LatentInput,
+        b: ImageInput | LatentInput,
+        *,
+        steps: int = 8,
+        method: str = "spherical",
+        labels: LabelInput | None = None,
+        end_labels: LabelInput | None = None,
+    ) -> Images:
+        """Return the images along paths from `a` to `b`, both ends included.
+
+        They are uint8 (steps, height, width, channel) for a single image or latent on both sides,
+        else (paths, steps, height, width, channel).
+
+        >>> model.interpolate("cat.jpg", "dog.png", steps=8)
+
+        Args:
+            a: Starts: floating-point arrays (latent_dim,) or (paths, latent_dim) are latents, all
+                else are images, which are encoded or, without an encoder, inverted.
+            b: Ends, as many as starts; a single one counts for all.
+            steps: Images per path.
+            method: `spherical` (White, 2016) or `linear`.
+            labels: Labels of a conditional model.
+            end_labels: Labels of the ends, if they differ. They are mixed along the path.
+
+        Raises:
+            ArgumentError: An argument has no valid value.
+            ImageError: A file is missing or damaged.
+        """
+        if method not in PATHS or steps < 2:
+            raise ArgumentError(
+                f"method is {quote(method)} and steps is {steps}; the methods are "
+                f"{list_names(PATHS)}, with at least 2 steps."
+            )
+        end_labels = labels if end_labels is None else end_labels
+        starts, ends = self._to_latents(a, labels), self._to_latents(b, end_labels)
+        number = max(len(starts), len(ends))
+        if len(starts) not in (1, number) or len(ends) not in (1, number):
+            raise ArgumentError(
+                f"There are {len(starts)} starts and {len(ends)} ends; give as many of both, or "
+                "one of either."
+            )
+        starts, ends = starts.expand(number, -1), ends.expand(number, -1)
+        points = interpolate(starts, ends, num_points=steps, kind=method)
+        # The embedding is linear in the label, so this interpolates embeddings linearly.
+        vectors = interpolate(
+            self._label_tensor(labels, (number,)),
+            self._label_tensor(end_labels, (number,)),
+            num_points=steps,
+            kind="linear",
+        )
+        images = self.decode(points, labels=vectors if self.label_names else None)
+        return images[0] if self._is_one(a) and self._is_one(b) else images
+
+    @torch.no_grad()
+    def discriminate(self, images: ImageInput, *, labels: LabelInput | None = None) -> Latents:
+        """Return the discriminator's scores of images, float32 (number,); higher is more real.
+
+        Of a GAN with the logistic loss, the sigmoid of a score is the probability that the image is
+        real. A critic's scores have no zero. A discriminator with batch norm compares the images of
+        a call with each other, as in training: give either real or generated images.
+
+        Arguments and errors are those of `encode`.
+        """
+        if not isinstance(self.objective, HasDiscriminator):
+            raise UnsupportedError(
+                f"{self.name} has no discriminator; compare images with their reconstructions."
+            )
+        scores = []
+        for image, label in self._batches(images, labels):
+            scores.append(self.objective.discriminate(image, label))
+        return _to_numpy(torch.cat(scores))
+
+    def invert(
+        self,
+        images: ImageInput,
+        *,
+        labels: LabelInput | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        progress: bool | Progress = True,
+    ) -> Latents:
+        """Return latents whose images are close to `images`, float32 (number, latent_dim).
+
+        It is for models without an encoder: Adam searches for each latent (Creswell & Bharath,
+        2018), which takes about as long as `steps` updates of a generator.
+
+        Args:
+            images: Images of any size and mode; see `prepare_images`.
+            labels: Their labels, which a conditional model needs.
+            steps: Steps of Adam; None is `latent.inversion_steps` of the settings.
+            seed: The seed of the random latents that the search starts from.
+            progress: Show a progress bar, or a function that wraps the steps as tqdm does.
+
+        Raises:
+            ArgumentError: An argument has no valid value.
+            ImageError: A file is missing or damaged.
+            UnsupportedError: The model has an encoder.
+        """
+        if self.has_encoder:
+            raise UnsupportedError(f"{self.name} has an encoder; use encode.")
+        if steps is not None and steps < 0:
+            raise ArgumentError(f"steps is {steps}; give at least 0.")
+        settings = self.config.latent
+        if steps is not None:
+            settings = settings.model_copy(update={"inversion_steps": steps})
+        show = self._progress(progress)
+        latents = []
+        for image, label in self._batches(images, labels):
+            generator = torch_generator(seed, "inversion")
+            found = invert(
+                self.objective, image, label, settings, generator=generator, progress=show
+            )
+            latents.append(found.latents)
+        return _to_numpy(torch.cat(latents))
+
+    def _progress(self, progress: bool | Progress) -> Progress:
+        if callable(progress):
+            return progress
+        if not progress:
+            return iter
+
+        from tqdm import tqdm
+
+        return lambda steps: tqdm(steps, desc=f"{self.name}: inversion", unit="step", leave=False)
+
+    def _to_latents(self, ends: Any, labels: LabelInput | None) -> Tensor:
+        """Return latents as they are, and images as their codes: (number, latent_dim)."""
+        if self._are_latents(ends):
+            return self._latent_tensor(ends).view(-1, self.latent_dim)
+        find = self.encode if self.has_encoder else self.invert
+        return torch.from_numpy(find(ends, labels=labels)).to(self.device)
+
+    def _are_latents(self, ends: Any) -> bool:
+        if not isinstance(ends, np.ndarray | Tensor) or ends.ndim not in (1, 2):
+            return False
+        is_floating = torch.as_tensor(ends[:0]).is_floating_point()
+        return is_floating and ends.shape[-1] == self.latent_dim
+
+    def _is_one(self, ends: Any) -> bool:
+        return ends.ndim == 1 if self._are_latents(ends) else is_single(ends)
+
+    def _latent_tensor(self, latents: LatentInput) -> Tensor:
+        tensor = torch.as_tensor(latents, dtype=torch.float32, device=self.device)
+        if tensor.ndim == 0 or tensor.shape[-1] != self.latent_dim or not tensor.numel():
+            raise ArgumentError(
+                f"The latents have the shape {tuple(tensor.shape)}; {self.name} decodes (number, "
+                f"{self.latent_dim})."
+            )
+        return tensor
+
+    def _label_tensor(self, labels: LabelInput | None, shape: tuple[int, ...]) -> Tensor:
+        """Return label vectors (*shape, num_labels) on the device."""
+        names = self.label_names
+        if not names:
+            if labels is not None and not (isinstance(labels, Tensor) and labels.shape[-1] == 0):
+                raise UnsupportedError(f"{self.name} is not conditioned on labels; leave them out.")
+            return torch.zeros(*shape, 0, device=self.device)
+        if labels is None:
+            raise ArgumentError(
+                f"{self.name} needs labels; they are {list_names(names)}, by name or index."
+            )
+        vectors = label_vectors(labels, names)
+        if vectors.ndim > 1 and vectors.shape[:-1] != shape and vectors.shape[:-1] != (1,):
+            number = "×".join(map(str, vectors.shape[:-1]))
+            raise ArgumentError(
+                f"There are {number} labels for {'×'.join(map(str, shape))} images; give one for "
+                "each, or one for all."
+            )
+        return vectors.expand(*shape, -1).to(self.device)
+
+    def _random_labels(self, number: int, seed: int) -> Tensor:
+        """Return vectors (number, num_labels), distributed as in the training images."""
+        draws = numpy_generator(seed, "labels").random(number)
+        chosen = _choose(np.asarray(self.label_set.counts, np.float64), draws)
+        return torch.tensor(self.label_set.vectors, dtype=torch.float32)[chosen]
+
+    def _batches(
+        self, images: ImageInput, labels: LabelInput | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images in [-1, 1], on the device, with their label vectors."""
+        prepared = prepare_images(images, self.resize_spec)
+        vectors = self._label_tensor(labels, (len(prepared),))
+        batches = torch.from_numpy(prepared).split(BATCH_SIZE)
+        for image, label in zip(batches, vectors.split(BATCH_SIZE), strict=True):
+            yield to_model(image.to(self.device)), label
+
+    def _alternative_to_encoder(self, method: str) -> str:
+        return f"use {method}" if self.has_encoder else "use invert, which searches for latents"
+
+
+def _choose(weights: np.ndarray[Any, np.dtype[np.float64]], draws: Any) -> Any:
+    """Return an index per draw from [0, 1), distributed as `weights`."""
+    cumulative = weights.cumsum()
+    chosen = np.searchsorted(cumulative / cumulative[-1], draws, side="right")
+    return chosen.clip(max=len(weights) - 1)
+
+
+def _to_numpy(tensor: Tensor) -> Latents:
+    array: Latents = tensor.float().cpu().numpy()
+    return array
