@@ -122,7 +122,7 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
         }
         for name, section in sections.items():
             experiment[name] = experiment.get(name, {}) | section
-        pictures = {"source": "folder", "path": "x", "attributes": "x"}
+        pictures = {"source": "folder", "path": "x", "attributes": "x", "validation_fraction": 0.1}
         raw = {
             "studies": {"tiny": {"title": "Tiny"}},
             "datasets": {dataset: pictures | {"image_size": image_size, "channels": channels}},

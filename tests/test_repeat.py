@@ -30,7 +30,7 @@ from latentbench.repeat import Folders, repeat_experiment, run_stage, search_exp
 
 RAW: dict[str, Any] = {
     "studies": {"s": {"title": "S"}},
-    "datasets": {"d": {"source": "glyphs"}},
+    "datasets": {"d": {"source": "glyphs", "validation_fraction": 0.1}},
     "experiments": {
         "vae": {
             "study": "s",

@@ -347,7 +347,7 @@ def explore(config: Path, data: Path, reference: Path, results: Path) -> None:
 @results_option
 @path_option("--scratch", "Cached features: scratch/STUDY/EXPERIMENT")
 def select(config: Path, data: Path, reference: Path, results: Path, scratch: Path) -> None:
-    """Select the trial of an experiment's search that is closest to the test images."""
+    """Select the trial of an experiment's search that is closest to the validation images."""
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.load import read_config
     from latentbench.evaluation.evaluate import Folders

@@ -21,7 +21,7 @@ from latentbench.errors import ArtifactError
 
 RAW: dict[str, Any] = {
     "studies": {"s": {"title": "S"}},
-    "datasets": {"d": {"source": "glyphs"}},
+    "datasets": {"d": {"source": "glyphs", "validation_fraction": 0.1}},
     "experiments": {
         "gan": {
             "study": "s",

@@ -33,7 +33,7 @@ from latentbench.config.load import parse_params
 
 RAW: dict[str, Any] = {
     "studies": {"s": {"title": "S", "notebooks": ["comparison"]}},
-    "datasets": {"d": {"source": "glyphs"}},
+    "datasets": {"d": {"source": "glyphs", "validation_fraction": 0.1}},
     "experiments": {
         "e": {"study": "s", "dataset": "d", "model": {"name": "vae"}, "training": {"epochs": 2}}
     },

@@ -29,7 +29,7 @@ from latentbench.errors import ConfigError
 
 PARAMS: dict[str, Any] = {
     "studies": {"demo": {"title": "Demo"}},
-    "datasets": {"glyphs": {"source": "glyphs", "image_size": 64}},
+    "datasets": {"glyphs": {"source": "glyphs", "image_size": 64, "validation_fraction": 0.1}},
     "defaults": {"seed": 3, "training": {"epochs": 5, "batch_size": 16}},
     "experiments": {
         "small": {
@@ -193,6 +193,15 @@ def test_a_search_of_what_the_model_cannot_have_is_refused(
     raw = copy.deepcopy(PARAMS)
     raw["experiments"]["plain"]["search"] = search
     with pytest.raises(ConfigError, match=rf"experiments\.plain.*{re.escape(named)}"):
+        parse_params(raw, where="params.yaml")
+
+
+def test_a_search_needs_validation_images() -> None:
+    raw = copy.deepcopy(PARAMS)
+    del raw["datasets"]["glyphs"]["validation_fraction"]
+    raw["experiments"]["plain"]["search"] = {"learning_rate": [1e-4]}
+    expected = r"experiments\.plain\.search.*datasets\.glyphs\.validation_fraction"
+    with pytest.raises(ConfigError, match=expected):
         parse_params(raw, where="params.yaml")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from latentbench.artifacts.files import (
     file_sha256,
+    read_array,
     read_manifest,
     write_array,
     write_manifest,
@@ -173,12 +174,15 @@ def forget_classes(data: Path) -> Path:
     return data
 
 
-def record_arrays(data: Path) -> None:
+def record_arrays(data: Path, splits: Sequence[str] = SPLITS) -> None:
     """Record images and labels of prepared data as they are now."""
     manifest = read_manifest(data / DATASET_MANIFEST)
-    for split in SPLITS:
-        manifest[split]["images_sha256"] = file_sha256(data / images_name(split))
-        manifest[split]["labels_sha256"] = file_sha256(data / labels_name(split))
+    for split in splits:
+        manifest[split] = {
+            "num_images": len(read_array(data / labels_name(split))),
+            "images_sha256": file_sha256(data / images_name(split)),
+            "labels_sha256": file_sha256(data / labels_name(split)),
+        }
     write_manifest(data / DATASET_MANIFEST, manifest)
 
 

@@ -1,4 +1,4 @@
-"""The select stage: the trial closest to the test images, by an independent computation."""
+"""The select stage: the trial closest to the validation images, by an independent computation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,28 @@ import pytest
 import torch
 
 from latentbench.artifacts.dependencies import select_config
-from latentbench.artifacts.files import read_array, read_manifest, write_text, write_yaml
-from latentbench.artifacts.paths import SELECT_CONFIG, SELECT_RECORD, SELECTED, checkpoint_path
+from latentbench.artifacts.files import (
+    read_array,
+    read_manifest,
+    write_array,
+    write_manifest,
+    write_text,
+    write_yaml,
+)
+from latentbench.artifacts.paths import (
+    DATASET_MANIFEST,
+    EVALUATION_ARRAYS,
+    METRICS,
+    SELECT_CONFIG,
+    SELECT_RECORD,
+    SELECTED,
+    SPLITS,
+    VALIDATION,
+    checkpoint_path,
+    images_name,
+    labels_name,
+    reference_files,
+)
 from latentbench.artifacts.verification import is_up_to_date
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
@@ -20,10 +40,28 @@ from latentbench.evaluation.features.classifier import ClassifierExtractor
 from latentbench.inference.checkpoints import load_checkpoint
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
-from tests.evaluation.conftest import run, scratch_of, write_checkpoint
+from tests.evaluation.conftest import (
+    evaluate,
+    record_arrays,
+    run,
+    scratch_of,
+    write_checkpoint,
+)
 
 CPU = torch.device("cpu")
 NUMBER = 24
+
+
+@pytest.fixture
+def prepared(make_prepared: Callable[..., Path]) -> Path:
+    """Squares with 60 validation images, of which the fourth class has fewer than the others."""
+    data = make_prepared(num_train=120, num_test=80)
+    images, labels = data / images_name("test"), np.arange(60) % 4
+    labels[:4] = 0
+    write_array(data / labels_name(VALIDATION), labels)
+    write_array(data / images_name(VALIDATION), np.flip(read_array(images)[:60], axis=1))
+    record_arrays(data, (*SPLITS, VALIDATION))
+    return data
 
 
 @pytest.fixture
@@ -55,7 +93,8 @@ def test_the_closest_trial_is_selected(
     config, results, reference = searched
     select(results, reference, prepared)
     extractor = ClassifierExtractor.load(reference / "classifier.safetensors", device=CPU)
-    real = read_array(reference / "classifier-test-features.npy").astype(np.float64)
+    real = extractor(torch.from_numpy(read_array(prepared / images_name(VALIDATION))))
+    real = real.double().numpy()
     means = []
     for trial in config.trials():
         trained = load_checkpoint(trial, results.parent / trial.name, 3, device=CPU)
@@ -76,7 +115,8 @@ def test_the_closest_trial_is_selected(
     selection = read_manifest(results / SELECTED)
     assert [trial["mean"] for trial in selection["trials"]] == pytest.approx(means, rel=1e-4)
     assert selection["values"] == {"width": [4, 8][int(np.argmin(means))]}
-    assert selection["num_images"] == 80
+    assert selection["num_images"] == 60
+    assert selection["class_counts"] == {"a": 18, "b": 14, "c": 14, "d": 14}
     seeds = {trial["seed"] for trial in selection["trials"]}
     assert seeds.isdisjoint(range(config.seed, config.seed + 1000))
 
@@ -106,4 +146,66 @@ def test_a_missing_trial_is_an_error(
     result = run("select", config=results / SELECT_CONFIG, **folders, scratch=scratch_of(results))
     assert result.exit_code == 1
     assert str(path) in result.output
+    assert not (results / SELECTED).exists()
+
+
+def change_images(data: Path, split: str) -> None:
+    """Turn the images of a split upside down, which changes the distances of all samples."""
+    path = data / images_name(split)
+    write_array(path, read_array(path)[:, ::-1])
+    record_arrays(data, (*SPLITS, VALIDATION))
+
+
+def test_test_images_have_no_part_in_the_selection(
+    searched: tuple[ExperimentConfig, Path, Path],
+    prepared: Path,
+    build_reference: Callable[..., Path],
+) -> None:
+    _, results, reference = searched
+    select(results, reference, prepared)
+    before = (results / SELECTED).read_bytes()
+    change_images(prepared, "test")
+    changed = build_reference(prepared)
+    select(results, changed, prepared)
+    assert (results / SELECTED).read_bytes() == before
+
+
+def test_validation_images_change_the_selection_and_nothing_that_is_reported(
+    searched: tuple[ExperimentConfig, Path, Path],
+    prepared: Path,
+    build_reference: Callable[..., Path],
+    make_experiment: Callable[..., Path],
+) -> None:
+    _, results, reference = searched
+
+    def reported() -> tuple[list[bytes], list[float]]:
+        experiment = make_experiment(prepared)
+        assert evaluate(experiment, build_reference(prepared), prepared).exit_code == 0
+        select(results, reference, prepared)
+        trials = read_manifest(results / SELECTED)["trials"]
+        files = [(experiment / name).read_bytes() for name in (METRICS, EVALUATION_ARRAYS)]
+        files += [(reference / name).read_bytes() for name in reference_files(["classifier"])]
+        return files, [trial["mean"] for trial in trials]
+
+    files, distances = reported()
+    change_images(prepared, VALIDATION)
+    same_files, other_distances = reported()
+    assert same_files == files
+    assert all(
+        after != pytest.approx(before, rel=1e-3)
+        for before, after in zip(distances, other_distances, strict=True)
+    )
+
+
+def test_a_search_without_validation_images_is_an_error(
+    searched: tuple[ExperimentConfig, Path, Path], prepared: Path
+) -> None:
+    _, results, reference = searched
+    manifest = read_manifest(prepared / DATASET_MANIFEST)
+    del manifest[VALIDATION]
+    write_manifest(prepared / DATASET_MANIFEST, manifest)
+    folders = {"data": prepared, "reference": reference, "results": results}
+    result = run("select", config=results / SELECT_CONFIG, **folders, scratch=scratch_of(results))
+    assert result.exit_code == 1
+    assert "datasets.squares.validation_fraction" in result.output
     assert not (results / SELECTED).exists()

@@ -177,9 +177,10 @@ def test_repeats_are_trained_and_evaluated_as_the_first(known_rates: None) -> No
 
 def test_a_search_trains_every_combination_and_the_trainings_wait(known_rates: None) -> None:
     search = {"learning_rate": [1e-4, 1e-3], "beta1": [0.5, 0.9]}
+    dataset = GLYPHS | {"validation_fraction": 0.1}
     without, found = (
         forecast(
-            params(vae={"model": {"name": "vae"}, "search": values}),
+            params(dataset, vae={"model": {"name": "vae"}, "search": values}),
             "s",
             Path(),
             start_seconds=4.0,

@@ -36,6 +36,7 @@ PREPARED = {
     "pad": 2,
     "max_train_images": 2_000,
     "test_fraction": 0.125,
+    "validation_fraction": 0.05,
 }
 
 
@@ -170,6 +171,22 @@ def sources_of_the_notebook():
     return {}
 
 
+def test_validation_images_have_a_column_where_a_dataset_has_some(make_study):
+    folder = make_study()
+    assert all("Validation" not in cell for cell in rows(dataset.counts(open_study(folder)))[0])
+    put_on_two_datasets(folder)
+    facts = described(folder, "vae")
+    classes = [row | {"validation": 7} for row in facts["classes"]]
+    attributes = [row | {"validation": 0.5} for row in facts["attributes"]]
+    images = facts["images"] | {"validation": 70}
+    describe(folder, images=images, classes=classes, attributes=attributes)
+    table = rows(dataset.counts(open_study(folder)))
+    assert table[0][-3:] == ["Training images", "Test images", "Validation images"]
+    assert {row[-1] for row in table[2:]} == {"", "7", "70"}
+    _, _, *shares = rows(dataset.attributes(open_study(folder)))
+    assert {row[-1] for row in shares} == {"", "50.0"}
+
+
 def test_every_source_has_an_origin(make_study):
     folder = make_study()
     names = []
@@ -189,13 +206,13 @@ def test_preparation_gives_the_settings(make_study):
     assert dataset.preparation(open_study(folder)) == ""
     describe(folder, settings=PREPARED)
     text = dataset.preparation(open_study(folder)).replace("\N{NO-BREAK SPACE}", " ")
-    for part in ("**glyphs**", "148 × 148", " 2 ", "64 × 64", "in color", "2,000", "12.5 %"):
+    for part in ("**glyphs**", "148 × 148", " 2 ", "64 × 64", "in color", "2,000", "12.5 %", "5 %"):
         assert part in text
 
 
 def test_preparation_without_options(make_study):
     folder = make_study()
-    unset = dict.fromkeys(("crop", "max_train_images", "test_fraction"))
+    unset = dict.fromkeys(("crop", "max_train_images", "test_fraction", "validation_fraction"))
     describe(folder, settings=PREPARED | unset | {"channels": 1, "pad": 0})
     text = dataset.preparation(open_study(folder)).replace("\N{NO-BREAK SPACE}", " ")
     assert text.count(".") == 1

@@ -27,6 +27,7 @@ def add_search(folder: Path, name: str, means: list[float]) -> None:
         record = folder / name / SEARCH / str(len(trials)) / PROVENANCE
         write_manifest(record, {"stage": "train", "cost": cost(100.0)})
     facts = {"metric": "fd_classifier", "num_images": 2000, "num_samples": 5000, "num_seeds": 3}
+    facts["class_counts"] = {"a": 500, "b": 1500}
     best = min(trials, key=lambda trial: trial["mean"])
     write_manifest(folder / name / SELECTED, {"trials": trials, "values": best["values"]} | facts)
     write_manifest(folder / name / SELECT_RECORD, {"stage": "select", "cost": cost(10.0)})
@@ -53,7 +54,8 @@ def test_every_trial_has_a_row_and_the_selected_one_is_bold(folder):
     assert [row[2] for row in rows[:3]] == ["5.00 ± 0.10", "**3.00** ± 0.10", "4.00 ± 0.10"]
     assert "0.001" in rows[1][1]
     caption = search.caption(study)
-    assert all(number in caption for number in ("3 × 5,000", "2,000", "FD (classifier)"))
+    for number in ("3 × 5,000", "2,000", "25 to 75", "FD (classifier)"):
+        assert number in caption
     frame = study.searches
     assert list(frame[frame["is_selected"]]["trial"]) == [2, 2, 2]
 

@@ -92,7 +92,7 @@ def _names(stage: str, config: Section) -> list[str | Path]:
         return [*files, paths.PROVENANCE]
     return {
         "fetch": ["source.json"],
-        "prepare": [*paths.prepared_files(has_attributes=False)],
+        "prepare": [*paths.prepared_files(has_attributes=False, has_validation=True)],
         "reference": [*paths.reference_files(["classifier"])],
         "evaluate": [*paths.EVALUATION_FILES, paths.record_name("evaluate")],
         "explore": [*paths.EXPLORATION_FILES, paths.record_name("explore")],

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SPLITS = ("train", "test")
+# The split of datasets with a validation_fraction: only searches read it.
+VALIDATION = "validation"
 
 # data/raw/DATASET. The manifest is written last.
 SOURCE_MANIFEST = "source.json"
@@ -30,10 +32,15 @@ def attributes_name(split: str) -> str:
     return f"{split}-attributes.npy"
 
 
-def prepared_files(*, has_attributes: bool) -> list[str]:
+def prepared_splits(*, has_validation: bool) -> tuple[str, ...]:
+    """Return the names of the splits of a prepared dataset."""
+    return (*SPLITS, VALIDATION) if has_validation else SPLITS
+
+
+def prepared_files(*, has_attributes: bool, has_validation: bool) -> list[str]:
     """Return the names of the files of a prepared dataset."""
     names = []
-    for split in SPLITS:
+    for split in prepared_splits(has_validation=has_validation):
         names += [images_name(split), labels_name(split)]
         if has_attributes:
             names.append(attributes_name(split))

@@ -78,7 +78,15 @@ class Dataset(Section):
     max_train_images: Count | None = Field(
         default=None,
         ge=2,
-        description="Size of a random subset of the training images; null is all.",
+        description="Size of a random subset of the training images, validation images included; "
+        "null is all.",
+    )
+    validation_fraction: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Fraction of the training images, of each class, that is kept out of training "
+        "and of the reference. Searches choose between their trials by these images.",
     )
     seed: Seed = Field(
         default=0, description="Seed of the subset, of held-out images and of the reference."
@@ -98,6 +106,11 @@ class Dataset(Section):
     def has_attributes(self) -> bool:
         """Whether the images may have attributes, such as `Smiling`."""
         return False
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether some training images are kept for searches."""
+        return self.validation_fraction > 0
 
 
 class GlyphsDataset(Dataset):

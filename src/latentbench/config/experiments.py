@@ -191,8 +191,9 @@ class Experiment(Section):
     search: Search = Field(
         default={},
         description="Settings of the model with the values to try, such as `learning_rate: [3e-4, "
-        "1e-3]`. Each combination is trained once; the one whose samples are closest to the test "
-        "images replaces the settings of `model`.",
+        "1e-3]`. Each combination is trained once; the one whose samples are closest to the "
+        "validation images replaces the settings of `model`. The dataset needs a "
+        "`validation_fraction`.",
     )
     model: AnyModel
     training: Training = Training()

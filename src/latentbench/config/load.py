@@ -135,6 +135,11 @@ def _check_experiment(experiment: Experiment, params: Params) -> None:
             f"model.condition lists {quote(condition[0])}, but {experiment.dataset} has no "
             "attributes; add a table of `attributes` to the dataset, or use condition: class"
         )
+    if experiment.search and not dataset.has_validation:
+        raise ValueError(
+            f"search needs validation images, but {experiment.dataset} has none; set "
+            f"datasets.{experiment.dataset}.validation_fraction, for example to 0.1"
+        )
     try:
         experiment.model.check_image_size(dataset.image_size)
     except ValueError as error:

@@ -9,7 +9,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from latentbench.artifacts.files import damaged, read_array, read_model, require_sha256
-from latentbench.artifacts.paths import DATASET_MANIFEST, attributes_name, images_name, labels_name
+from latentbench.artifacts.paths import (
+    DATASET_MANIFEST,
+    attributes_name,
+    images_name,
+    labels_name,
+    prepared_splits,
+)
 from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.errors import ArtifactError
 
@@ -41,13 +47,14 @@ class DatasetManifest(BaseModel):
     attribute_names: list[str]
     train: SplitManifest
     test: SplitManifest
+    validation: SplitManifest | None = None
     skipped: list[str]
     settings: dict[str, Any]
     digest: str
 
 
 class PreparedDataset:
-    """Images and labels of both splits.
+    """Images and labels of the splits `train` and `test`, and of `validation` if it has any.
 
     Without classes, `class_names` is empty and all labels are -1.
     """
@@ -64,7 +71,7 @@ class PreparedDataset:
         Raises ArtifactError if a file is missing or damaged.
         """
         dataset = cls(folder, read_model(folder / DATASET_MANIFEST, DatasetManifest, format=FORMAT))
-        for split in ("train", "test"):
+        for split in dataset.splits:
             dataset._check(split)
         return dataset
 
@@ -84,6 +91,11 @@ class PreparedDataset:
         found, settings = self.manifest, self.manifest.settings
         crop, pad = settings.get("crop"), settings.get("pad", 0)
         return ResizeSpec(found.image_size, found.channels, crop, pad)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits: `train`, `test`, and `validation` if the dataset has it."""
+        return prepared_splits(has_validation=self.manifest.validation is not None)
 
     def require_shape(self, *, image_size: int, channels: int) -> None:
         """Raise ArtifactError if the images have another size or number of channels."""

@@ -1,7 +1,7 @@
-"""The select stage: which trial of a search has the samples that are closest to test images.
+"""The select stage: which trial of a search has the samples closest to the validation images.
 
-Reported distances, precision, recall, density and coverage compare samples with training images
-alone, so the images that decide between the trials have no part in them.
+Nothing else reads these images: no model and no classifier is trained on them, and no reported
+number is measured with them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.lock import lock_folder
@@ -18,6 +21,7 @@ from latentbench.artifacts.paths import (
     REFERENCE_MANIFEST,
     SELECT_RECORD,
     SELECTED,
+    VALIDATION,
     checkpoint_path,
 )
 from latentbench.artifacts.progress import log
@@ -25,12 +29,20 @@ from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.artifacts.selection import write_selection
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
+from latentbench.errors import ArtifactError
 from latentbench.evaluation.cache import FeatureCache
 from latentbench.evaluation.evaluate import Folders
-from latentbench.evaluation.features.extract import FeatureExtractor, prepare_measurement
-from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
+from latentbench.evaluation.features.extract import (
+    FeatureExtractor,
+    extract_features,
+    prepare_measurement,
+)
+from latentbench.evaluation.features.feature_stats import (
+    FeatureStats,
+    Moments,
+    compute_feature_stats,
+)
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.metrics.distances import read_test_features
 from latentbench.evaluation.metrics.frechet import frechet_distance
 from latentbench.evaluation.samples import Sampler
 from latentbench.runtime.device import float64_device
@@ -55,9 +67,7 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
     reference.require_match(folders.reference, dataset, config)
     name = reference.preferred_extractor
     extractor = reference.load_extractor(name, folders.reference, device=device)
-    number = dataset.manifest.test.num_images
-    features = read_test_features(folders.reference, name, shape=(number, extractor.dim))
-    validation = compute_feature_stats(features.to(float64_device(device))).with_root()
+    validation = _validation_statistics(dataset, extractor, device)
     trials: list[dict[str, Any]] = []
     checkpoints = []
     for trial, values in zip(config.trials(), config.combinations(), strict=True):
@@ -81,7 +91,8 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
         config,
         trials,
         metric=reference.extractors[name].metric,
-        num_images=number,
+        num_images=validation.count,
+        class_counts=_class_counts(dataset),
         num_samples=config.evaluation.num_samples,
         num_seeds=config.evaluation.num_seeds,
     )
@@ -99,10 +110,33 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
     )
 
 
+def _validation_statistics(
+    dataset: PreparedDataset, extractor: FeatureExtractor, device: torch.device
+) -> FeatureStats:
+    found = dataset.manifest.validation
+    number = 0 if found is None else found.num_images
+    if number < 2:
+        raise ArtifactError(
+            f"{dataset.folder} has {number} validation images, but a search needs two; raise "
+            f"datasets.{dataset.manifest.name}.validation_fraction and prepare it again."
+        )
+    moments = Moments(extractor.dim, device=float64_device(device))
+    for features in extract_features(extractor, dataset.images(VALIDATION)):
+        moments.update(features)
+    return moments.compute().with_root()
+
+
+def _class_counts(dataset: PreparedDataset) -> dict[str, int]:
+    """Return the number of validation images of each class; empty without classes."""
+    names, labels = dataset.manifest.class_names, dataset.labels(VALIDATION)
+    counts = np.bincount(labels[labels >= 0], minlength=len(names)).tolist()
+    return dict(zip(names, counts, strict=True))
+
+
 def _distances(
     sampler: Sampler, extractor: FeatureExtractor, validation: FeatureStats
 ) -> list[float]:
-    """Return the Fréchet distance of each set of samples of a trial to the test images."""
+    """Return the Fréchet distance of each set of samples of a trial to the validation images."""
     epoch, prior = sampler.config.training.epochs, sampler.config.model.prior_kind
     trained = sampler.load(epoch)
     distances = []

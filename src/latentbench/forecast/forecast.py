@@ -116,7 +116,7 @@ def forecast(
         for trial in experiment.trials():
             all_jobs.append(replace(own[0], subject=trial.name))
         if experiment.search:
-            select = _select_job(experiment, model, rates[name], start_seconds)
+            select = _select_job(experiment, sizes[name], model, rates[name], start_seconds)
             all_jobs.append(select)
             # The reported trainings wait for the trials.
             critical_seconds = max(critical_seconds, own[0].seconds + select.seconds + path)
@@ -138,7 +138,7 @@ def _critical_path(dataset_jobs: list[Job], experiment_jobs: list[Job]) -> float
 
 
 def _prepare_job(config: DatasetConfig, sizes: DatasetSizes, start_seconds: float) -> Job:
-    num_images = sizes.num_train + sizes.num_test
+    num_images = sizes.num_train + sizes.num_test + sizes.num_validation
     decoding = num_images * sizes.decode_seconds / (os.cpu_count() or 1)
     disk_bytes = num_images * config.dataset.image_size**2 * config.dataset.channels
     return Job("prepare", config.name, start_seconds / 2 + decoding, disk_bytes)
@@ -205,11 +205,16 @@ def _evaluate_job(
 
 
 def _select_job(
-    config: ExperimentConfig, model: ModelRates, rates: DatasetRates, start_seconds: float
+    config: ExperimentConfig,
+    sizes: DatasetSizes,
+    model: ModelRates,
+    rates: DatasetRates,
+    start_seconds: float,
 ) -> Job:
     num_samples = config.evaluation.num_samples
     num_sets = len(config.trials()) * config.evaluation.num_seeds
-    seconds = start_seconds + num_sets * num_samples * (model.sample + rates.feature)
+    seconds = start_seconds + sizes.num_validation * rates.feature
+    seconds += num_sets * num_samples * (model.sample + rates.feature)
     disk_bytes = num_sets * num_samples * FEATURE_DIM * FLOAT_BYTES
     return Job("select", config.name, seconds, disk_bytes)
 

@@ -38,6 +38,7 @@ class DatasetSizes:
     num_test: int
     num_classes: int
     decode_seconds: float
+    num_validation: int = 0
 
 
 def dataset_sizes(config: DatasetConfig, data: Path) -> DatasetSizes:
@@ -52,16 +53,23 @@ def dataset_sizes(config: DatasetConfig, data: Path) -> DatasetSizes:
     except ArtifactError:
         manifest = None
     if manifest is not None and manifest.settings == dataset.preparation():
-        num_train, num_test = manifest.train.num_images, manifest.test.num_images
-        return DatasetSizes(num_train, num_test, len(manifest.class_names), 0.0)
+        return DatasetSizes(
+            manifest.train.num_images,
+            manifest.test.num_images,
+            len(manifest.class_names),
+            0.0,
+            0 if manifest.validation is None else manifest.validation.num_images,
+        )
     key = f"emnist/{dataset.split}" if dataset.source == "emnist" else dataset.source
     if key in PUBLISHED:
         sizes = DatasetSizes(*PUBLISHED[key], JPEG_SECONDS if key == "celeba" else ARRAY_SECONDS)
     else:
         sizes = _open_sizes(dataset)
-    if dataset.max_train_images is None:
-        return sizes
-    return replace(sizes, num_train=min(dataset.max_train_images, sizes.num_train))
+    num_train = sizes.num_train
+    if dataset.max_train_images is not None:
+        num_train = min(dataset.max_train_images, num_train)
+    num_validation = round(dataset.validation_fraction * num_train)
+    return replace(sizes, num_train=num_train - num_validation, num_validation=num_validation)
 
 
 def _open_sizes(dataset: AnyDataset) -> DatasetSizes:

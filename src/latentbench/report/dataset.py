@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from latentbench.artifacts.paths import VALIDATION
 from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.results import Experiment, Study, Table
@@ -20,7 +21,7 @@ _MAX_ROWS = 8  # classes with a row each; more have a column each
 _MAX_COUNTED = 20  # classes in the table of counts
 _IMAGES_PER_ROW = 16  # of images without classes
 _MAX_NAME = 24  # letters of a class in a figure
-_SPLITS = {"train": "Training images", "test": "Test images"}
+_SPLITS = {"train": "Training images", "test": "Test images", VALIDATION: "Validation images"}
 
 
 def origins(study: Study, sources: Mapping[str, str]) -> str:
@@ -53,7 +54,9 @@ def counts(study: Study) -> Table:
     """Return a row per dataset, and one per class if these are few: numbers and size of images."""
     described, notes = _described(study)
     tables = [_counts(experiment.latent["data"]) for experiment in described.values()]
-    return Table(pipe_table(pd.concat(tables), num_text=1) if tables else None, notes)
+    if not tables:
+        return Table(None, notes)
+    return Table(pipe_table(_titled(pd.concat(tables)), num_text=1), notes)
 
 
 def attributes(study: Study) -> Table:
@@ -62,12 +65,13 @@ def attributes(study: Study) -> Table:
     rows = []
     for dataset, experiment in described.items():
         for attribute in experiment.latent["data"]["attributes"]:
-            names = escape_markdown(dataset), attribute_title(attribute["name"])
-            rows.append([*names, *(percent_cell(attribute[split]) for split in _SPLITS)])
+            shares = {split: percent_cell(attribute[split]) for split in _SPLITS.keys() & attribute}
+            names = {"Dataset": escape_markdown(dataset)}
+            names["Attribute"] = attribute_title(attribute["name"])
+            rows.append(names | shares)
     if not rows:
         return Table(None, notes)
-    columns = ["Dataset", "Attribute", *(f"{title}, %" for title in _SPLITS.values())]
-    table = pd.DataFrame(rows, columns=columns)
+    table = _titled(pd.DataFrame(rows), unit=", %")
     if len(described) > 1:
         return Table(pipe_table(table, num_text=2), notes)
     return Table(pipe_table(table.drop(columns="Dataset"), num_text=1), notes)
@@ -104,6 +108,9 @@ def _preparation(settings: Mapping[str, Any]) -> str:
     text = f"{join_words(steps)}."
     if settings["max_train_images"]:
         text += f" At most {settings['max_train_images']:,} images, chosen by the seed, train."
+    if settings.get("validation_fraction"):
+        kept = f"{100 * settings['validation_fraction']:g}{NBSP}%"
+        text += f" Of the training images, {kept} are kept for validation: only searches use these."
     if settings.get("test_fraction"):
         held_out = f"{100 * settings['test_fraction']:g}{NBSP}%"
         text += f" Without a test folder, {held_out} of the images are held out for testing."
@@ -119,16 +126,25 @@ def _square(side: int) -> str:
 
 
 def _counts(facts: Mapping[str, Any]) -> pd.DataFrame:
-    classes = pd.DataFrame(facts["classes"], columns=["name", *_SPLITS])
+    splits = list(facts["images"])
+    classes = pd.DataFrame(facts["classes"], columns=["name", *splits])
     classes["name"] = classes["name"].map(escape_markdown)
     whole = pd.DataFrame([{"name": escape_markdown(facts["name"])} | facts["images"]])
     whole["Size"], whole["Channels"] = _square(facts["image_size"]), str(facts["channels"])
     whole["Classes"] = str(len(classes) or ABSENT)
     if len(classes) <= _MAX_COUNTED:
         whole = pd.concat([whole, classes.assign(name="&emsp;*" + classes["name"] + "*")])
-    whole[list(_SPLITS)] = whole[list(_SPLITS)].map("{:,}".format)
-    rows = whole[["name", "Size", "Channels", "Classes", *_SPLITS]].fillna("")
-    return rows.rename(columns=_SPLITS | {"name": "Dataset"})
+    whole[splits] = whole[splits].map("{:,}".format)
+    rows = whole[["name", "Size", "Channels", "Classes", *splits]].fillna("")
+    return rows.rename(columns={"name": "Dataset"})
+
+
+def _titled(table: pd.DataFrame, unit: str = "") -> pd.DataFrame:
+    """Return the table with the titles of its splits; a cell is empty where there is no split."""
+    titles = {split: f"{title}{unit}" for split, title in _SPLITS.items()}
+    others = [column for column in table.columns if column not in titles]
+    splits = [split for split in titles if split in table.columns]
+    return table[[*others, *splits]].fillna("").rename(columns=titles)
 
 
 def _draw(study: Study, panel: Callable[[Experiment, str], Panel], what: str) -> page.Drawing:

@@ -127,9 +127,9 @@ def costs(trainings: Sequence[Experiment]) -> pd.DataFrame:
 
 
 def searches(members: Sequence[Experiment]) -> pd.DataFrame:
-    """Return a row per trial of a search: the values tried and the distance to the test images.
+    """Return a row per trial of a search: the values tried and their distance.
 
-    `mean` and `std` are over sets of samples.
+    `mean` and `std` of the distance to the validation images are over sets of samples.
     """
     rows = []
     for member in members:

@@ -140,7 +140,7 @@ class Study:
 
     @cached_property
     def searches(self) -> pd.DataFrame:
-        """A row per trial of a search: values, mean and std of the distance to test images.
+        """A row per trial of a search: values, mean and std of the distance to validation images.
 
         `is_selected` is true for the trial whose values the reported trainings have.
         """

@@ -6,6 +6,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
     SOURCE_FORMAT,
     SOURCE_MANIFEST,
-    SPLITS,
     prepared_files,
 )
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.config.datasets import DatasetConfig
 from latentbench.data.image_archive import decode_name
+from latentbench.data.preparation.decode import FormatFacts
 from latentbench.data.preparation.decoding_pool import (
     DecodeJob,
     DecodeTask,
@@ -41,9 +42,10 @@ from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.preparation.split_files import SplitFiles
 from latentbench.data.preparation.summary import PreparedContents, summarize
 from latentbench.data.prepared import FORMAT
-from latentbench.data.sources import SOURCES, RawDataset, Split
+from latentbench.data.sources import SOURCES, RawDataset
+from latentbench.data.sources.base import choose_held_out
 from latentbench.data.sources.checks import check_dataset
-from latentbench.errors import ArtifactError
+from latentbench.errors import ArtifactError, DataError
 from latentbench.rng import numpy_generator
 
 
@@ -74,7 +76,10 @@ def prepare_dataset(
         with write_together(output, last=DATASET_MANIFEST) as staged:
             _write_dataset(config, contents, staged, workers or num_usable_cores())
         if record is not None:
-            names = prepared_files(has_attributes=config.dataset.has_attributes)
+            names = prepared_files(
+                has_attributes=config.dataset.has_attributes,
+                has_validation=config.dataset.has_validation,
+            )
             write_record(
                 record,
                 "prepare",
@@ -88,7 +93,7 @@ def prepare_dataset(
 def _write_dataset(
     config: DatasetConfig, contents: RawDataset, output: Path, num_workers: int
 ) -> None:
-    """Write the arrays of both splits and dataset.json."""
+    """Write the arrays of all splits and dataset.json."""
     manifests, written = _write_splits(config, contents, output, num_workers)
     dataset = config.dataset
     manifest = {
@@ -110,7 +115,10 @@ def _write_dataset(
 
 
 def open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
-    """Return the fetched dataset, checked, with at most `max_train_images` training images."""
+    """Return the fetched dataset, checked, with its validation split.
+
+    Training and validation images together are at most `max_train_images`.
+    """
     fetched = read_manifest(raw / SOURCE_MANIFEST)
     require_format(raw / SOURCE_MANIFEST, fetched, SOURCE_FORMAT)
     dataset = config.dataset
@@ -130,20 +138,40 @@ def open_raw(config: DatasetConfig, raw: Path) -> RawDataset:
     if max_images is not None and max_images < len(train.references):
         order = numpy_generator(dataset.seed, "training share").permutation(len(train.references))
         contents = replace(contents, train=train.subset(np.sort(order[:max_images])))
+    if dataset.has_validation:
+        return _hold_out_validation(config, contents)
     return contents
+
+
+def _hold_out_validation(config: DatasetConfig, contents: RawDataset) -> RawDataset:
+    """Return the dataset with some training images as its validation split."""
+    train, fraction = contents.train, config.dataset.validation_fraction
+    rng = numpy_generator(config.dataset.seed, "validation images")
+    is_held_out = choose_held_out(train.labels, fraction=fraction, rng=rng)
+    if is_held_out.sum() < 2:
+        raise DataError(
+            f"{config.name} has {len(train.references)} training images, of which "
+            f"validation_fraction: {fraction:g} holds out {is_held_out.sum()}, but a search needs "
+            "two validation images. Raise the fraction or add images."
+        )
+    return replace(
+        contents,
+        train=train.subset(np.flatnonzero(~is_held_out)),
+        validation=train.subset(np.flatnonzero(is_held_out)),
+    )
 
 
 def _write_splits(
     config: DatasetConfig, contents: RawDataset, output: Path, num_workers: int
 ) -> tuple[dict[str, dict[str, Any]], PreparedContents]:
-    """Decode and write both splits; return their manifests, and what they contain.
+    """Decode and write all splits; return their manifests, and what they contain.
 
-    The tasks of both splits are one stream, so no worker waits between them. A finished split is
-    hashed in a thread, while the workers decode the other.
+    The tasks of all splits are one stream, so no worker waits between them. A finished split is
+    hashed in a thread, while the workers decode the next.
     """
     dataset = config.dataset
     spec = ResizeSpec(dataset.image_size, dataset.channels, dataset.crop, dataset.pad)
-    splits: dict[str, Split] = {name: getattr(contents, name) for name in SPLITS}
+    splits = contents.splits()
     references = {name: split.references for name, split in splits.items()}
     job = DecodeJob(contents.reader, references, spec, skip=contents.skip_undecodable)
     files = {name: SplitFiles(output, name, split, spec) for name, split in splits.items()}
@@ -161,13 +189,13 @@ def _write_splits(
             split_files = files[task.split]
             if split_files.finish_task(decoded):
                 futures[task.split] = thread.submit(split_files.close)
-        manifests = {name: futures[name].result() for name in SPLITS}
+        manifests = {name: futures[name].result() for name in splits}
     skipped: dict[str, str] = {}
-    for name in SPLITS:
+    for name in splits:
         for index, kind in sorted(files[name].failed.items()):
             skipped[decode_name(str(splits[name].references[index]))] = kind
-    labels = {name: files[name].split.labels for name in SPLITS}
-    facts = files["train"].facts.merge(files["test"].facts)
+    labels = {name: files[name].split.labels for name in splits}
+    facts = reduce(FormatFacts.merge, (each.facts for each in files.values()))
     return manifests, PreparedContents(labels, skipped, facts)
 
 

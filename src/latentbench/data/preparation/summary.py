@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from latentbench.artifacts.paths import VALIDATION
 from latentbench.data.preparation.decode import FormatFacts
 from latentbench.data.sources import RawDataset
 from latentbench.errors import quote
 
+Labels = np.ndarray[Any, np.dtype[np.int64]]
+
+_KINDS = {"train": "training", "test": "test", VALIDATION: "validation"}  # of images, by split
 MAX_CLASSES = 20  # that are listed with their numbers of images
 MAX_NAMES = 5  # of images that are listed per reason
 NEARLY_BLACK = 4096  # of 65,536 levels
@@ -21,17 +26,17 @@ NEARLY_BLACK = 4096  # of 65,536 levels
 class PreparedContents:
     """Labels by split, and the name of each image that was skipped with what is wrong with it."""
 
-    labels: dict[str, np.ndarray[Any, np.dtype[np.int64]]]
+    labels: dict[str, Labels]
     skipped: dict[str, str]
     facts: FormatFacts
 
 
 def summarize(name: str, contents: RawDataset, written: PreparedContents) -> list[str]:
     """Return how the files were read: splits, classes with their counts, what was left out."""
-    train, test = (written.labels[split] for split in ("train", "test"))
-    lines = [f"Prepared {name}: {len(train):,} training images, {len(test):,} test images."]
+    numbers = [f"{len(labels):,} {_KINDS[key]} images" for key, labels in written.labels.items()]
+    lines = [f"Prepared {name}: {', '.join(numbers)}."]
     if contents.class_names:
-        lines += _summarize_classes(contents.class_names, train, test)
+        lines += _summarize_classes(contents.class_names, written.labels)
     if contents.attribute_names:
         lines.append(f"Attributes: {_join(contents.attribute_names, MAX_CLASSES)}.")
     lines += contents.notes
@@ -51,28 +56,22 @@ def summarize(name: str, contents: RawDataset, written: PreparedContents) -> lis
     return lines
 
 
-def _summarize_classes(
-    class_names: list[str],
-    train: np.ndarray[Any, np.dtype[np.int64]],
-    test: np.ndarray[Any, np.dtype[np.int64]],
-) -> list[str]:
-    number = len(class_names)
-    num_train = np.bincount(train[train >= 0], minlength=number)
-    num_test = np.bincount(test[test >= 0], minlength=number)
+def _summarize_classes(class_names: list[str], labels: Mapping[str, Labels]) -> list[str]:
+    counts = {}
+    for split, own in labels.items():
+        counts[_KINDS[split]] = np.bincount(own[own >= 0], minlength=len(class_names))
     listed = []
-    missing: dict[str, list[str]] = {"training": [], "test": []}
     for index, class_name in enumerate(class_names):
-        listed.append(f"{quote(class_name)} {num_train[index]:,} + {num_test[index]:,}")
-        if num_train[index] == 0:
-            missing["training"].append(class_name)
-        if num_test[index] == 0:
-            missing["test"].append(class_name)
+        numbers = " + ".join(f"{own[index]:,}" for own in counts.values())
+        listed.append(f"{quote(class_name)} {numbers}")
     if len(listed) > MAX_CLASSES:
         listed[MAX_CLASSES:] = [f"{len(listed) - MAX_CLASSES:,} more"]
-    lines = [f"{number:,} classes (training + test images): {', '.join(listed)}."]
-    for split, names in missing.items():
-        if names:
-            lines.append(f"Classes without {split} images: {_join(names, MAX_CLASSES)}.")
+    kinds = " + ".join(counts)
+    lines = [f"{len(class_names):,} classes ({kinds} images): {', '.join(listed)}."]
+    for kind, own in counts.items():
+        missing = [class_names[index] for index in np.flatnonzero(own == 0)]
+        if missing:
+            lines.append(f"Classes without {kind} images: {_join(missing, MAX_CLASSES)}.")
     return lines
 
 

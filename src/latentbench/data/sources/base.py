@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from PIL import Image
 
+from latentbench.artifacts.paths import VALIDATION
+
 
 class Reader(Protocol):
     """Reads images one by one in worker processes.
@@ -48,7 +50,8 @@ class Split:
 class RawDataset:
     """A dataset before it is prepared.
 
-    `notes` are sentences about how the source read its files, and what it left out.
+    `validation` has the training images that are kept for searches, None without any. `notes` are
+    sentences about how the source read its files, and what it left out.
     """
 
     reader: Reader
@@ -58,6 +61,12 @@ class RawDataset:
     attribute_names: list[str] = field(default_factory=list)
     skip_undecodable: bool = False
     notes: list[str] = field(default_factory=list)
+    validation: Split | None = None
+
+    def splits(self) -> dict[str, Split]:
+        """Return the splits by name."""
+        splits = {"train": self.train, "test": self.test}
+        return splits if self.validation is None else splits | {VALIDATION: self.validation}
 
 
 class Source(Protocol):
@@ -97,12 +106,12 @@ def missing_labels(number: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.full(number, -1, dtype=np.int64)
 
 
-def choose_test_images(
+def choose_held_out(
     labels: np.ndarray[Any, np.dtype[np.int64]], *, fraction: float, rng: np.random.Generator
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return a random mask of test images: a fraction of each class.
+    """Return a random mask of images to hold out: a fraction of each class.
 
-    A class has at least one test image if it has several, and at least one training image.
+    Of a class with several images, at least one is held out and at least one is not.
     """
     mask = np.zeros(len(labels), dtype=np.bool_)
     for label in sorted(set(labels.tolist())):  # np.unique would import numpy.ma, 40 ms

@@ -18,7 +18,7 @@ from latentbench.data.image_archive import (
 )
 from latentbench.data.raw_files import decode_text
 from latentbench.data.sources.attribute_table import AttributeTable, fingerprint, read_table
-from latentbench.data.sources.base import RawDataset, Split, choose_test_images, missing_labels
+from latentbench.data.sources.base import RawDataset, Split, choose_held_out, missing_labels
 from latentbench.data.sources.folder import open_fetched
 from latentbench.errors import DataError, DownloadError, quote
 from latentbench.rng import numpy_generator
@@ -172,7 +172,7 @@ def _download(folder: Path) -> ImageArchive:
 def _random_parts(number: int, seed: int) -> Parts:
     """Return the part of each image, with a tenth of them for testing."""
     rng = numpy_generator(seed, "held out")
-    is_test = choose_test_images(missing_labels(number), fraction=TEST_FRACTION, rng=rng)
+    is_test = choose_held_out(missing_labels(number), fraction=TEST_FRACTION, rng=rng)
     return np.where(is_test, TEST, TRAIN)
 
 

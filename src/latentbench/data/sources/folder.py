@@ -11,7 +11,7 @@ import numpy as np
 from latentbench.config.datasets import FolderDataset
 from latentbench.data.image_archive import ArchiveReader, ImageArchive, expand_user, open_archive
 from latentbench.data.sources.attribute_table import fingerprint, read_table
-from latentbench.data.sources.base import RawDataset, Split, choose_test_images, missing_labels
+from latentbench.data.sources.base import RawDataset, Split, choose_held_out, missing_labels
 from latentbench.data.sources.layout import find_layout, natural_key
 from latentbench.errors import DataError
 from latentbench.rng import numpy_generator
@@ -92,7 +92,7 @@ def _labeled_split(classes: dict[str, str], class_names: list[str]) -> Split:
 def _hold_out(images: Split, dataset: FolderDataset) -> tuple[Split, Split]:
     """Return training and test images, chosen at random."""
     rng = numpy_generator(dataset.seed, "held out")
-    is_test = choose_test_images(images.labels, fraction=dataset.test_fraction, rng=rng)
+    is_test = choose_held_out(images.labels, fraction=dataset.test_fraction, rng=rng)
     if not is_test.any():
         raise DataError(
             f"{dataset.path} has no class with two images, so none can be held out for testing; "

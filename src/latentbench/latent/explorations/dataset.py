@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from latentbench.artifacts.paths import SPLITS
 from latentbench.data.image_grid import Images
 from latentbench.data.prepared import DatasetManifest, PreparedDataset
 from latentbench.evaluation.findings import Findings
@@ -41,7 +40,7 @@ def explore_data(probe: ModelProbe) -> Findings:
         "settings": dataset.manifest.settings,
         "image_size": dataset.manifest.image_size,
         "channels": dataset.manifest.channels,
-        "images": {split: getattr(dataset.manifest, split).num_images for split in SPLITS},
+        "images": {split: len(dataset.labels(split)) for split in dataset.splits},
         "classes": class_counts(dataset),
         "attributes": attribute_frequencies(dataset),
         "num_averaged": [min(len(rows), num_averaged) for rows in groups],
@@ -55,7 +54,7 @@ def class_counts(dataset: PreparedDataset) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"name": name} for name in names]
     if not rows:
         return rows
-    for split in SPLITS:
+    for split in dataset.splits:
         labels = dataset.labels(split)
         counts = np.bincount(labels[labels >= 0], minlength=len(names)).tolist()
         for row, count in zip(rows, counts, strict=True):
@@ -68,7 +67,7 @@ def attribute_frequencies(dataset: PreparedDataset) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"name": name} for name in dataset.manifest.attribute_names]
     if not rows:
         return rows
-    for split in SPLITS:
+    for split in dataset.splits:
         shares = dataset.attributes(split).mean(axis=0).tolist()
         for row, share in zip(rows, shares, strict=True):
             row[split] = share

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from latentbench.artifacts.metrics import METRICS
 from latentbench.results import Study, Table
-from latentbench.results.formatting import escape_markdown, join_words
+from latentbench.results.formatting import NBSP, escape_markdown, join_words
 from latentbench.results.frames import setting_text
 from latentbench.results.quantities import decimal_places, format_number
 from latentbench.results.tables import pipe_table
 
 
 def table(study: Study) -> Table:
-    """Return a row per trial: its values and its distance to the test images."""
+    """Return a row per trial: its values and its distance to the validation images."""
     searches = study.searches
     if searches.empty:
         return Table(None)
@@ -46,15 +49,34 @@ def budget(study: Study) -> str:
 
 def caption(study: Study) -> str:
     """Return what the distances are, and between which images."""
-    facts = next(each.selection for each in study if each.selection)
+    searched = [each for each in study if each.selection]
+    facts = searched[0].selection
     names = {metric.key: metric.name for metric in METRICS}
+    images = {each.dataset: _validation_images(each.selection) for each in searched}
+    if len(images) > 1:
+        shown = [f"{text} of {escape_markdown(name)}" for name, text in images.items()]
+    else:
+        shown = list(images.values())
     return (
         "Settings that were tried before the reported trainings. Each combination was trained "
         f"once, with a seed that no reported training has. {names[facts['metric']]} is of "
-        f"{facts['num_seeds']} × {facts['num_samples']:,} samples to {facts['num_images']:,} test "
-        "images. No reported distance of samples uses them: those are to training images. The "
-        "reported trainings have the settings of the distance in bold."
+        f"{facts['num_seeds']} × {facts['num_samples']:,} samples to {join_words(shown)}. Nothing "
+        "else uses these images: no model was trained on them, and no reported number was measured "
+        "with them. The reported trainings have the settings of the distance in bold."
     )
+
+
+def _validation_images(facts: Mapping[str, Any]) -> str:
+    """Return the number of validation images, and the share of each class."""
+    text = f"{facts['num_images']:,} validation images"
+    counts = list(facts["class_counts"].values())
+    if not counts:
+        return text
+    smallest, largest = (
+        f"{100 * number / sum(counts):.3g}" for number in (min(counts), max(counts))
+    )
+    shares = smallest if smallest == largest else f"{smallest} to {largest}"
+    return f"{text} ({len(counts)} classes with {shares}{NBSP}% each)"
 
 
 def _values(values: dict[str, object]) -> str:
