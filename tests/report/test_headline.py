@@ -61,7 +61,9 @@ def test_the_correction_counts_all_pairs_of_a_study(make_study):
     # A difference of 10 with an error of √0.02 has p = 0.009 with 1 degree of freedom. It is the
     # second of three.
     assert "**vae (2 seeds)** is best" in text
-    assert f"p = {2 * stats.t.sf(10 / 0.02**0.5, 1) * 2:.3f} after Holm's correction over 3" in text
+    assert (
+        f"p = {3 * stats.t.sf(20 / 0.02**0.5, 1) * 2:.3f} after Shaffer's correction over 3" in text
+    )
 
 
 def test_trainings_that_do_not_distinguish_models_make_none_best(make_study):

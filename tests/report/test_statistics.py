@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, combinations
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +15,7 @@ from latentbench.results.statistics import (
     LEVEL,
     compare_images,
     compare_trainings,
-    holm,
+    correct_pairs,
 )
 
 NUMBERS = [(1, 1), (1, 2), (1, 3), (2, 2), (3, 3), (2, 5), (5, 5)]
@@ -112,24 +112,53 @@ def test_groups_of_the_same_trainings_are_paired():
     assert again.comparisons() == {}
 
 
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
-    np.testing.assert_allclose(holm([0.02, np.nan, 0.03]), [0.04, np.nan, 0.04])
-    assert np.isnan(holm([np.nan])).all()
+def test_the_correction_by_hand():
+    assert correct_pairs([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.04, 0.03])
+    assert correct_pairs([0.5, 0.9, 0.4]) == pytest.approx([1.0, 1.0, 1.0])
+    assert np.isnan(correct_pairs([np.nan])).all()
+    # Four means: 6 pairs can be equal, 3 if one pair differs, 2 if four do, 1 if five do.
+    ascending = np.array([1, 2, 3, 4, 6, 13]) / 100
+    assert correct_pairs(ascending) == pytest.approx([0.06, 0.06, 0.09, 0.12, 0.12, 0.13])
+    # The third mean has no test: the pairs of three means are left.
+    without_third = [0.01, np.nan, 0.02, np.nan, 0.03, np.nan]
+    expected = [0.03, np.nan, 0.03, np.nan, 0.03, np.nan]
+    np.testing.assert_allclose(correct_pairs(without_third), expected)
 
 
-def test_holm_is_the_closed_test_of_all_intersections_by_bonferroni():
+def partitions(members):
+    """Yield each way to part the members into groups."""
+    if not members:
+        yield []
+        return
+    for others in partitions(members[1:]):
+        yield [[members[0]], *others]
+        for place, group in enumerate(others):
+            yield [*others[:place], [members[0], *group], *others[place + 1 :]]
+
+
+@pytest.mark.parametrize("num_means", [3, 4, 5])
+def test_the_correction_is_between_the_closed_test_and_holms(num_means):
+    """The closed test corrects each hypothesis for all sets of pairs that can be equal together."""
     random = np.random.default_rng(1)
-    for _ in range(20):
-        p_values = random.uniform(0, 0.2, 6).round(2)
-        places = range(len(p_values))
-        subsets = list(chain.from_iterable(combinations(places, size) for size in range(1, 7)))
-        expected = []
-        for place in places:
-            own = [subset for subset in subsets if place in subset]
-            expected.append(max(min(1, len(own_) * p_values[list(own_)].min()) for own_ in own))
-        np.testing.assert_allclose(holm(p_values), expected)
+    pairs = list(combinations(range(num_means), 2))
+    together = []
+    for groups in partitions(list(range(num_means))):
+        equal = {pair for group in groups for pair in combinations(sorted(group), 2)}
+        together.append([pairs.index(pair) for pair in equal])
+    for _ in range(30):
+        p_values = random.uniform(0, 0.2, len(pairs)).round(3)
+        closed = np.zeros(len(pairs))
+        for places in together:
+            for place in places:
+                own = min(1, len(places) * p_values[places].min())
+                closed[place] = max(closed[place], own)
+        found = correct_pairs(p_values)
+        order = np.argsort(p_values, kind="stable")
+        holms = p_values[order] * (len(pairs) - np.arange(len(pairs)))
+        assert (found >= closed - 1e-12).all()
+        assert (found[order] <= np.maximum.accumulate(holms.clip(max=1)) + 1e-12).all()
+        if num_means == 3:
+            assert found == pytest.approx(closed)
 
 
 def rejected(numbers, spreads, *, shifts, seed):
@@ -181,6 +210,18 @@ def test_no_two_variances_raise_the_false_positives_of_a_pair(numbers):
         assert sizes.max() * num_pairs == pytest.approx(LEVEL, rel=3e-3)
 
 
+def test_of_unequal_models_the_equal_ones_have_a_false_positive_in_at_most_5_percent():
+    # Five and three equal models among eight: after the first rejections, fewer can be equal.
+    shifts = np.repeat([0.0, 1e6], [5, 3])
+    first, second = np.triu_indices(8, 1)
+    is_equal = shifts[first] == shifts[second]
+    for number in (2, 3, 5):
+        found = rejected([number] * 8, np.ones(8), shifts=shifts, seed=number)
+        assert found[:, ~is_equal].mean() > 0.9
+        limit = stats.binom.isf(CHANCE, REPETITIONS, LEVEL)
+        assert found[:, is_equal].any(axis=1).sum() <= limit
+
+
 @pytest.mark.parametrize(("number", "distance"), [(3, 30.0), (5, 6.0)])
 def test_a_large_difference_is_found(number, distance):
     found = rejected([number] * 3, np.ones(3), shifts=[0, 0, distance], seed=0)
@@ -195,7 +236,7 @@ def test_reconstruction_errors_are_paired():
     errors = images * [1.0, 1.1, 1.0] + random.normal(0, 0.02, (64, 3))
     found = compare_images(errors)
     expected = [stats.ttest_rel(errors[:, i], errors[:, j]) for i, j in ((0, 1), (0, 2), (1, 2))]
-    assert found.p_value == pytest.approx(holm([each.pvalue for each in expected]))
+    assert found.p_value == pytest.approx(correct_pairs([each.pvalue for each in expected]))
     interval = expected[1].confidence_interval(0.95)
     assert (found.low[1], found.high[1]) == pytest.approx((interval.low, interval.high))
     # Unpaired, the spread over images would hide the difference of the first two.

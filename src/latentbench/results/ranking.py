@@ -305,10 +305,10 @@ def p_text(test: Comparison) -> str:
 
 
 def correction(test: Comparison) -> str:
-    """Return ` after Holm's correction over 6 comparisons`; empty for a single comparison."""
+    """Return ` after Shaffer's correction over 6 comparisons`; empty for a single comparison."""
     if test.num_comparisons == 1:
         return ""
-    return f" after Holm's correction over {test.num_comparisons} comparisons"
+    return f" after Shaffer's correction over {test.num_comparisons} comparisons"
 
 
 def trainings(*ranked: Ranked) -> str:

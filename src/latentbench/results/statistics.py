@@ -1,8 +1,9 @@
-"""Tests over repeated trainings and over images, with Holm's correction."""
+"""Tests over repeated trainings and over images, with Shaffer's correction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class PairTests:
 def compare_trainings(
     means: ArrayLike, stds: ArrayLike, numbers: ArrayLike, covariances: Array | None = None
 ) -> PairTests:
-    """Return Welch's test of all pairs of groups of trainings, corrected by Holm's method.
+    """Return Welch's test of all pairs of groups of trainings, corrected by Shaffer's method.
 
     Means, standard deviations (ddof 1) and numbers of trainings have shape (..., k). A pair has no
     test if one of the two has a single training, whose spread is unknown, or if neither varies.
@@ -93,7 +94,7 @@ def compare_trainings(
     stated rate of false positives for normal scores with any two variances (Mickey & Brown, 1966,
     Bounds on the distribution functions of the Behrens-Fisher statistic). Welch's own approximation
     of the degrees of freedom has more for so few trainings: at a level of 5 % up to 10 % with 2
-    and 5, and at the first level of Holm's method over 21 pairs up to 2.6 times it with 3 each.
+    and 5, and at the first level of the correction over 21 pairs up to 2.6 times it with 3 each.
     """
     shape = np.broadcast_shapes(*(np.shape(values) for values in (means, stds, numbers)))
     mean, std, number = (
@@ -117,14 +118,16 @@ def compare_trainings(
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / pooled)
         effect = np.where(is_tested, _small_sample_factor(pooled) * difference / spread, np.nan)
-    return PairTests(difference, difference - reach, difference + reach, holm(p_value), effect)
+    return PairTests(
+        difference, difference - reach, difference + reach, correct_pairs(p_value), effect
+    )
 
 
 def compare_images(errors: Array) -> PairTests:
-    """Return the paired t test of all pairs of k models, (images, k), corrected by Holm's method.
+    """Return the paired t test of all pairs of k models, corrected by Shaffer's method.
 
-    The errors in a row are of the same image, so the spread is that of their differences. Pairs
-    whose differences do not vary have no test.
+    `errors` has shape (images, k). Those in a row are of the same image, so the spread is that of
+    their differences. Pairs whose differences do not vary have no test.
     """
     number, num_models = errors.shape
     first, second = np.triu_indices(num_models, 1)
@@ -140,24 +143,61 @@ def compare_images(errors: Array) -> PairTests:
     is_tested = variance > _ROUNDING * (both + means[first] ** 2 + means[second] ** 2)
     error = np.sqrt(np.where(is_tested, variance, np.nan) / number)
     p_value, reach = _t_test(mean, error, number - 1)
-    return PairTests(mean, mean - reach, mean + reach, holm(p_value), np.full_like(mean, np.nan))
+    return PairTests(
+        mean, mean - reach, mean + reach, correct_pairs(p_value), np.full_like(mean, np.nan)
+    )
 
 
-def holm(p_values: ArrayLike) -> Array:
-    """Return p values corrected for all tests of the last axis (Holm, 1979); NaN is no test.
+def correct_pairs(p_values: ArrayLike) -> Array:
+    """Return p values of all pairs of k means, (..., k (k - 1) / 2), corrected for each other.
 
-    The smallest of m is multiplied by m, the next by m - 1, and so on; none is below a smaller one
-    nor above 1. The probability of any false positive among them is then at most the level.
+    NaN is no test. The smallest is multiplied by the number of tests, each next one by the largest
+    number of differences that can still be 0 (Shaffer, 1986, procedure 1), as in Holm's method,
+    whose factors decrease by one. If one of three means differs, so does a second pair: the factors
+    are 3, 1 and 1. No corrected value is below an earlier one nor above 1. The probability of any
+    false positive among them is then at most the level.
     """
     values = np.asarray(p_values, dtype=np.float64)
+    num_pairs = values.shape[-1]
+    num_means = round((1 + np.sqrt(1 + 8 * num_pairs)) / 2)
+    first, second = np.triu_indices(num_means, 1)
+    is_tested = np.isfinite(values)
+    # Means without a test have no part in what can be 0.
+    tested = np.zeros((*values.shape[:-1], num_means), dtype=np.bool_)
+    for mean in range(num_means):
+        tested[..., mean] = is_tested[..., (first == mean) | (second == mean)].any(axis=-1)
+    possible = np.stack([_possible_factors(number, num_pairs) for number in range(num_means + 1)])
+    untested = is_tested.sum(axis=-1, keepdims=True) - np.arange(num_pairs)
+    factors = np.minimum(possible[tested.sum(axis=-1)], untested)
     order = np.argsort(values, axis=-1)  # NaN last
-    number = np.isfinite(values).sum(axis=-1, keepdims=True)
-    factors = number - np.arange(values.shape[-1])
     ascending = np.take_along_axis(values, order, axis=-1)
     corrected = np.maximum.accumulate(np.minimum(ascending * factors, 1), axis=-1)
     result = np.empty_like(values)
     np.put_along_axis(result, order, corrected, axis=-1)
     return result
+
+
+@cache
+def _possible_factors(num_means: int, num_pairs: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return how many of the pairs of means can be equal if 0, 1, … pairs differ; then 0."""
+    counts = sorted(_numbers_of_equal_pairs(num_means))
+    all_pairs = counts[-1]
+    factors = np.zeros(num_pairs, dtype=np.int64)
+    for different in range(all_pairs):
+        factors[different] = max(count for count in counts if count <= all_pairs - different)
+    return factors
+
+
+@cache
+def _numbers_of_equal_pairs(num_means: int) -> frozenset[int]:
+    """Return how many pairs of means can be equal: none, and those within groups of equal ones."""
+    if num_means == 0:
+        return frozenset({0})
+    found = set()
+    for size in range(1, num_means + 1):
+        for others in _numbers_of_equal_pairs(num_means - size):
+            found.add(size * (size - 1) // 2 + others)
+    return frozenset(found)
 
 
 def _t_test(difference: Array, error: Array, freedom: Array | int) -> tuple[Array, Array]:

@@ -28,8 +28,8 @@ _SPREAD_OF_REPEATS = (
     "sets of samples, and there is no test. Models with repeats are compared by Welch's t test "
     "over trainings [@welch1947]. Its degrees of freedom are the smaller number of trainings less "
     "one: false positives are then at most 5 % for any two spreads [@mickey1966]. p values "
-    "are corrected for all pairs of models of a dataset by Holm's method [@holm1979], separately "
-    "for each metric. Confidence intervals are of one difference alone."
+    "are corrected for all pairs of models of a dataset by Shaffer's method [@shaffer1986], "
+    "separately for each metric. Confidence intervals are of one difference alone."
 )
 _SPREAD_OF_SAMPLES = (
     "Each model was trained once. ± is the standard deviation over sets of samples of that one "
