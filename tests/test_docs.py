@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
+from PIL import Image
 
 from latentbench.artifacts.dependencies import OF_DATASETS, OF_EXPERIMENTS
 from latentbench.artifacts.metrics import (
@@ -142,3 +145,44 @@ def test_the_site_lists_pages() -> None:
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r": (\S+\.md)$", config, re.MULTILINE))
     assert listed <= {page.name for page in PAGES[1:]} | GENERATED
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folders of README's study `demo`, with a VAE that was trained for a moment."""
+    monkeypatch.chdir(tmp_path)
+    params: dict[str, Any] = yaml.safe_load((ROOT / "tests/params/tiny.yaml").read_text())
+    params["studies"] = {"demo": params["studies"]["tiny"]}
+    params["datasets"] = {"glyphs": params["datasets"]["digits"] | {"num_train": 200}}
+    vae = params["experiments"]["vae"] | {"study": "demo", "dataset": "glyphs", "repeats": 1}
+    params["experiments"] = {"vae": vae}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    configure = ["configure", "--params", "params.yaml"]
+    dataset, results = "data/config/glyphs", "results/demo/vae"
+    data = ["--data", "data/prepared/glyphs"]
+    place = ["--results", results, "--scratch", "scratch"]
+    reference = ["--reference", "data/reference/glyphs"]
+    for command in (
+        [*configure, "--study", "demo", "--output", "results/demo"],
+        [*configure, "--dataset", "glyphs", "--output", dataset],
+        [*configure, "--experiment", "vae", "--output", results],
+        ["fetch", "--config", f"{dataset}/fetch.yaml", "--output", "data/raw/glyphs"],
+        ["prepare", "--config", f"{dataset}/prepare.yaml", "--raw", "data/raw/glyphs"]
+        + ["--output", "data/prepared/glyphs", "--workers", "1"],
+        ["reference", "--config", f"{dataset}/reference.yaml", *data, "--output", reference[1]],
+        ["train", "--config", f"{results}/config/train.yaml", *data, *place, "--logs", "logs"],
+        ["evaluate", "--config", f"{results}/config/evaluate.yaml", *data, *reference, *place],
+    ):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+    return tmp_path
+
+
+def test_python_of_readme_runs(demo: Path) -> None:
+    [block] = _blocks(ROOT / "README.md", "python")
+    exec(compile(block, "README.md", "exec"), {})
+    with Image.open(demo / "samples.png") as samples, Image.open(demo / "path.png") as path:
+        assert samples.width == path.width
+        assert samples.height > 3 * path.height
+    with (demo / "metrics.csv").open(encoding="utf-8") as file:
+        assert "fd_classifier" in {row["metric"] for row in csv.DictReader(file)}
