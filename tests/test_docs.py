@@ -143,8 +143,9 @@ def test_settings_page_states_values_and_default(hooks: ModuleType, key: str, ro
 
 def test_the_site_lists_pages() -> None:
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    listed = set(re.findall(r": (\S+\.md)$", config, re.MULTILINE))
-    assert listed <= {page.name for page in PAGES[1:]} | GENERATED
+    listed = re.findall(r": (\S+\.md)$", config, re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    assert set(listed) <= {page.name for page in PAGES[1:]} | GENERATED
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("params.yaml").write_text(yaml.safe_dump(params))
     configure = ["configure", "--params", "params.yaml"]
     dataset, results = "data/config/glyphs", "results/demo/vae"
-    data = ["--data", "data/prepared/glyphs"]
+    data, raw = ["--data", "data/prepared/glyphs"], ["--raw", "data/raw/glyphs"]
     place = ["--results", results, "--scratch", "scratch"]
     reference = ["--reference", "data/reference/glyphs"]
     for command in (
@@ -167,8 +168,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         [*configure, "--dataset", "glyphs", "--output", dataset],
         [*configure, "--experiment", "vae", "--output", results],
         ["fetch", "--config", f"{dataset}/fetch.yaml", "--output", "data/raw/glyphs"],
-        ["prepare", "--config", f"{dataset}/prepare.yaml", "--raw", "data/raw/glyphs"]
-        + ["--output", "data/prepared/glyphs", "--workers", "1"],
+        ["prepare", "--config", f"{dataset}/prepare.yaml", *raw, "--output", data[1]],
         ["reference", "--config", f"{dataset}/reference.yaml", *data, "--output", reference[1]],
         ["train", "--config", f"{results}/config/train.yaml", *data, *place, "--logs", "logs"],
         ["evaluate", "--config", f"{results}/config/evaluate.yaml", *data, *reference, *place],
