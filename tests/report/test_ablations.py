@@ -22,8 +22,10 @@ from latentbench.artifacts.paths import (
 )
 from latentbench.config.load import read_yaml
 from latentbench.report.comparison import ablations, conclusions
+from latentbench.results.changes import find_changes
 from latentbench.results.formatting import NBSP
 from tests.report.conftest import change, change_record, make_repeats, make_trainings, score_labels
+from tests.report.test_search import add_search
 
 FD = "FD (classifier)"
 
@@ -121,6 +123,22 @@ def test_a_model_is_compared_with_the_most_similar_one(make_study):
     text = paragraphs(folder)["conditional-dcgan"]
     assert "`ema_decay` 0.5 instead of 0.999 [@yazici2019]:" in text
     assert "below wgan-gp (18.0 ± 0.2)" in text
+
+
+def test_values_that_the_same_search_selected_are_no_change(pair):
+    derive(pair, "dcgan", "wgan-gp", label_smoothing=0.1, learning_rate=0.001)
+    for name in ("dcgan", "wgan-gp"):
+        add_search(pair, name, [5.0, 3.0, 4.0])
+    [changed] = find_changes(open_study(pair), open_study(pair).run_groups())
+    assert (list(changed.keys), list(changed.searched)) == (["label_smoothing"], ["learning_rate"])
+    intro = paragraphs(pair)["wgan-gp"].partition(":")[0]
+    assert "instead of" not in intro.partition("label_smoothing` 0.1 instead of 0.0")[2]
+    assert "0.001 and 0.0002" in intro
+    # Only one of the two was searched, or the two searched other values: the rate is a change.
+    add_search(pair, "wgan-gp", [5.0, 3.0])
+    [changed] = find_changes(open_study(pair), open_study(pair).run_groups())
+    assert set(changed.keys) == {"label_smoothing", "learning_rate"}
+    assert not changed.searched
 
 
 def test_the_epoch_that_reaches_the_other_model_is_named(make_study):

@@ -229,7 +229,8 @@ EXPERIMENTS: dict[str, Callable[[Models], bool]] = {
     ),
     "autoencoders": lambda models: (
         {"autoencoder", "vae", "dcgan"} == objectives(models)
-        and varied(models, "autoencoder") == {"architecture"}
+        and varied(models, "autoencoder")
+        == {"architecture", "code_penalty", "decoder_weight_decay"}
         and varied(models, "dcgan") == {"learning_rate"}
         and {each["model"]["latent_dim"] for each in models} == {128}
         and {each["source"] for each in models} == {"fashion_mnist"}
@@ -301,6 +302,21 @@ def test_every_item_of_a_study_has_its_section_and_its_files(
 @pytest.mark.parametrize("study", EXPERIMENTS)
 def test_a_study_has_the_experiments_that_its_question_needs(study: str) -> None:
     assert EXPERIMENTS[study](models_of(study))
+
+
+@pytest.mark.parametrize("study", ["faces", "autoencoders", "initialization", "conditional"])
+def test_models_that_are_compared_have_the_same_tuning_budget(study: str) -> None:
+    """Experiments without a search are those whose point is a rate: they vary nothing else."""
+    models = models_of(study)
+    searched = [each["search"] for each in models if each["search"]]
+    assert all(search == searched[0] for search in searched)
+    with_search = [without_rate(each) for each in models if each["search"]]
+    for each in models:
+        assert without_rate(each) in with_search
+
+
+def without_rate(experiment: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return experiment["dataset"], experiment["model"] | {"learning_rate": None}
 
 
 def test_every_setting_that_has_a_paper_exists() -> None:

@@ -118,7 +118,13 @@ def _explained(change: Change) -> str:
     if MODEL in change.keys:
         for key in change.after.index[change.before.eq("") & change.after.ne("")]:
             own.append(f"`{key}` {_value(key, change.after)}")
-    return join_words(changed) + (f", with {join_words(own)}" if own else "")
+    text = join_words(changed) + (f", with {join_words(own)}" if own else "")
+    for key in change.searched:
+        text += (
+            f", each with the `{key}` that its search selected "
+            f"({_value(key, change.after)} and {_value(key, change.before)})"
+        )
+    return text
 
 
 def _value(key: str, settings: pd.Series) -> str:
