@@ -26,7 +26,8 @@ kubernetes: .venv-kubernetes/.ready ## Make the environment for jobs on Kubernet
 	@echo "Ready for .venv-kubernetes/bin/snakemake --profile profiles/kubernetes"
 
 report: .venv/.ready ## Run STUDY=demo and render report/demo/index.html
-	@$(BIN)/snakemake $(STUDY)
+	@$(BIN)/latentbench plan $(STUDY) --save scratch/$(STUDY)/forecast.json || true
+	@$(BIN)/snakemake $(STUDY) --logger latentbench --logger-latentbench-forecast scratch/$(STUDY)/forecast.json
 	@echo "The report is up to date: report/$(STUDY)/index.html"
 
 test: .venv/.ready ## Run the tests

@@ -509,21 +509,49 @@ def init(
 @click.option(
     "--budget", type=click.Choice(["full", "small"]), help="Replaces the budget of the params."
 )
-def plan(study: str, params: Path, data: Path, budget: str | None) -> None:
+@click.option(
+    "--save",
+    type=PATH,
+    help="Write the seconds of each job to this file and print nothing, after half the "
+    "measurement; if the file has them already, after none.",
+)
+def plan(study: str, params: Path, data: Path, budget: str | None, save: Path | None) -> None:
     """Forecast a study's jobs, time and disk use.
 
     Every model is measured for some seconds on this machine.
     """
     from latentbench.artifacts.progress import log
-    from latentbench.forecast.forecast import forecast
-    from latentbench.forecast.formatting import format_forecast
-    from latentbench.forecast.rates import measure_start_seconds
 
     parsed = _read_params(params)
     if budget:
         parsed = parsed.model_copy(update={"budget": budget})
+    if save is not None:
+        _save_forecast(parsed, study, data, save)
+        return
+    from latentbench.forecast.forecast import forecast
+    from latentbench.forecast.formatting import format_forecast
+    from latentbench.forecast.rates import measure_start_seconds
+
     result = forecast(parsed, study, data, start_seconds=measure_start_seconds(), log=log)
     click.echo(format_forecast(study, result))
+
+
+def _save_forecast(params: Params, study: str, data: Path, path: Path) -> None:
+    """Measure for some seconds and write the forecast, unless the file has it."""
+    from latentbench.artifacts.progress import log
+    from latentbench.forecast.saved_forecast import forecast_key, read_forecast, save_forecast
+
+    key = forecast_key(params, study)
+    if read_forecast(path, key):
+        return
+    log("Measuring for some seconds how long this takes here…")
+    from latentbench.forecast.forecast import forecast
+    from latentbench.forecast.rates import measure_start_seconds, quick_measurement
+
+    with quick_measurement():
+        start_seconds = measure_start_seconds()
+        result = forecast(params, study, data, start_seconds=start_seconds, log=lambda _: None)
+    save_forecast(path, key, result.jobs)
 
 
 def _forecast_seconds(params: Params, study: str, log: Callable[[str], None]) -> float:
