@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,23 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from latentbench import folder_study
+from latentbench.artifacts.paths import GRID_GAP
 from latentbench.cli import main
 from latentbench.config.load import read_params
 from latentbench.config.params import RULES
 from latentbench.rng import numpy_generator
+
+CONTENTS = folder_study.FolderContents(
+    num_train=900,
+    num_test=100,
+    class_names=[],
+    attribute_names=[],
+    side=64,
+    crop=None,
+    num_looked_at=100,
+    num_damaged=0,
+    preview=np.zeros((2, 64, 64, 3), dtype=np.uint8),
+)
 
 
 def write_images(
@@ -49,6 +63,9 @@ def test_size_and_color_follow_the_images(
         [dataset] = params.datasets.values()
         assert (dataset.image_size, dataset.channels) == (expected, 3 if is_color else 1)
         assert dataset.path == str(folder)
+        with Image.open(output.with_suffix(".png")) as preview:
+            assert preview.mode == ("RGB" if is_color else "L")
+            assert preview.width == 8 * (expected + GRID_GAP) - GRID_GAP
         flips = {experiment.training.flip for experiment in params.experiments.values()}
         assert flips == {is_color}
 
@@ -115,20 +132,35 @@ def test_comments_are_valid_settings(tmp_path: Path) -> None:
     }
 
 
+def test_crop_is_set_and_previewed(tmp_path: Path) -> None:
+    """The preview has the center of the images, which is white here."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    pixels = np.zeros((60, 80, 3), dtype=np.uint8)
+    pixels[15:45, 25:55] = 255
+    for index in range(100):
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    output = tmp_path / "p.yaml"
+    init(folder, "--output", output, "--crop", 20)
+    [dataset] = read_params(output).datasets.values()
+    assert (dataset.crop, dataset.image_size) == (20, 32)
+    with Image.open(output.with_suffix(".png")) as preview:
+        assert np.array(preview).min() == 255
+
+
 @pytest.mark.parametrize(
     ("num_train", "epochs"), [(5_400, 30), (90, 200), (1_000_000, 1), (20_000, 8)]
 )
 def test_epochs_have_about_as_many_steps(num_train: int, epochs: int) -> None:
-    contents = folder_study.FolderContents(num_train, 10, [], [], True, 64, 100, 0, [])
+    contents = replace(CONTENTS, num_train=num_train)
     assert contents.epochs == epochs
 
 
 @pytest.mark.parametrize("name", [*sorted(RULES), "handin_x", "Ünïcode", "日本", "-", "a" * 300])
 def test_names_are_names_of_studies(name: str, tmp_path: Path) -> None:
-    contents = folder_study.FolderContents(900, 100, [], [], True, 64, 100, 0, [])
     study = folder_study.study_name(Path(name))
     path = tmp_path / name
-    text = folder_study.params_text(study, path, None, contents)
+    text = folder_study.params_text(study, path, None, CONTENTS)
     params = read_params(tmp_path / "params.yaml", text=text)
     assert params.datasets[study].path == str(path)
 
@@ -147,3 +179,5 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     output.write_text("mine")
     assert str(output) in init(few, "--output", output, code=1).output
     assert output.read_text() == "mine"
+    output.rename(output.with_suffix(".png"))
+    assert "x.png" in init(few, "--output", output, code=1).output

@@ -455,6 +455,9 @@ def verify(study: str, results: Path, report: Path, data: Path, params: Path | N
 @click.option("--name", help="The study's name; default: that of the folder.")
 @click.option("--attributes", type=PATH, help="A table of the images' attributes.")
 @click.option(
+    "--crop", type=click.IntRange(min=8), help="Side of the central square to keep, in pixels."
+)
+@click.option(
     "--forecast/--no-forecast",
     "with_forecast",
     default=True,
@@ -462,28 +465,41 @@ def verify(study: str, results: Path, report: Path, data: Path, params: Path | N
     help="Measure for half a minute how long the study takes on this machine.",
 )
 def init(
-    path: Path, output: Path | None, name: str | None, attributes: Path | None, with_forecast: bool
+    path: Path,
+    output: Path | None,
+    name: str | None,
+    attributes: Path | None,
+    crop: int | None,
+    with_forecast: bool,
 ) -> None:
     """Write a params file for a folder or zip of your own images.
 
-    Some of them are decoded, to choose size and color.
+    Some of them are decoded, to choose size and color, and shown in a PNG of the same name.
     """
     from latentbench.artifacts.files import write_text
     from latentbench.artifacts.progress import log
     from latentbench.config.load import read_params
-    from latentbench.folder_study import inspect_folder, params_text, study_name, summary
+    from latentbench.folder_study import (
+        inspect_folder,
+        params_text,
+        study_name,
+        summary,
+        write_preview,
+    )
     from latentbench.forecast.formatting import format_duration
 
     path = path.expanduser().absolute()
     attributes = attributes and attributes.expanduser().absolute()
     name = name or study_name(path)
     output = output or Path(f"{name}.yaml")
-    if output.exists():
-        raise ConfigError(f"{output} exists; choose another file with --output, or remove it.")
-    contents = inspect_folder(path, attributes)
+    for written in (output, output.with_suffix(".png")):
+        if written.exists():
+            raise ConfigError(f"{written} exists; choose another name with --output, or remove it.")
+    contents = inspect_folder(path, attributes, crop)
     text = params_text(name, path, attributes, contents)
     params = read_params(output, text=text)
     write_text(output, text)
+    write_preview(output.with_suffix(".png"), contents)
     for line in summary(name, output, contents):
         click.echo(printable(line))
     times = dict.fromkeys(("full", "small"), "")

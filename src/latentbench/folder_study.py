@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,14 @@ from PIL import Image
 
 from latentbench.config.datasets import FolderDataset
 from latentbench.config.params import RULES
+from latentbench.data.image_grid import Images, image_grid, write_png
 from latentbench.data.preparation.image_decoder import ImageDecoder
 from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.sources import SOURCES, RawDataset
 from latentbench.errors import DataError, ImageError, list_names
 
 NUM_LOOKED_AT = 100  # images that are decoded, evenly spaced
+NUM_PREVIEWED, PREVIEW_COLUMNS = 32, 8
 MIN_IMAGES = 100
 # Images whose short side is smaller have fewer pixels than a prepared image of 64×64.
 SMALL_SIDE = 48
@@ -40,24 +42,31 @@ class FolderContents:
     """What a folder of images has.
 
     `side` is the median of the images' short sides, in pixels, and `num_damaged` counts those of
-    the `num_looked_at` images that cannot be decoded. `notes` are sentences about how the folders
-    were read.
+    the `num_looked_at` images that cannot be decoded. `preview` has some images as they will be
+    prepared, uint8 (number, image_size, image_size, channels). `notes` are sentences about how the
+    folders were read.
     """
 
     num_train: int
     num_test: int
     class_names: list[str]
     attribute_names: list[str]
-    is_color: bool
     side: int
+    crop: int | None
     num_looked_at: int
     num_damaged: int
-    notes: list[str]
+    preview: Images = field(repr=False)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def image_size(self) -> int:
-        """The side of prepared images that suits these."""
-        return 32 if self.side < SMALL_SIDE else 64
+        """The side of the prepared images."""
+        return self.preview.shape[1]
+
+    @property
+    def is_color(self) -> bool:
+        """Whether the prepared images are in color."""
+        return self.preview.shape[3] > 1
 
     @property
     def epochs(self) -> int:
@@ -78,9 +87,10 @@ class FolderContents:
         return "; ".join(parts) + "."
 
 
-def inspect_folder(path: Path, attributes: Path | None) -> FolderContents:
+def inspect_folder(path: Path, attributes: Path | None, crop: int | None) -> FolderContents:
     """Return what a directory or zip of images has; some of them are decoded.
 
+    `crop` is the side of the central square to keep; None is the largest.
     Raises DataError if there are too few images, or none that can be decoded.
     """
     dataset = FolderDataset(
@@ -98,33 +108,50 @@ def inspect_folder(path: Path, attributes: Path | None) -> FolderContents:
             f"{path} has {number:,} images, which are too few to train a model; use at least "
             f"{MIN_IMAGES}, better some thousands."
         )
-    sides, differences = _decode_some(contents)
-    if not sides:
-        raise DataError(f"{path}: none of {_num_looked_at(contents)} images can be decoded.")
+    chosen = _choose_images(contents)
+    usable, sides, differences = _measure_images(contents, chosen)
+    if not usable:
+        raise DataError(f"{path}: none of {len(chosen)} images can be decoded; repair them.")
+    side = int(np.median(sides)) if crop is None else crop
+    image_size = 32 if side < SMALL_SIDE else 64
+    channels = 3 if max(differences) > MAX_GRAY_DIFFERENCE else 1
+    decoder = ImageDecoder(contents.reader, ResizeSpec(image_size, channels, crop, 0))
+    shown = [usable[place] for place in _evenly_spaced(len(usable), NUM_PREVIEWED)]
     return FolderContents(
         num_train=len(contents.train.references),
         num_test=len(contents.test.references),
         class_names=contents.class_names,
         attribute_names=contents.attribute_names,
-        is_color=max(differences) > MAX_GRAY_DIFFERENCE,
         side=int(np.median(sides)),
-        num_looked_at=_num_looked_at(contents),
-        num_damaged=_num_looked_at(contents) - len(sides),
+        crop=crop,
+        num_looked_at=len(chosen),
+        num_damaged=len(chosen) - len(usable),
+        preview=np.stack([decoder.decode(reference) for reference in shown]),
         notes=contents.notes,
     )
 
 
-def _num_looked_at(contents: RawDataset) -> int:
-    return min(NUM_LOOKED_AT, len(contents.train.references))
+def _evenly_spaced(number: int, most: int) -> list[int]:
+    """Return at most `most` indices below `number`, from the first to the last."""
+    places: list[int] = np.linspace(0, number - 1, min(number, most)).astype(int).tolist()
+    return places
 
 
-def _decode_some(contents: RawDataset) -> tuple[list[int], list[float]]:
-    """Return short sides, and mean differences of the color channels, of images that decode."""
+def _choose_images(contents: RawDataset) -> list[str]:
     references = contents.train.references
+    return [references[place] for place in _evenly_spaced(len(references), NUM_LOOKED_AT)]
+
+
+def _measure_images(
+    contents: RawDataset, chosen: list[str]
+) -> tuple[list[str], list[int], list[float]]:
+    """Return the images that can be decoded, their short sides, and how far they are from gray.
+
+    The latter is the mean difference of the color channels of a pixel.
+    """
     decoder = ImageDecoder(contents.reader, ResizeSpec(32, 3, None, 0))
-    sides, differences = [], []
-    for place in np.linspace(0, len(references) - 1, _num_looked_at(contents)):
-        reference = references[int(place)]
+    usable, sides, differences = [], [], []
+    for reference in chosen:
         try:
             square = decoder.decode(reference).astype(np.float64)
         except ImageError:
@@ -133,8 +160,9 @@ def _decode_some(contents: RawDataset) -> tuple[list[int], list[float]]:
         assert isinstance(content, bytes)  # of a file
         with Image.open(io.BytesIO(content)) as image:
             sides.append(min(image.size))
+        usable.append(reference)
         differences.append(float(np.ptp(square, axis=-1).mean()))
-    return sides, differences
+    return usable, sides, differences
 
 
 def study_name(path: Path) -> str:
@@ -152,6 +180,7 @@ def params_text(name: str, path: Path, attributes: Path | None, contents: Folder
 
     Their settings gave recognizable faces at 64×64 pixels in half an hour on two cores.
     """
+    crop = "# crop: 148" if contents.crop is None else f"crop: {contents.crop}"
     threads = max(1, (os.cpu_count() or 1) // 2)
     num_samples = max(500, min(MAX_SAMPLES, contents.num_train))
     lines = [
@@ -172,7 +201,7 @@ def params_text(name: str, path: Path, attributes: Path | None, contents: Folder
         f"    image_size: {contents.image_size}  # 32, 64 or 128; twice the size takes four times "
         "as long",
         f"    channels: {3 if contents.is_color else 1}  # 3 for color, 1 for gray",
-        "    # crop: 148  # side of the central square to keep, in pixels; default: the largest",
+        f"    {crop}  # side of the central square to keep, in pixels; default: the largest",
         "    on_error: skip  # images that cannot be decoded are listed and left out; or fail",
         "",
         "defaults:",
@@ -221,6 +250,11 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
+def write_preview(path: Path, contents: FolderContents) -> None:
+    """Write some images, as they will be prepared, as one PNG."""
+    write_png(path, image_grid(contents.preview, columns=PREVIEW_COLUMNS))
+
+
 def summary(name: str, output: Path, contents: FolderContents) -> list[str]:
     """Return what was found and written, and what to be aware of."""
     size = contents.image_size
@@ -238,5 +272,9 @@ def summary(name: str, output: Path, contents: FolderContents) -> list[str]:
     lines.append(
         f"Wrote {output}: the study {name}, a VAE and a WGAN-GP at {size}×{size} pixels for "
         f"{contents.epochs} epochs."
+    )
+    lines.append(
+        f"Wrote {output.with_suffix('.png')}: {len(contents.preview)} images as the models will "
+        "see them. If they show too much around what matters, set crop."
     )
     return lines
