@@ -83,11 +83,11 @@ end
 
 local waiting = pandoc.List()
 
--- The code of cells that show nothing waits for the next cell that does.
+-- The code of cells that show nothing, or a heading alone, waits for the next cell that does.
 local function folded(code, outputs)
   if FORMAT ~= "html5" then return {} end -- paper has no place to fold it into
   waiting:extend(code)
-  if #outputs == 0 then return {} end
+  if #outputs == 0 or (#outputs == 1 and outputs[1].t == "Header") then return {} end
   local content = pandoc.List { pandoc.RawBlock("html", '<details class="code"><summary>code</summary>') }
   content:extend(waiting)
   content:insert(pandoc.RawBlock("html", "</details>"))
@@ -135,10 +135,15 @@ local function on_paper(document)
   if FORMAT ~= "typst" then return nil end
   local result, blocks = pandoc.List(), document.blocks
   local in_words = false
+  local num_chapters = 0
   for place, block in ipairs(blocks) do
+    if block.t == "Header" and block.level == 1 then
+      num_chapters = num_chapters + 1
+      if num_chapters == 2 then result:insert(pandoc.RawBlock("typst", "#contents")) end
+    end
     local below = blocks[place + 1]
     local stays = below and below.t == "Figure" and not goes_on(blocks, place + 1)
-    if block.t == "Figure" and in_words and goes_on(blocks, place) then
+    if block.t == "Figure" and in_words and num_chapters ~= 1 and goes_on(blocks, place) then
       result:extend(around("#[#set figure(placement: auto)", block))
     elseif block.t == "Para" and (stays or pandoc.utils.stringify(block):match(":$")) then
       result:extend(around("#block(sticky: true)[", block))

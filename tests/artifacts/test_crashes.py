@@ -314,10 +314,13 @@ def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources.mkdir(parents=True)
     root.mkdir()
     config = SimpleNamespace(
-        name="s", notebooks=["training", "latent"], model_dump=lambda **_: {"study": "s"}
+        name="s",
+        notebooks=["training", "latent"],
+        all_notebooks=["glance", "training", "latent"],
+        model_dump=lambda **_: {"study": "s"},
     )
     study = SimpleNamespace(config=config, members=(), files=[], load=lambda: None)
-    for name in ("training.ipynb", "latent.ipynb", *build.document.PARTS):
+    for name in ("glance.ipynb", "training.ipynb", "latent.ipynb", *build.document.PARTS):
         (sources / name).write_text("")
     monkeypatch.setattr(build, "open_study", lambda _: study)
     monkeypatch.setattr(build, "with_citations", lambda notebook, _: notebook)
@@ -352,7 +355,7 @@ def test_handin(tmp_path: Path) -> None:
         "datasets": {"d": {"source": "glyphs"}},
         "experiments": {"vae": vae},
     }
-    files = [report / name for name in (PAGE, PDF, notebook_name("training"))]
+    files = [report / name for name in (PAGE, PDF, *map(notebook_name, ("glance", "training")))]
     files += [results / "vae" / name for name in SUBMITTED_FILES]
     for path in (*files, checkpoint_path(results / "vae", 1), tmp_path / "lock"):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ import pytest
 
 from latentbench.artifacts.files import write_yaml
 from latentbench.config.load import read_yaml
-from latentbench.config.params import NOTEBOOKS
+from latentbench.config.params import GLANCE, NOTEBOOKS
 from latentbench.errors import ArtifactError
 from latentbench.report.build import build_report
 from latentbench.report.rendering.document import PARTS
@@ -24,21 +24,21 @@ from tests.report.conftest import write_pictures
 SOURCES = Path(__file__).parents[2] / "report"
 # Sections that every study has, and optional ones.
 CHAPTERS = {
-    "2. Data": ["Origin and preparation", "Images"],
+    "1. Comparison": ["Result", "Quality over training"],
+    "2. Latent space": ["Random samples", "Reconstructions", "Interpolations"],
     "3. Training": [
         "Networks", "Settings", "Losses", "Training and test images", "Gradients", "Provenance",
         "Cost",
     ],
-    "4. Latent space": ["Random samples", "Reconstructions", "Interpolations"],
-    "5. Comparison": ["Result", "Quality over training"],
+    "4. Data": ["Origin and preparation", "Images"],
 }  # fmt: skip
 OPTIONAL = {
     "Signs of trouble", "Samples over time", "Reconstructions over time",
     "Around the mean", "Codes", "Attributes",
-    "Memorization", "Classes", "Discriminators", "Strengths and weaknesses", "In short",
+    "Memorization", "Classes", "Discriminators", "Strengths and weaknesses",
 }  # fmt: skip
-OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "index.html", "latent.ipynb"]
-OUTPUTS += ["provenance.json", "report.pdf"]
+OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "glance.ipynb", "index.html"]
+OUTPUTS += ["latent.ipynb", "provenance.json", "report.pdf"]
 WITHOUT_TORCH = """
 import sys
 
@@ -73,34 +73,35 @@ def test_report_is_complete_offline_and_the_same_again(make_study, tmp_path, sou
     results = make_study()
     for name in ("vae", "dcgan", "wgan-gp"):
         write_pictures(results / name, [1, 2, 4])
-    for chapter in NOTEBOOKS:
+    for chapter in (GLANCE, *NOTEBOOKS):
         add_cell(sources / f"{chapter}.ipynb", nbformat.v4.new_code_cell(WITHOUT_TORCH))
     build_report(results, sources, output)
     first = {path.name: path.read_bytes() for path in output.iterdir()}
     assert sorted(first) == sorted([*OUTPUTS, "training.ipynb"])
+    check_notebook(first[f"{GLANCE}.ipynb"].decode(), "")
     for chapter, name in enumerate(NOTEBOOKS, start=1):
-        check_notebook(first[f"{name}.ipynb"].decode(), chapter)
+        check_notebook(first[f"{name}.ipynb"].decode(), f"{chapter}.")
     check_page(first["index.html"].decode())
     assert first["report.pdf"].startswith(b"%PDF")
     build_report(results, sources, output)
     assert {path.name: path.read_bytes() for path in output.iterdir()} == first
 
 
-def check_notebook(text: str, chapter: int) -> None:
+def check_notebook(text: str, chapter: str) -> None:
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
     assert 'results = "../../results/demo"' in notebook.cells[0].source
     title, byline = (output.data["text/markdown"] for output in notebook.cells[1].outputs)
-    assert title.startswith(f"# {chapter}. ")
+    assert title.startswith(f"# {chapter} " if chapter else "# At a glance")
     assert byline == r"**Three models**" + "\n\n" + r"*Which is best\?*" + "\n\n" + r"A\. Author"
     # Markdown would come before the heading of an optional section, which waits for content.
     for cell, following in pairwise(notebook.cells):
         assert "optional=True" not in cell.source or following.cell_type == "code"
     captions = re.findall(r"\*\*((?:Figure|Table|Animation) [\d.]+)\.\*\*", text)
-    assert captions or chapter == 1
+    assert captions or chapter == f"{len(NOTEBOOKS)}."
     for kind in ("Figure", "Table", "Animation"):
         numbers = [caption for caption in captions if caption.startswith(kind)]
-        assert numbers == [f"{kind} {chapter}.{number}" for number in range(1, len(numbers) + 1)]
+        assert numbers == [f"{kind} {chapter}{number}" for number in range(1, len(numbers) + 1)]
     # Citations are text, and their works are listed at the end.
     words = "".join(
         cell.source if cell.cell_type == "markdown" else str(cell.outputs)
@@ -116,18 +117,22 @@ def check_page(page: str) -> None:
     assert "<title>Three models</title>" in page
     head = page.partition("<header>")[2].partition("</header>")[0]
     assert "A. Author" in head
-    assert "wgan-gp has the lowest" in head
+    glance = page.partition("</header>")[2].partition("1. Comparison")[0]
+    assert "wgan-gp has the lowest" in glance
+    assert "<svg" in glance
+    assert "<table" in glance
     # No heading is empty: this study has no conditional models.
     found = re.findall(r"<h([12])[^>]*>([^<]*)</h\1>", page)
     sections = [heading for level, heading in found if level == "2"]
     assert [heading for level, heading in found if level == "1"] == [
-        "1. Background",
+        "At a glance",
         *CHAPTERS,
+        "5. Background",
         "References",
     ]
     known = {heading for chapter in CHAPTERS.values() for heading in chapter} | OPTIONAL
-    background = sections[: sections.index("Origin and preparation")]
-    assert sorted(sections[len(background) :]) == sorted(known)
+    of_results = sections[: sections.index("Models with a latent variable")]
+    assert sorted(of_results) == sorted(known)
     contents = page.partition("<nav")[2].partition("</nav>")[0]
     assert re.findall(r"<a [^>]*>([^<]*)</a>", contents) == [heading for _, heading in found]
     figures = re.findall(r"<figcaption[^>]*>\s*<p><strong>(Figure [\d.]+)\.", page)
@@ -193,14 +198,14 @@ def test_a_single_chapter_of_a_small_budget(make_study, tmp_path):
     paths = map(str, (results, SOURCES, output))
     subprocess.run([sys.executable, "-c", script, *paths], check=True)
 
-    assert [path.name for path in output.glob("*.ipynb")] == ["comparison.ipynb"]
+    assert sorted(path.name for path in output.glob("*.ipynb")) == [
+        "comparison.ipynb",
+        "glance.ipynb",
+    ]
     page = (output / "index.html").read_text()
     head = page.partition("<header>")[2].partition("</header>")[0]
     assert "<strong>first look</strong>" in head
-    # Without a chapter on latent space the samples stand here.
-    assert "<h2>Samples</h2>" in page.replace("\n", " ")
-    # A single notebook has no chapter number.
-    assert "<h1>Comparison</h1>" in page.replace("\n", " ")
+    assert "<h1>1. Comparison</h1>" in page.replace("\n", " ")
     words = re.sub(r"\s+", " ", html.unescape(head))
     assert words.count(title) == 2
     assert author in words.replace("“", '"').replace("”", '"').replace("’", "'")

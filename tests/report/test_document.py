@@ -49,6 +49,10 @@ def test_a_figure_moves_where_it_stands_amid_words(written):
     assert FLOATING not in written("## Losses", "figure", "figure", "Words.")
     assert FLOATING not in written("## Losses", "Words.", "figure", "## Gradients", "Words.")
     assert FLOATING not in written("## Losses", "Words.", "figure", "Words.", to="html5")
+    glance = ("# At a glance", "Words.", "figure", "Words.")
+    text = written(*glance, "# Comparison", "Words.", "figure", "Words.")
+    assert text.index("At a glance") < text.index("#contents") < text.index(FLOATING)
+    assert text.count("#contents") == 1
 
 
 def test_what_leads_in_stays_with_what_it_leads_to(written):
@@ -68,7 +72,7 @@ def test_apostrophes_are_those_of_print():
     assert to_page(notebook, {"title": "A"}, SOURCES).count("model’s") >= 2
 
 
-def test_the_cover_tells_the_version():
+def test_the_version_is_printed():
     template = f"--template={SOURCES / 'page.typ'}"
     text = convert("Words.", ("--to=typst", template), {"title": "A", "version": "1.2.3"}, SOURCES)
     assert "[latentbench 1.2.3]" in text

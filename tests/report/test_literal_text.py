@@ -148,7 +148,7 @@ def chapters(monkeypatch) -> Any:
 
         monkeypatch.setattr(page, "display", show)
         found = []
-        for chapter in ("data", "training", "latent", "comparison"):
+        for chapter in ("glance", "data", "training", "latent", "comparison"):
             cells.clear()
             names: dict[str, Any] = {}
             for cell in nbformat.read(SOURCES / f"{chapter}.ipynb", as_version=4).cells:
@@ -176,7 +176,7 @@ def test_hostile_names_change_nothing_but_words(hostile_study, chapters):
                 assert re.match(
                     "#|data:|https://(doi|arxiv|openreview|www|proceedings)", value or ""
                 )
-                assert "evil" not in (value or "")
+                assert (value or "").startswith("data:image/") or "evil" not in (value or "")
     shown = words(found.text)
     for name in HOSTILE:
         assert words(one_line(name)) in shown
@@ -213,7 +213,7 @@ def test_logarithmic_plots_of_a_frame_have_plain_numbers(monkeypatch):
 def test_characters_without_a_font_are_named(monkeypatch, author, missing):
     logged: list[str] = []
     monkeypatch.setattr(document, "log", logged.append)
-    head = {"title": "A", "author": [author], "abstract": "A.\n"}
+    head = {"title": "A", "author": [author]}
     assert document.to_pdf(notebook_of("# A"), head, SOURCES).startswith(b"%PDF")
     assert len(logged) == bool(missing)
     assert missing in "".join(logged)

@@ -68,7 +68,7 @@ CHANGES = item(
     "what settings change", "comparison: Changes of settings", "ablations.describe", paths.METRICS
 )
 SHORT = item(
-    "the question answered", "comparison: In short", "conclusions.summarize", paths.LAST_METRICS
+    "the question answered", "comparison: Result", "conclusions.summarize", paths.LAST_METRICS
 )
 CLASSES = item("images of each class", "data: Images", "dataset.samples", paths.LATENT_ARRAYS)
 RATIONALE = item("design rationale", "background: The networks of DCGAN", "@radford2016")

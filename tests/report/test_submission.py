@@ -16,7 +16,7 @@ from snakemake.cli import get_argument_parser
 from latentbench.artifacts.files import write_manifest
 from latentbench.artifacts.paths import METRICS, PAGE, PDF, checkpoint_path, notebook_name
 from latentbench.config.load import parse_params, read_params
-from latentbench.config.params import NOTEBOOKS, Params
+from latentbench.config.params import GLANCE, NOTEBOOKS, Params
 from latentbench.errors import ArtifactError
 from latentbench.report.submission import LOCK, PARAMS, READ_ME, SUMS, build_submission
 
@@ -29,7 +29,7 @@ def whole(make_study, tmp_path) -> dict[str, Any]:
     results = make_study()
     report = tmp_path / "report" / "demo"
     report.mkdir(parents=True)
-    for name in (PAGE, PDF, *map(notebook_name, NOTEBOOKS)):
+    for name in (PAGE, PDF, *map(notebook_name, (GLANCE, *NOTEBOOKS))):
         (report / name).write_text(f"{name} of the report")
     for name in ("vae", "dcgan", "wgan-gp"):
         checkpoint = checkpoint_path(results / name, 4)
@@ -84,7 +84,7 @@ def test_it_holds_report_models_params_and_their_sums(whole, tmp_path):
     found = contents(whole["output"] / NAME)
     assert {PAGE, PDF, READ_ME, PARAMS, LOCK, SUMS} <= set(found)
     assert {name for name in found if name.startswith("notebooks/")} == {
-        f"notebooks/{n}.ipynb" for n in NOTEBOOKS
+        f"notebooks/{n}.ipynb" for n in (GLANCE, *NOTEBOOKS)
     }
     assert found["models/vae/epoch-0004.safetensors"] == b"vae" * 100
     assert found[f"models/vae/{METRICS}"] == (whole["results"] / "vae" / METRICS).read_bytes()

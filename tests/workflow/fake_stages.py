@@ -97,7 +97,7 @@ def _names(stage: str, config: Section) -> list[str | Path]:
         "evaluate": [*paths.EVALUATION_FILES, paths.record_name("evaluate")],
         "explore": [*paths.EXPLORATION_FILES, paths.record_name("explore")],
         "report": [
-            *map(paths.notebook_name, getattr(config, "notebooks", ())),
+            *map(paths.notebook_name, getattr(config, "all_notebooks", ())),
             paths.PAGE,
             paths.PDF,
             paths.REPORT_RECORD,

@@ -209,4 +209,4 @@ def study_results(names, of_repeats):
 
 
 def notebooks(wildcards):
-    return [local(f"report/{paths.notebook_name(chapter)}") for chapter in study(wildcards.study).notebooks]
+    return [local(f"report/{paths.notebook_name(chapter)}") for chapter in study(wildcards.study).all_notebooks]

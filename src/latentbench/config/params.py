@@ -47,9 +47,10 @@ RULES = {
     "train_trial",
 }
 
-# The chapters of a report, in order. Each is a notebook of this name in report/.
-Notebook = Literal["background", "data", "training", "latent", "comparison"]
-NOTEBOOKS: tuple[Notebook, ...] = ("background", "data", "training", "latent", "comparison")
+# The chapters of a report, in order: results first. Each is a notebook of this name in report/.
+Notebook = Literal["comparison", "latent", "training", "data", "background"]
+NOTEBOOKS: tuple[Notebook, ...] = ("comparison", "latent", "training", "data", "background")
+GLANCE = "glance"  # the notebook that every report opens with
 
 # Unicode's names of letters that look like one or two of ASCII.
 _LATIN = re.compile(r"LATIN (CAPITAL|SMALL) (?:LETTER|LIGATURE) ([A-Z]{1,2})(?: WITH .*)?")
@@ -96,6 +97,11 @@ class Study(Section):
         description="Name of the zip to hand in. Placeholders: {study}, {group_id}, {names} and "
         "{student_ids} of the authors.",
     )
+
+    @property
+    def all_notebooks(self) -> list[str]:
+        """All notebooks of the report: what is seen at a glance, then the chapters."""
+        return [GLANCE, *self.notebooks]
 
     @model_validator(mode="after")
     def _check_notebooks(self) -> Study:

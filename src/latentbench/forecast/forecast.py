@@ -122,7 +122,7 @@ def forecast(
             critical_seconds = max(critical_seconds, own[0].seconds + select.seconds + path)
         for repeat in training_names(experiment.name, experiment.repeats)[1:]:
             all_jobs += [replace(job, subject=repeat) for job in own if job.stage in OF_REPEATS]
-    seconds = start_seconds / 2 + NOTEBOOK * len(config.notebooks)
+    seconds = start_seconds / 2 + NOTEBOOK * len(config.all_notebooks)
     all_jobs.append(Job("report", study, seconds, REPORT_BYTES))
     return Forecast(tuple(all_jobs), critical_seconds + seconds)
 

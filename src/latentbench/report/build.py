@@ -29,7 +29,7 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     """
     study = open_study(results)
     study.load()  # errors come before a kernel starts
-    names = list(map(notebook_name, study.config.notebooks))
+    names = list(map(notebook_name, study.config.all_notebooks))
     for part in (*names, *document.PARTS):
         if not (sources / part).is_file():
             raise ArtifactError(
@@ -59,10 +59,10 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
 
 
 def _execute(study: Study, names: list[str], sources: Path, output: Path) -> dict[str, Any]:
-    """Return the executed notebooks by file name; several chapters are numbered."""
+    """Return the executed notebooks by file name; all after the first are numbered chapters."""
     executed = {}
-    for number, name in enumerate(names, start=1):
+    for number, name in enumerate(names):
         log(f"{study.config.name}: {name}.")
-        chapter = str(number) if len(names) > 1 else ""
+        chapter = str(number) if number else ""
         executed[name] = execute(sources / name, study.folder, output, chapter=chapter)
     return executed

@@ -60,7 +60,7 @@ def build_submission(
     """
     config = params.study(study)
     files = {PDF: report / PDF, PAGE: report / PAGE, LOCK: lock}
-    for chapter in config.notebooks:
+    for chapter in config.all_notebooks:
         files[f"notebooks/{notebook_name(chapter)}"] = report / notebook_name(chapter)
     for name in config.trainings:
         last = params.experiment(name).training.checkpoint_epochs[-1]

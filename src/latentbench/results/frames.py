@@ -16,7 +16,7 @@ from latentbench.results.files import read_history, read_record, read_table
 
 _MODEL_COLUMNS = ("name", "architecture", "width", "latent_dim", "condition", "learning_rate")
 _RECORDED = ("seconds", "images_per_second", "peak_memory_mb")
-_SIZES = ["parameters", *_RECORDED]
+_SIZES = ["parameters", *_RECORDED, "images", "cpu_seconds"]
 _ERRORS = ("mse", "psnr", "ssim")
 _IDENTITY = ["experiment", "training", "seed"]
 
@@ -44,13 +44,19 @@ def experiments(
 
 
 def sizes(trainings: Sequence[Experiment]) -> pd.DataFrame:
-    """Return a row per training: the number of weights, and what training took."""
+    """Return a row per training: the number of weights, and what training took.
+
+    `images` counts those that training saw, each as often as it did.
+    """
     rows = []
     for training in trainings:
         parameters = training.provenance.get("parameters")
         row = _identity(training)
         row["parameters"] = sum(parameters.values()) if parameters else None
         row |= {column: training.provenance.get(column) for column in _RECORDED}
+        row["cpu_seconds"] = (training.provenance.get("cost") or {}).get("cpu_seconds")
+        epochs = read_history(training.folder)
+        row["images"] = epochs["images"].max() if "images" in epochs else None
         rows.append(row)
     return pd.DataFrame(rows).astype(dict.fromkeys(_SIZES, float))
 

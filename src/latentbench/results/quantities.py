@@ -30,7 +30,8 @@ def format_integer(value: float, _: int) -> str:
 class Quantity:
     """A number that each experiment has, as a row of `Study.scores` or computed from its arrays.
 
-    `better` is 1 where higher is better, -1 where lower is, 0 where neither.
+    `better` is 1 where higher is better, -1 where lower is, 0 where neither. Tables have a ±
+    where it `shows_spread`.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Quantity:
     better: int
     format: Callable[[float, int], str] = format_number
     compute: Callable[[Experiment], float | None] | None = None
+    shows_spread: bool = True
 
     @property
     def title(self) -> str:
@@ -49,6 +51,8 @@ PARAMETERS = Quantity("parameters", "Parameters", 0, lambda value, _: count(valu
 SECONDS = Quantity("seconds", "Training", -1, lambda value, _: duration(value))
 IMAGES_PER_SECOND = Quantity("images_per_second", "Images/s", 1, format_integer)
 MEMORY = Quantity("peak_memory_mb", "Memory (MB)", -1, format_integer)
+IMAGES = Quantity("images", "Images seen", 0, lambda value, _: count(value))
+CPU_SECONDS = Quantity("cpu_seconds", "Processor time", 0, lambda value, _: duration(value))
 MSE = Quantity("mse", "MSE", -1)
 PSNR = Quantity("psnr", "PSNR (dB)", 1, lambda value, _: f"{value:.1f}")
 SSIM = Quantity("ssim", "SSIM", 1, format_fraction)

@@ -85,8 +85,9 @@ class Study:
         """Indexed by experiment: its dataset, run, seed, model, size and cost.
 
         `run` is the same for experiments that differ in their seed alone. `parameters` counts
-        weights, `seconds` is training time, `peak_memory_mb` the most memory of the training: means
-        over its trainings.
+        weights, `seconds` is training time, `peak_memory_mb` the most memory of the training,
+        `images` counts those that it saw and `cpu_seconds` is its processor time: means over its
+        trainings.
         """
         runs = {m.name: group.name for group in self.run_groups() for m in group.members}
         return frames.experiments(self.members, runs, frames.sizes(self.trainings))
@@ -260,6 +261,14 @@ class Study:
             if experiment.name in chosen:
                 groups.setdefault(experiment.dataset, []).append(experiment)
         return groups
+
+    def split_by_dataset(self) -> dict[str, Study]:
+        """Return a study of the experiments of each dataset."""
+        parts = {}
+        for dataset, members in self.by_dataset().items():
+            repeats = tuple(each for each in self.repeats if each.dataset == dataset)
+            parts[dataset] = replace(self, members=tuple(members), repeats=repeats)
+        return parts
 
     def run_groups(self, experiments: Sequence[Experiment] | None = None) -> list[RunGroup]:
         """Return experiments with their repeats, each group where its first member stands."""

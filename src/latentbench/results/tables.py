@@ -20,6 +20,8 @@ from latentbench.results.experiment import Experiment, RunGroup
 from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.quantities import (
     ARROWS,
+    CPU_SECONDS,
+    IMAGES,
     IMAGES_PER_SECOND,
     MEMORY,
     MSE,
@@ -96,6 +98,18 @@ def summary(study: Study) -> Table:
     quantities += map(distance, study.measured_metrics)
     quantities += [SHARES_ALONE, AS_REQUESTED, MSE, PSNR]
     return Table(models_table(study, quantities), notes)
+
+
+def glance(study: Study) -> Table:
+    """Return a row per model: distance, fidelity and coverage of its samples, and its cost."""
+    metric, _ = primary(study, generative(study, study.run_groups()))
+    if metric is None:
+        return Table(None)
+    overlap = prdc_quantities(study)
+    others = [overlap[name] for name in ("precision", "density", "coverage") if overlap]
+    others += [PARAMETERS, IMAGES, CPU_SECONDS, replace(MEMORY, better=0)]
+    quantities = [distance(metric), *(replace(each, shows_spread=False) for each in others)]
+    return Table(models_table(study, quantities), study.notes_on_repeats())
 
 
 def prdc(study: Study) -> Table:
@@ -279,7 +293,8 @@ def _cells(
         if name in best:
             text = f"**{text}**"
         # Repeats may agree exactly in what has no spread within a training.
-        if value and not math.isnan(value[1]) and (value[1] or has_spread):
+        has_std = value and not math.isnan(value[1]) and (value[1] or has_spread)
+        if value and has_std and quantity.shows_spread:
             text += f" ± {quantity.format(value[1], places(value[0]))}"
         cells[label] = text
     return pd.Series(cells)
@@ -304,4 +319,8 @@ def _real(study: Study, quantity: Quantity, experiments: Sequence[Experiment]) -
     own = scores_of(study, quantity).reindex([each.name for each in experiments]).dropna(how="all")
     places = decimal_places(list(own["mean"]), list(own["std"]))
     text = quantity.format(mean, places(mean))
-    return text if std is None else f"{text} ± {quantity.format(std, places(mean))}"
+    return (
+        text
+        if std is None or not quantity.shows_spread
+        else f"{text} ± {quantity.format(std, places(mean))}"
+    )

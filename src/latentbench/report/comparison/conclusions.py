@@ -1,4 +1,4 @@
-"""The end of a report: what the results say about the study's question, as a short list."""
+"""What the results say beyond the ranking, as a short list."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from latentbench.artifacts.metrics import LABEL_ACCURACY, Metric
 from latentbench.report.comparison import ablations
 from latentbench.results import RunGroup, Study, latent_space, quantities, ranking, tables
 from latentbench.results.changes import Change, find_changes
-from latentbench.results.formatting import escape_markdown, join_words, percent
-from latentbench.results.ranking import Comparisons, Ranked, rank
+from latentbench.results.formatting import escape_markdown, join_words
+from latentbench.results.ranking import Ranked, rank
 
 _MOST_WALKS = 3  # attributes
 _IN_LATENT_SPACE = "In the latent space: {}."
@@ -29,7 +29,7 @@ _EFFECTS = {
 
 
 def summarize(study: Study) -> str:
-    """Return the question and a list for each dataset; empty where nothing was measured."""
+    """Return a list of findings for each dataset; empty where nothing was measured."""
     paragraphs = []
     for dataset, runs in study.runs_by_dataset().items():
         points = _points(study, runs)
@@ -37,33 +37,15 @@ def summarize(study: Study) -> str:
             paragraphs.append(f"On **{escape_markdown(dataset)}**:")
         if points:
             paragraphs.append("- " + "\n- ".join(points))
-    question = escape_markdown(study.config.question.strip())
-    if paragraphs and question:
-        paragraphs.insert(0, f"*{question}*")
     return "\n\n".join(paragraphs)
 
 
 def _points(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     points = []
-    metric, order = ranking.primary(study, ranking.generative(study, runs))
-    if metric and len(order) == 1:
-        points.append(f"{metric.name} of the only measured model: {order[0].quoted}.")
-    elif metric and order:
-        alike = ranking.compare(order).leaders(order)
-        if len(alike) == len(order):
-            ends = f"{order[0].quoted} to {order[-1].quoted}"
-            points.append(f"{metric.name} of models that trainings do not distinguish: {ends}.")
-        else:
-            ends = f"{_first(order)}; farthest: {_first(order[::-1])}"
-            points.append(f"Closest to the real images, by {metric.name}{_scope(order)}: {ends}.")
+    metric, _ = ranking.primary(study, ranking.generative(study, runs))
     if metric:
         points += _changes_with_prior(study, metric, runs)
-    order = rank(study, quantities.MSE, runs)
-    if len(order) > 1:
-        tests, num_images = ranking.compare_reconstructions(study, order)
-        scope = " in these trainings" if num_images else ""
-        points.append(f"Lowest squared error on test images{scope}: {_first(order, tests)}.")
-    points += [*_as_requested(study, runs), *_discriminators(runs)]
+    points += _as_requested(study, runs)
     walks = latent_space.walk_quantities(study, runs)[:_MOST_WALKS]
     for sentence, shown in (
         (_ON_PATHS, latent_space.PATH_DISTANCES),
@@ -128,18 +110,6 @@ def _as_requested(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     return ["; ".join(parts) + "."]
 
 
-def _discriminators(runs: Sequence[RunGroup]) -> list[str]:
-    found = [member.evaluation.get("discriminator") for run in runs for member in run.members]
-    accuracies = [facts["all"]["accuracy"] for facts in found if facts]
-    if not accuracies:
-        return []
-    ends = dict.fromkeys((percent(min(accuracies)), percent(max(accuracies))))
-    return [
-        f"In the end discriminators are right on {' to '.join(ends)} of real and generated "
-        "images; guessing is right on half."
-    ]
-
-
 def _seeds(changes: Sequence[Change]) -> list[str]:
     """Return, for each repeated run, its spread over seeds and what other settings changed."""
     found: dict[str, list[Change]] = {}
@@ -193,10 +163,9 @@ def _effects(study: Study, changes: Sequence[Change]) -> list[str]:
     return points + others
 
 
-def _first(order: Sequence[Ranked], tests: Comparisons | None = None) -> str:
+def _first(order: Sequence[Ranked]) -> str:
     """Return the first of an order, and what no test distinguishes from it."""
-    tests = tests or ranking.compare(order)
-    others = [ranked.in_markdown for ranked in tests.leaders(order)[1:]]
+    others = [ranked.in_markdown for ranked in ranking.compare(order).leaders(order)[1:]]
     return order[0].quoted + (f", not distinguished from {join_words(others)}" if others else "")
 
 

@@ -1,8 +1,7 @@
-"""Which model is best: the first sentences of a report and its metadata."""
+"""Which model is best, and what else the numbers say, in sentences; the report's metadata."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from latentbench.artifacts.metrics import PRDC
 from latentbench.results import RunGroup, Study, formatting, quantities, ranking, tables
 from latentbench.results.formatting import escape_markdown, join_words
 from latentbench.results.ranking import Ranked
@@ -25,26 +23,37 @@ _FIRST_LOOK = (
 
 
 def head(study: Study) -> dict[str, Any]:
-    """Return the report's metadata as Markdown: title, authors, and the answer in a sentence."""
+    """Return the report's metadata as Markdown: title, question and authors."""
     config = study.config
-    answers = [_answer(study, *each) for each in study.runs_by_dataset().items()]
     content: dict[str, Any] = {
         "title": escape_markdown(config.title),
         "subtitle": escape_markdown(config.question),
         "author": [escape_markdown(str(author)) for author in config.authors],
-        # Pandoc reads metadata that ends with a line break as paragraphs.
-        "abstract": "\n\n".join(answers) + "\n",
     }
     if config.budget == "small":
+        # Pandoc reads metadata that ends with a line break as paragraphs.
         content["budget"] = f"{_FIRST_LOOK}\n"
     return content
 
 
+def answer(study: Study) -> str:
+    """Return which model is closest to the images of a dataset, and by how much, as Markdown."""
+    rivals = ranking.generative(study, study.run_groups())
+    _, order = ranking.primary(study, rivals)
+    if not order:
+        return "No model that generates images has been measured yet. Run `latentbench evaluate`."
+    if len(order) == 1:
+        (only,) = order
+        return (
+            f"Only {only.in_markdown} has been measured: its {only.quantity.name} is {only.text}."
+        )
+    return " ".join([*_lead(study, order), *_disagreements(study, order, rivals)])
+
+
 def describe(study: Study) -> str:
-    """Return which model is best on each dataset, and by how much, as Markdown."""
+    """Return what else is measured of the models of each dataset, as Markdown."""
     paragraphs = []
     for dataset, runs in study.runs_by_dataset().items():
-        paragraphs.append(_answer(study, dataset, runs))
         rivals = ranking.generative(study, runs)
         _, order = ranking.primary(study, rivals)
         details = []
@@ -52,25 +61,11 @@ def describe(study: Study) -> str:
             details += _other_metrics(study, order, rivals)
             details += _equal_time(study, order)
         details += [*_unranked(order, ranking.by_prior(study, runs)), *_reconstruction(study, runs)]
+        if details and study.has_several_datasets:
+            details.insert(0, f"On **{escape_markdown(dataset)}**:")
         if details:
             paragraphs.append(" ".join(details))
     return "\n\n".join([*paragraphs, *_warnings(study)])
-
-
-def _answer(study: Study, dataset: str, runs: Sequence[RunGroup]) -> str:
-    """Return the order by distance, and whether fidelity and coverage agree with it."""
-    rivals = ranking.generative(study, runs)
-    _, order = ranking.primary(study, rivals)
-    if not order:
-        answer = "No model that generates images has been measured yet. Run `latentbench evaluate`."
-    elif len(order) == 1:
-        (only,) = order
-        answer = (
-            f"Only {only.in_markdown} has been measured: its {only.quantity.name} is {only.text}."
-        )
-    else:
-        answer = " ".join([*_lead(study, order), *_fidelity_and_coverage(study, order, rivals)])
-    return f"On **{escape_markdown(dataset)}**: {answer}" if study.has_several_datasets else answer
 
 
 def _lead(study: Study, order: Sequence[Ranked]) -> list[str]:
@@ -115,10 +110,7 @@ def _untested(order: Sequence[Ranked]) -> list[str]:
     ]
     once = [each.in_markdown for each in order if each.num_trainings == 1]
     if len(once) == len(order):
-        spread = "" if math.isnan(first.std) else ": ± is the spread over sets of its samples"
-        sentences.append(
-            f"Each model was trained once{spread}. Another training could change the order."
-        )
+        sentences.append("Each model was trained once; another training could change the order.")
     elif once:
         sentences.append(
             f"This is no verdict, because one training shows no spread: {join_words(once)} "
@@ -141,36 +133,21 @@ def _was(names: Sequence[str]) -> str:
     return "was" if len(names) == 1 else "were"
 
 
-def _fidelity_and_coverage(
-    study: Study, order: Sequence[Ranked], runs: Sequence[RunGroup]
-) -> list[str]:
-    """Return precision, recall, density and coverage of the first, and who is ahead in them."""
-    own, ahead, distances = {}, defaultdict(list), ranking.by_name(order)
+def _disagreements(study: Study, order: Sequence[Ranked], runs: Sequence[RunGroup]) -> list[str]:
+    """Return who is ahead of the first of an order in precision, recall, density or coverage."""
+    ahead = defaultdict(list)
     for name, quantity in tables.prdc_quantities(study).items():
         others = ranking.rank(study, quantity, runs)
-        found = ranking.by_name(others)
-        if order[0].name not in found:
-            continue
-        first = found[order[0].name]
-        own[name] = first.mean_text
-        if ranking.differ(others[0], first, ranking.compare(others)):
-            leader = others[0]
-            ahead[leader.name].append(f"{name} ({leader.mean_text})")
-    if len(own) < len(PRDC):
+        found = ranking.by_name(others).get(order[0].name)
+        if found and ranking.differ(others[0], found, ranking.compare(others)):
+            text = f"{name} ({others[0].mean_text} against {found.mean_text})"
+            ahead[others[0].name].append(text)
+    if not ahead:
         return []
-    sentences = [
-        f"Fidelity of {order[0].in_markdown}: precision {own['precision']}, density "
-        f"{own['density']}; coverage of the real images: recall {own['recall']}, coverage "
-        f"{own['coverage']}."
-    ]
-    if ahead:
-        parts = []
-        for name, measures in ahead.items():
-            behind = distances.get(name)
-            distance = f" ({behind.quantity.name} {behind.mean_text})" if behind else ""
-            parts.append(f"{escape_markdown(name)}{distance} is ahead in {join_words(measures)}")
-        sentences.append(f"These disagree with the distance: {'; '.join(parts)}.")
-    return sentences
+    parts = []
+    for name, measures in ahead.items():
+        parts.append(f"{escape_markdown(name)} is ahead in {join_words(measures)}")
+    return [f"Other measures disagree: {'; '.join(parts)}."]
 
 
 def _other_metrics(study: Study, order: Sequence[Ranked], runs: Sequence[RunGroup]) -> list[str]:
