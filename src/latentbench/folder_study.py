@@ -61,12 +61,12 @@ class FolderContents:
     @property
     def image_size(self) -> int:
         """The side of the prepared images."""
-        return self.preview.shape[1]
+        return int(self.preview.shape[1])
 
     @property
     def is_color(self) -> bool:
         """Whether the prepared images are in color."""
-        return self.preview.shape[3] > 1
+        return bool(self.preview.shape[3] > 1)
 
     @property
     def epochs(self) -> int:
