@@ -1,7 +1,10 @@
 # `make` lists the targets. Environments are made from the lock files, with hashes, when a target needs them.
 
 PYTHON ?= python3
-STUDY ?= demo
+PARAMS ?= params.yaml
+# A file that `latentbench init` wrote has the name of its study.
+STUDY ?= $(if $(filter params.yaml,$(PARAMS)),demo,$(basename $(notdir $(PARAMS))))
+BUDGET ?=
 BIN := .venv/bin
 LINT := .venv-lint/bin
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -25,9 +28,11 @@ cluster: .venv/.cluster ## Add Snakemake's plugins for Slurm and other clusters
 kubernetes: .venv-kubernetes/.ready ## Make the environment for jobs on Kubernetes
 	@echo "Ready for .venv-kubernetes/bin/snakemake --profile profiles/kubernetes"
 
-report: .venv/.ready ## Run STUDY=demo and render report/demo/index.html
-	@$(BIN)/latentbench plan $(STUDY) --save scratch/$(STUDY)/forecast.json || true
-	@$(BIN)/snakemake $(STUDY) --logger latentbench --logger-latentbench-forecast scratch/$(STUDY)/forecast.json
+report: .venv/.ready ## Run STUDY=demo (of PARAMS=params.yaml, with BUDGET=full or small) and render its report
+	@$(BIN)/latentbench plan $(STUDY) --params "$(PARAMS)" $(if $(BUDGET),--budget $(BUDGET)) \
+		--save scratch/$(STUDY)/forecast.json || true
+	@$(BIN)/snakemake $(STUDY) --configfile "$(PARAMS)" $(if $(BUDGET),--config budget=$(BUDGET)) \
+		--logger latentbench --logger-latentbench-forecast scratch/$(STUDY)/forecast.json
 	@echo "The report is up to date: report/$(STUDY)/index.html"
 
 test: .venv/.ready ## Run the tests

@@ -78,6 +78,7 @@ def test_the_params_file_prepares_the_images(tmp_path: Path) -> None:
     (folder / "cat" / "0.jpg").write_bytes(b"\xff\xd8 no image")
     output = tmp_path / "p.yaml"
     printed = init(folder, "--output", output).output
+    assert f"make report PARAMS={output} STUDY=zoe-s-pets-1-x BUDGET=small" in printed
     assert "1 of 100" in printed or "1 of 108" in printed
     [name] = read_params(output).studies
     assert name == "zoe-s-pets-1-x"

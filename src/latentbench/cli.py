@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from latentbench.config.base import Section
     from latentbench.config.experiments import ExperimentConfig
     from latentbench.config.params import Params
+    from latentbench.forecast.forecast import Forecast
     from latentbench.runtime.distributed import ProcessGroup
 
 
@@ -477,7 +479,6 @@ def init(
     Some of them are decoded, to choose size and color, and shown in a PNG of the same name.
     """
     from latentbench.artifacts.files import write_text
-    from latentbench.artifacts.progress import log
     from latentbench.config.load import read_params
     from latentbench.folder_study import (
         inspect_folder,
@@ -505,11 +506,14 @@ def init(
     times = dict.fromkeys(("full", "small"), "")
     if with_forecast:
         for budget in times:
-            seconds = _forecast_seconds(params.model_copy(update={"budget": budget}), name, log)
+            seconds = _forecast_seconds(params.model_copy(update={"budget": budget}), name)
             times[budget] = f"  # about {format_duration(seconds)} on this machine"
+    command = f"make report PARAMS={shlex.quote(str(output))}"
+    if output.stem != name:
+        command += f" STUDY={name}"
     click.echo("Run it, the first time with the small budget:")
-    click.echo(f"  snakemake --configfile {output} --config budget=small{times['small']}")
-    click.echo(f"  snakemake --configfile {output}{times['full']}")
+    click.echo(f"  {command} BUDGET=small{times['small']}")
+    click.echo(f"  {command}{times['full']}")
 
 
 @main.command()
@@ -554,30 +558,36 @@ def plan(study: str, params: Path, data: Path, budget: str | None, save: Path | 
 
 def _save_forecast(params: Params, study: str, data: Path, path: Path) -> None:
     """Measure for some seconds and write the forecast, unless the file has it."""
-    from latentbench.artifacts.progress import log
     from latentbench.forecast.saved_forecast import forecast_key, read_forecast, save_forecast
 
     key = forecast_key(params, study)
     if read_forecast(path, key):
         return
+    save_forecast(path, key, _measure(params, study, data).jobs)
+
+
+def _measure(params: Params, study: str, data: Path) -> Forecast:
+    """Return a quick forecast of a study."""
+    from latentbench.artifacts.progress import log
+
     log("Measuring for some seconds how long this takes here…")
     from latentbench.forecast.forecast import forecast
     from latentbench.forecast.rates import measure_start_seconds, quick_measurement
 
     with quick_measurement():
         start_seconds = measure_start_seconds()
-        result = forecast(params, study, data, start_seconds=start_seconds, log=lambda _: None)
-    save_forecast(path, key, result.jobs)
+        return forecast(params, study, data, start_seconds=start_seconds, log=lambda _: None)
 
 
-def _forecast_seconds(params: Params, study: str, log: Callable[[str], None]) -> float:
-    """Return the forecast wall time of a study with as many jobs at once as there are cores."""
-    from latentbench.forecast.forecast import forecast
-    from latentbench.forecast.rates import measure_start_seconds
+def _forecast_seconds(params: Params, study: str) -> float:
+    """Return the wall time of a study on this machine, with as many jobs at once as fit."""
+    from latentbench.forecast.schedule import Work, makespan
 
-    result = forecast(params, study, Path("data"), start_seconds=measure_start_seconds(), log=log)
+    jobs = []
+    for job in _measure(params, study, Path("data")).jobs:
+        jobs.append(Work(job.stage, job.subject, job.seconds))
     threads = max(experiment.compute.threads for experiment in params.experiments.values())
-    return result.seconds_with(max(1, (os.cpu_count() or 1) // threads))
+    return makespan(jobs, max(1, (os.cpu_count() or 1) // threads))
 
 
 def _run_distributed(config: ExperimentConfig, stage: Callable[[ProcessGroup], None]) -> None:

@@ -57,10 +57,6 @@ class Forecast:
         """Wall time of all jobs, one after another."""
         return sum(job.seconds for job in self.jobs)
 
-    def seconds_with(self, num_jobs: int) -> float:
-        """Return the wall time with this many jobs at once: at least the longest chain of jobs."""
-        return max(self.critical_seconds, self.seconds / num_jobs)
-
     @property
     def disk_bytes(self) -> float:
         """Size of all outputs."""
