@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -20,6 +21,22 @@ MODELS = ["vae", "dcgan", "wgan-gp"]
 
 def test_the_package_opens_a_study(make_study):
     assert list(latentbench.open_study(str(make_study())).experiments.index) == MODELS
+
+
+def test_notebooks_show_a_study_and_an_experiment(make_study):
+    folder = make_study()
+    study = open_study(folder)
+    config = study.config.model_copy(update={"title": "<i>&", "question": "Is 1 < 2?"})
+    shown = replace(study, config=config)._repr_html_()
+    assert "<i>" not in shown
+    assert "&lt;i&gt;&amp;" in shown
+    assert "1 &lt; 2" in shown
+    assert all(name in shown for name in MODELS)
+    shutil.rmtree(folder / "dcgan")
+    assert "dcgan" in open_study(folder)._repr_html_()
+    experiment = replace(study["vae"], name="<i>")._repr_html_()
+    assert "<i>" not in experiment
+    assert "FD (classifier)" in experiment
 
 
 def test_metrics_are_those_of_the_files(make_study):

@@ -30,9 +30,12 @@ def image_grid(images: Images, *, columns: int, gap: int = GRID_GAP) -> Images:
     return grid
 
 
+def to_pil(picture: Images) -> Image.Image:
+    """Return a picture, uint8 (height, width, channel), gray or RGB, as a PIL image."""
+    return Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture)
+
+
 def write_png(path: Path, picture: Images) -> None:
     """Write a picture, uint8 (height, width, channel), gray or RGB."""
-    if picture.shape[2] == 1:
-        picture = picture.squeeze(2)
     with atomic_write(path) as partial:
-        Image.fromarray(picture).save(partial, format="png")
+        to_pil(picture).save(partial, format="png")

@@ -17,9 +17,11 @@ from latentbench.artifacts.paths import (
     prepared_splits,
 )
 from latentbench.data.preparation.resize_spec import ResizeSpec
-from latentbench.errors import ArtifactError
+from latentbench.errors import ArtifactError, list_names
 
 FORMAT = 1
+
+_SHOWN_COLUMNS = 8  # of the images in a notebook
 
 
 class SplitManifest(BaseModel):
@@ -96,6 +98,25 @@ class PreparedDataset:
     def splits(self) -> tuple[str, ...]:
         """The names of the splits: `train`, `test`, and `validation` if the dataset has it."""
         return prepared_splits(has_validation=self.manifest.validation is not None)
+
+    def __repr__(self) -> str:
+        return f"PreparedDataset({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return a table of what the dataset has, and its first training images."""
+        from latentbench.data.display import describe_channels, html_grid, html_table
+
+        found = self.manifest
+        rows = {
+            "source": found.source,
+            "images": f"{found.train.num_images:,} train, {found.test.num_images:,} test",
+            "size": f"{found.image_size}×{found.image_size}, {describe_channels(found.channels)}",
+            "classes": list_names(found.class_names),
+            "attributes": list_names(found.attribute_names),
+        }
+        first = np.asarray(self.images("train")[: 2 * _SHOWN_COLUMNS])
+        grid = html_grid(first, columns=_SHOWN_COLUMNS, label="The first training images")
+        return html_table(f"Dataset {found.name}", rows) + grid
 
     def require_shape(self, *, image_size: int, channels: int) -> None:
         """Raise ArtifactError if the images have another size or number of channels."""

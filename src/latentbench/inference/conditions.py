@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ def label_vectors(labels: LabelInput, names: Sequence[str]) -> Tensor:
     """
     if isinstance(labels, str | int | np.integer | Mapping):
         return _vector(labels, names)
+    if isinstance(labels, np.ndarray) and labels.dtype.kind not in "biuf":
+        labels = labels.tolist()  # names
     if isinstance(labels, np.ndarray | Tensor):
         return _from_array(torch.as_tensor(labels).detach().cpu(), names)
     if not isinstance(labels, Iterable):
@@ -49,7 +52,7 @@ def _vector(label: Any, names: Sequence[str]) -> Tensor:
     if isinstance(label, Mapping):
         vector = torch.zeros(len(names))
         for name, value in label.items():
-            vector[_index(name, names)] = float(value)
+            vector[_index(name, names)] = _number(value)
         return vector
     if isinstance(label, int | np.integer) and not isinstance(label, bool):
         return torch.eye(len(names))[_index(int(label), names)]
@@ -61,7 +64,7 @@ def _vector(label: Any, names: Sequence[str]) -> Tensor:
         return torch.eye(len(names))[_index(int(array), names)]
     if array.shape != (len(names),):
         raise _unknown(label, names)
-    return array.float()
+    return _finite(array)
 
 
 def _from_names(label: str, names: Sequence[str]) -> Tensor:
@@ -83,6 +86,16 @@ def _index(label: Any, names: Sequence[str]) -> int:
     raise _unknown(label, names)
 
 
+def _number(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ArgumentError(f"A label has the value {quote(value)}; give a finite number.")
+    return number
+
+
 def _from_array(labels: Tensor, names: Sequence[str]) -> Tensor:
     """Return the vectors of an array of indices (number,) or of vectors (..., num_labels)."""
     if labels.ndim <= 1 and not labels.is_floating_point() and labels.dtype != torch.bool:
@@ -94,7 +107,14 @@ def _from_array(labels: Tensor, names: Sequence[str]) -> Tensor:
             f"Labels have the shape {tuple(labels.shape)}; give indices (number,) or vectors "
             f"(number, {len(names)}) of {list_names(names)}."
         )
-    return labels.float()
+    return _finite(labels)
+
+
+def _finite(vectors: Tensor) -> Tensor:
+    """Return vectors as float32; raise ArgumentError if a number is infinite or NaN."""
+    if not bool(vectors.isfinite().all()):
+        raise ArgumentError("A label has a value that is infinite or nan; give finite numbers.")
+    return vectors.float()
 
 
 def _unknown(label: Any, names: Sequence[str]) -> ArgumentError:

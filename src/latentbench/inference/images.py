@@ -18,10 +18,11 @@ from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.errors import ArgumentError, ImageError, quote, reason
 
 Array = np.ndarray[Any, np.dtype[Any]]
-OneImage = str | os.PathLike[str] | Image.Image | Array | Tensor
+OneImage = str | os.PathLike[str] | bytes | Image.Image | Array | Tensor
 ImageInput = OneImage | Iterable[OneImage]
 
-_TYPES = (str, os.PathLike, Image.Image, np.ndarray, Tensor)
+_Reference = Image.Image | bytes | str | os.PathLike[str]
+_TYPES = (str, os.PathLike, bytes, Image.Image, np.ndarray, Tensor)
 
 # Channels of an array: gray, gray and alpha, RGB, RGBA.
 _CHANNELS = (1, 2, 3, 4)
@@ -37,10 +38,10 @@ def prepare_images(images: ImageInput, spec: ResizeSpec) -> Images:
     and tensors, except those of the prepared size: they are the dataset's own or a model's.
 
     Args:
-        images: One image or several: paths, PIL images, arrays (height, width), (height, width,
-            channel) or (number, height, width, channel), or tensors (channel, height, width) or
-            (number, channel, height, width). Floating-point values are in [0, 1], uint8 in
-            [0, 255], and uint16 in [0, 65535].
+        images: One image or several: paths, contents of files, PIL images, arrays (height, width),
+            (height, width, channel) or (number, height, width, channel), or tensors (channel,
+            height, width) or (number, channel, height, width). Floating-point values are in [0, 1],
+            uint8 in [0, 255], and uint16 in [0, 65535].
         spec: Size and mode of the dataset's images.
 
     Raises:
@@ -64,7 +65,7 @@ def prepare_images(images: ImageInput, spec: ResizeSpec) -> Images:
 
 def is_single(images: ImageInput) -> bool:
     """Return whether this is one image, not a batch of some."""
-    if isinstance(images, str | os.PathLike | Image.Image):
+    if isinstance(images, str | os.PathLike | bytes | Image.Image):
         return True
     if isinstance(images, np.ndarray | Tensor):
         return images.ndim == 2 or (images.ndim == 3 and _has_channels(images))
@@ -74,9 +75,9 @@ def is_single(images: ImageInput) -> bool:
 class _Reader:
     """Reads a file, or returns a PIL image as it is."""
 
-    def read(self, reference: Image.Image | str | os.PathLike[str]) -> Image.Image | bytes:
+    def read(self, reference: _Reference) -> Image.Image | bytes:
         """Return a PIL image or the bytes of a file; raise ImageError if it cannot be read."""
-        if isinstance(reference, Image.Image):
+        if isinstance(reference, Image.Image | bytes):
             return reference
         try:
             return Path(reference).expanduser().read_bytes()
@@ -85,8 +86,10 @@ class _Reader:
             message = f"{self.locate(reference)} cannot be read ({reason(error)}); {remedy}."
             raise ImageError(message, "unreadable") from None
 
-    def locate(self, reference: Image.Image | str | os.PathLike[str]) -> str:
-        """Return the path of a file, or the size and mode of a PIL image."""
+    def locate(self, reference: _Reference) -> str:
+        """Return the path of a file, or the size of an image."""
+        if isinstance(reference, bytes):
+            return f"An image of {len(reference):,} bytes"
         if isinstance(reference, Image.Image):
             width, height = reference.size
             return f"An image of {width}×{height} pixels and mode {reference.mode}"
@@ -99,7 +102,7 @@ def _without_crop(spec: ResizeSpec) -> ResizeSpec:
 
 def _split(images: Any) -> Iterable[Any]:
     """Yield images one by one: paths, PIL images, and arrays (height, width[, channel])."""
-    if isinstance(images, str | os.PathLike | Image.Image):
+    if isinstance(images, str | os.PathLike | bytes | Image.Image):
         yield images
     elif isinstance(images, Tensor):
         yield from _split_array(images.detach().cpu())

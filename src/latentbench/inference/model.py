@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.models import PriorKind
+from latentbench.data.display import describe_channels, html_grid, html_table
 from latentbench.data.image_grid import Images
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import LabelSet
@@ -21,6 +23,8 @@ from latentbench.inference.conditions import LabelInput, label_vectors
 from latentbench.inference.images import ImageInput, is_single, prepare_images
 from latentbench.inference.interpolation import PATHS, interpolate
 from latentbench.inference.inversion import invert
+from latentbench.models.networks.architectures import count_parameters
+from latentbench.models.networks.layers import BATCH_NORMS
 from latentbench.models.objective import HasDiscriminator, HasEncoder, HasPosterior, Objective
 from latentbench.models.prior import Prior
 from latentbench.rng import numpy_generator, torch_generator
@@ -33,12 +37,18 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 # Images per forward pass.
 BATCH_SIZE = 250
 
+# A discriminator with batch norm compares up to this many images with each other.
+_SCORED_TOGETHER = 1_000
+_LARGEST_REFERENCE = 10_000
+
+_NUM_SHOWN = 8  # samples in a notebook
+
 # Noise is drawn with this many dimensions and then cut, so that models of different latent_dim
 # share the leading ones.
 _MAX_DIMENSIONS = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Model:
     """A trained model: `load_model` returns one.
 
@@ -64,6 +74,32 @@ class Model:
     label_set: LabelSet
     priors: dict[PriorKind, Prior]
     resize_spec: ResizeSpec
+
+    def __repr__(self) -> str:
+        return (
+            f"Model({self.name!r}, {self.config.model.name}, epoch={self.epoch}, "
+            f"latent_dim={self.latent_dim}, device={str(self.device)!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a table of settings and networks, and a few samples, for notebooks."""
+        settings = self.config.model
+        rows: dict[str, object] = {
+            "model": settings.name,
+            "architecture": settings.architecture,
+            "trained on": f"{self.config.dataset}, {self.epoch} of {self.config.training.epochs} "
+            f"epochs, seed {self.config.seed}",
+            "latents": f"{self.latent_dim} dimensions",
+            "priors": list_names(self.priors),
+            "images": f"{self.config.image_size}×{self.config.image_size}, "
+            f"{describe_channels(self.config.channels)}",
+            "labels": list_names(self.label_names),
+            "device": self.device,
+        }
+        for name, network in self.networks.items():
+            rows[name] = f"{count_parameters(network):,} parameters"
+        grid = html_grid(self.sample(_NUM_SHOWN), columns=_NUM_SHOWN, label="Samples")
+        return html_table(self.name, rows) + grid
 
     @property
     def name(self) -> str:
@@ -296,7 +332,7 @@ class Model:
                 f"{list_names(PATHS)}, with at least 2 steps."
             )
         end_labels = labels if end_labels is None else end_labels
-        starts, ends = self._to_latents(a, labels), self._to_latents(b, end_labels)
+        starts, ends = self._find_ends(a, b, labels, end_labels)
         number = max(len(starts), len(ends))
         if len(starts) not in (1, number) or len(ends) not in (1, number):
             raise ArgumentError(
@@ -316,23 +352,65 @@ class Model:
         return images[0] if self._is_one(a) and self._is_one(b) else images
 
     @torch.no_grad()
-    def discriminate(self, images: ImageInput, *, labels: LabelInput | None = None) -> Latents:
+    def discriminate(
+        self,
+        images: ImageInput,
+        *,
+        labels: LabelInput | None = None,
+        reference: ImageInput | None = None,
+        reference_labels: LabelInput | None = None,
+    ) -> Latents:
         """Return the discriminator's scores of images, float32 (number,); higher is more real.
 
-        Of a GAN with the logistic loss, the sigmoid of a score is the probability that the image is
-        real. A critic's scores have no zero. A discriminator with batch norm compares the images of
-        a call with each other, as in training: give either real or generated images.
+        Of a GAN with the loss `non_saturating` or `minimax`, the sigmoid of a score estimates the
+        probability that the image is real. A critic's scores have no zero: compare them.
 
-        Arguments and errors are those of `encode`.
+        A discriminator with batch norm compares the images of a call with each other, as in
+        training, so they should be either real or generated ones. To score an image by itself, give
+        real images as the reference.
+
+        >>> model.discriminate("cat.jpg", reference=data.images("train")[:100])
+
+        Args:
+            images: Images of any size and mode; see `prepare_images`.
+            labels: Their labels, which a conditional model needs.
+            reference: Images that batch norm compares the others with, such as 100 of the training
+                images. Without batch norm it changes nothing.
+            reference_labels: Their labels, which a conditional model needs.
+
+        Raises:
+            ArgumentError: The images or labels are not valid, or an image has nothing to be
+                compared with.
+            ImageError: A file is missing or damaged.
+            UnsupportedError: The model has no discriminator.
         """
         if not isinstance(self.objective, HasDiscriminator):
             raise UnsupportedError(
                 f"{self.name} has no discriminator; compare images with their reconstructions."
             )
+        prepared = prepare_images(images, self.resize_spec)
+        others = None
+        if reference is not None:
+            [others] = self._batches(reference, reference_labels, batch_size=_LARGEST_REFERENCE)
+        elif len(prepared) == 1 and self._compares_images:
+            raise ArgumentError(
+                f"The discriminator of {self.name} has batch norm, which compares images with each "
+                "other; give several, or real images as the reference."
+            )
+        size = BATCH_SIZE
+        if self._compares_images and others is None:
+            # Batches of equal size, so that none has too few images.
+            size = math.ceil(len(prepared) / math.ceil(len(prepared) / _SCORED_TOGETHER))
         scores = []
-        for image, label in self._batches(images, labels):
-            scores.append(self.objective.discriminate(image, label))
+        for image, label in self._batches(prepared, labels, batch_size=size):
+            scores.append(self.objective.discriminate(image, label, reference=others))
         return _to_numpy(torch.cat(scores))
+
+    @property
+    def _compares_images(self) -> bool:
+        """Whether the discriminator has batch norm."""
+        modules = self.networks["discriminator"].modules()
+        return any(isinstance(module, BATCH_NORMS) for module in modules)
 
     def invert(
         self,
@@ -387,6 +465,23 @@ class Model:
 
         return lambda steps: tqdm(steps, desc=f"{self.name}: inversion", unit="step", leave=False)
 
+    def _find_ends(
+        self, a: Any, b: Any, labels: LabelInput | None, end_labels: LabelInput | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the latents of starts and of ends, each (number, latent_dim)."""
+        if self._are_latents(a) or self._are_latents(b):
+            return self._to_latents(a, labels), self._to_latents(b, end_labels)
+        # Both at once: inversion takes as long for one image as for a few.
+        starts, ends = (prepare_images(side, self.resize_spec) for side in (a, b))
+        vectors = torch.cat(
+            [
+                self._label_tensor(labels, (len(starts),)),
+                self._label_tensor(end_labels, (len(ends),)),
+            ]
+        )
+        found = self._to_latents(np.concatenate([starts, ends]), vectors)
+        return found[: len(starts)], found[len(starts) :]
+
     def _to_latents(self, ends: Any, labels: LabelInput | None) -> Tensor:
         """Return latents as they are, and images as their codes: (number, latent_dim)."""
         if self._are_latents(ends):
@@ -439,13 +534,14 @@ class Model:
         return torch.tensor(self.label_set.vectors, dtype=torch.float32)[chosen]
 
     def _batches(
-        self, images: ImageInput, labels: LabelInput | None
+        self, images: ImageInput, labels: LabelInput | None, *, batch_size: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images in [-1, 1], on the device, with their label vectors."""
         prepared = prepare_images(images, self.resize_spec)
         vectors = self._label_tensor(labels, (len(prepared),))
-        batches = torch.from_numpy(prepared).split(BATCH_SIZE)
-        for image, label in zip(batches, vectors.split(BATCH_SIZE), strict=True):
+        size = batch_size or BATCH_SIZE
+        batches = torch.from_numpy(prepared).split(size)
+        for image, label in zip(batches, vectors.split(size), strict=True):
             yield to_model(image.to(self.device)), label
 
     def _alternative_to_encoder(self, method: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from latentbench.data.image_grid import Images, image_grid
+from latentbench.data.image_grid import Images, image_grid, to_pil
 from latentbench.errors import ArgumentError
 
 DEFAULT_COLUMNS = 8
@@ -39,10 +39,7 @@ def grid(
     columns = DEFAULT_COLUMNS if columns is None else columns
     if columns < 1 or scale < 1:
         raise ArgumentError(f"columns is {columns} and scale is {scale}; both are at least 1.")
-    picture = image_grid(array, columns=min(columns, len(array)))
-    if picture.shape[2] == 1:
-        picture = picture.squeeze(2)
-    found = Image.fromarray(picture)
+    found = to_pil(image_grid(array, columns=min(columns, len(array))))
     return found.resize((found.width * scale, found.height * scale), Image.Resampling.NEAREST)
 
 

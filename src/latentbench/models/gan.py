@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from latentbench.config.models import GANModel
 from latentbench.models.networks.architectures import Decoder, Encoder, Shape
 from latentbench.models.networks.initialization import apply_spectral_norm, initialize_weights
-from latentbench.models.objective import Objective, Terms, frozen, use_batch_stats
+from latentbench.models.objective import Objective, Terms, frozen, use_batch_stats, use_stats_of
 from latentbench.runtime.adam import Adam
 
 
@@ -70,13 +70,24 @@ class GAN(Objective):
         images: Tensor = self.averaged["generator"](latents, labels).tanh()
         return images
 
-    def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
+    def discriminate(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        reference: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Return scores (batch,) as in training.
 
         Batch norm uses the statistics of this batch, which should hold either real or generated
-        images only. The running statistics average over both and fit neither.
+        images only, or of the images and labels of `reference`. The running statistics average over
+        real and generated images and fit neither.
         """
-        with use_batch_stats(self.discriminator):
+        if reference is None:
+            stats = use_batch_stats(self.discriminator)
+        else:
+            stats = use_stats_of(self.discriminator, *reference)
+        with stats:
             scores: Tensor = self.discriminator(images, labels).flatten()
         return scores
 

@@ -225,10 +225,17 @@ class HasLikelihood(Protocol):
 class HasDiscriminator(Protocol):
     """An objective that scores how real images look."""
 
-    def discriminate(self, images: Tensor, labels: Tensor) -> Tensor:
+    def discriminate(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        reference: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Return scores (batch,) of images in [-1, 1]; a higher score means more real.
 
-        The labels are (batch, num_labels).
+        The labels are (batch, num_labels). `reference` has the images and labels of a batch whose
+        statistics batch norm uses; None is this batch.
         """
         ...
 
@@ -255,6 +262,29 @@ def use_batch_stats(network: nn.Module) -> Iterator[None]:
     finally:
         for norm, (training, tracks) in zip(norms, before, strict=True):
             norm.training, norm.track_running_stats = training, tracks
+
+
+@contextmanager
+def use_stats_of(network: nn.Module, images: Tensor, labels: Tensor) -> Iterator[None]:
+    """Normalize with the statistics of one batch, whatever the network is then applied to.
+
+    The running statistics are restored afterwards.
+    """
+    norms = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
+    before = []
+    for norm in norms:
+        state = {key: value.clone() for key, value in norm.state_dict().items()}
+        before.append((norm.training, norm.momentum, state))
+        norm.training, norm.momentum = True, 1.0
+    try:
+        network(images, labels)
+        for norm in norms:
+            norm.training = False
+        yield
+    finally:
+        for norm, (training, momentum, state) in zip(norms, before, strict=True):
+            norm.training, norm.momentum = training, momentum
+            norm.load_state_dict(state)
 
 
 def draw_latents(number: int, latent_dim: int, generator: torch.Generator) -> Tensor:

@@ -7,13 +7,18 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from latentbench.artifacts import paths
+from latentbench.artifacts.metrics import NAMES
 from latentbench.config.models import is_generative
 from latentbench.results.files import Array, read_facts, read_optional_arrays, read_record
 from latentbench.results.formatting import escape_markdown
+
+# Settings of the model in a notebook's table.
+_SHOWN_SETTINGS = ("name", "architecture", "latent_dim", "width", "condition", "prior", "loss")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,21 @@ class Experiment:
     latent: Mapping[str, Any] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
     selection: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the model and of its last metrics, for notebooks."""
+        rows = {"dataset": self.dataset, "seed": self.seed, "folder": self.folder.as_posix()}
+        for key in _SHOWN_SETTINGS:
+            if self.model.get(key) is not None:
+                rows[f"model.{key}"] = self.model[key]
+        for key, name in NAMES.items():
+            value = self.evaluation.get(key)
+            if value is not None:
+                rows[f"{name}, last epoch"] = f"{value:.4g}"
+        cells = []
+        for name, value in rows.items():
+            cells.append(f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>")
+        return f"<h4>{escape(self.name)}</h4><table>{''.join(cells)}</table>"
 
     @property
     def experiment(self) -> str:

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import pandas as pd
 
 from latentbench.artifacts import paths
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
-from latentbench.artifacts.metrics import METRICS, PRDC, Metric, feature_column
+from latentbench.artifacts.metrics import METRICS, NAMES, PRDC, Metric, feature_column
 from latentbench.artifacts.provenance import require_recorded
 from latentbench.config.load import read_config, read_yaml
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.results import frames
 from latentbench.results.experiment import Experiment, RunGroup, has_all, read_experiment
+from latentbench.results.formatting import count, duration
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,20 @@ class Study:
     folder: Path
     members: tuple[Experiment, ...]
     repeats: tuple[Experiment, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """Return the title, the question and the table of experiments, for notebooks."""
+        question = f"<p>{escape(self.config.question)}</p>" if self.config.question else ""
+        shown = self.experiments[["dataset", "model", "latent_dim", "parameters", "seconds"]]
+        for key, name in NAMES.items():
+            values = {each.name: each.evaluation.get(key) for each in self}
+            shown = shown.assign(**{f"{name}, last epoch": pd.Series(values, dtype=float)})
+        table = shown.rename(columns={"seconds": "training"}).dropna(axis="columns", how="all")
+        for column, as_text in (("parameters", count), ("training", duration)):
+            if column in table:
+                table[column] = table[column].map(as_text, na_action="ignore")
+        text = table.to_html(float_format="{:.3g}".format, index_names=False, na_rep="")
+        return f"<h4>{escape(self.config.title)}</h4>{question}{text}"
 
     def __iter__(self) -> Iterator[Experiment]:
         return iter(self.members)
