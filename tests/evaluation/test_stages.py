@@ -543,6 +543,11 @@ def test_repeats_of_the_classifier_are_averaged(
     assert both["fd_classifier"] == pytest.approx(expected, rel=1e-5)
     between = np.std([single["fd_classifier"], np.mean(repeat)], ddof=1)
     assert both["fd_classifier_std"] >= 0.99 * between
+    values = np.array(both["values_by_network"]["fd_classifier"])
+    assert values[:, 1] == pytest.approx(repeat, rel=1e-5)
+    assert values.mean() == pytest.approx(both["fd_classifier"])
+    assert values.mean(axis=0)[0] == pytest.approx(single["fd_classifier"])
+    assert "values_by_network" not in single
     # What single images are compared by stays the first classifier's.
     assert both["classes"] == single["classes"]
     halves = [networks[name]["train_halves"] for name in ("classifier", "classifier-2")]

@@ -14,9 +14,11 @@ from latentbench.artifacts.files import (
     write_csv,
     write_yaml,
 )
-from latentbench.artifacts.paths import LATENT_ARRAYS
+from latentbench.artifacts.metrics import METRICS
+from latentbench.artifacts.paths import LAST_METRICS, LATENT_ARRAYS
 from latentbench.config.load import read_yaml
 from latentbench.report.comparison import captions, headline
+from latentbench.results import ranking, tables
 from tests.report.conftest import change, make_repeats, make_trainings, repeat_training
 
 
@@ -274,3 +276,26 @@ def test_differences_are_those_of_the_printed_numbers(make_study):
     # Unrounded they differ by 1.02, which prints as 1.0.
     text = describe(make_study({"vae": (10.04, 0.1), "dcgan": (11.06, 0.1)}))
     assert "10.0 ± 0.1, 1.1 (10 %) below dcgan (11.1 ± 0.1)" in text
+
+
+def test_what_a_classifier_adds_to_both_models_is_no_part_of_their_difference(make_study):
+    folder = make_study({"vae": (20.0, 3.0), "dcgan": (22.0, 3.0)})
+    [metric] = [metric for metric in METRICS if metric.key == "fd_classifier"]
+    quantity = tables.distance(metric)
+
+    def found():
+        study = open_study(folder)
+        order = ranking.rank(study, quantity, study.run_groups())
+        return ranking.differ(*order, ranking.compare(order))
+
+    assert not found()
+    # Two sets of samples by three classifiers, which differ by 3 for both models.
+    by_classifier = np.add.outer([-0.1, 0.1], [17.0, 20.0, 23.0])
+    change(
+        folder / "vae" / LAST_METRICS, values_by_network={"fd_classifier": by_classifier.tolist()}
+    )
+    assert not found()
+    for shift, differs in ((2.0, True), (np.array([8.0, 2.0, -4.0]), False)):
+        table = {"fd_classifier": (by_classifier + shift).tolist()}
+        change(folder / "dcgan" / LAST_METRICS, values_by_network=table)
+        assert found() == differs

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from latentbench.artifacts.dependencies import settings_of
@@ -121,6 +122,7 @@ def _evaluate(
         "sample_sizes": evaluator.sample_sizes(),
         "prior_components": evaluator.last.trained.prior.num_components,
         "other_priors": others,
+        **evaluator.values_by_network(config.model.prior_kind),
     }
     with write_together(results, last=LAST_METRICS) as staged:
         write_arrays(staged / EVALUATION_ARRAYS, findings.arrays)
@@ -209,6 +211,7 @@ class _Evaluator:
         """Return a checkpoint's rows of metrics.csv by prior, and keep samples for `findings`."""
         trained = self.sampler.load(epoch)
         self.samples: dict[PriorKind, CheckpointSamples] = {}
+        self.scores: dict[PriorKind, dict[str, list[list[float]]]] = {}
         return {prior: self._evaluate_prior(trained, epoch, prior) for prior in trained.priors}
 
     def _evaluate_prior(self, trained: Model, epoch: int, prior: PriorKind) -> Row:
@@ -242,7 +245,19 @@ class _Evaluator:
         }
         for name, table in scores.items():
             row |= mean_and_std(name, table)
+        self.scores[prior] = scores
         return row
+
+    def values_by_network(self, prior: PriorKind) -> dict[str, Any]:
+        """Return the values of the last checkpoint's metrics over several networks, if there are.
+
+        `values_by_network` has a list of sets of samples per metric, with a value per network.
+        """
+        found = {}
+        for name, table in self.scores[prior].items():
+            if len(table[0]) > 1 and np.isfinite(table).all():
+                found[name] = table
+        return {"values_by_network": found} if found else {}
 
     @property
     def last(self) -> CheckpointSamples:
@@ -287,7 +302,8 @@ class _Evaluator:
         others = {}
         for prior, samples in self.samples.items():
             if prior != self.config.model.prior_kind:
-                others[prior] = rows[prior] | self._memorization_findings(samples).facts
+                facts = self._memorization_findings(samples).facts
+                others[prior] = rows[prior] | facts | self.values_by_network(prior)
         return others
 
     def _memorization_findings(self, samples: CheckpointSamples) -> Findings:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from latentbench.artifacts.metrics import Metric
+from latentbench.artifacts.metrics import Metric, variance
 from latentbench.results.experiment import RunGroup
 from latentbench.results.formatting import NBSP, decimals, escape_markdown
 from latentbench.results.quantities import Quantity, decimal_places, format_number
@@ -240,8 +240,33 @@ def differ(one: Ranked, other: Ranked, tests: Comparisons) -> bool:
     test = tests.between(one, other)
     if test is not None:
         return test.is_significant
-    spread = np.nan_to_num(2 * math.hypot(one.std, other.std))
+    spread = np.nan_to_num(2 * _difference_std(one, other))
     return one.mean_text != other.mean_text and abs(one.mean - other.mean) > spread
+
+
+def _difference_std(one: Ranked, other: Ranked) -> float:
+    """Return the standard deviation of the difference of two scores; NaN where it is unknown.
+
+    The same classifiers measure both. So where several did, what a classifier adds to the scores of
+    both is no part of their difference.
+    """
+    first, second = (_values_by_network(each) for each in (one, other))
+    if first.size and first.shape == second.shape:
+        return math.sqrt(variance(first - second))
+    return math.hypot(one.std, other.std)
+
+
+def _values_by_network(ranked: Ranked) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return the values of a single training, (sets, networks); empty where there are none."""
+    member = ranked.run.members[0]
+    prior = ranked.run.prior or member.prior
+    facts = member.evaluation
+    if prior != member.prior:
+        facts = (facts.get("other_priors") or {}).get(prior) or {}
+    table = (facts.get("values_by_network") or {}).get(ranked.quantity.key)
+    if table is None or ranked.num_trainings > 1:
+        return np.empty((0, 0))
+    return np.array(table, dtype=np.float64)
 
 
 def _covariances(order: Sequence[Ranked]) -> np.ndarray[Any, np.dtype[np.float64]]:
