@@ -150,27 +150,31 @@ def test_the_site_lists_pages() -> None:
 
 @pytest.fixture
 def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folders of README's study `demo`, with a VAE that was trained for a moment."""
+    """The folders of README's study `demo`, with two models that were trained for a moment."""
     monkeypatch.chdir(tmp_path)
     params: dict[str, Any] = yaml.safe_load((ROOT / "tests/params/tiny.yaml").read_text())
     params["studies"] = {"demo": params["studies"]["tiny"]}
     params["datasets"] = {"glyphs": params["datasets"]["digits"] | {"num_train": 200}}
     vae = params["experiments"]["vae"] | {"study": "demo", "dataset": "glyphs", "repeats": 1}
-    params["experiments"] = {"vae": vae}
+    gan = params["experiments"]["dcgan"] | {"study": "demo", "dataset": "glyphs", "search": {}}
+    params["experiments"] = {"vae": vae, "dcgan": gan}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     configure = ["configure", "--params", "params.yaml"]
-    dataset, results = "data/config/glyphs", "results/demo/vae"
+    dataset, results, gans = "data/config/glyphs", "results/demo/vae", "results/demo/dcgan"
     data, raw = ["--data", "data/prepared/glyphs"], ["--raw", "data/raw/glyphs"]
     place = ["--results", results, "--scratch", "scratch"]
+    of_gan = ["--results", gans, "--scratch", "scratch/dcgan"]
     reference = ["--reference", "data/reference/glyphs"]
     for command in (
         [*configure, "--study", "demo", "--output", "results/demo"],
         [*configure, "--dataset", "glyphs", "--output", dataset],
         [*configure, "--experiment", "vae", "--output", results],
+        [*configure, "--experiment", "dcgan", "--output", gans],
         ["fetch", "--config", f"{dataset}/fetch.yaml", "--output", "data/raw/glyphs"],
         ["prepare", "--config", f"{dataset}/prepare.yaml", *raw, "--output", data[1]],
         ["reference", "--config", f"{dataset}/reference.yaml", *data, "--output", reference[1]],
         ["train", "--config", f"{results}/config/train.yaml", *data, *place, "--logs", "logs"],
+        ["train", "--config", f"{gans}/config/train.yaml", *data, *of_gan, "--logs", "logs"],
         ["evaluate", "--config", f"{results}/config/evaluate.yaml", *data, *reference, *place],
     ):
         done = CliRunner().invoke(main, command)
@@ -178,7 +182,9 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_python_of_readme_runs(demo: Path) -> None:
+def test_python_of_readme_and_of_the_api_runs(
+    demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     [block] = _blocks(ROOT / "README.md", "python")
     exec(compile(block, "README.md", "exec"), {})
     with Image.open(demo / "samples.png") as samples, Image.open(demo / "path.png") as path:
@@ -186,3 +192,10 @@ def test_python_of_readme_runs(demo: Path) -> None:
         assert samples.height > 3 * path.height
     with (demo / "metrics.csv").open(encoding="utf-8") as file:
         assert "fd_classifier" in {row["metric"] for row in csv.DictReader(file)}
+    found: dict[str, Any] = {}
+    for block in _blocks(ROOT / "docs" / "api.md", "python"):
+        exec(compile(block, "api.md", "exec"), found)
+    assert found["path"].shape == (8, 32, 32, 1)
+    assert found["found"].shape == (2, found["gan"].latent_dim)
+    assert found["one"].shape == (1,)
+    assert "discriminator" in capsys.readouterr().out

@@ -46,6 +46,8 @@ def test_a_single_label(labels: Any, vector: list[float]) -> None:
         np.array([1, 0]),
         torch.tensor([1, 0]),
         np.array([[0, 1, 0], [1, 0, 0]]),
+        np.array([0, 1])[::-1],
+        np.broadcast_to(np.array([[0, 1, 0], [1, 0, 0]]), (2, 3)),
         np.array(["dog", "cat"]),
         [{"dog": 1}, [1.0, 0.0, 0.0]],
         [np.array([0, 1, 0]), torch.tensor([1.0, 0, 0])],

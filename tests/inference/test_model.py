@@ -214,10 +214,17 @@ def test_interpolation_takes_images_and_latents(load: Load, squares: np.ndarray)
     for wrong in ({"method": "cubic"}, {"steps": 1}):
         with pytest.raises(ArgumentError, match="spherical"):
             model.interpolate(codes[0], codes[1], **wrong)  # type: ignore[arg-type]
+    frozen = codes[::-1]
+    frozen.flags.writeable = False
+    assert_close(model.decode(frozen), ends[::-1])
+    assert_close(model.decode(torch.from_numpy(codes)), ends)
+    assert_close(model.decode(codes[0]), ends[0])
     with pytest.raises(ArgumentError, match=r"2 starts and 3 ends"):
         model.interpolate(codes[:2], codes[:3])
     with pytest.raises(ArgumentError, match=r"\(2, 5\)"):
         model.decode(codes[:2, :5])
+    with pytest.raises(ArgumentError, match="str"):
+        model.decode("codes")  # type: ignore[arg-type]
 
 
 def test_inversion_comes_closer_with_more_steps(load: Load) -> None:

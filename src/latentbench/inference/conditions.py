@@ -34,7 +34,9 @@ def label_vectors(labels: LabelInput, names: Sequence[str]) -> Tensor:
     if isinstance(labels, np.ndarray) and labels.dtype.kind not in "biuf":
         labels = labels.tolist()  # names
     if isinstance(labels, np.ndarray | Tensor):
-        return _from_array(torch.as_tensor(labels).detach().cpu(), names)
+        # A copy of an array: PyTorch takes none that is read-only or has negative strides.
+        tensor = labels if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
+        return _from_array(tensor.detach().cpu(), names)
     if not isinstance(labels, Iterable):
         raise _unknown(labels, names)
     found = list(labels)
@@ -57,7 +59,7 @@ def _vector(label: Any, names: Sequence[str]) -> Tensor:
     if isinstance(label, int | np.integer) and not isinstance(label, bool):
         return torch.eye(len(names))[_index(int(label), names)]
     try:
-        array = torch.as_tensor(np.asarray(label))
+        array = label.detach().cpu() if isinstance(label, Tensor) else torch.tensor(np.array(label))
     except (TypeError, ValueError):
         raise _unknown(label, names) from None
     if array.ndim == 0 and not array.is_floating_point():

@@ -492,14 +492,25 @@ class Model:
     def _are_latents(self, ends: Any) -> bool:
         if not isinstance(ends, np.ndarray | Tensor) or ends.ndim not in (1, 2):
             return False
-        is_floating = torch.as_tensor(ends[:0]).is_floating_point()
+        if isinstance(ends, Tensor):
+            is_floating = ends.is_floating_point()
+        else:
+            is_floating = np.issubdtype(ends.dtype, np.floating)
         return is_floating and ends.shape[-1] == self.latent_dim
 
     def _is_one(self, ends: Any) -> bool:
         return ends.ndim == 1 if self._are_latents(ends) else is_single(ends)
 
     def _latent_tensor(self, latents: LatentInput) -> Tensor:
-        tensor = torch.as_tensor(latents, dtype=torch.float32, device=self.device)
+        try:
+            # A copy: PyTorch takes no array that is read-only or has negative strides.
+            array = latents if isinstance(latents, Tensor) else np.array(latents, np.float32)
+            tensor = torch.as_tensor(array, dtype=torch.float32, device=self.device)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"The latents are of type {type(latents).__name__}; give an array (number, "
+                f"{self.latent_dim})."
+            ) from None
         if tensor.ndim == 0 or tensor.shape[-1] != self.latent_dim or not tensor.numel():
             raise ArgumentError(
                 f"The latents have the shape {tuple(tensor.shape)}; {self.name} decodes (number, "

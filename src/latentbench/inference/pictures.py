@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,18 @@ def grid(
 
 
 def _stack(images: Any) -> Images:
+    if not isinstance(images, Iterable):
+        raise ArgumentError(
+            f"The images are of type {type(images).__name__}; give uint8 (number, height, width, "
+            "channel)."
+        )
     try:
         array = np.asarray(images if isinstance(images, np.ndarray) else list(images))
-    except (TypeError, ValueError):
+    except ValueError:
         raise ArgumentError("The images differ in size; give images of one model.") from None
-    if array.ndim == 3 and array.shape[-1] in (1, 3):
+    if array.ndim in (2, 3) and array.shape[-1] not in (1, 3):
+        array = array[..., None]  # gray
+    if array.ndim == 3:
         array = array[None]
     if array.ndim not in (4, 5) or array.dtype != np.uint8 or array.shape[-1] not in (1, 3):
         raise ArgumentError(
