@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes soak check docs bench sync-dvc sync-snakemake lock clean
+.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes test-app app soak check docs bench sync-dvc sync-snakemake lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ report: .venv/.ready ## Run STUDY=demo (of PARAMS=params.yaml, with BUDGET=full 
 		--logger latentbench --logger-latentbench-forecast scratch/$(STUDY)/forecast.json
 	@echo "The report is up to date: report/$(STUDY)/index.html"
 
+app: .venv/.app ## Explore the models of STUDY=demo in the browser
+	@$(BIN)/latentbench app $(STUDY)
+
 test: .venv/.ready ## Run the tests
 	@OMP_WAIT_POLICY=passive $(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal
 
@@ -48,6 +51,12 @@ test-remotes: .venv/.remotes ## Test DVC with an SSH server, which apt installs 
 		apt-get update -qq && apt-get install -qq --no-install-recommends openssh-server; } || \
 		{ echo "There is no sshd, and only root may install it: apt-get install openssh-server"; exit 1; }
 	@$(BIN)/pytest -q -m remotes tests/remotes
+
+test-app: .venv/.app .venv/.browser ## Test the explorer in Chromium, which apt installs if there is none
+	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && \
+		apt-get update -qq && apt-get install -qq --no-install-recommends chromium; } || \
+		{ echo "There is no chromium, and only root may install it: apt-get install chromium"; exit 1; }
+	@$(BIN)/pytest -q -m browser tests/app
 
 soak: .venv/.ready ## Try bad inputs, crashes, kills and odd environments for MINUTES=20
 	@$(BIN)/python tests/soak/run.py --minutes $(or $(MINUTES),20) --seed $(or $(SEED),0)
@@ -78,7 +87,9 @@ sync-snakemake: .venv/.ready ## After DVC ran or checked out STUDY=demo: record 
 
 lock: .venv/.ready ## Update requirements/*.lock to the newest versions
 	echo uv | $(COMPILE) - --output-file requirements/uv.lock
-	$(COMPILE) --all-extras pyproject.toml --output-file requirements/main.lock
+	$(COMPILE) --extra report --extra workflow --extra test pyproject.toml --output-file requirements/main.lock
+	$(COMPILE) --constraints requirements/main.lock requirements/app.in --output-file requirements/app.lock
+	$(COMPILE) --constraints requirements/main.lock requirements/browser.in --output-file requirements/browser.lock
 	$(COMPILE) --constraints requirements/main.lock requirements/cluster.in --output-file requirements/cluster.lock
 	$(COMPILE) --overrides requirements/main.lock requirements/remotes.in --output-file requirements/remotes.lock
 	$(COMPILE) requirements/kubernetes.in --output-file requirements/kubernetes.lock
@@ -103,6 +114,14 @@ clean: ## Remove all results; the downloads in data/raw stay
 
 .venv/.cluster: requirements/cluster.lock .venv/.ready
 	$(BIN)/uv pip install --quiet --require-hashes --python .venv --requirement requirements/cluster.lock
+	@touch $@
+
+.venv/.app: requirements/app.lock .venv/.ready
+	$(BIN)/uv pip install --quiet --require-hashes --python .venv --requirement requirements/app.lock
+	@touch $@
+
+.venv/.browser: requirements/browser.lock .venv/.ready
+	$(BIN)/uv pip install --quiet --require-hashes --python .venv --requirement requirements/browser.lock
 	@touch $@
 
 # --no-deps: the lock file has them all; a constraint that main.lock overrides would be a conflict.

@@ -590,6 +590,32 @@ def _forecast_seconds(params: Params, study: str) -> float:
     return makespan(jobs, max(1, (os.cpu_count() or 1) // threads))
 
 
+@main.command()
+@click.argument("study")
+@click.option(
+    "--results", type=PATH, default=Path("results"), show_default=True, help="Folder of studies."
+)
+@click.option(
+    "--data",
+    type=PATH,
+    default=Path("data/prepared"),
+    show_default=True,
+    help="Folder of prepared datasets.",
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Who may connect: this machine only."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Default: the first free port from 8090 on."
+)
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+def app(study: str, results: Path, data: Path, **options: Any) -> None:
+    """Explore a study's trained models in the browser: samples, directions, paths, codes."""
+    from latentbench.app.server import serve
+
+    serve(results / study, data, **options)
+
+
 def _run_distributed(config: ExperimentConfig, stage: Callable[[ProcessGroup], None]) -> None:
     """Run a stage in `training.processes` processes, each with this command line."""
     from latentbench.runtime.launch import is_launched, join_process_group, launch

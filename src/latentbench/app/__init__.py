@@ -1,0 +1,1 @@
+"""The explorer: a study's trained models in the browser."""

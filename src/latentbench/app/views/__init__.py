@@ -1,0 +1,1 @@
+"""Views: from settings to images of every model, and to the lines of Python that make them."""
