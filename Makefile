@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes test-app app soak check docs bench sync-dvc sync-snakemake lock clean
+.PHONY: help setup cluster kubernetes remotes report test test-cluster test-remotes test-app test-page chromium app soak check docs bench sync-dvc sync-snakemake lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,11 +52,16 @@ test-remotes: .venv/.remotes ## Test DVC with an SSH server, which apt installs 
 		{ echo "There is no sshd, and only root may install it: apt-get install openssh-server"; exit 1; }
 	@$(BIN)/pytest -q -m remotes tests/remotes
 
-test-app: .venv/.app .venv/.browser ## Test the explorer in Chromium, which apt installs if there is none
+test-app: .venv/.app .venv/.browser chromium ## Test the explorer in Chromium, which apt installs if there is none
+	@$(BIN)/pytest -q -m browser tests/app
+
+test-page: .venv/.browser chromium ## Test the report's page in Chromium
+	@$(BIN)/pytest -q -m browser tests/report
+
+chromium:
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && \
 		apt-get update -qq && apt-get install -qq --no-install-recommends chromium; } || \
 		{ echo "There is no chromium, and only root may install it: apt-get install chromium"; exit 1; }
-	@$(BIN)/pytest -q -m browser tests/app
 
 soak: .venv/.ready ## Try bad inputs, crashes, kills and odd environments for MINUTES=20
 	@$(BIN)/python tests/soak/run.py --minutes $(or $(MINUTES),20) --seed $(or $(SEED),0)

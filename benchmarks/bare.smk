@@ -4,7 +4,7 @@ configfile: "params.yaml"
 
 EXPERIMENTS = config["experiments"]
 STUDIES = config["studies"]
-PARTS = ["page.html", "page.lua", "page.typ", "style.css", "references.bib"]
+PARTS = ["page.html", "page.lua", "page.typ", "style.css", "interactive.js", "references.bib"]
 CHAPTERS = ["background", "data", "training", "latent", "comparison"]
 SUBMITTED = ["config.yaml", "history.csv", "metrics.csv", "metrics.json", "provenance/train.json"]
 RESULTS = [

@@ -27,6 +27,7 @@ from latentbench.artifacts.metrics import PRDC
 from latentbench.artifacts.paths import (
     EVALUATION_ARRAYS,
     EVOLUTION,
+    INTERACTIVE_ARRAYS,
     ITERATIONS,
     LAST_METRICS,
     LATENT_ARRAYS,
@@ -40,7 +41,15 @@ from latentbench.artifacts.paths import (
 from latentbench.config.load import parse_params, read_yaml
 from latentbench.report.presentation.page import Drawing
 from latentbench.report.presentation.style import house_style
-from tests.report.synthetic_results import CLASSES, Array, Imagination, examined, explored, pictured
+from tests.report.synthetic_results import (
+    CLASSES,
+    Array,
+    Imagination,
+    examined,
+    explored,
+    interactive,
+    pictured,
+)
 
 EPOCHS = 4
 TERMS = {
@@ -395,7 +404,9 @@ def write_arrays_of(folder: Path, see: Imagination, classes: list[str]) -> None:
     write_json(folder / LAST_METRICS, read_json(folder / LAST_METRICS) | facts)
     arrays, facts = explored(see, encodes=encodes, conditional=conditional, classes=classes)
     write_arrays(folder / LATENT_ARRAYS, arrays)
-    write_json(folder / LATENT_FACTS, {"epoch": EPOCHS} | facts)
+    moving, moved = interactive(see, encodes=encodes, conditional=conditional, classes=classes)
+    write_arrays(folder / INTERACTIVE_ARRAYS, moving)
+    write_json(folder / LATENT_FACTS, {"epoch": EPOCHS} | facts | moved)
 
 
 def change(path: Path, **facts: Any) -> None:

@@ -146,6 +146,35 @@ def explored(
     return arrays, facts
 
 
+def interactive(
+    see: Imagination, *, encodes: bool, conditional: bool, classes: list[str]
+) -> tuple[Facts, Facts]:
+    """Arrays of the figures with a slider, and what explore.json says of them."""
+    positions = np.linspace(-3, 3, 5)
+    arrays: Facts = {
+        "plane": see.blobs(5, 5, labels=np.arange(5)),
+        "path": see.blobs(6, 5, labels=np.arange(6)[:, None]),
+    }
+    facts: Facts = {"plane_positions": positions.tolist(), "plane_label": ""}
+    if encodes:
+        arrays["plane_codes"] = see.random.normal(size=(600, 2)).astype(np.float32)
+        arrays["plane_labels"] = see.random.integers(0, 10, 600) if classes else np.full(600, -1)
+        arrays["directions"] = see.blobs(6, 4, 5, labels=np.arange(6)[:, None, None])
+    elif classes and not conditional:
+        arrays["directions"] = see.blobs(2, 4, 5, labels=np.arange(2)[:, None, None])
+        facts["class_directions"] = [
+            {"class": name, "accuracy": 0.9, "base_rate": 0.8} for name in classes[:2]
+        ]
+    if conditional:
+        facts["plane_label"] = classes[1]
+        facts["mixes"] = [
+            {"from": classes[0], "to": classes[1]},
+            {"from": classes[0], "to": classes[2]},
+        ]
+        arrays["mixes"] = see.blobs(2, 2, 5, labels=np.arange(2)[:, None, None])
+    return arrays, facts
+
+
 def _data(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
     """Images of the dataset: three of the second class; without classes an unfilled last row."""
     counts = [3 if place == 1 else 400 for place in range(len(classes))] or [40]

@@ -34,7 +34,7 @@ CHAPTERS = {
 }  # fmt: skip
 OPTIONAL = {
     "Signs of trouble", "Samples over time", "Reconstructions over time",
-    "Around the mean", "Codes", "Attributes",
+    "Around the mean", "Principal directions", "Directions of classes", "Codes", "Attributes",
     "Memorization", "Classes", "Discriminators", "Strengths and weaknesses",
 }  # fmt: skip
 OUTPUTS = ["background.ipynb", "comparison.ipynb", "data.ipynb", "glance.ipynb", "index.html"]
@@ -157,7 +157,12 @@ def check_page(page: str) -> None:
     # The page fetches nothing: what it loads is inside the file. Cited works have links.
     loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]*)"', page)
     assert all(link.startswith("data:") for link in loaded)
-    assert not re.search(r"url\((?!#|&quot;#|['\"]?#)|@import|<script", page)
+    assert not re.search(r"url\((?!#|&quot;#|['\"]?#)|@import", page)
+    # One script, and the data of the figures that it moves.
+    moving = re.findall(r'<script type="application/json" id="interactive-(\d+)">', page)
+    assert moving == re.findall(r'data-interactive="(\d+)"', page)
+    assert len(moving) >= 4
+    assert page.count("<script") == len(moving) + 1
     anchors = re.findall(r'<a[^>]*href="([^"]*)"', page)
     targets = set(re.findall(r'\bid="([^"]*)"', page))
     assert all(link[1:] in targets for link in anchors if link.startswith("#"))

@@ -39,7 +39,7 @@ NEEDS = {
     "report": (4_000, 30),
 }
 # The files of report/ that every report is made from, apart from its notebooks.
-REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "references.bib")
+REPORT_PARTS = ("page.html", "page.lua", "page.typ", "style.css", "interactive.js", "references.bib")
 
 
 def read_params():

@@ -42,7 +42,8 @@ def build_report(results: Path, sources: Path, output: Path) -> None:
     page, pdf = document.to_page(whole, head, sources), document.to_pdf(whole, head, sources)
     with write_together(output, last=PAGE) as staged:
         for name, notebook in notebooks.items():
-            write_text(staged / name, document.as_json(with_citations(notebook, sources)) + "\n")
+            still, _ = document.split_interactive(notebook)
+            write_text(staged / name, document.as_json(with_citations(still, sources)) + "\n")
         write_bytes(staged / PDF, pdf)
         write_text(staged / PAGE, page)
     for chapter in set(NOTEBOOKS) - set(study.config.notebooks):

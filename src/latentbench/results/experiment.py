@@ -137,6 +137,11 @@ class Experiment:
         """The arrays of exploration by name; images are uint8 (..., height, width, channel)."""
         return read_optional_arrays(self.folder / paths.LATENT_ARRAYS)
 
+    @cached_property
+    def interactive_arrays(self) -> Mapping[str, Array]:
+        """The arrays of exploration for figures with a slider; as `latent_arrays`."""
+        return read_optional_arrays(self.folder / paths.INTERACTIVE_ARRAYS)
+
     @property
     def settings_without_seed(self) -> str:
         """What repeats have in common, as a key; the name where there are no settings."""

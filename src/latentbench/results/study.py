@@ -372,6 +372,13 @@ class Study:
         ]
         return found, notes
 
+    def with_interactive(
+        self, *arrays: str, facts: Sequence[str] = ()
+    ) -> tuple[list[Experiment], list[str]]:
+        """Return the experiments that have these arrays of interactive figures, and a note."""
+        present, notes = self.with_latent(facts=facts)
+        return [each for each in present if has_all(each.interactive_arrays, arrays)], notes
+
 
 def open_study(folder: str | Path) -> Study:
     """Read results/STUDY.

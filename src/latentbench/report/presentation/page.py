@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 import pandas as pd
 from IPython.display import display
@@ -23,6 +24,8 @@ from latentbench.results.tables import Table, pipe_table
 BYLINE = "byline"
 
 ANIMATION = "image/webp"
+# Output that report/interactive.js draws on the page, where a figure follows the reader's hand.
+INTERACTIVE = "application/vnd.latentbench.interactive+json"
 _SVG = "image/svg+xml"
 _MARKDOWN = "text/markdown"
 
@@ -32,13 +35,14 @@ class Drawing:
     """A figure and its alternative text; None if there is nothing to draw.
 
     `notes` are sentences on missing results. `continued` are further figures, if one page does not
-    hold all.
+    hold all. `interactive` is what the page shows instead, see `presentation.interactive.content`.
     """
 
     figure: Figure | None
     description: str = ""
     notes: Sequence[str] = ()
     continued: Sequence[Figure] = ()
+    interactive: Mapping[str, Any] | None = None
 
     @classmethod
     def of(
@@ -108,7 +112,10 @@ class Page:
         for place, figure in enumerate(parts):
             self._show_heading()
             number = self._number("Figure", f"{name}, part {place + 1}")
-            _display(_SVG, to_svg(figure), alt=drawing.description)
+            extra: dict[str, Any] = {}
+            if drawing.interactive is not None:  # it stands for the continuations, too
+                extra[INTERACTIVE] = drawing.interactive if place == 0 else {}
+            _display(_SVG, to_svg(figure), extra=extra, alt=drawing.description)
             self.text(f"**{number}.** {caption}")
             caption = f"{self._number('Figure', f'{name}, part 1')}, continued."
         self._show_notes(drawing.notes)
@@ -165,5 +172,9 @@ def _as_drawing(plot: Figure | Axes, caption: str) -> Drawing:
     return Drawing(figure, caption)
 
 
-def _display(kind: str, content: str, **metadata: str) -> None:
-    display({kind: content}, raw=True, metadata={kind: metadata} if metadata else {})  # type: ignore[no-untyped-call]
+def _display(
+    kind: str, content: str, *, extra: Mapping[str, Any] | None = None, **metadata: str
+) -> None:
+    """Show an output; `extra` has it in further formats."""
+    formats = {kind: content, **(extra or {})}
+    display(formats, raw=True, metadata={kind: metadata} if metadata else {})  # type: ignore[no-untyped-call]

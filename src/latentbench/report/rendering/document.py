@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,12 +16,12 @@ from typing import Any
 from latentbench.artifacts.paths import PDF
 from latentbench.artifacts.progress import log
 from latentbench.errors import ArtifactError, quote, reason
-from latentbench.report.presentation.page import ANIMATION, BYLINE
+from latentbench.report.presentation.page import ANIMATION, BYLINE, INTERACTIVE
 from latentbench.report.presentation.style import with_fixed_colors
 from latentbench.report.rendering.pandoc import BIBLIOGRAPHY, convert
 
 # What the documents are made from, apart from the notebooks.
-PARTS = ("page.html", "page.lua", "page.typ", "style.css", BIBLIOGRAPHY)
+PARTS = ("page.html", "page.lua", "page.typ", "style.css", "interactive.js", BIBLIOGRAPHY)
 
 _SVG = "image/svg+xml"
 _OPTIONS = (
@@ -53,10 +56,41 @@ def join_chapters(chapters: Sequence[Any]) -> Any:
 
 
 def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
-    """Return HTML with everything inside; `head` is metadata with Markdown in its values."""
+    """Return HTML with everything inside; `head` is metadata with Markdown in its values.
+
+    The page runs one script, named by its hash, and requests nothing: its content security policy
+    allows no other script and no address.
+    """
     options = ["--to=html5", "--embed-resources", "--mathml", "--toc", "--toc-depth=2"]
     options += [f"--css={sources / 'style.css'}", f"--template={sources / 'page.html'}"]
-    return _convert_notebook(notebook, options, head, sources)
+    still, figures = split_interactive(notebook)
+    page = _convert_notebook(still, options, head, sources)
+    script = (sources / "interactive.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    parts = []
+    for number, figure in enumerate(figures):
+        data = json.dumps(figure, ensure_ascii=False).replace("<", "\\u003c")
+        parts.append(f'<script type="application/json" id="interactive-{number}">{data}</script>\n')
+    scripts = f"{''.join(parts)}<script>{script}</script>"
+    return page.replace("SCRIPT-HASH", f"sha256-{digest}", 1).replace(
+        "<!-- scripts -->", scripts, 1
+    )
+
+
+def split_interactive(notebook: Any) -> tuple[Any, list[Any]]:
+    """Return a copy with stills alone, and what the page shows in their place.
+
+    A still has its number as metadata, from which pandoc makes the attribute `data-interactive`.
+    """
+    stills: Any = copy.deepcopy(notebook)
+    figures: list[Any] = []
+    for cell in stills.cells:
+        for output in cell.get("outputs", []):
+            figure = output.get("data", {}).pop(INTERACTIVE, None)
+            if figure is not None:
+                output.metadata.setdefault(_SVG, {})["interactive"] = len(figures)
+                figures.append(figure)
+    return stills, figures
 
 
 def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
@@ -66,7 +100,8 @@ def to_pdf(notebook: Any, head: Mapping[str, Any], sources: Path) -> bytes:
     with tempfile.TemporaryDirectory(prefix="latentbench-") as folder:
         media = Path(folder) / "media"
         options = ["--to=typst", f"--extract-media={media}", f"--template={sources / 'page.typ'}"]
-        text = _convert_notebook(_for_paper(notebook), options, head, sources)
+        paper = _for_paper(split_interactive(notebook)[0])
+        text = _convert_notebook(paper, options, head, sources)
         document = Path(folder) / "report.typ"
         document.write_text(text.replace(str(media), "media"), encoding="utf-8")
         figures = [figure.read_text(encoding="utf-8") for figure in media.glob("*.svg")]

@@ -1,0 +1,89 @@
+"""What the page needs for figures that follow the reader's hand: images in sprites, as JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from latentbench.report.presentation.style import COLORS
+
+Images = np.ndarray[Any, Any]
+
+# Characters of all sprites of a figure. Attempts, in this order, are lossless and then lossy.
+MAX_SIZE = 2_000_000
+_LOSSLESS: dict[str, Any] = {"lossless": True, "quality": 80, "method": 4}
+_ATTEMPTS: tuple[tuple[int, dict[str, Any]], ...] = (
+    (1, _LOSSLESS),
+    (1, {"quality": 90, "method": 4}),
+    (2, {"quality": 90, "method": 4}),
+    (2, {"quality": 75, "method": 4}),
+)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Images (rows, positions, height, width, channel) of a model, and its place among the models.
+
+    `about` are further values for report/interactive.js.
+    """
+
+    name: str
+    index: int
+    images: Images
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def thinned(self, step: int, *, rows: bool) -> Frames:
+        """Return every `step`-th position and, on a plane, row."""
+        return replace(self, images=self.images[:: step if rows else 1, ::step])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Models that move in step: those of one dataset; `about` is for report/interactive.js."""
+
+    models: Sequence[Frames]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def content(kind: str, hint: str, groups: Sequence[Group]) -> dict[str, Any]:
+    """Return a figure as JSON for report/interactive.js; `kind` is `plane` or `slider`.
+
+    `hint` says how to use it.
+    Sprites are lossless and complete if they are small enough, else compressed, and then have every
+    second position.
+    """
+    for step, options in _ATTEMPTS:
+        written = [_group(group, step, options, is_plane=kind == "plane") for group in groups]
+        sprites = [model["sprite"] for group in written for model in group["models"]]
+        if sum(map(len, sprites)) <= MAX_SIZE:
+            break
+    return {"kind": kind, "hint": hint, "groups": written}
+
+
+def _group(
+    group: Group, step: int, options: Mapping[str, Any], *, is_plane: bool
+) -> dict[str, Any]:
+    models = []
+    for model in group.models:
+        frames = model.thinned(step, rows=is_plane)
+        about = {"name": model.name, "color": model.index % len(COLORS) + 1, **model.about}
+        models.append(about | {"sprite": sprite(frames.images, options)})
+    rows, positions, height, width = frames.images.shape[:4]
+    size = {"rows": rows, "positions": positions, "height": height, "width": width}
+    return {**size, **group.about, "models": models}
+
+
+def sprite(images: Images, options: Mapping[str, Any] = _LOSSLESS) -> str:
+    """Return images (rows, columns, height, width, 1 or 3) as one WebP in a data URI."""
+    rows, columns, height, width, channels = images.shape
+    pixels = images.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+    picture = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
+    buffer = io.BytesIO()
+    picture.save(buffer, "webp", **options)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
