@@ -27,6 +27,7 @@ _CHATTER = (
     "Cleaning up conda package tarballs",
     "Complete log",
     "Conda environments: ignored",
+    "Elapsed time",
     "Execute ",
     "Group jobs: inactive",
     "Select jobs to execute",

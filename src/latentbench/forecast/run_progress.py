@@ -86,7 +86,8 @@ class RunningJob:
             if match["unit"] == "steps" and self.stage == "train":
                 self._set_share(done / max(total, 1), now)
             else:
-                self.text = f"{match['what']}, {done} of {total} {match['unit']}"
+                what = match["what"].removeprefix(f"{self.subject}, ")
+                self.text = f"{what}, {done} of {total} {match['unit']}"
 
     def _set_share(self, share: float, now: float) -> None:
         if share >= self.share:

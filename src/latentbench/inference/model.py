@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -454,6 +456,30 @@ class Model:
             )
             latents.append(found.latents)
         return _to_numpy(torch.cat(latents))
+
+    def export(self, path: str | os.PathLike[str], *, part: str = "decoder") -> None:
+        """Write a network as an ONNX file, for programs without PyTorch.
+
+        The inputs are named `latents` or `images`, and `labels` if the model has some. A decoder
+        or generator returns `images`, an encoder `codes`, of a VAE also `log_variances`, and a
+        discriminator `scores`. All are float32, images (batch, channel, height, width) in [-1, 1]
+        and labels (batch, num_labels). The batch size is variable. The file's metadata have the
+        model, epoch and names of the labels.
+
+        >>> model.export("decoder.onnx")
+
+        Args:
+            path: The file to write, in place of one that exists.
+            part: `decoder`, which is also a GAN's generator, `encoder` or `discriminator`.
+
+        Raises:
+            ArgumentError: There is no such part.
+            StorageError: The file cannot be written.
+            UnsupportedError: The model does not have this part, or `onnx` is not installed.
+        """
+        from latentbench.inference.export import export_model
+
+        export_model(self, Path(path).expanduser(), part)
 
     def _progress(self, progress: bool | Progress) -> Progress:
         if callable(progress):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 from latentbench.models.networks.layers import (
     BATCH_NORMS,
@@ -69,6 +69,20 @@ def apply_spectral_norm(network: nn.Module, generator: torch.Generator) -> None:
             for vector in (norm._u, norm._v):
                 drawn = torch.randn(vector.shape, generator=generator)
                 vector.copy_(nn.functional.normalize(drawn, dim=0))
+
+
+def fold_spectral_norm(network: nn.Module) -> None:
+    """Replace weights with spectral norm by their values in evaluation mode.
+
+    torch's `remove_parametrizations` deletes the property `weight` of the layer's class, which
+    copies of the layer share.
+    """
+    for module in network.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            weight = module.weight.detach().clone()  # type: ignore[operator]
+            del module.parametrizations
+            module.__class__ = type(module).__bases__[0]
+            module.weight = nn.Parameter(weight)
 
 
 def _initialize_linear(module: _Linear, scheme: str, generator: torch.Generator) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from latentbench.models.networks.architectures import Decoder, Shape
+from latentbench.models.networks.initialization import fold_spectral_norm
 from latentbench.models.objective import Objective
 
 COLUMNS = (
@@ -69,9 +69,7 @@ def describe_networks(objective: Objective, shape: Shape) -> list[dict[str, Any]
 def _without_spectral_norm(network: nn.Module) -> nn.Module:
     """Return a copy on the CPU without parametrizations, which torchinfo lists as layers."""
     network = copy.deepcopy(network).cpu().eval()
-    for module in list(network.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight")
+    fold_spectral_norm(network)
     return network
 
 
