@@ -29,7 +29,7 @@ from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.errors import ArgumentError, ArtifactError, ConfigError, UnsupportedError
 from latentbench.inference import model as module
 from latentbench.inference.model import Model
-from tests.evaluation.conftest import write_checkpoint
+from tests.evaluation.conftest import give_attributes, write_checkpoint
 
 Load = Callable[..., Model]
 Make = Callable[..., Path]
@@ -107,6 +107,10 @@ def test_a_seed_gives_the_same_images_however_many(objective: str, load: Load) -
     many = model.latents(9, seed=3)
     np.testing.assert_array_equal(model.latents(4, seed=3), many[:4])
     assert (model.latents(9, seed=4) != many).any(axis=1).all()
+    batch = module.BATCH_SIZE
+    np.testing.assert_array_equal(
+        model.latents(batch + 1, seed=3), model.latents(2 * batch, seed=3)[: batch + 1]
+    )
     assert_close(model.sample(4, seed=3), model.sample(9, seed=3)[:4])
 
 
@@ -181,6 +185,29 @@ def test_labels_choose_and_mix_the_classes(load: Load) -> None:
         model.sample(1, labels="e")
     with pytest.raises(UnsupportedError, match="dcgan"):
         load("dcgan").sample(1, labels="a")
+
+
+def test_attributes_are_named_in_dicts(make_config: Make, make_prepared: Make) -> None:
+    data = give_attributes(make_prepared())
+    path = make_config("vae", model={"condition": ["low", "coin"]})
+    write_checkpoint(path, 3, data=data)
+    model = lb.load_model(path.parent)
+    assert model.label_names == ["low", "coin"]
+    images = np.array(lb.open_dataset(data).images("test")[:3])
+    codes = model.encode(images, labels={"coin": 1})
+    for labels in ("coin", [[0.0, 1.0]] * 3, np.array([[0, 1]] * 3), ["coin"] * 3):
+        np.testing.assert_array_equal(model.encode(images, labels=labels), codes)
+    assert (model.encode(images, labels={"coin": 0.5}) != codes).any()
+    assert (model.encode(images, labels="low, coin") != codes).any()
+    assert_close(
+        model.reconstruct(images, labels="none"),
+        model.decode(model.encode(images, labels={}), labels={"low": 0}),
+    )
+    with pytest.raises(ArgumentError, match="rare"):
+        model.sample(2, labels={"rare": 1})
+    dataset = lb.open_dataset(data)
+    assert dataset.attributes("test").shape[1] == len(dataset.attribute_names) == 3
+    assert "coin, low, rare" in dataset._repr_html_()
 
 
 def test_random_labels_have_the_frequencies_of_the_training_images(load: Load) -> None:
@@ -300,6 +327,10 @@ def test_notebooks_show_models_and_datasets(load: Load, make_prepared: Make) -> 
     assert data.class_names == ["a", "b", "c", "d"]
     assert data.attribute_names == []
     assert str(data.folder) in repr(data)
+    with pytest.raises(ArtifactError, match=data.folder.name):
+        lb.open_dataset(data.folder.parent)
+    with pytest.raises(ArtifactError, match="nowhere"):
+        lb.open_dataset("nowhere")
 
 
 def test_folders_that_are_no_experiment(make_config: Make, make_prepared: Make) -> None:

@@ -171,7 +171,14 @@ def open_dataset(folder: str | Path) -> PreparedDataset:
     Raises:
         ArtifactError: A file is missing or damaged.
     """
-    return PreparedDataset.open(Path(folder))
+    path = Path(folder).expanduser()
+    if not (path / DATASET_MANIFEST).is_file():
+        found = sorted(each.parent.name for each in path.glob(f"*/{DATASET_MANIFEST}"))
+        several = f"; it has the datasets {list_names(found)}" if found else ""
+        raise ArtifactError(
+            f"{path} has no {DATASET_MANIFEST}; give data/prepared/DATASET{several}."
+        )
+    return PreparedDataset.open(path)
 
 
 def _require_range(path: Path, values: np.ndarray[Any, Any], smallest: int, largest: int) -> None:

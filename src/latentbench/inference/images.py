@@ -48,6 +48,11 @@ def prepare_images(images: ImageInput, spec: ResizeSpec) -> Images:
         ArgumentError: There are no images, or an array is no image.
         ImageError: A file is missing or damaged.
     """
+    shape = (spec.image_size, spec.image_size, spec.channels)
+    if isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape[1:] == shape:
+        if not len(images):
+            raise _no_images()
+        return np.array(images)
     decoder, as_they_are = ImageDecoder(_Reader(), spec), _without_crop(spec)
     prepared = []
     for image in _split(images):
@@ -59,7 +64,7 @@ def prepare_images(images: ImageInput, spec: ResizeSpec) -> Images:
             decoder.spec = spec
             prepared.append(decoder.decode(image))
     if not prepared:
-        raise ArgumentError("There are no images; give at least one.")
+        raise _no_images()
     return np.stack(prepared)
 
 
@@ -192,6 +197,10 @@ def _levels(image: Array) -> Images:
         )
     levels: Images = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
     return levels
+
+
+def _no_images() -> ArgumentError:
+    return ArgumentError("There are no images; give at least one.")
 
 
 def _unknown_shape(images: Array | Tensor) -> ArgumentError:

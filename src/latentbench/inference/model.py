@@ -41,7 +41,6 @@ BATCH_SIZE = 250
 
 # A discriminator with batch norm compares up to this many images with each other.
 _SCORED_TOGETHER = 1_000
-_LARGEST_REFERENCE = 10_000
 
 _NUM_SHOWN = 8  # samples in a notebook
 
@@ -202,14 +201,10 @@ class Model:
                 f"{self.name} has no prior {quote(prior)}; it has {list_names(self.priors)}."
             )
         chosen = self.prior if prior is None else self.priors[prior]
-        # NumPy's generators fill arrays in order, so that the first rows stay the same.
-        noise = numpy_generator(seed, "noise").standard_normal(
-            (number, _MAX_DIMENSIONS), dtype=np.float32
-        )
+        noise = torch.from_numpy(_draw_noise(number, self.latent_dim, seed)) * truncation
         draws = numpy_generator(seed, "components").random(number)
-        noise_of_model = torch.from_numpy(noise[:, : self.latent_dim]) * truncation
         components = _choose(chosen.weights.double().numpy(), draws)
-        latents: Latents = chosen.transform(noise_of_model, torch.from_numpy(components)).numpy()
+        latents: Latents = chosen.transform(noise, torch.from_numpy(components)).numpy()
         return latents
 
     @torch.no_grad()
@@ -393,7 +388,8 @@ class Model:
         prepared = prepare_images(images, self.resize_spec)
         others = None
         if reference is not None:
-            [others] = self._batches(reference, reference_labels, batch_size=_LARGEST_REFERENCE)
+            real = prepare_images(reference, self.resize_spec)
+            [others] = self._batches(real, reference_labels, batch_size=len(real))
         elif len(prepared) == 1 and self._compares_images:
             raise ArgumentError(
                 f"The discriminator of {self.name} has batch norm, which compares images with each "
@@ -583,6 +579,20 @@ class Model:
 
     def _alternative_to_encoder(self, method: str) -> str:
         return f"use {method}" if self.has_encoder else "use invert, which searches for latents"
+
+
+def _draw_noise(number: int, latent_dim: int, seed: int) -> Latents:
+    """Return draws from N(0, I), float32 (number, latent_dim).
+
+    NumPy's generators fill arrays in order, so the first rows do not depend on the number.
+    """
+    generator = numpy_generator(seed, "noise")
+    noise = np.empty((number, latent_dim), np.float32)
+    for start in range(0, number, BATCH_SIZE):
+        rows = noise[start : start + BATCH_SIZE]
+        whole = generator.standard_normal((len(rows), _MAX_DIMENSIONS), dtype=np.float32)
+        rows[:] = whole[:, :latent_dim]
+    return noise
 
 
 def _choose(weights: np.ndarray[Any, np.dtype[np.float64]], draws: Any) -> Any:

@@ -386,10 +386,11 @@ def open_study(folder: str | Path) -> Study:
     Raises:
         ArtifactError: There is nothing to compare, or a file is damaged.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not (folder / paths.STUDY).is_file():
         raise ArtifactError(
-            f"{folder / paths.STUDY} is missing; write it with `latentbench configure --study`."
+            f"{folder / paths.STUDY} is missing; give results/STUDY, or write it with `latentbench "
+            "configure --study`."
         )
     config = read_config(folder / paths.STUDY, StudyConfig)
     if not config.experiments:
