@@ -304,12 +304,17 @@ def write_iterations(folder: Path, number: int = 60) -> None:
 
 
 def write_pictures(
-    folder: Path, epochs: list[int], *, columns: int = 8, side: int = 32, channels: int = 1
+    folder: Path,
+    epochs: list[int],
+    *,
+    columns: int = 8,
+    side: int = 32,
+    channels: int = 1,
+    see: Imagination | None = None,
 ) -> None:
     """What training leaves under samples/; the settings have 32 pixels."""
-    mosaics, rows = pictured(
-        Imagination(len(folder.name), side=side, channels=channels), epochs, columns=columns
-    )
+    see = see or Imagination(len(folder.name), side=side, channels=channels)
+    mosaics, rows = pictured(see, epochs, columns=columns)
     for epoch, image_grid in mosaics.items():
         write_picture(samples_path(folder, epoch), image_grid)
     if kind_of(folder.name) == "vae":

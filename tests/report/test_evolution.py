@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from latentbench import open_study
 from latentbench.artifacts.paths import EVOLUTION, RECONSTRUCTIONS, samples_path
@@ -98,6 +100,35 @@ def test_missing_files_are_named(make_study):
     found = evolution.animation(study["vae"])
     assert found.webp is None
     assert EVOLUTION[1] in found.notes[0]
+
+
+def test_a_small_animation_stays_as_it_is(make_pictured):
+    folder = make_pictured({"vae": (1.0, None)})
+    path = folder / "vae" / EVOLUTION[1]
+    assert evolution.animation(open_study(folder)["vae"]).webp == path.read_bytes()
+
+
+def test_a_large_animation_is_cut_to_the_page(make_pictured):
+    folder = make_pictured({"vae": (1.0, None)})
+    # 8 rows and 20 columns of 32 pixels with gaps of 2, below a title of 32 pixels.
+    shades = np.linspace(0, 255, 30).astype(np.uint8)
+    frames = [Image.new("RGB", (20 * 34 - 2, 32 + 8 * 34 - 2), (s, s, s)) for s in shades.tolist()]
+    times = [100] * 29 + [2000]
+    frames[0].save(
+        folder / "vae" / EVOLUTION[1], save_all=True, append_images=frames[1:], duration=times
+    )
+    experiment = open_study(folder)["vae"]
+    for num_models, rows in ((1, 8), (10, 4)):
+        webp = evolution.animation(experiment, num_models).webp
+        with Image.open(io.BytesIO(webp)) as image:
+            assert image.size == (16 * 34 - 2, 32 + rows * 34 - 2)
+            assert image.n_frames == 12
+            found = []
+            for place in (0, 11):
+                image.seek(place)
+                found.append((round(np.asarray(image).mean()), image.info["duration"]))
+    # The first and the last frame; twelve take as long as thirty.
+    assert found == [(0, 250), (255, 2000)]
 
 
 def test_damaged_files_are_named(make_pictured):

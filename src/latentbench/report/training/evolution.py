@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
+from latentbench.artifacts.files import convert_read_errors
 from latentbench.artifacts.paths import EVOLUTION, GRID_GAP, RECONSTRUCTIONS, samples_path
 from latentbench.config.models import has_encoder
 from latentbench.errors import ArtifactError
@@ -21,6 +24,11 @@ _MIN_COLUMNS = 3  # fewer checkpoints are drawn in the same size
 _MAX_EPOCHS = 8  # of reconstructions
 _MAX_CLASSES, _MAX_SAMPLES = 10, 8  # columns of a grid, of models with labels and without
 _LABEL_HEIGHT = 0.2  # inches
+# Of animations, without their titles; the page shows them as wide (report/style.css).
+_ANIMATION_WIDTH, _ANIMATION_HEIGHT = 544, 272  # pixels
+_FEW_MODELS = 4  # which have animations of the full height
+_MAX_FRAMES = 12
+_QUALITY = 80  # of WebP, for animations that are cut
 
 Grids = Mapping[int, image_grids.Images]  # images by epoch
 T = TypeVar("T")
@@ -54,17 +62,20 @@ def reconstructions_by_epoch(study: Study) -> page.Drawing:
     return page.Drawing.of(figures, description, encoders, notes)
 
 
-def animation(experiment: Experiment) -> page.Animation:
-    """Return the animation of samples of the same latents from epoch to epoch."""
+def animation(experiment: Experiment, num_models: int = 1) -> page.Animation:
+    """Return the animation of samples of the same latents from epoch to epoch.
+
+    The more models the page shows, the fewer rows it has. Columns are as many as the page is wide.
+    """
     name = EVOLUTION[1]  # the WebP has all colors in a sixth of the bytes of the GIF
     path = experiment.folder / name
     if not path.is_file():
         return page.Animation(
             None, notes=[f"{experiment.in_markdown}: no {name} yet. Run `latentbench train`."]
         )
-    webp = path.read_bytes()
-    if not webp.startswith(b"RIFF"):
-        raise ArtifactError(f"{path} is damaged; delete it and run its stage again.")
+    height = _ANIMATION_HEIGHT if num_models <= _FEW_MODELS else _ANIMATION_HEIGHT // 2
+    with convert_read_errors(path):
+        webp = _cut_animation(path, experiment, height)
     return page.Animation(webp, f"Samples of {experiment.name} from epoch to epoch.")
 
 
@@ -72,6 +83,34 @@ def evenly_spaced(items: Sequence[T], most: int) -> list[T]:
     """Return at most so many items at equal distances, with the first and the last."""
     places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
     return [items[place] for place in places]
+
+
+def _cut_animation(path: Path, experiment: Experiment, height: int) -> bytes:
+    """Return an animation with the rows, columns and frames that there is room for.
+
+    The file as it is, if there is room for all of it.
+    """
+    cell = experiment.settings["image_size"] + GRID_GAP
+    with Image.open(path) as image:
+        number, size = getattr(image, "n_frames", 1), image.size
+        title = image.height + GRID_GAP - cell * experiment.settings["training"]["sample_grid"]
+        rows, columns = max(1, height // cell), max(1, _ANIMATION_WIDTH // cell)
+        box = (0, 0, columns * cell - GRID_GAP, title + rows * cell - GRID_GAP)
+        box = (0, 0, min(box[2], image.width), min(box[3], image.height))
+        if number <= _MAX_FRAMES and box[2:] == size:
+            return path.read_bytes()
+        frames, durations = [], []
+        for place in range(number):
+            image.seek(place)
+            frames.append(image.convert("RGB").crop(box))
+            durations.append(image.info.get("duration", 0))
+    shown = evenly_spaced(frames, _MAX_FRAMES)
+    slower = len(frames) / len(shown)
+    times = [round(slower * durations[0])] * (len(shown) - 1) + durations[-1:]
+    buffer = io.BytesIO()
+    options: dict[str, Any] = {"save_all": True, "append_images": shown[1:], "duration": times}
+    shown[0].save(buffer, "webp", quality=_QUALITY, loop=0, **options)
+    return buffer.getvalue()
 
 
 def _has_encoder(experiment: Experiment) -> bool:
