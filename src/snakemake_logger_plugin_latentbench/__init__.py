@@ -36,6 +36,8 @@ _CHATTER = (
     "Using shell",
     "Using workflow specific profile",
 )
+# The job has a line already.
+_FAILED_COMMAND = "CalledProcessError in file"
 
 
 @dataclass
@@ -138,6 +140,6 @@ class LogHandler(LogHandlerBase):
 
     def _write_message(self, record: logging.LogRecord) -> None:
         message = str(record.msg or "").strip()
-        if message and not message.startswith(_CHATTER):
+        if message and not message.startswith(_CHATTER) and _FAILED_COMMAND not in message:
             for line in message.splitlines():
                 log(line)

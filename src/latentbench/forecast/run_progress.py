@@ -189,7 +189,8 @@ class RunProgress:
                 parts.append(f"about {rough_duration(left)} left")
             text = ", ".join(part for part in parts if part)
             job.last_line = now
-            self._line(job, text or "runs")
+            default = "takes longer than forecast" if job.expected else "runs"
+            self._line(job, text or default)
 
     def finish_job(self, jobid: int) -> None:
         """Write that a job is done, and the time left for all others."""
@@ -278,11 +279,16 @@ def rough_duration(seconds: float) -> str:
 
 
 def error_lines(log: Path) -> Sequence[str]:
-    """Return the sentence of a stage in its log, else the whole log; without a log, nothing."""
+    """Return the sentence of a stage in its log, else the whole log; without a log, nothing.
+
+    A stage that Ctrl-C ended has no sentence of its own.
+    """
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
+    if lines and lines[-1] == "Aborted!":
+        return ["The job was interrupted."]
     sentences = [line for line in lines if line.startswith(("Error: ", "Usage: "))]
     return sentences[-1:] or lines
 
