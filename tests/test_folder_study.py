@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -110,9 +111,10 @@ def test_a_zip_with_attributes(tmp_path: Path) -> None:
     params = read_params(output)
     assert list(params.studies) == ["faces-of-2024"]
     assert params.datasets["faces-of-2024"].attributes == str(table)
-    # The comment of the models has a condition that is valid.
+    # The comment has a condition that is valid.
     text = output.read_text()
-    text = text.replace('}  # condition: ["Smiling"]', ', condition: ["Smiling"]}  #')
+    [condition] = re.findall("`(condition: .*)`", text)
+    text = re.sub("(    model: {.*)}", rf"\1, {condition}}}", text)
     models = [each.model for each in read_params(output, text=text).experiments.values()]
     assert [model.condition for model in models] == [["Smiling"], ["Smiling"]]
 
