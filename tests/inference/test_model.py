@@ -303,6 +303,7 @@ def test_images_are_prepared_as_the_dataset_was(make_config: Make, make_prepared
     assert model.resize_spec == lb.open_dataset(data).resize_spec == spec
     image = Image.fromarray(np.arange(40 * 50, dtype=np.uint32).astype(np.uint8).reshape(40, 50))
     expected = resize_to_square(decode_image(image, spec), spec)[None]
+    np.testing.assert_array_equal(model.prepare(image), expected)
     np.testing.assert_array_equal(model.encode(image), model.encode(expected))
     checkpoint = checkpoint_path(path.parent, 3)
     weights, metadata = read_tensors(checkpoint)

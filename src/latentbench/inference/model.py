@@ -207,6 +207,15 @@ class Model:
         latents: Latents = chosen.transform(noise, torch.from_numpy(components)).numpy()
         return latents
 
+    def prepare(self, images: ImageInput) -> Images:
+        """Return images as the model sees them, uint8 (number, height, width, channel).
+
+        >>> lb.grid([model.prepare("cat.jpg"), model.reconstruct("cat.jpg")])
+
+        Arguments and errors are those of `prepare_images`.
+        """
+        return prepare_images(images, self.resize_spec)
+
     @torch.no_grad()
     def encode(self, images: ImageInput, *, labels: LabelInput | None = None) -> Latents:
         """Return the codes of images, float32 (number, latent_dim); of a VAE, posterior means.
@@ -290,7 +299,7 @@ class Model:
             raise UnsupportedError(
                 f"{self.name} has no encoder; decode the latents that invert finds."
             )
-        prepared = prepare_images(images, self.resize_spec)
+        prepared = self.prepare(images)
         return self.decode(self.encode(prepared, labels=labels), labels=labels)
 
     def interpolate(
@@ -385,10 +394,10 @@ class Model:
             raise UnsupportedError(
                 f"{self.name} has no discriminator; compare images with their reconstructions."
             )
-        prepared = prepare_images(images, self.resize_spec)
+        prepared = self.prepare(images)
         others = None
         if reference is not None:
-            real = prepare_images(reference, self.resize_spec)
+            real = self.prepare(reference)
             [others] = self._batches(real, reference_labels, batch_size=len(real))
         elif len(prepared) == 1 and self._compares_images:
             raise ArgumentError(
@@ -494,7 +503,7 @@ class Model:
         if self._are_latents(a) or self._are_latents(b):
             return self._to_latents(a, labels), self._to_latents(b, end_labels)
         # Both at once: inversion takes as long for one image as for a few.
-        starts, ends = (prepare_images(side, self.resize_spec) for side in (a, b))
+        starts, ends = (self.prepare(side) for side in (a, b))
         vectors = torch.cat(
             [
                 self._label_tensor(labels, (len(starts),)),
@@ -570,7 +579,7 @@ class Model:
         self, images: ImageInput, labels: LabelInput | None, *, batch_size: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images in [-1, 1], on the device, with their label vectors."""
-        prepared = prepare_images(images, self.resize_spec)
+        prepared = self.prepare(images)
         vectors = self._label_tensor(labels, (len(prepared),))
         size = batch_size or BATCH_SIZE
         batches = torch.from_numpy(prepared).split(size)

@@ -62,12 +62,9 @@ class Reconstruction:
         definition, labels = scripts.label_lines("labels", by_model)
         body = [scripts.FIND, f"images.append(model.decode(find(picture{labels}){labels}))"]
         is_test = self.picture.code.startswith("data.")
-        original = "picture[None]" if is_test else "prepare_images(picture, model.resize_spec)"
-        load = scripts.load_lines(explorer, names)
-        if not is_test:
-            load.insert(3, "from latentbench.inference.images import prepare_images")
+        original = "picture[None]" if is_test else "model.prepare(picture)"
         return scripts.join(
-            load,
+            scripts.load_lines(explorer, names),
             [
                 *scripts.picture_lines(explorer, {"picture": self.picture}),
                 *definition,
