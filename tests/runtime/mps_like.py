@@ -142,7 +142,8 @@ def _is_mps(device: Any) -> bool:
 
 
 def _wrap(value: Any) -> Any:
-    return MpsTensor(value) if isinstance(value, Tensor) else value
+    is_held = isinstance(value, Tensor) and not isinstance(value, MpsTensor)
+    return MpsTensor(value) if is_held else value
 
 
 def _unwrap(value: Any) -> Any:

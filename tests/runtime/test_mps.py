@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
+import latentbench as lb
 from latentbench.artifacts.files import read_csv, read_json
 from latentbench.artifacts.paths import HISTORY, METRICS
 from latentbench.cli import main
@@ -119,7 +121,7 @@ def test_stages_on_mps_measure_what_they_measure_on_the_cpu(
     name: str, make_prepared: Make, make_config: Make, build_reference: Make, tmp_path: Path
 ) -> None:
     data = make_prepared()
-    metrics = {}
+    metrics, found = {}, {}
     for device in ("mps", "cpu"):
         with mps_like() as operations:
             results = train(name, device, data, make_config, tmp_path)
@@ -128,11 +130,31 @@ def test_stages_on_mps_measure_what_they_measure_on_the_cpu(
             invoke("evaluate", **given, results=results, scratch=tmp_path / "scratch" / device)
             if device == "mps":
                 invoke("explore", **given, results=results)
+            codes, images = use_model(results, device, data)
             missing = {each for each in operations if not is_implemented(each)}
         assert not missing, missing
         metrics[device] = numbers(results / METRICS)
+        found[device] = codes, images
     # A pixel that is rounded to another level changes a feature, so the distances differ a little.
     assert metrics["mps"] == pytest.approx(metrics["cpu"], rel=0.05, abs=0.02)
+    np.testing.assert_allclose(found["mps"][0], found["cpu"][0], rtol=0, atol=1e-2)
+    levels = [images.astype(int) for _, images in found.values()]
+    assert np.abs(levels[0] - levels[1]).max() <= 2
+
+
+def use_model(results: Path, device: str, data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes of two test images, and the images on the path between them."""
+    model = lb.load_model(results, device=device)
+    assert model.device.type == device
+    images = np.array(lb.open_dataset(data).images("test")[:2])
+    labels: dict[str, Any] = {"labels": "a"} if model.label_names else {}
+    if model.has_encoder:
+        codes = model.encode(images, **labels)
+    else:
+        codes = model.invert(images, steps=2, progress=False, **labels)
+        assert model.discriminate(images, **labels).shape == (2,)
+    assert model.sample(3, **labels).shape == (3, 32, 32, 1)
+    return codes, model.interpolate(codes[0], codes[1], steps=4, **labels)
 
 
 def train(name: str, device: str, data: Path, make_config: Make, folder: Path) -> Path:
