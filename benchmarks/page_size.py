@@ -24,7 +24,9 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from latentbench.artifacts.paths import EVOLUTION, PAGE, PDF, samples_path  # noqa: E402
+from latentbench.artifacts.files import write_yaml  # noqa: E402
+from latentbench.artifacts.paths import CONFIG, EVOLUTION, PAGE, PDF, samples_path  # noqa: E402
+from latentbench.config.load import read_yaml  # noqa: E402
 from latentbench.report.build import build_report  # noqa: E402
 from latentbench.training.evolution import write_evolution  # noqa: E402
 from tests.report import conftest  # noqa: E402
@@ -66,6 +68,8 @@ def write_results(folder: Path, number: int, side: int) -> None:
     names = [f"{KINDS[place % len(KINDS)]}_{place}" for place in range(number)]
     conftest.write_study(folder, names)
     for place, name in enumerate(names):
+        settings = read_yaml(folder / name / CONFIG)
+        write_yaml(folder / name / CONFIG, settings | {"image_size": side})
         see = Photographs(place, side=side, channels=3)
         conftest.write_training(folder / name, seconds=10.0 * (place + 1))
         conftest.write_metrics(folder / name, 20.0 + place, 0.2)

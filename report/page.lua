@@ -130,7 +130,7 @@ local function goes_on(blocks, place)
   return block and (block.t ~= "Header" or block.level > 2)
 end
 
--- On paper a figure that stands amid words makes room for them, and what leads in stays with what it leads to.
+-- On paper a figure that stands amid words makes room for them, below its heading, and what leads in stays with what it leads to.
 local function on_paper(document)
   if FORMAT ~= "typst" then return nil end
   local result, blocks = pandoc.List(), document.blocks
@@ -144,7 +144,7 @@ local function on_paper(document)
     local below = blocks[place + 1]
     local stays = below and below.t == "Figure" and not goes_on(blocks, place + 1)
     if block.t == "Figure" and in_words and num_chapters ~= 1 and goes_on(blocks, place) then
-      result:extend(around("#[#set figure(placement: auto)", block))
+      result:extend(around("#[#set figure(placement: bottom)", block))
     elseif block.t == "Para" and (stays or pandoc.utils.stringify(block):match(":$")) then
       result:extend(around("#block(sticky: true)[", block))
     else

@@ -12,7 +12,7 @@ from latentbench.report.rendering.document import to_page
 from latentbench.report.rendering.pandoc import convert
 
 SOURCES = Path(__file__).parents[2] / "report"
-FLOATING = "#set figure(placement: auto)"
+FLOATING = "#set figure(placement: bottom)"
 
 
 def pictured():

@@ -119,7 +119,6 @@ def test_more_images_per_second_and_less_time_are_better(make_study):
     folder = make_study()
     assert summary(folder, "Training")["vae"].startswith("**")
     assert summary(folder, "Images/s")["vae"] == "**640**"
-    assert "**" not in summary(folder, "Parameters")["vae"]
 
 
 def test_datasets_are_ranked_separately(make_study):
@@ -155,7 +154,7 @@ def test_repeats_have_a_row_of_their_mean(make_study):
     assert open_study(folder).has_repeats
     name = f"*vae (3{NBSP}seeds)*"
     assert summary(folder, "FD")[name] == "20.7 ± 9.0"  # of 30, 20 and 12
-    assert summary(folder, "Parameters")[name] == summary(folder, "Parameters")["vae"]
+    assert summary(folder, "Images/s")[name].startswith(("390", "391"))  # of 640, 320 and 213
 
 
 def test_an_experiment_has_one_row_for_all_its_trainings(make_study):

@@ -19,6 +19,7 @@ from latentbench.results.tables import ABSENT, percent_cell, pipe_table
 _MAX_CLASSES, _FIRST_CLASSES = 26, 20  # in figures: all up to so many; of more, the first
 _MAX_ROWS = 8  # classes with a row each; more have a column each
 _MAX_COUNTED = 20  # classes in the table of counts
+_MAX_PER_COLUMN = 6  # images, so that the means fit below them on a page
 _IMAGES_PER_ROW = 16  # of images without classes
 _MAX_NAME = 24  # letters of a class in a figure
 _SPLITS = {"train": "Training images", "test": "Test images", VALIDATION: "Validation images"}
@@ -174,6 +175,7 @@ def _samples_panel(experiment: Experiment, dataset: str) -> Panel:
     shown = np.arange(images.shape[1]) < numbers[:, None]
     if len(names) <= _MAX_ROWS:
         return Panel(title, style.INK, images, rows=names, shown=shown)
+    images, shown = images[:, :_MAX_PER_COLUMN], shown[:, :_MAX_PER_COLUMN]
     return Panel(title, style.INK, images.swapaxes(0, 1), columns=names, shown=shown.T)
 
 

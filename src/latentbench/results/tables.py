@@ -91,10 +91,10 @@ def prdc_quantities(study: Study) -> dict[str, Quantity]:
 
 
 def summary(study: Study) -> Table:
-    """Return a row per model: its size, its cost, its distances and its reconstruction error."""
+    """Return a row per model: its speed, its distances and its reconstruction error."""
     _, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
     notes += study.notes_on_repeats()
-    quantities = [PARAMETERS, SECONDS, IMAGES_PER_SECOND, MEMORY]
+    quantities = [SECONDS, IMAGES_PER_SECOND]
     quantities += map(distance, study.measured_metrics)
     quantities += [SHARES_ALONE, AS_REQUESTED, MSE, PSNR]
     return Table(models_table(study, quantities), notes)
