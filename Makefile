@@ -30,7 +30,7 @@ kubernetes: .venv-kubernetes/.ready ## Make the environment for jobs on Kubernet
 
 report: .venv/.ready ## Run STUDY=demo (of PARAMS=params.yaml, with BUDGET=full or small) and render its report
 	@$(BIN)/latentbench plan $(STUDY) --params "$(PARAMS)" $(if $(BUDGET),--budget $(BUDGET)) \
-		--save scratch/$(STUDY)/forecast.json || true
+		--save scratch/$(STUDY)/forecast.json
 	@$(BIN)/snakemake $(STUDY) --configfile "$(PARAMS)" $(if $(BUDGET),--config budget=$(BUDGET)) \
 		--logger latentbench --logger-latentbench-forecast scratch/$(STUDY)/forecast.json
 	@echo "The report is up to date: report/$(STUDY)/index.html"
