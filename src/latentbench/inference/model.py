@@ -183,7 +183,8 @@ class Model:
             number: How many.
             seed: The seed; the first latents do not depend on `number`.
             truncation: Factor of the noise around the mean of the prior, or of its component. Below
-                1, images are more typical and less diverse.
+                1, images are more typical and less diverse. Much below, those of a GAN fade: its
+                generator was trained on hardly any latents as short.
             prior: `standard` is N(0, I); None is the prior of the settings, which of models with an
                 encoder is fitted to the codes of training images.
 
@@ -249,9 +250,8 @@ class Model:
         Arguments and errors are those of `encode`.
         """
         if not isinstance(self.objective, HasPosterior):
-            raise UnsupportedError(
-                f"{self.name} has no posterior; {self._alternative_to_encoder('encode')}."
-            )
+            instead = "encode, whose codes are points" if self.has_encoder else "invert"
+            raise UnsupportedError(f"{self.name} has no posterior; use {instead}.")
         means, log_variances = [], []
         for image, label in self._batches(images, labels):
             mean, log_variance = self.objective.posterior(image, label)
@@ -585,9 +585,6 @@ class Model:
         batches = torch.from_numpy(prepared).split(size)
         for image, label in zip(batches, vectors.split(size), strict=True):
             yield to_model(image.to(self.device)), label
-
-    def _alternative_to_encoder(self, method: str) -> str:
-        return f"use {method}" if self.has_encoder else "use invert, which searches for latents"
 
 
 def _draw_noise(number: int, latent_dim: int, seed: int) -> Latents:
