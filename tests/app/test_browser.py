@@ -20,8 +20,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-sync_playwright: Any = pytest.importorskip("playwright.sync_api").sync_playwright
-
 pytestmark = pytest.mark.browser
 
 Make = Callable[..., Path]
@@ -126,6 +124,8 @@ def url(make_study: Make, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def visit(url: str) -> Iterator[Visit]:
     """Open the page."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]

@@ -122,6 +122,17 @@ def test_models_of_other_dimensions_share_the_leading_noise(explorer: Explorer) 
     np.testing.assert_array_equal(latents["vae"], latents["cgan"])
 
 
+def test_a_picture_is_decoded_under_other_labels_than_its_own(explorer: Explorer) -> None:
+    picture = explorer.test_picture(2)
+    view = Directions(picture=picture, labels={"a": 1.0})
+    latents = explorer.find_latents("cgan", picture)
+    expected = explorer.models["cgan"].decode(latents, labels="a")
+    np.testing.assert_array_equal(view.render(explorer, ["cgan"])["cgan"], expected)
+    np.testing.assert_array_equal(
+        latents, explorer.models["cgan"].invert(picture.image, labels="c", progress=False)
+    )
+
+
 def test_directions_move_latents_by_standard_deviations(explorer: Explorer) -> None:
     start = Directions().latents(explorer, "vae")
     arrays = explorer.arrays("vae")

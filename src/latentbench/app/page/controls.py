@@ -69,7 +69,12 @@ class LabelControls:
     """
 
     def __init__(
-        self, workspace: Workspace, on_change: Callable[[], None], *, optional: bool
+        self,
+        title: str,
+        workspace: Workspace,
+        on_change: Callable[[], None],
+        *,
+        optional: bool = False,
     ) -> None:
         explorer = workspace.explorer
         self._names = explorer.label_names(explorer.models)
@@ -78,10 +83,10 @@ class LabelControls:
         self._mode: Any = None
         if not self._names:
             return
-        with group("Labels of conditional models"):
+        with group(title):
             if optional:
                 self._mode = ui.toggle(["As in the data", "Chosen"], value="As in the data")
-                self._mode.props("dense no-caps unelevated size=sm")
+                self._mode.props("dense no-caps unelevated size=sm spread").classes("w-full")
                 self._mode.on_value_change(on_change)
             sliders = ui.element("div").classes("lb-scroll w-full")
             if self._mode is not None:
@@ -89,7 +94,13 @@ class LabelControls:
             with sliders:
                 for place, name in enumerate(self._names):
                     first = 1.0 if place == 0 else 0.0
-                    self._sliders[name] = slider(name, (0.0, 1.0, 0.05), first, on_change)
+                    shown = name.replace("_", " ")
+                    self._sliders[name] = slider(shown, (0.0, 1.0, 0.05), first, on_change)
+
+    def choose(self, labels: Labels) -> None:
+        """Set the sliders to labels."""
+        for name, each in self._sliders.items():
+            each.set_value(float(labels.get(name, 0.0)))
 
     @property
     def labels(self) -> Labels | None:

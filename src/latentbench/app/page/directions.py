@@ -43,13 +43,13 @@ class DirectionsPanel(InvertingPanel):
         changed = self.latest.request
         self._amounts = {"principal": {}, "attributes": {}, "dimensions": {}}
         with group("Start"):
-            self._start = ui.toggle(_STARTS, value="seed", on_change=changed)
+            self._start = ui.toggle(_STARTS, value="seed", on_change=self._picture_chosen)
             self._start.props("dense no-caps unelevated size=sm spread").classes("w-full")
             with ui.element("div").classes("w-full") as random:
                 self._seed = seed_input(0, changed)
             random.bind_visibility_from(self._start, "value", value="seed")
             with ui.element("div").classes("w-full") as real:
-                self._picker = PicturePicker("Picture", self.workspace, 0, changed)
+                self._picker = PicturePicker("Picture", self.workspace, 0, self._picture_chosen)
             real.bind_visibility_from(self._start, "value", value="picture")
         kinds = self._kinds()
         with ui.element("section").classes("lb-group"):
@@ -64,7 +64,7 @@ class DirectionsPanel(InvertingPanel):
                     getattr(self, f"_build_{kind}")()
                 box.bind_visibility_from(self._kind, "value", value=kind)
             ui.label("In standard deviations of each model's latents.").classes("lb-muted")
-        self._labels = LabelControls(self.workspace, changed, optional=False)
+        self._labels = LabelControls("Labels of conditional models", self.workspace, changed)
         self._most = max(model.latent_dim for model in explorer.models.values())
 
     def read(self) -> Directions | None:
@@ -152,6 +152,13 @@ class DirectionsPanel(InvertingPanel):
         self._last = self._last or (kind, key)
         moved = slider(title, _LIMITS, self._amounts[kind].get(key, 0.0), changed)
         self._sliders.append((kind, key, moved))
+
+    def _picture_chosen(self) -> None:
+        """Decode the picture under its own labels, until the user moves these."""
+        picture = self._picker.picture
+        if self._start.value == "picture" and picture is not None and picture.labels is not None:
+            self._labels.choose(picture.labels)
+        self.latest.request()
 
     def _reset(self) -> None:
         for kind, key, moved in self._sliders:

@@ -36,7 +36,9 @@ class PathsPanel(InvertingPanel):
         self._end = PicturePicker("To", self.workspace, 1, self.latest.request)
         with group("Step"):
             self._place = slider("Place on the path", (0, 1, 1 / (NUM_POINTS - 1)), 0.5, self._move)
-        self._labels = LabelControls(self.workspace, self.latest.request, optional=False)
+        self._labels = LabelControls(
+            "Labels of uploads, for conditional models", self.workspace, self.latest.request
+        )
 
     def build_card(self, name: str) -> dict[str, Any]:
         """Return the current step and the strip of each method."""

@@ -24,7 +24,9 @@ class ReconstructionPanel(InvertingPanel):
     def build_controls(self) -> None:
         """Build the controls."""
         self._picker = PicturePicker("Picture", self.workspace, 0, self.latest.request)
-        self._labels = LabelControls(self.workspace, self.latest.request, optional=False)
+        self._labels = LabelControls(
+            "Labels of uploads, for conditional models", self.workspace, self.latest.request
+        )
 
     def build_original(self) -> None:
         """Build the card of the picture."""

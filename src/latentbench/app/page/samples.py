@@ -36,7 +36,9 @@ class SamplesPanel(Panel):
                 ui.label("Prior").classes("lb-slider-title")
                 self._prior = ui.toggle([_OWN, _STANDARD], value=_OWN, on_change=changed)
                 self._prior.props("dense no-caps unelevated size=sm spread").classes("w-full")
-        self._labels = LabelControls(self.workspace, changed, optional=True)
+        self._labels = LabelControls(
+            "Labels of conditional models", self.workspace, changed, optional=True
+        )
 
     def read(self) -> Samples:
         """Return the view of the controls."""

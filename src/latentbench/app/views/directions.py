@@ -26,7 +26,8 @@ KINDS = ("principal", "attributes", "dimensions")
 class Directions:
     """A start and amounts along directions, in standard deviations of each model's latents.
 
-    The start is the latent of `seed`, the mean latent for `start="mean"`, or that of `picture`.
+    The start is the latent of `seed`, the mean latent for `start="mean"`, or that of `picture`,
+    which is found under its own labels and decoded under `labels`.
     `principal` and `dimensions` have amounts by index, `attributes` by name. Models that lack a
     direction stay as they are. `moving` is the kind and the key of the direction of the animation.
     """
@@ -95,9 +96,12 @@ class Directions:
         by_model = {name: self._labels_of(explorer, name) for name in names}
         definition, labels = scripts.label_lines("labels", by_model)
         pictures = {"picture": self.picture} if self.picture is not None else {}
+        of_picture = {name: self._picture_labels_of(explorer, name) for name in names}
+        own_definition, own_labels = scripts.label_lines("picture_labels", of_picture)
         starts = [
+            *(own_definition if pictures else []),
             "starts = {}",
-            *scripts.block("for name, model in models.items():", self._start_lines(labels)),
+            *scripts.block("for name, model in models.items():", self._start_lines(own_labels)),
         ]
         move = [
             "latents = starts[name].copy()",
@@ -138,6 +142,10 @@ class Directions:
         return model.latents(1, seed=self.seed)
 
     def _labels_of(self, explorer: Explorer, name: str) -> dict[str, float] | None:
+        own = self.picture.labels if self.picture is not None else None
+        return explorer.some_labels(name, self.labels, own)
+
+    def _picture_labels_of(self, explorer: Explorer, name: str) -> dict[str, float] | None:
         own = self.picture.labels if self.picture is not None else None
         return explorer.some_labels(name, own, self.labels)
 
