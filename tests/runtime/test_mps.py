@@ -99,7 +99,7 @@ def test_the_stand_in_refuses_what_mps_refuses() -> None:
     assert not is_implemented("aten::special_ndtri")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["wgan_gp", "autoencoder"])
 def test_training_on_mps_computes_what_it_computes_on_the_cpu(
     name: str, make_prepared: Make, make_config: Make, tmp_path: Path
 ) -> None:
@@ -121,7 +121,7 @@ def test_stages_on_mps_measure_what_they_measure_on_the_cpu(
     name: str, make_prepared: Make, make_config: Make, build_reference: Make, tmp_path: Path
 ) -> None:
     data = make_prepared()
-    metrics, found = {}, {}
+    losses, metrics, found = {}, {}, {}
     for device in ("mps", "cpu"):
         with mps_like() as operations:
             results = train(name, device, data, make_config, tmp_path)
@@ -133,8 +133,10 @@ def test_stages_on_mps_measure_what_they_measure_on_the_cpu(
             codes, images = use_model(results, device, data)
             missing = {each for each in operations if not is_implemented(each)}
         assert not missing, missing
+        losses[device] = numbers(results / HISTORY)
         metrics[device] = numbers(results / METRICS)
         found[device] = codes, images
+    assert losses["mps"] == pytest.approx(losses["cpu"], rel=1e-2, abs=1e-3)
     # A pixel that is rounded to another level changes a feature, so the distances differ a little.
     assert metrics["mps"] == pytest.approx(metrics["cpu"], rel=0.05, abs=0.02)
     np.testing.assert_allclose(found["mps"][0], found["cpu"][0], rtol=0, atol=1e-2)

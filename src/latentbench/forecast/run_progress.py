@@ -58,6 +58,7 @@ class RunningJob:
     epochs: tuple[int, int] | None = None  # the last one that is finished, and their number
     share: float = 0.0  # of its work that is done
     share_at: float = 0.0  # when this was logged
+    first: tuple[float, float] | None = None  # the first share and its time: after the start-up
 
     def read_log(self, now: float) -> None:
         """Read what was written to the log since the last call."""
@@ -90,18 +91,31 @@ class RunningJob:
                 self.text = f"{what}, {done} of {total} {match['unit']}"
 
     def _set_share(self, share: float, now: float) -> None:
-        if share >= self.share:
-            self.share, self.share_at = share, now
+        if share < self.share:
+            return
+        self.share, self.share_at = share, now
+        if self.first is None or self.first[1] == now:
+            self.first = share, now
 
     def seconds_left(self, now: float, correction: float) -> float | None:
         """Return the time left; None without progress if it is unknown or has passed."""
-        if self.share > 0:
-            left = (self.share_at - self.started) * (1 - self.share) / self.share
+        if self.first is not None:
+            left = self._left_by_share(correction)
             return max(left - (now - self.share_at), 0.0)
         if self.expected is None:
             return None
         left = self.expected * correction - (now - self.started)
         return left if left > 0 else None
+
+    def _left_by_share(self, correction: float) -> float:
+        """Return the time that was left when the share was logged."""
+        assert self.first is not None
+        first_share, first_at = self.first
+        if self.share > first_share:
+            return (self.share_at - first_at) * (1 - self.share) / (self.share - first_share)
+        if self.expected is not None:
+            return self.expected * correction * (1 - self.share)
+        return (self.share_at - self.started) * (1 - self.share) / max(self.share, 1e-6)
 
     def describe(self) -> str:
         """Return how far the job is."""
