@@ -14,6 +14,10 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "params.schema.json"
 ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md")
+# What a browser loads with a page. Links that a reader follows may lead anywhere.
+FOREIGN = re.compile(
+    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//"
+)
 # Counts have this limit, which says nothing to a reader.
 NO_LIMIT = 10**9
 
@@ -29,6 +33,15 @@ def on_files(files: Any, config: Any) -> Any:
         content = root_page((ROOT / name).read_text(encoding="utf-8"))
         files.append(File.generated(config, name.lower(), content=content))
     return files
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:  # noqa: ARG001
+    """Refuse a page that loads something from another host; mkdocs calls this for each."""
+    if FOREIGN.search(output):
+        from mkdocs.exceptions import PluginError
+
+        raise PluginError(f"{page.file.src_uri} loads a file from another host; put it into docs/.")
+    return output
 
 
 def read_schema() -> Schema:

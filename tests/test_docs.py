@@ -128,6 +128,22 @@ def test_settings_page_has_every_key(hooks: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
+    ("html", "is_foreign"),
+    [
+        ('<script defer src="https://cdn.example/a.js">', True),
+        ("<link rel=stylesheet href=//fonts.example/a.css>", True),
+        ('<img alt="" src="http://host.example/a.png">', True),
+        ('<a href="https://github.com/NVlabs/edm">', False),
+        ('<script src="assets/iframe-worker.js">', False),
+    ],
+)
+def test_the_site_loads_nothing_from_other_hosts(
+    html: str, is_foreign: bool, hooks: ModuleType
+) -> None:
+    assert bool(hooks.FOREIGN.search(html)) == is_foreign
+
+
+@pytest.mark.parametrize(
     ("key", "row"),
     [
         # A member that differs from the others has a row of its own.
