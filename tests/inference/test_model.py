@@ -29,11 +29,11 @@ from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.errors import ArgumentError, ArtifactError, ConfigError, UnsupportedError
 from latentbench.inference import model as module
 from latentbench.inference.model import Model
+from latentbench.models.registry import OBJECTIVES
 from tests.evaluation.conftest import give_attributes, write_checkpoint
 
 Load = Callable[..., Model]
 Make = Callable[..., Path]
-OBJECTIVES = ["autoencoder", "vae", "dcgan", "cgan", "wgan_gp"]
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
