@@ -215,3 +215,9 @@ def test_python_of_readme_and_of_the_api_runs(
     assert found["found"].shape == (2, found["gan"].latent_dim)
     assert found["one"].shape == (1,)
     assert "discriminator" in capsys.readouterr().out
+    if importlib.util.find_spec("onnxruntime") is None:
+        return
+    for block in _blocks(ROOT / "docs" / "export.md", "python"):
+        exec(compile(block, "export.md", "exec"), {})
+    with Image.open(demo / "samples.png") as samples:
+        assert samples.size == (8 * 32, 32)
