@@ -16,7 +16,8 @@ SCHEMA = ROOT / "workflow" / "schemas" / "params.schema.json"
 ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md")
 # What a browser loads with a page. Links that a reader follows may lead anywhere.
 FOREIGN = re.compile(
-    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//"
+    r"<(?:script|img|iframe|source|link(?![^>]*\brel=[\"']?(?:canonical|prev|next)))\b[^>]*"
+    r"\b(?:src|href)=[\"']?(?:https?:)?//"
 )
 # Counts have this limit, which says nothing to a reader.
 NO_LIMIT = 10**9

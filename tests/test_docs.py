@@ -134,6 +134,7 @@ def test_settings_page_has_every_key(hooks: ModuleType) -> None:
         ("<link rel=stylesheet href=//fonts.example/a.css>", True),
         ('<img alt="" src="http://host.example/a.png">', True),
         ('<a href="https://github.com/NVlabs/edm">', False),
+        ('<link rel="canonical" href="https://docs.example/api.html">', False),
         ('<script src="assets/iframe-worker.js">', False),
     ],
 )
