@@ -48,7 +48,7 @@ def explored(make_prepared: Make, build_reference: Make, make_experiment: Make) 
 
 def first_entry(self: Any, latents: Tensor, labels: Tensor) -> Tensor:
     """Decode to an image with the first entry of the latent as its gray value."""
-    return (latents[:, 0] / 10).clamp(-1, 1)[:, None, None, None].expand(-1, 1, 32, 32)
+    return (latents[:, 0] / 40).clamp(-1, 1)[:, None, None, None].expand(-1, 1, 32, 32)
 
 
 def brightness(self: Any, images: Tensor, labels: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def brightness(self: Any, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def gray_values(entries: np.ndarray) -> np.ndarray:
-    images = torch.from_numpy(entries).float().div(10).clamp(-1, 1)
+    images = torch.from_numpy(entries).float().div(40).clamp(-1, 1)
     return to_uint8(images.reshape(-1, 1, 1, 1)).numpy().reshape(entries.shape)
 
 
@@ -72,15 +72,18 @@ def test_the_plane_goes_through_the_mean_along_the_principal_directions(
     monkeypatch.setattr(GAN, "decode", lambda *call: first_entry(*call) + 0 * call[1].sum())
     interactive, arrays, facts = explored(objective)
     positions = np.array(facts["plane_positions"])
-    assert interactive["plane"].shape == (len(positions), len(positions), *IMAGE)
+    assert interactive["plane"].shape == (2, len(positions), len(positions), *IMAGE)
+    assert interactive["plane_real"].shape == IMAGE
     middle = len(positions) // 2
     assert positions[middle] == 0
     mean, directions = arrays["principal_mean"][0], arrays["principal_directions"][:2, 0]
     first, second = [*directions, 0.0, 0.0][:2]
     entries = mean + positions[:, None] * second + positions * first
-    shown = interactive["plane"][..., 0, 0, 0].astype(int)
+    around_image, shown = interactive["plane"][..., 0, 0, 0].astype(int)
     assert np.abs(shown - gray_values(entries)).max() <= 1
     assert np.ptp(shown) > 10
+    # Elsewhere the latents have the same steps, from another start.
+    assert np.abs(np.diff(around_image) - np.diff(shown)).max() <= 2
     assert shown[middle, middle] == pytest.approx(gray_values(np.array([mean]))[0], abs=1)
 
 

@@ -152,7 +152,8 @@ def interactive(
     """Arrays of the figures with a slider, and what explore.json says of them."""
     positions = np.linspace(-3, 3, 5)
     arrays: Facts = {
-        "plane": see.blobs(5, 5, labels=np.arange(5)),
+        "plane": see.blobs(2, 5, 5, labels=np.arange(5)),
+        "plane_real": see.blobs(1, labels=np.array([3]), shared=True)[0],
         "path": see.blobs(6, 5, labels=np.arange(6)[:, None]),
     }
     facts: Facts = {"plane_positions": positions.tolist(), "plane_label": ""}

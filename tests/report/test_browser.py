@@ -112,7 +112,7 @@ def test_the_plane_follows_mouse_and_keyboard_for_all_models(opened: Any) -> Non
     page = opened()
     figure = page.locator("figure.moves").nth(0)
     wait_until_drawn(figure)
-    pads, images = figure.get_by_role("slider"), figure.locator("canvas[role=img]")
+    pads, images = figure.get_by_role("slider"), figure.locator(".model canvas[role=img]")
     assert pads.count() == images.count() == 3
     before = [pixels(images.nth(place)) for place in range(3)]
     drag(page, pads.nth(1), (0.5, 0.5), (0.9, 0.4), (0.75, 0.25))
@@ -123,6 +123,9 @@ def test_the_plane_follows_mouse_and_keyboard_for_all_models(opened: Any) -> Non
     assert all(old != new for old, new in zip(before, after, strict=True))
     page.mouse.move(0, 0)  # released, the pointer moves nothing
     assert float(pads.nth(0).get_attribute("aria-valuenow")) == first
+    # Another start for the directions that are not on the plane.
+    figure.get_by_role("combobox").select_option(index=1)
+    assert [pixels(images.nth(place)) for place in range(3)] != after
     # Each arrow is a sixteenth of the way from the mean to the edge.
     pads.nth(2).press("Home")
     assert position(pads.nth(0)) == "first direction 0.00 σ, second direction 0.00 σ"

@@ -31,7 +31,6 @@ def explore_principal(probe: ModelProbe) -> Findings:
     Test images have their positions on the plane of the first two directions in `plane_codes`
     (number, 2), in standard deviations, and their classes in `plane_labels`; see `decode_plane`.
     """
-    interactive: dict[str, Array] = {}
     if probe.has_encoder:
         rows = probe.shuffled_rows("test", "codes")[: probe.settings.num_projected]
         codes = probe.encode(probe.images("test", rows), probe.labels("test", rows))
@@ -48,32 +47,37 @@ def explore_principal(probe: ModelProbe) -> Findings:
     mean = latents.mean(axis=0)
     plane = np.zeros((2, latents.shape[1]))
     plane[: len(directions)] = directions[:2]
+    found = decode_plane(probe, mean, plane)
     if probe.has_encoder:
-        interactive["plane_codes"] = positions_on(plane, latents - mean).astype(np.float32)
-        interactive["plane_labels"] = probe.dataset.labels("test")[rows]
-    images, label = decode_plane(probe, mean, plane)
-    facts = {"plane_positions": list(PLANE_POSITIONS), "plane_label": label}
+        positions = positions_on(plane, latents - mean).astype(np.float32)
+        labels_of_codes = probe.dataset.labels("test")[rows]
+        found.interactive.update(plane_codes=positions, plane_labels=labels_of_codes)
     arrays = {
         "principal_directions": directions.astype(np.float32),
         "principal_mean": mean.astype(np.float32),
     }
-    return Findings(arrays, facts, interactive | {"plane": images})
+    return Findings.merge([Findings(arrays), found])
 
 
-def decode_plane(probe: ModelProbe, mean: Array, plane: Array) -> tuple[Images, str]:
-    """Return images (second direction, first direction, ...) of a grid on a plane, and their label.
+def decode_plane(probe: ModelProbe, mean: Array, plane: Array) -> Findings:
+    """Decode a grid on the plane of two directions (2, latent_dim), twice.
 
-    The plane goes through the mean (latent_dim,) along two directions (2, latent_dim). Conditional
-    models decode it under their most frequent label.
+    `plane` is (2, second direction, first direction, height, width, channel). In all other
+    directions the latents are first those of a real test image, `plane_real`, and then the mean
+    (latent_dim,), where hardly any latent of N(0, I) is. Conditional models have the label of the
+    image.
     """
-    frequent = int(np.argmax(probe.label_set.counts))
-    label = probe.label_set.round_robin(frequent + 1)[frequent].to(probe.device)
+    row = probe.shuffled_rows("test", "plane")[:1]
+    image, label = probe.images("test", row), probe.labels("test", row)
+    code = probe.encode_or_invert(image, label, "plane").cpu().double().numpy()
+    rest = code - mean - positions_on(plane, code - mean) @ plane
     second, first = np.meshgrid(PLANE_POSITIONS, PLANE_POSITIONS, indexing="ij")
-    latents = torch.from_numpy(mean + np.stack([first, second], axis=-1) @ plane)
-    latents = latents.to(probe.device, torch.float32)
-    images = probe.decode(latents, label.expand(*latents.shape[:2], -1))
-    description = probe.label_set.describe(probe.label_set.vectors[frequent])
-    return images, description if probe.is_conditional else ""
+    around_mean = mean + np.stack([first, second], axis=-1) @ plane
+    latents = torch.from_numpy(np.stack([around_mean + rest[0], around_mean])).float()
+    images = probe.decode(latents.to(probe.device), label.expand(*latents.shape[:3], -1))
+    description = probe.label_set.describe(label[0].int().tolist()) if probe.is_conditional else ""
+    facts = {"plane_positions": list(PLANE_POSITIONS), "plane_label": description}
+    return Findings(facts=facts, interactive={"plane": images, "plane_real": image[0]})
 
 
 def positions_on(plane: Array, deviations: Array) -> Array:
@@ -81,8 +85,7 @@ def positions_on(plane: Array, deviations: Array) -> Array:
 
     They are 0 along a direction without variance.
     """
-    squares = np.square(plane).sum(axis=1)
-    positions: Array = deviations @ plane.T / np.where(squares > 0, squares, 1.0)
+    positions: Array = deviations @ np.linalg.pinv(plane)
     return positions
 
 

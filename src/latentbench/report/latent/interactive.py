@@ -30,7 +30,7 @@ def plane(study: Study) -> page.Drawing:
     is_large = len(found[0]) <= _MAX_LARGE
 
     def panel(experiment: Experiment, _: int) -> Panel:
-        images = experiment.interactive_arrays["plane"]
+        images = experiment.interactive_arrays["plane"][0]
         positions = experiment.latent["plane_positions"]
         shown = np.linspace(0, len(positions) - 1, 5 if is_large else 3).astype(int)
         labels = [_sigmas(positions[place]) for place in shown]
@@ -47,9 +47,12 @@ def plane(study: Study) -> page.Drawing:
         models = []
         for each in experiments:
             # Pictures have their first row at the top, the plane its largest value.
-            images = each.interactive_arrays["plane"][::-1]
+            images = each.interactive_arrays["plane"][:, ::-1]
             models.append(Frames(each.name, each.index, images, {"dots": _dots(each)}))
         about = {
+            "label": "Other directions",
+            "choices": ["of a real image", "of the mean"],
+            "real": sprite(experiments[0].interactive_arrays["plane_real"][None, None]),
             "extent": experiments[0].latent["plane_positions"][-1],
             "classes": experiments[0].latent.get("class_names") or [],
             "colors": style.CLASS_COLORS,
@@ -67,7 +70,7 @@ def plane_labels(study: Study) -> str:
             labels.append(f"{escape_markdown(each.latent['plane_label'])} ({each.in_markdown})")
     if not labels:
         return ""
-    return f" Conditional models have their most frequent label: {join_words(labels)}."
+    return f" Conditional models have the label of the image: {join_words(labels)}."
 
 
 def _dots(experiment: Experiment) -> list[list[float]]:
@@ -93,13 +96,14 @@ def path(study: Study) -> page.Drawing:
         pairs = experiments[0].latent["pairs"]
         models = []
         for each in experiments:
-            models.append(Frames(each.name, each.index, each.interactive_arrays["path"]))
+            images = each.interactive_arrays["path"][:, None]
+            models.append(Frames(each.name, each.index, images))
         choices = []
         for number, pair in enumerate(pairs, start=1):
             between = f": {pair['from']} to {pair['to']}" if pair["from"] else ""
             choices.append(f"pair {number}{between}")
         about = _scale("Pair", choices, 0, 100, "%") | {
-            "ends": sprite(real),
+            "real": sprite(real),
             "chosen": len(pairs) - 1,
         }
         groups.append(Group(models, about | _title(study, dataset)))
@@ -164,11 +168,9 @@ def _walks(study: Study, present: Sequence[Experiment], fact: str, what: str) ->
                 "places": [own.get(each.name) for own in places.values()],
                 "remarks": remarks,
             }
-            images = images.reshape(-1, *images.shape[2:])
             models.append(Frames(each.name, each.index, images, about))
-        number = experiments[0].interactive_arrays["directions"].shape[1]
         choices = [name.replace("_", " ") for name in places]
-        about = _scale(what.capitalize(), choices, -3, 3, "σ") | {"images": number}
+        about = _scale(what.capitalize(), choices, -3, 3, "σ")
         groups.append(Group(models, about | _title(study, dataset)))
     return groups
 
@@ -200,10 +202,9 @@ def mixes(study: Study) -> page.Drawing:
         for each in experiments:
             images = each.interactive_arrays["mixes"][:, :number]
             rows = [own.get(each.name) for own in places.values()]
-            images = images.reshape(-1, *images.shape[2:])
             models.append(Frames(each.name, each.index, images, {"places": rows}))
         choices = [f"{start} to {end}" for start, end in places]
-        about = _scale("Labels", choices, 0, 100, "%") | {"images": number}
+        about = _scale("Labels", choices, 0, 100, "%")
         groups.append(Group(models, about | _title(study, dataset)))
     return _moving(still, "slider", _SLIDER_HINT, groups)
 

@@ -23,14 +23,16 @@ _ATTEMPTS: tuple[tuple[int, dict[str, Any]], ...] = (
     (1, {"quality": 90, "method": 4}),
     (2, {"quality": 90, "method": 4}),
     (2, {"quality": 75, "method": 4}),
+    (4, {"quality": 75, "method": 4}),
 )
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Images (rows, positions, height, width, channel) of a model, and its place among the models.
+    """Images of a model, and its place among the models; `about` is for report/interactive.js.
 
-    `about` are further values for report/interactive.js.
+    `images` are (choices, rows, positions, height, width, channel). The rows of a plane are
+    positions, too, those of a slider are images that stand next to one another.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Frames:
 
     def thinned(self, step: int, *, rows: bool) -> Frames:
         """Return every `step`-th position and, on a plane, row."""
-        return replace(self, images=self.images[:: step if rows else 1, ::step])
+        return replace(self, images=self.images[:, :: step if rows else 1, ::step])
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def content(kind: str, hint: str, groups: Sequence[Group]) -> dict[str, Any]:
 
     `hint` says how to use it.
     Sprites are lossless and complete if they are small enough, else compressed, and then have every
-    second position.
+    second or fourth position.
     """
     for step, options in _ATTEMPTS:
         written = [_group(group, step, options, is_plane=kind == "plane") for group in groups]
@@ -73,8 +75,9 @@ def _group(
     for model in group.models:
         frames = model.thinned(step, rows=is_plane)
         about = {"name": model.name, "color": model.index % len(COLORS) + 1, **model.about}
-        models.append(about | {"sprite": sprite(frames.images, options)})
-    rows, positions, height, width = frames.images.shape[:4]
+        images = frames.images.reshape(-1, *frames.images.shape[2:])
+        models.append(about | {"sprite": sprite(images, options)})
+    rows, positions, height, width = frames.images.shape[1:5]
     size = {"rows": rows, "positions": positions, "height": height, "width": width}
     return {**size, **group.about, "models": models}
 
