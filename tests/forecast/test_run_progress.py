@@ -133,6 +133,16 @@ def test_the_time_left_is_corrected_by_finished_jobs() -> None:
     assert progress.seconds_left() == pytest.approx(200)
 
 
+def test_a_short_job_says_little_of_other_stages() -> None:
+    progress, clock, _ = started({"prepare": 1, "train": 2})
+    progress.start_job(1, "prepare", {"dataset": "digits"}, None)
+    clock.now = 30.0
+    progress.finish_job(1)
+    left = progress.seconds_left()
+    assert left is not None
+    assert 300 < left < 1.5 * 300
+
+
 def test_long_jobs_have_fewer_lines() -> None:
     progress, clock, lines = started({"train": 1})
     progress.start_job(1, "train", {"experiment": "vae"}, None)

@@ -34,6 +34,8 @@ SECONDS_BETWEEN_LINES = 10.0
 _SHARE_BETWEEN_LINES = 0.03  # of the job's time so far
 # What finished jobs say about those to come is bounded: a short job may have waited for the disk.
 _LARGEST_CORRECTION = 4.0
+# Jobs of one stage say little of another's: as much as so many seconds that were as forecast.
+_FORECAST_WEIGHT = 60.0
 _OVERDUE_SHARE = 0.1
 _MAX_LISTED = 6
 
@@ -260,9 +262,12 @@ class RunProgress:
 
     def _correction(self, stage: str) -> float:
         """Return by how much jobs take longer than forecast: of this stage, else of all."""
-        took = [self._took[stage]] if stage in self._took else list(self._took.values())
-        seconds, expected = (sum(each) for each in zip(*took, strict=True)) if took else (1.0, 1.0)
-        ratio = seconds / expected if expected else 1.0
+        if stage in self._took:
+            seconds, expected = self._took[stage]
+        else:
+            seconds = _FORECAST_WEIGHT + sum(took for took, _ in self._took.values())
+            expected = _FORECAST_WEIGHT + sum(expected for _, expected in self._took.values())
+        ratio = seconds / expected
         return min(max(ratio, 1 / _LARGEST_CORRECTION), _LARGEST_CORRECTION)
 
     def _end(self, jobid: int) -> RunningJob | None:
