@@ -70,6 +70,7 @@ def test_several_labels(labels: Any) -> None:
         ({"dog": float("nan")}, "nan"),
         (np.array([[0.5, 0.5]]), r"\(1, 2\)"),
         (np.array([float("nan"), 0, 1]), "nan"),
+        (torch.zeros(2, 3, dtype=torch.complex64), "complex"),
         ([None], "None"),
         (None, "None"),
         (2.5, "2.5"),

@@ -175,6 +175,7 @@ def test_images_of_many_sizes_in_one_list(tmp_path: Path) -> None:
         (np.full((32, 32), np.nan), "nan"),
         (picture().astype(np.int32) * 2, "510"),
         (picture().astype(complex), "complex"),
+        (picture().astype(str), "U"),
         (np.zeros(5), r"\(5,\)"),
         (np.zeros((1, 2, 3, 4, 5)), r"\(1, 2, 3, 4, 5\)"),
         (np.zeros((2, 30, 32, 7)), r"\(2, 30, 32, 7\)"),

@@ -114,8 +114,10 @@ def _from_array(labels: Tensor, names: Sequence[str]) -> Tensor:
 
 def _finite(vectors: Tensor) -> Tensor:
     """Return vectors as float32; raise ArgumentError if a number is infinite or NaN."""
-    if not bool(vectors.isfinite().all()):
-        raise ArgumentError("A label has a value that is infinite or nan; give finite numbers.")
+    if vectors.is_complex() or not bool(vectors.isfinite().all()):
+        raise ArgumentError(
+            "A label has a value that is complex, infinite or nan; give finite numbers."
+        )
     return vectors.float()
 
 

@@ -180,6 +180,8 @@ def _levels(image: Array) -> Images:
     if image.dtype == np.uint16:
         high: Images = (image >> 8).astype(np.uint8)
         return high
+    if image.dtype.kind not in "iuf":
+        raise ArgumentError(f"An image is of {image.dtype}; give uint8 or floats in [0, 1].")
     smallest, largest = image.min(), image.max()
     if np.issubdtype(image.dtype, np.integer):
         if smallest < 0 or largest > 255:
@@ -188,8 +190,6 @@ def _levels(image: Array) -> Images:
                 "in [0, 255]."
             )
         return image.astype(np.uint8)
-    if not np.issubdtype(image.dtype, np.floating):
-        raise ArgumentError(f"An image is of {image.dtype}; give uint8 or floats in [0, 1].")
     if not (smallest >= -_TOLERANCE and largest <= 1 + _TOLERANCE):  # NaN, too
         raise ArgumentError(
             f"An image has values from {smallest:g} to {largest:g}; scale floats to [0, 1], or "
