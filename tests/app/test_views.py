@@ -212,15 +212,15 @@ def test_an_inversion_counts_its_steps_and_can_be_cancelled(explorer: Explorer) 
     assert explorer.is_known("vae", picture, None)
     assert not explorer.is_known("dcgan", picture, None)
     running = Inversions(3)
-    found = explorer.find_latents("dcgan", picture, progress=running.track)
+    found = explorer.find_latents("dcgan", picture, running=running)
     assert running.fraction == 1
     assert explorer.is_known("dcgan", picture, None)
     # At hand the second time.
-    assert explorer.find_latents("dcgan", picture, progress=None) is found
+    assert explorer.find_latents("dcgan", picture, running=None) is found
     cancelled = Inversions(3)
     cancelled.cancel()
     with pytest.raises(Cancelled):
-        explorer.find_latents("cgan", picture, progress=cancelled.track)
+        explorer.find_latents("cgan", picture, running=cancelled)
     assert not explorer.is_known("cgan", picture, None)
 
 

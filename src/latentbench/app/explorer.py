@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_native_id
 from typing import Any
 
 import numpy as np
 
+from latentbench.app.progress import Inversions
 from latentbench.artifacts.files import file_sha256, read_manifest
 from latentbench.artifacts.paths import record_name
 from latentbench.artifacts.provenance import require_recorded
@@ -26,15 +30,15 @@ from latentbench.results.study import open_study
 
 # Values of labels by name: 1 for a class or an attribute, values between to mix classes.
 Labels = Mapping[str, float]
-Progress = Callable[[Iterable[int]], Iterable[int]]
 
 _MAX_CACHED = 256  # latents of pictures
+_NICE = 10  # of inversions, from 0 (as other processes) to 19
 _SAVED_SIDE = 128  # pixels, about, of an image in a saved picture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """A real picture, prepared as the dataset's images are.
+    """A real picture, prepared as the dataset's images are; equal to itself alone.
 
     `image` is uint8 (height, width, channel). `code` is the Python expression with which the API
     gets it. `labels` are those of the dataset; None if they are unknown.
@@ -72,6 +76,10 @@ class Explorer:
     def __post_init__(self) -> None:
         self._latents: OrderedDict[tuple[Any, ...], Latents] = OrderedDict()
         self._locks = {name: Lock() for name in self.models}
+        # One inversion at a time, of all visitors, and sliders go before it.
+        self.inverter = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="inversion", initializer=yield_to_other_threads
+        )
 
     @property
     def spec(self) -> ResizeSpec:
@@ -134,31 +142,37 @@ class Explorer:
 
     def is_known(self, name: str, picture: Picture, labels: Labels | None) -> bool:
         """Return whether the latents of a picture are at hand: encoded at once, or inverted."""
-        key = self._key(name, picture, self.some_labels(name, picture.labels, labels))
-        return self.models[name].has_encoder or key in self._latents
+        return self.models[name].has_encoder or self.key(name, picture, labels) in self._latents
 
     def find_latents(
         self,
         name: str,
         picture: Picture,
         labels: Labels | None = None,
-        progress: Progress | None = None,
+        running: Inversions | None = None,
     ) -> Latents:
         """Return the latents (1, latent_dim) of a picture: its code, or by inversion.
 
-        A conditional model gets the picture's labels or, if these are unknown, `labels`.
+        A conditional model gets the picture's labels or, if these are unknown, `labels`. `running`
+        counts the steps of the inversion.
+
+        Raises:
+            Cancelled: `running` was cancelled.
         """
         model = self.models[name]
         own = self.some_labels(name, picture.labels, labels)
-        key = self._key(name, picture, own)
+        key = self.key(name, picture, labels)
         with self._locks[name]:
             found = self._latents.get(key)
             if found is not None:
                 return found
+            if running is not None:
+                running.require_not_cancelled()
             if model.has_encoder:
                 found = model.encode(picture.image, labels=own)
             else:
-                found = model.invert(picture.image, labels=own, progress=progress or False)
+                progress = running.track if running is not None else False
+                found = model.invert(picture.image, labels=own, progress=progress)
             self._latents[key] = found
         while len(self._latents) > _MAX_CACHED:
             self._latents.popitem(last=False)
@@ -175,8 +189,10 @@ class Explorer:
         rows = self.experiments[name].latent.get("directions") or []
         return [str(row["attribute"]) for row in rows]
 
-    def _key(self, name: str, picture: Picture, labels: Labels | None) -> tuple[Any, ...]:
-        return name, picture.digest, tuple((labels or {}).items())
+    def key(self, name: str, picture: Picture, labels: Labels | None) -> tuple[Any, ...]:
+        """Return what the latents of a picture depend on."""
+        own = self.some_labels(name, picture.labels, labels)
+        return name, picture.digest, tuple((own or {}).items())
 
 
 def open_explorers(results: Path, data: Path, *, device: str = "auto") -> dict[str, Explorer]:
@@ -223,6 +239,15 @@ def open_explorers(results: Path, data: Path, *, device: str = "auto") -> dict[s
     for explorer in explorers.values():
         explorer.notes += notes
     return explorers
+
+
+def yield_to_other_threads() -> None:
+    """Give the calling thread a lower priority than the others of this process.
+
+    Only Linux has priorities of threads.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
 
 
 def _note_on_exploration(experiment: Experiment) -> str:

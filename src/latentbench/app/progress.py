@@ -27,8 +27,13 @@ class Inversions:
         """The share of all steps that are done, in [0, 1]."""
         return min(1.0, self.done / max(1, self.total))
 
+    def require_not_cancelled(self) -> None:
+        """Raise Cancelled after `cancel`."""
+        if self.is_cancelled:
+            raise Cancelled
+
     def cancel(self) -> None:
-        """Stop the inversion before its next step."""
+        """Stop before the next step; what comes before the first one is not interrupted."""
         self._cancelled.set()
 
     @property
@@ -39,7 +44,6 @@ class Inversions:
     def track(self, steps: Iterable[int]) -> Iterator[int]:
         """Yield steps and count them; raise Cancelled after `cancel`."""
         for step in steps:
-            if self.is_cancelled:
-                raise Cancelled
+            self.require_not_cancelled()
             yield step
             self.done += 1

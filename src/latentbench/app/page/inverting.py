@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from typing import Any
 
@@ -22,7 +23,9 @@ class InvertingPanel(Panel):
 
     def __init__(self, workspace: Any) -> None:
         self._running: Inversions | None = None
-        self._cancelled_for: Any = None
+        # What the latents that are inverted depend on, and those that the user cancelled.
+        self._needed: list[Any] = []
+        self._cancelled: list[Any] = []
         super().__init__(workspace)
 
     @abstractmethod
@@ -49,62 +52,75 @@ class InvertingPanel(Panel):
         for name in names:
             known = all(explorer.is_known(name, each, view.labels) for each in self.pictures(view))
             (ready if known else missing).append(name)
-        if self._running is not None and (not missing or view != self.view):
-            self._running.cancel()
-            self._running = None
+        needed = [
+            explorer.key(name, each, view.labels)
+            for name in missing
+            for each in self.pictures(view)
+        ]
+        if needed != self._needed:
+            self._stop()
         images = await run.io_bound(view.render, explorer, ready) if ready else {}
         self.view = view
         for name in missing:
             self.set_waiting(name)
-        await self.show(images)
-        if missing and self._running is None:
-            if self._cancelled_for == view:
-                self._offer(missing)
-            else:
-                self._invert(view, missing)
-        elif not missing:
+        await self.show(images or {})
+        if not missing:
             self._bar.set_visibility(False)
+        elif self._cancelled == needed:
+            self._offer(missing)
+        elif self._running is None:
+            self._invert(view, missing, needed)
 
     def set_waiting(self, name: str) -> None:
         """Show that the images of a model are not there yet."""
         set_image(self.images[name], NO_IMAGE)
 
-    def _invert(self, view: Any, names: list[str]) -> None:
+    def _invert(self, view: Any, names: list[str], needed: list[Any]) -> None:
         explorer = self.workspace.explorer
         pictures = self.pictures(view)
         steps = sum(explorer.models[name].config.latent.inversion_steps for name in names)
         running = Inversions(steps * len(pictures))
-        self._running, self._cancelled_for = running, None
+        running.current = names[0]
+        self._running, self._needed, self._cancelled = running, needed, []
 
         def invert() -> bool:
             try:
                 for name in names:
                     running.current = name
                     for picture in pictures:
-                        explorer.find_latents(name, picture, view.labels, running.track)
+                        explorer.find_latents(name, picture, view.labels, running)
             except Cancelled:
                 return False
             return True
 
         async def wait() -> None:
+            message = ""
             try:
-                finished = await run.io_bound(invert)
+                loop = asyncio.get_running_loop()
+                finished = await loop.run_in_executor(explorer.inverter, invert)
             except LatentbenchError as error:
-                finished = False
-                self.fail(str(error))
-            if self._running is running:
-                self._running = None
-                self._timer.deactivate()
-                if finished:
-                    self.latest.request()
-                else:
-                    self._cancelled_for = view
-                    self._offer(names)
+                finished, message = False, str(error)
+            if self._running is not running:
+                return  # cancelled, or followed by another one
+            self._running = None
+            self._timer.deactivate()
+            if not finished:
+                self._cancelled = needed
+                self.fail(message)
+                self._offer(names)
+            else:
+                self.latest.request()
 
         self._button.set_text("Cancel")
         self._bar.set_visibility(True)
         self._timer.activate()
         background_tasks.create(wait(), name="inversion")
+
+    def _stop(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            self._running = None
+        self._timer.deactivate()
 
     def _offer(self, names: list[str]) -> None:
         self._text.set_text(f"Not inverted: {', '.join(names)}")
@@ -113,11 +129,9 @@ class InvertingPanel(Panel):
         self._bar.set_visibility(True)
 
     def _cancel_or_start(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
-        else:
-            self._cancelled_for = None
-            self.latest.request()
+        self._cancelled = [] if self._running is None else self._needed
+        self._stop()
+        self.latest.request()
 
     def _show_progress(self) -> None:
         running = self._running

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nicegui import ui
+from nicegui import run, ui
 
 from latentbench.app.explorer import Picture
 from latentbench.app.page.controls import LabelControls, PicturePicker, describe
@@ -50,7 +50,9 @@ class ReconstructionPanel(InvertingPanel):
         await super().show(images)
         set_image(self._original, data_url(self.view.picture.image[None], columns=1))
         self._name.set_text(describe(self.view.picture))
-        scores = self.view.scores(images)
+        scores = await run.io_bound(self.view.scores, images)
+        if scores is None:  # the server stops
+            return
         for name, row in scores.iterrows():
             if name in self.captions:
                 self.captions[name].set_text(
