@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from latentbench.report.presentation.style import to_svg
+from latentbench.report.rendering import document
 from latentbench.report.rendering.document import to_page
 from latentbench.report.rendering.pandoc import convert
 
@@ -70,6 +74,19 @@ def test_what_leads_in_stays_with_what_it_leads_to(written):
 def test_apostrophes_are_those_of_print():
     notebook = new_notebook(cells=[new_markdown_cell("# The model's\n\nIt is the model's.")])
     assert to_page(notebook, {"title": "A"}, SOURCES).count("model’s") >= 2
+
+
+@pytest.mark.parametrize("most", [10, 10_000])
+def test_images_of_a_large_page_are_smaller(monkeypatch, most):
+    monkeypatch.setattr(document, "_MAX_EXACT_BYTES", most)
+    figure = Figure(figsize=(1, 1))
+    figure.add_axes((0, 0, 1, 1)).imshow(np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
+    output = new_output("display_data", {"image/svg+xml": to_svg(figure)})
+    notebook = new_notebook(cells=[new_code_cell(outputs=[output])])
+    page = to_page(notebook, {"title": "A"}, SOURCES)
+    assert ("data:image/avif" in page) is (most == 10)
+    assert ("data:image/webp" in page) is (most != 10)
+    assert "webp" in str(notebook)
 
 
 def test_the_version_is_printed():

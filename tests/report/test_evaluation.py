@@ -333,14 +333,14 @@ def test_judged_images_have_probabilities_or_scores(make_study):
     for name in ("dcgan", "wgan-gp"):
         assert {f"{name}: real, surest", f"{name}: generated, surest"} <= texts
     # σ(3) is 95.3 %; the critic's score stays as it is. Images that are not wrong are left out.
-    assert {"95.3 %", "4.7 %", "3.0", "−3.0"} <= texts
+    assert {"95.3 %", "4.7 %", "3.00", "−3.00"} <= texts
     judged = study["dcgan"].evaluation_arrays["judged_real"]
     side = judged.shape[2]
     assert (drawn[2][:side, :side, :3] == judged[2, 0]).all()
     visible = [int(image[0, :, 3].astype(bool).sum()) // side for image in drawn]
     assert visible == [5, 5, 2] * 4
     scales = discriminators.score_scales(study)
-    assert scales.index("dcgan") < scales.index("wgan-gp (threshold 0.0)")
+    assert scales.index("dcgan") < scales.index("wgan-gp (threshold 0.00)")
 
 
 def test_scores_without_bounds_and_without_errors(make_study):

@@ -32,9 +32,11 @@ from latentbench.report.presentation.style import (
     WIDTH,
     color_of,
     dashes_of,
+    image_bytes,
     marker_of,
     pages,
     to_svg,
+    with_smaller_images,
 )
 from latentbench.report.training import curves, evolution
 from tests.report.conftest import CONDITIONAL, MANY, figures_of, give_datasets, write_pictures
@@ -86,6 +88,31 @@ def test_color_images_keep_their_channels():
     assert (image_grids.tile(images, 2)[0, 5] == [0, 0, 255, 255]).all()
 
 
+def decoded(svg: str, kind: str) -> np.ndarray:
+    """Return the pixels of the only image of a kind in an SVG."""
+    (content,) = re.findall(f"data:image/{kind};base64,([\\w+/=]+)", svg)
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        return np.asarray(image.convert("RGBA")).astype(int)
+
+
+def test_smaller_images_differ_by_a_few_levels():
+    smooth = np.linspace(0, 150, 64)[:, None, None] + np.linspace(0, 90, 64)[:, None]
+    noise = np.random.default_rng(0).normal(0, 4, (6, 64, 64, 3))
+    grid = image_grids.tile((smooth + noise).clip(0, 255).astype(np.uint8), 3)
+    figure = Figure(figsize=(3, 2))
+    image_grids.draw(figure, grid, (0, 0, 3, 2))
+    exact = to_svg(figure)
+    smaller = with_smaller_images(exact)
+    assert image_bytes(exact) > 2 * len("".join(re.findall('avif;base64,([^"]+)', smaller)))
+    before, after = decoded(exact, "webp"), decoded(smaller, "avif")
+    visible = before[..., 3] > 0
+    errors = abs(after - before)[visible]
+    assert errors[:, :3].mean() < 2.5
+    assert np.quantile(errors[:, :3], 0.99) < 10
+    assert errors[:, 3].max() <= 8
+    assert after[~visible][:, 3].max() <= 8
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_on_the_page_keep_their_pixels_in_the_bytes_of_a_lossless_webp(channels):
     smooth = np.linspace(0, 150, 64)[:, None, None] + np.linspace(0, 90, 64)[:, None]
@@ -93,13 +120,13 @@ def test_images_on_the_page_keep_their_pixels_in_the_bytes_of_a_lossless_webp(ch
     grid = image_grids.tile((smooth + noise).astype(np.uint8), 3)
     figure = Figure(figsize=(3, 2))
     image_grids.draw(figure, grid, (0, 0, 3, 2))
-    (content,) = re.findall(r"data:image/webp;base64,([\w+/=]+)", to_svg(figure))
-    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    svg = to_svg(figure)
+    shown = decoded(svg, "webp")
     visible = grid[..., 3] > 0
     assert (shown[..., 3] == grid[..., 3]).all()
     assert (shown[visible] == grid[visible]).all()
     # Three bits of noise per value; a PNG takes 1.8 and 2.3 bytes per pixel.
-    assert len(content) < (1.1 * channels) * 6 * 64 * 64 * 4 / 3
+    assert image_bytes(svg) < (1.1 * channels) * 6 * 64 * 64 * 4 / 3
 
 
 def test_pages_are_few_and_about_equally_full():

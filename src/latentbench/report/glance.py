@@ -12,7 +12,7 @@ from latentbench.results import Study, tables
 
 _HEIGHT = 3.2  # inches of all rows together
 _WIDTH = 6.0  # inches of a row without its label
-_FEWEST, _MOST = 10, 24  # images in a row
+_FEWEST, _MOST = 10, 18  # images in a row
 
 
 def samples(study: Study) -> page.Drawing:

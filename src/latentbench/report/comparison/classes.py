@@ -18,7 +18,8 @@ from latentbench.results.tables import ABSENT, REAL, percent_cell, pipe_table
 
 FEWEST = 20  # images that a share or a distance is computed from
 _MOST_CLASSES = 20  # shown as images
-_IMAGES_PER_CLASS = {1: 10, 2: 8, 3: 7}  # by the number of panels side by side
+_FEW_MODELS = 5  # in lines of three panels; more in lines of five
+_IMAGES_PER_CLASS = {1: 10, 2: 8, 3: 7, 5: 4}  # by the number of panels side by side
 
 
 def samples_by_class(study: Study) -> page.Drawing:
@@ -26,7 +27,7 @@ def samples_by_class(study: Study) -> page.Drawing:
     present, notes = study.with_evaluation("class_samples", "class_counts", facts=["classes"])
     if not present:
         return page.Drawing(None, notes=notes)
-    across = min(3, 1 + len(present))
+    across = min(3, 1 + len(present)) if len(present) <= _FEW_MODELS else 5
     groups = []
     for dataset, experiments in study.by_dataset(present).items():
         title = f"real images of {dataset}" if study.has_several_datasets else "real images"

@@ -122,7 +122,7 @@ def score_scales(study: Study) -> str:
         if facts.get("estimates_probability"):
             estimated.append(each.in_markdown)
         elif facts:
-            threshold = format_number(facts["threshold"], 1)
+            threshold = format_number(facts["threshold"], 2)
             others.append(f"{each.in_markdown} (threshold {threshold})")
     sentences = []
     if estimated:
@@ -172,7 +172,7 @@ def _judgment_panels(experiment: Experiment, kind: str) -> list[Panel]:
 def _score_label(experiment: Experiment, score: float) -> str:
     """Return the probability in percent where the score stands for one, else the score."""
     if not _facts(experiment).get("estimates_probability"):
-        return format_number(round(score, 1) + 0.0, 1)  # no −0.0
+        return format_number(round(score, 2) + 0.0, 2)  # no −0.0
     percentage = 100 / (1 + math.exp(-score)) if score > _SURELY_FAKE else 0.0
     if percentage < 0.1:
         return "< 0.1 %"

@@ -9,7 +9,8 @@ from latentbench.report.presentation import image_grids, page, style
 from latentbench.report.presentation.image_grids import Panel, Row, strip
 from latentbench.results import Experiment, RunGroup, Study, formatting
 
-_MAX_SAMPLES = 36
+_MAX_SAMPLES, _MAX_OF_MANY = 36, 16  # of a model, and of each of many
+_MANY_PANELS = 9
 _ACROSS = (3, 4, 5)  # squares of samples in a line: the fewest that fit on a page
 _MAX_RECONSTRUCTIONS = 12
 _MAX_TOGETHER = 12  # models below the same real images
@@ -54,8 +55,9 @@ def samples(study: Study) -> page.Drawing:
     groups = []
     for experiments in study.by_dataset(present).values():
         panels: list[Panel] = []
+        most = _MAX_SAMPLES if len(present) <= _MANY_PANELS else _MAX_OF_MANY
         for experiment in experiments:
-            panels += _sample_panels(experiment)
+            panels += _sample_panels(experiment, most)
         groups.append(panels)
     if max(map(len, groups)) == 1:
         groups = [[panel for panels in groups for panel in panels]]
@@ -67,7 +69,7 @@ def samples(study: Study) -> page.Drawing:
     return page.Drawing.of(figures, "Grids of samples:", present, notes)
 
 
-def _sample_panels(experiment: Experiment) -> list[Panel]:
+def _sample_panels(experiment: Experiment, most: int) -> list[Panel]:
     """Return samples of the own prior and, where it was fitted, of N(0, I)."""
     arrays = {experiment.name: experiment.latent_arrays["samples"]}
     standard = experiment.latent_arrays.get("samples_standard")
@@ -78,7 +80,7 @@ def _sample_panels(experiment: Experiment) -> list[Panel]:
         arrays = {own: experiment.latent_arrays["samples"], other: standard}
     panels = []
     for name, images in arrays.items():
-        side = max(1, math.isqrt(min(len(images), _MAX_SAMPLES)))
+        side = max(1, math.isqrt(min(len(images), most)))
         square = images[: side**2].reshape(side, side, *images.shape[1:])
         panels.append(Panel(name, style.color_of(experiment.index), square))
     return panels

@@ -88,6 +88,8 @@ _PAGE_COLORS = {
 
 
 _EMBEDDED_PNG = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
+_EMBEDDED_WEBP = re.compile(r"data:image/webp;base64,([\w+/=]+)")
+_AVIF_QUALITY = 95
 _DATA_OF_PATH = re.compile(r' d="[^"]*"')
 _DECIMALS = re.compile(r"(\.\d\d)\d+")  # after hundredths of a point
 
@@ -179,6 +181,27 @@ def _as_webp(png: str) -> str:
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
         image.save(buffer, "webp", lossless=True)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def image_bytes(svg: str) -> int:
+    """Return how many bytes of an SVG are images."""
+    return sum(map(len, _EMBEDDED_WEBP.findall(svg)))
+
+
+def with_smaller_images(svg: str) -> str:
+    """Return the SVG with images in 40 % of their bytes, and levels changed by about 2 of 255.
+
+    AVIF without chroma subsampling has no artifacts that could be seen at this quality.
+    """
+    return _EMBEDDED_WEBP.sub(lambda found: _as_avif(found[1]), svg)
+
+
+def _as_avif(webp: str) -> str:
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(webp))) as image:
+        options: dict[str, Any] = {"quality": _AVIF_QUALITY, "subsampling": "4:4:4", "speed": 8}
+        image.save(buffer, "avif", max_threads=1, **options)
+    return f"data:image/avif;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def with_fixed_colors(svg: str) -> str:

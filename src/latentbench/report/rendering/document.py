@@ -13,17 +13,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from latentbench.artifacts.paths import PDF
+from latentbench.artifacts.paths import PAGE, PDF
 from latentbench.artifacts.progress import log
 from latentbench.errors import ArtifactError, quote, reason
 from latentbench.report.presentation.page import ANIMATION, BYLINE, INTERACTIVE
-from latentbench.report.presentation.style import with_fixed_colors
+from latentbench.report.presentation.style import (
+    image_bytes,
+    with_fixed_colors,
+    with_smaller_images,
+)
 from latentbench.report.rendering.pandoc import BIBLIOGRAPHY, convert
 
 # What the documents are made from, apart from the notebooks.
 PARTS = ("page.html", "page.lua", "page.typ", "style.css", "interactive.js", BIBLIOGRAPHY)
 
 _SVG = "image/svg+xml"
+_MAX_EXACT_BYTES = 7_000_000  # of images on the page, in base64; with more they are not lossless
 _OPTIONS = (
     "--standalone",
     "--from=ipynb+citations+smart-raw_html",
@@ -64,7 +69,7 @@ def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
     options = ["--to=html5", "--embed-resources", "--mathml", "--toc", "--toc-depth=2"]
     options += [f"--css={sources / 'style.css'}", f"--template={sources / 'page.html'}"]
     still, figures = split_interactive(notebook)
-    page = _convert_notebook(still, options, head, sources)
+    page = _convert_notebook(_for_screen(still), options, head, sources)
     script = (sources / "interactive.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = []
@@ -158,6 +163,20 @@ def _convert_notebook(
     headed = notebook | {"metadata": {"head": dict(head)}}
     options = [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options]
     return convert(as_json(headed), options, metadata, sources)
+
+
+def _for_screen(notebook: Any) -> Any:
+    """Return a copy whose images are smaller if together they would make the page too large."""
+    shown = copy.deepcopy(notebook)
+    figures = []
+    for cell in shown.cells:
+        outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
+        figures += [data for data in outputs if _SVG in data]
+    if sum(image_bytes(data[_SVG]) for data in figures) > _MAX_EXACT_BYTES:
+        log(f"{PAGE}: images are AVIF, because lossless ones would take too much.")
+        for data in figures:
+            data[_SVG] = with_smaller_images(data[_SVG])
+    return shown
 
 
 def _for_paper(notebook: Any) -> Any:

@@ -22,6 +22,7 @@ from latentbench.results.files import read_picture
 _MAX_CHECKPOINTS = 5
 _MIN_COLUMNS = 3  # fewer checkpoints are drawn in the same size
 _MAX_EPOCHS = 8  # of reconstructions
+_FEWEST_ROWS = 2  # of many models, which also have half as many columns
 _MAX_CLASSES, _MAX_SAMPLES = 10, 8  # columns of a grid, of models with labels and without
 _LABEL_HEIGHT = 0.2  # inches
 # Of animations, without their titles; the page shows them as wide (report/style.css).
@@ -40,7 +41,7 @@ def samples_by_epoch(study: Study) -> page.Drawing:
     if not present:
         return page.Drawing(None, notes=notes)
     num_models = len(study.members)
-    num_rows = 8 if num_models <= 3 else 4 if num_models <= 8 else 2
+    num_rows = 8 if num_models <= 3 else 4 if num_models <= 8 else _FEWEST_ROWS
     figures = _grid_figures([(each, _read_grids(each, num_rows)) for each in present])
     description = "Samples of the same latents at checkpoints, from first to last, of"
     return page.Drawing.of(figures, description, present, notes)
@@ -131,6 +132,8 @@ def _sample_paths(experiment: Experiment) -> dict[int, Path]:
 def _read_grids(experiment: Experiment, num_rows: int) -> Grids:
     """Return grids of samples with so many rows at some checkpoints."""
     columns = _MAX_CLASSES if experiment.model.get("condition") else _MAX_SAMPLES
+    if num_rows == _FEWEST_ROWS:
+        columns //= 2
     grids = {}
     for epoch, path in evenly_spaced(list(_sample_paths(experiment).items()), _MAX_CHECKPOINTS):
         images = _split_grid(path, experiment, gap=GRID_GAP)[:num_rows, :columns]
