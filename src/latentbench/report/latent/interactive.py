@@ -20,7 +20,7 @@ _MAX_LARGE = 6  # models; with more, the panels of a still are smaller
 _MAX_PATHS = 12  # models below the same pair
 
 _BLENDED = "Between the decoded positions, the nearest images are blended."
-_PLANE_HINT = f"Drag over a map, or use the arrow keys; Home returns to the mean. {_BLENDED}"
+_PLANE_HINT = f"Drag over a map, or use the arrow keys; Home returns to the center. {_BLENDED}"
 _SLIDER_HINT = f"Drag the slider, or use the arrow keys. {_BLENDED}"
 
 
@@ -203,7 +203,7 @@ def mixes(study: Study) -> page.Drawing:
             images = each.interactive_arrays["mixes"][:, :number]
             rows = [own.get(each.name) for own in places.values()]
             models.append(Frames(each.name, each.index, images, {"places": rows}))
-        choices = [f"{start} to {end}" for start, end in places]
+        choices = [f"{start} to {end}".replace("_", " ") for start, end in places]
         about = _scale("Labels", choices, 0, 100, "%")
         groups.append(Group(models, about | _title(study, dataset)))
     return _moving(still, "slider", _SLIDER_HINT, groups)

@@ -16,7 +16,7 @@ from latentbench.report.presentation.style import COLORS
 Images = np.ndarray[Any, Any]
 
 # Characters of all sprites of a figure. Attempts, in this order, are lossless and then lossy.
-MAX_SIZE = 2_000_000
+MAX_SIZE = 1_500_000
 _LOSSLESS: dict[str, Any] = {"lossless": True, "quality": 80, "method": 4}
 _ATTEMPTS: tuple[tuple[int, dict[str, Any]], ...] = (
     (1, _LOSSLESS),
