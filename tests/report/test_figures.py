@@ -103,12 +103,12 @@ def test_smaller_images_differ_by_a_few_levels():
     image_grids.draw(figure, grid, (0, 0, 3, 2))
     exact = to_svg(figure)
     smaller = with_smaller_images(exact)
-    assert image_bytes(exact) > 2 * len("".join(re.findall('avif;base64,([^"]+)', smaller)))
+    assert image_bytes(exact) > 3 * len("".join(re.findall('avif;base64,([^"]+)', smaller)))
     before, after = decoded(exact, "webp"), decoded(smaller, "avif")
     visible = before[..., 3] > 0
     errors = abs(after - before)[visible]
-    assert errors[:, :3].mean() < 2.5
-    assert np.quantile(errors[:, :3], 0.99) < 10
+    assert errors[:, :3].mean() < 4
+    assert np.quantile(errors[:, :3], 0.99) < 16
     assert errors[:, 3].max() <= 8
     assert after[~visible][:, 3].max() <= 8
 

@@ -8,19 +8,19 @@ import numpy as np
 
 from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Images, Row, rows_figures, strip
-from latentbench.results import Study, tables
+from latentbench.results import Study, ranking, tables
 
-_HEIGHT = 3.2  # inches of all rows together
+_HEIGHT = 3.2  # inches of all rows together, of all datasets
 _WIDTH = 6.0  # inches of a row without its label
 _FEWEST, _MOST = 10, 18  # images in a row
 
 
-def samples(study: Study) -> page.Drawing:
-    """Return a row of real images, and a row of samples per model; of one dataset."""
+def samples(study: Study, num_datasets: int = 1) -> page.Drawing:
+    """Return a row of real images, and a row of samples per model; of one of several datasets."""
     present, notes = study.with_latent("samples")
     if not present:
         return page.Drawing(None, notes=notes)
-    number = math.ceil((1 + len(present)) * _WIDTH / _HEIGHT)
+    number = math.ceil((1 + len(present)) * _WIDTH * num_datasets / _HEIGHT)
     number = min(max(number, _FEWEST), _MOST)
     rows = []
     real = _real_images(study)[:number]
@@ -46,6 +46,8 @@ def _real_images(study: Study) -> Images:
 def caption(study: Study) -> str:
     """Return what the columns of the table are."""
     extractor = study.prdc_extractor
+    metric, _ = ranking.primary(study, ranking.generative(study, study.run_groups()))
+    distance = f"{metric.name} is the {metric.long_name} to real images. " if metric else ""
     fidelity = ""
     if extractor:
         fidelity = (
@@ -56,7 +58,8 @@ def caption(study: Study) -> str:
     if not study.has_repeats:
         spread = "sets of samples"
     return (
-        f"The models after their last epoch; ± is the standard deviation over {spread}. {fidelity}"
+        f"The models after their last epoch; ± is the standard deviation over {spread}. "
+        f"{distance}{fidelity}"
         "Cost is that of one training: images seen, processor time and the most memory of a "
         f"process.{tables.best_in_bold(study)}"
     )

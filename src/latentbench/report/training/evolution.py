@@ -28,8 +28,8 @@ _LABEL_HEIGHT = 0.2  # inches
 # Of animations, without their titles; the page shows them as wide (report/style.css).
 _ANIMATION_WIDTH, _ANIMATION_HEIGHT = 544, 272  # pixels
 _FEW_MODELS = 4  # which have animations of the full height
-_MAX_FRAMES = 12
-_QUALITY = 80  # of WebP, for animations that are cut
+_MAX_FRAMES = 10
+_QUALITY = 75  # of WebP, for animations that are cut
 
 Grids = Mapping[int, image_grids.Images]  # images by epoch
 T = TypeVar("T")
