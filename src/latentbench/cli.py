@@ -563,14 +563,14 @@ def _save_forecast(params: Params, study: str, data: Path, path: Path) -> None:
     key = forecast_key(params, study)
     if read_forecast(path, key):
         return
-    save_forecast(path, key, _measure(params, study, data).jobs)
+    save_forecast(path, key, _measure(params, study, data, what="this").jobs)
 
 
-def _measure(params: Params, study: str, data: Path) -> Forecast:
-    """Return a quick forecast of a study."""
+def _measure(params: Params, study: str, data: Path, *, what: str) -> Forecast:
+    """Return a quick forecast of a study; `what` names it in a message."""
     from latentbench.artifacts.progress import log
 
-    log("Measuring for some seconds how long this takes here…")
+    log(f"Measuring for some seconds how long {what} takes here…")
     from latentbench.forecast.forecast import forecast
     from latentbench.forecast.rates import measure_start_seconds, quick_measurement
 
@@ -584,7 +584,8 @@ def _forecast_seconds(params: Params, study: str) -> float:
     from latentbench.forecast.schedule import Work, makespan
 
     jobs = []
-    for job in _measure(params, study, Path("data")).jobs:
+    what = f"the {params.budget} budget"
+    for job in _measure(params, study, Path("data"), what=what).jobs:
         jobs.append(Work(job.stage, job.subject, job.seconds))
     threads = max(experiment.compute.threads for experiment in params.experiments.values())
     return makespan(jobs, max(1, (os.cpu_count() or 1) // threads))
