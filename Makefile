@@ -97,6 +97,8 @@ lock: .venv/.ready ## Update requirements/*.lock to the newest versions
 	$(COMPILE) --constraints requirements/main.lock requirements/browser.in --output-file requirements/browser.lock
 	$(COMPILE) --constraints requirements/main.lock requirements/cluster.in --output-file requirements/cluster.lock
 	$(COMPILE) --overrides requirements/main.lock requirements/remotes.in --output-file requirements/remotes.lock
+	$(COMPILE) --constraints requirements/main.lock pyproject.toml requirements/walkthrough.in \
+		--output-file requirements/walkthrough.lock
 	$(COMPILE) requirements/kubernetes.in --output-file requirements/kubernetes.lock
 	$(COMPILE) requirements/s3.in --output-file requirements/s3.lock
 	$(COMPILE) requirements/docs.in --output-file requirements/docs.lock
@@ -104,7 +106,7 @@ lock: .venv/.ready ## Update requirements/*.lock to the newest versions
 	$(COMPILE) --no-deps requirements/bench.in --output-file requirements/bench.lock
 
 clean: ## Remove all results; the downloads in data/raw stay
-	rm -rf results/*/ report/*/ handin logs scratch data/params data/config data/prepared data/provenance data/reference
+	rm -rf results/*/ report/*/ walkthrough handin logs scratch data/params data/config data/prepared data/provenance data/reference
 	@if [ -d data/raw ]; then echo "data/raw stays: it has the downloads. Remove it by hand to download again."; fi
 
 .venv/.ready: requirements/main.lock requirements/uv.lock pyproject.toml

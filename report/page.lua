@@ -54,6 +54,8 @@ local function framed(caption, content)
   return pandoc.Div(content, pandoc.Attr(id, { "table" }, attributes))
 end
 
+local KINDS = { svg = "inline-svg", png = "shown" }
+
 local function captioned(blocks)
   local result = pandoc.List()
   local place = 1
@@ -61,7 +63,7 @@ local function captioned(blocks)
     local block, below = blocks[place], blocks[place + 1]
     local image = lone_image(block)
     if image then
-      image.classes:insert(image.src:match("%.svg$") and "inline-svg" or "animation")
+      image.classes:insert(KINDS[image.src:match("%w+$")] or "animation")
       if below and (starts_with(below, "Figure") or starts_with(below, "Animation")) then
         result:insert(pandoc.Figure({ pandoc.Plain { image } }, { long = { below } }, pandoc.Attr(identifier(below))))
         place = place + 1
@@ -95,6 +97,26 @@ local function folded(code, outputs)
   return content
 end
 
+-- The code of a cell with the tag `shown`, above what it shows.
+local function with_code(code, outputs)
+  local content = pandoc.List()
+  for _, block in ipairs(code) do
+    if FORMAT == "typst" then
+      content:insert(pandoc.RawBlock("typst", '#block(width: 100%, fill: rgb("#f5f7f9"), inset: 6pt, radius: 2pt)['))
+      content:insert(block)
+      content:insert(pandoc.RawBlock("typst", "]"))
+    else
+      content:insert(pandoc.Div(block, { class = "shown-code" }))
+    end
+  end
+  for _, block in ipairs(outputs) do
+    local image = lone_image(block)
+    if image and #image.caption == 0 then image.caption = { pandoc.Str("What the code above shows.") } end
+    content:insert(block.t == "CodeBlock" and pandoc.Div(block, { class = "shown-text" }) or block)
+  end
+  return content
+end
+
 local function code_cell(cell)
   local outputs, code = pandoc.List(), pandoc.List()
   for _, block in ipairs(cell.content) do
@@ -110,6 +132,7 @@ local function code_cell(cell)
       end
     end
   end
+  if (cell.attributes.tags or ""):find("shown", 1, true) then return with_code(code, captioned(outputs)) end
   return captioned(outputs) .. folded(code, outputs)
 end
 

@@ -379,9 +379,26 @@ def repeat(params: Path, experiment: str, **folders: Path) -> None:
 
 @main.command()
 @path_option("--results", "results/STUDY")
+@path_option("--data", "Folder of the prepared datasets: data/prepared")
+@path_option("--sources", "Folder of the notebooks: report")
+@path_option("--output", "walkthrough/STUDY")
+def walkthrough(results: Path, data: Path, sources: Path, output: Path) -> None:
+    """Run a notebook that trains a model of a study in code and compares all of them."""
+    from latentbench.artifacts.lock import lock_folder
+    from latentbench.walkthrough.build import build_walkthrough
+
+    with lock_folder(output, "walkthrough"):
+        build_walkthrough(results, data, sources, output)
+
+
+@main.command()
+@path_option("--results", "results/STUDY")
+@click.option(
+    "--walkthrough", type=PATH, help="The chapter of this name.  [default: walkthrough/STUDY]"
+)
 @path_option("--sources", "Folder of the notebooks and templates: report")
 @path_option("--output", "report/STUDY")
-def report(results: Path, sources: Path, output: Path) -> None:
+def report(results: Path, walkthrough: Path | None, sources: Path, output: Path) -> None:
     """Render a study's notebooks, page and PDF from its results."""
     from latentbench.artifacts.lock import lock_folder
 
@@ -394,7 +411,9 @@ def report(results: Path, sources: Path, output: Path) -> None:
         ) from error
 
     with lock_folder(output, "report"):
-        build_report(results, sources, output)
+        build_report(
+            results, sources, output, walkthrough=walkthrough or Path("walkthrough", results.name)
+        )
 
 
 @main.command()
@@ -402,16 +421,17 @@ def report(results: Path, sources: Path, output: Path) -> None:
 @click.option("--study", required=True, help="The study to hand in.")
 @path_option("--results", "results/STUDY")
 @path_option("--report", "report/STUDY")
-@path_option("--lock", "The lock file of the environment: requirements/main.lock")
+@path_option("--walkthrough", "walkthrough/STUDY")
+@path_option("--project", "The folder of pyproject.toml, whose source is packed, too.")
 @path_option("--output", "handin/STUDY")
-def handin(params: Path, study: str, results: Path, report: Path, lock: Path, output: Path) -> None:
-    """Pack a study's report, models and params into a zip to hand in."""
+def handin(params: Path, study: str, output: Path, **folders: Path) -> None:
+    """Pack a study's report, models, params and source into a zip to hand in."""
     from latentbench.artifacts.lock import lock_folder
-    from latentbench.report.submission import build_submission
+    from latentbench.report.submission import Folders, build_submission
 
     parsed = _read_params(params)
     with lock_folder(output, "handin"):
-        build_submission(parsed, study, results=results, report=report, lock=lock, output=output)
+        build_submission(parsed, study, Folders(**folders), output)
 
 
 @main.command()

@@ -325,8 +325,8 @@ def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "open_study", lambda _: study)
     monkeypatch.setattr(build, "with_citations", lambda notebook, _: notebook)
     monkeypatch.setattr(build.headline, "head", lambda _: "")
-    for name in ("join_chapters", "as_json"):
-        monkeypatch.setattr(build.document, name, str)
+    monkeypatch.setattr(build.document, "join_chapters", str)
+    monkeypatch.setattr(build, "notebook_text", str)
 
     def report_with(value: str) -> Any:
         chapters = {"training.ipynb": value, "latent.ipynb": value}
@@ -357,16 +357,19 @@ def test_handin(tmp_path: Path) -> None:
     }
     files = [report / name for name in (PAGE, PDF, *map(notebook_name, ("glance", "training")))]
     files += [results / "vae" / name for name in SUBMITTED_FILES]
-    for path in (*files, checkpoint_path(results / "vae", 1), tmp_path / "lock"):
+    files += [results / "study.yaml", tmp_path / "project" / "requirements" / "walkthrough.lock"]
+    for path in (*files, checkpoint_path(results / "vae", 1)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
     write_manifest(results / "vae" / PROVENANCE, {})
+    (tmp_path / "project" / "pyproject.toml").write_text('[project]\nname = "a"\nversion = "1"\n')
     root.mkdir()
 
     def handin_with(title: str) -> Any:
         study["title"] = title
         write_yaml(tmp_path / "params.yaml", params)
-        folders = {"results": results, "report": report, "lock": tmp_path / "lock"}
+        folders = {"results": results, "report": report, "project": tmp_path / "project"}
+        folders["walkthrough"] = tmp_path / "walkthrough"
         words = {"params": tmp_path / "params.yaml", "study": Path("s"), "output": root / "handin"}
         return run("handin", **words, **folders)
 

@@ -199,6 +199,19 @@ def test_a_search_trains_every_combination_and_the_trainings_wait(known_rates: N
     assert found.critical_seconds == pytest.approx(without.critical_seconds + wait)
 
 
+def test_a_walkthrough_takes_at_most_a_minute_more_than_its_models(known_rates: None) -> None:
+    parsed = params(vae={"model": {"name": "vae"}})
+    chapters = {"notebooks": ["walkthrough", "comparison"]}
+    study = parsed.studies["s"].model_copy(update=chapters)
+    without, found = (
+        forecast(each, "s", Path(), start_seconds=4.0, log=lambda _: None)
+        for each in (parsed, parsed.model_copy(update={"studies": {"s": study}}))
+    )
+    assert "walkthrough" not in {job.stage for job in without.jobs}
+    [job] = [job for job in found.jobs if job.stage == "walkthrough"]
+    assert 4 < job.seconds <= 4 + 60 + 3
+
+
 def test_rates_are_positive_for_models_with_and_without_encoder() -> None:
     sizes = DatasetSizes(num_train=500, num_test=100, num_classes=3, decode_seconds=0.0)
     for model in ({"name": "vae"}, {"name": "wgan_gp", "condition": "class", "n_critic": 2}):
@@ -228,6 +241,7 @@ def test_the_command_prints_every_job(known_rates: None, tmp_path: Path) -> None
         "evaluate",
         "explore",
         "select",
+        "walkthrough",
         "report",
         "MB",
     ]

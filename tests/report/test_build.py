@@ -14,6 +14,7 @@ import nbformat
 import pytest
 
 from latentbench.artifacts.files import write_yaml
+from latentbench.artifacts.provenance import write_record
 from latentbench.config.load import read_yaml
 from latentbench.config.params import GLANCE, NOTEBOOKS
 from latentbench.errors import ArtifactError
@@ -246,6 +247,44 @@ def test_failing_cell_is_one_sentence_and_leaves_the_earlier_report(make_study, 
     assert "Traceback" not in ran.stderr
     assert [path.name for path in output.iterdir()] == ["index.html"]
     assert (output / "index.html").read_text() == "earlier"
+
+
+def test_the_walkthrough_is_a_chapter_with_its_code(make_study, tmp_path, sources):
+    """It was executed by its own stage, and is not run again."""
+    results, folder = only(make_study(), "walkthrough"), tmp_path / "walkthrough"
+    with pytest.raises(ArtifactError, match="latentbench walkthrough"):
+        build_report(results, sources, tmp_path / "report", walkthrough=folder)
+    (sources / "walkthrough.ipynb").unlink()
+    code = nbformat.v4.new_code_cell("raise ValueError(results)", id="b")
+    code.outputs = [nbformat.v4.new_output("stream", name="stdout", text="printed <b>\n")]
+    cells = [
+        nbformat.v4.new_markdown_cell("# Walkthrough\n\nA VAE [@kingma2014vae].", id="a"),
+        nbformat.v4.new_code_cell('results = "elsewhere"\ndata = "data"\nepochs = 3', id="p"),
+        code,
+    ]
+    folder.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "walkthrough.ipynb")
+    write_record(
+        folder / "provenance.json",
+        "walkthrough",
+        settings={},
+        inputs=[],
+        outputs=[folder / "walkthrough.ipynb"],
+        cost=None,
+    )
+    output = tmp_path / "report"
+    build_report(results, sources, output, walkthrough=folder)
+    made = nbformat.read(output / "walkthrough.ipynb", as_version=4)
+    parameters = 'results = "../results/demo"\ndata = "../walkthrough/data"\nepochs = 3'
+    assert made.cells[1].source == parameters
+    page = (output / "index.html").read_text()
+    outside = re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
+    assert "1. Walkthrough</h1>" in outside.replace("\n", " ")
+    assert "raise ValueError(results)" in outside
+    assert "printed &lt;b&gt;" in outside
+    (folder / "walkthrough.ipynb").write_text("{}")
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        build_report(results, sources, output, walkthrough=folder)
 
 
 @pytest.mark.parametrize("part", ["data.ipynb", *PARTS])

@@ -43,7 +43,8 @@ class Workplace:
         for part in (ROOT / "report").glob("*.*"):
             _copy(part, folder / "report" / part.name)
         _copy(TINY, folder / "params.yaml")
-        _copy(ROOT / "requirements/main.lock", folder / "requirements/main.lock")
+        for part in ("requirements/walkthrough.lock", "pyproject.toml"):
+            _copy(ROOT / part, folder / part)
         return cls(folder)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:

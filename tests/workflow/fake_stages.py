@@ -30,6 +30,7 @@ LAYERS = {
     "train": "training",
     "evaluate": "evaluation",
     "explore": "latent",
+    "walkthrough": "walkthrough",
     "handin": "report",
 }
 
@@ -77,7 +78,7 @@ def run(stage: str, options: dict[str, Path]) -> None:
 
 
 def _config(stage: str, options: dict[str, Path]) -> Section:
-    if stage in ("report", "handin"):
+    if stage in ("walkthrough", "report", "handin"):
         return read_config(options["results"] / paths.STUDY, StudyConfig)
     kind = DatasetConfig if stage in ("fetch", "prepare", "reference") else ExperimentConfig
     return read_config(options["config"], kind)
@@ -96,6 +97,7 @@ def _names(stage: str, config: Section) -> list[str | Path]:
         "reference": [*paths.reference_files(["classifier"])],
         "evaluate": [*paths.EVALUATION_FILES, paths.record_name("evaluate")],
         "explore": [*paths.EXPLORATION_FILES, paths.record_name("explore")],
+        "walkthrough": ["walkthrough.ipynb", paths.REPORT_RECORD],
         "report": [
             *map(paths.notebook_name, getattr(config, "all_notebooks", ())),
             paths.PAGE,
@@ -130,8 +132,15 @@ def _read(stage: str, config: Section, options: dict[str, Path]) -> Iterator[Pat
             paths.checkpoint_path(options["results"], epoch)
             for epoch in config.training.checkpoint_epochs
         )
+    if stage == "walkthrough":
+        assert isinstance(config, StudyConfig)
+        for experiment in config.experiments:
+            yield from (
+                options["results"] / experiment / name for name in ("checkpoints", paths.METRICS)
+            )
     if stage == "report":
         assert isinstance(config, StudyConfig)
+        yield options["walkthrough"] / "walkthrough.ipynb"
         names = (paths.HISTORY, paths.METRICS, paths.LATENT_ARRAYS)
         for training in config.trainings:
             found = names if training in config.experiments else names[:2]

@@ -122,6 +122,9 @@ def test_both_engines_name_the_same_files(
 ) -> None:
     for name, ours in in_both(in_snakemake).items():
         theirs = dvc_stage(in_dvc[name])
+        if name == "walkthrough@tiny":
+            # DVC cannot name the dataset of a study. The results, which it names, depend on it.
+            ours.inputs.discard("data/prepared/digits")
         assert_covers(theirs.outputs, ours.outputs)
         assert_covers(theirs.inputs, ours.inputs)
     configured: list[set[str]] = [set(), set()]
@@ -199,6 +202,11 @@ def test_dvc_depends_on_the_sources_that_each_stage_runs(
         assert dvc_stage(locked).sources == set(SOURCES[stage]) | templates, name
 
 
+def test_the_zip_depends_on_the_whole_package() -> None:
+    parts = {path.name for path in (ROOT / PACKAGE).iterdir()}
+    assert set(SOURCES["handin"]) == parts - {"__pycache__", "py.typed"}
+
+
 def test_sources_are_what_each_stage_imports() -> None:
     graph = grimp.build_graph("latentbench")
     commands = ast.parse((ROOT / PACKAGE / "cli.py").read_text())
@@ -214,6 +222,10 @@ def test_sources_are_what_each_stage_imports() -> None:
         listed = {source.removesuffix(".py") for source in sources}
         assert parts <= listed, f"{stage} also runs {parts - listed}"
         base = {source.removesuffix(".py") for source in SOURCES["configure"]}
+        # The notebook of `walkthrough` runs these, and `handin` packs all.
+        base |= {"walkthrough": {"models", "runtime", "inference"}, "handin": listed}.get(
+            stage, set()
+        )
         assert listed - base <= parts, f"{stage} does not run {listed - base - parts}"
 
 

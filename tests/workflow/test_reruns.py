@@ -20,6 +20,8 @@ pytestmark = pytest.mark.slow
 NAMES = ("vae", "dcgan", "wgan-gp")
 REPEAT = "vae/repeats/1"
 REPORTED = {"report@tiny", "handin@tiny"}
+# The walkthrough loads the models and shows what was measured of them.
+SHOWN = {"walkthrough@tiny"} | REPORTED
 
 
 def each(*rules: str) -> set[str]:
@@ -65,13 +67,13 @@ def test_each_setting_reruns_the_stages_that_read_it(workplace: Workplace) -> No
     vae |= {f"configure_stage@{REPEAT}/{stage}" for stage in stages[:2]}
     dcgan = {"configure_search@dcgan", "select@dcgan"} | selected()
     wgan_gp = {"configure_stage@wgan-gp/explore", "explore@wgan-gp"}
-    assert workplace.wanted() == vae | dcgan | wgan_gp | each("configure_experiment") | REPORTED
+    assert workplace.wanted() == vae | dcgan | wgan_gp | each("configure_experiment") | SHOWN
 
 
 def test_a_setting_of_the_reference_retrains_nothing(workplace: Workplace) -> None:
     workplace.edit("params.yaml", "epochs: 1", "epochs: 2")
     reference = {"configure_dataset@digits/reference", "reference@digits"}
-    expected = reference | each("evaluate", "explore") | {"select@dcgan"} | selected() | REPORTED
+    expected = reference | each("evaluate", "explore") | {"select@dcgan"} | selected() | SHOWN
     assert workplace.wanted() == expected
 
 
@@ -80,7 +82,7 @@ def test_a_source_reruns_the_stages_that_run_it(workplace: Workplace) -> None:
     source = "src/latentbench/training/train.py"
     workplace.edit(source, "from __future__", "# Changed.\nfrom __future__")
     os.utime(workplace.folder / source, (0, 0))
-    expected = each("train", "evaluate", "explore") | searched() | selected() | REPORTED
+    expected = each("train", "evaluate", "explore") | searched() | selected() | SHOWN
     assert workplace.wanted() == expected
 
 
@@ -88,6 +90,17 @@ def test_a_template_of_the_report_reruns_the_report(workplace: Workplace) -> Non
     notebook = workplace.folder / "report" / "comparison.ipynb"
     notebook.write_text(notebook.read_text() + "\n")
     assert workplace.wanted() == REPORTED
+
+
+def test_a_template_of_the_walkthrough_reruns_it(workplace: Workplace) -> None:
+    notebook = workplace.folder / "report" / "walkthrough.ipynb"
+    notebook.write_text(notebook.read_text() + "\n")
+    assert workplace.wanted() == SHOWN
+
+
+def test_a_study_without_the_chapter_has_no_walkthrough(workplace: Workplace) -> None:
+    workplace.edit("params.yaml", "walkthrough, ", "")
+    assert workplace.wanted() == {"configure_study@tiny"} | REPORTED
 
 
 def test_until_and_resources_apply_to_a_rule(finished: Workplace) -> None:
@@ -104,12 +117,12 @@ def test_until_and_resources_apply_to_a_rule(finished: Workplace) -> None:
 
 def test_a_rule_is_omitted_with_what_depends_on_it(finished: Workplace) -> None:
     options = ("--forcerun", "evaluate", "--omit-from", "explore")
-    assert finished.job_counts(*options, "--", "tiny") == {"evaluate": 4}
+    assert finished.job_counts(*options, "--", "tiny") == {"evaluate": 4, "walkthrough": 1}
 
 
 def test_the_rule_graph_has_a_node_per_rule(finished: Workplace) -> None:
     labels = re.findall(r'label = "([^"]+)"', finished.snakemake("--rulegraph"))
-    assert len(labels) == len(set(labels)) <= 18
+    assert len(labels) == len(set(labels)) <= 19
     assert {"train", "evaluate", "explore", "report", "handin"} < set(labels)
 
 
@@ -145,7 +158,7 @@ def test_more_repeats_rerun_nothing_that_exists(workplace: Workplace) -> None:
     stages = {f"{stage}@{added}" for stage in ("train", "evaluate", "configure_experiment")}
     stages |= {f"configure_stage@{added}/{stage}" for stage in ("train", "evaluate")}
     study = {"configure_experiment@vae", "configure_study@tiny"}
-    assert workplace.wanted() == stages | study | REPORTED
+    assert workplace.wanted() == stages | study | SHOWN
 
 
 def test_repeats_have_the_next_seeds_and_are_not_explored(workplace: Workplace) -> None:

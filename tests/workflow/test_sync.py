@@ -45,7 +45,17 @@ VALUES = {
     "num_pairs": (2, 3),
     "title": ("Each objective", "Each of the objectives"),
 }
-LAYERS = ("config", "data", "runtime", "models", "training", "evaluation", "latent", "report")
+LAYERS = (
+    "config",
+    "data",
+    "runtime",
+    "models",
+    "training",
+    "evaluation",
+    "latent",
+    "walkthrough",
+    "report",
+)
 
 
 class Bench(Workplace):
@@ -98,7 +108,8 @@ class Bench(Workplace):
 
     def made(self) -> dict[str, str]:
         """The hash of every file that the stages made, but for that of DVC alone."""
-        folders = [self.folder / name for name in ("data", f"results/{STUDY}", f"report/{STUDY}")]
+        names = ("data", f"results/{STUDY}", f"walkthrough/{STUDY}", f"report/{STUDY}")
+        folders = [self.folder / name for name in names]
         paths = (path for folder in folders for path in folder.rglob("[!.]*") if path.is_file())
         files = sorted(path for path in paths if self.folder / "data/params" not in path.parents)
         return {
@@ -124,6 +135,7 @@ class Bench(Workplace):
             "evaluate",
             "explore",
             "repeat",
+            "walkthrough",
             "report",
         ]
         commands = [locked["cmd"].split()[1:] for locked in lock.values()]

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from latentbench.artifacts import dependencies, paths
 from latentbench.artifacts.files import yaml_text
+from latentbench.config.experiments import walkthrough_experiment
 from latentbench.config.load import read_overridden_params
+from latentbench.config.params import WALKTHROUGH
 from latentbench.errors import ConfigError
 
 # Cluster jobs start without the environment activated: its commands are in the folder of its Python.
@@ -36,6 +38,7 @@ NEEDS = {
     "evaluate": (6_000, 240),
     "explore": (4_000, 240),
     "select": (6_000, 240),
+    "walkthrough": (4_000, 60),
     "report": (4_000, 30),
 }
 # The files of report/ that every report is made from, apart from its notebooks.
@@ -209,4 +212,16 @@ def study_results(names, of_repeats):
 
 
 def notebooks(wildcards):
-    return [local(f"report/{paths.notebook_name(chapter)}") for chapter in study(wildcards.study).all_notebooks]
+    chapters = [chapter for chapter in study(wildcards.study).all_notebooks if chapter != WALKTHROUGH]
+    return [local(f"report/{paths.notebook_name(chapter)}") for chapter in chapters]
+
+
+def walkthrough(wildcards):
+    """Return the folder of the chapter that has a stage of its own, if the study lists it."""
+    has_chapter = WALKTHROUGH in study(wildcards.study).notebooks
+    return [f"walkthrough/{wildcards.study}"] if has_chapter else []
+
+
+def walkthrough_data(wildcards):
+    members = [experiment(name) for name in study(wildcards.study).experiments]
+    return f"data/prepared/{walkthrough_experiment(members).dataset}"

@@ -1,9 +1,41 @@
-# Once per study: its report, and the zip to hand in.
+# Once per study: its walkthrough, its report, and the zip to hand in.
+
+
+rule walkthrough:
+    input:
+        study=f"results/{{study}}/{paths.STUDY}",
+        results=study_results(
+            [
+                paths.CONFIG,
+                "checkpoints",
+                paths.ARCHITECTURE,
+                *paths.EVALUATION_FILES,
+                *map(paths.record_name, dependencies.OF_REPEATS),
+            ],
+            of_repeats=[],
+        ),
+        data=walkthrough_data,
+        notebook=local(f"report/{paths.notebook_name(WALKTHROUGH)}"),
+    output:
+        directory("walkthrough/{study}"),
+    log:
+        "logs/{study}/walkthrough.log",
+    conda:
+        "../envs/latentbench.yaml"
+    resources:
+        mem_mb=mem_mb("walkthrough"),
+        runtime=runtime("walkthrough"),
+    params:
+        code=code("walkthrough"),
+    shell:
+        "latentbench walkthrough --results $(dirname {input.study}) --data $(dirname {input.data})"
+        " --sources report --output {output} &> {log}"
 
 
 rule report:
     input:
         study=f"results/{{study}}/{paths.STUDY}",
+        walkthrough=walkthrough,
         results=study_results(
             [
                 paths.CONFIG,
@@ -41,7 +73,8 @@ rule report:
     params:
         code=code("report"),
     shell:
-        "latentbench report --results $(dirname {input.study}) --sources report --output {output} &> {log}"
+        "latentbench report --results $(dirname {input.study}) --walkthrough walkthrough/{wildcards.study}"
+        " --sources report --output {output} &> {log}"
 
 
 rule handin:
@@ -51,7 +84,9 @@ rule handin:
         results=study_results(
             ["checkpoints", *paths.SUBMITTED_FILES], of_repeats=["checkpoints", *paths.SUBMITTED_FILES]
         ),
-        lock=local("requirements/main.lock"),
+        walkthrough=walkthrough,
+        lock=local("requirements/walkthrough.lock"),
+        project=local("pyproject.toml"),
     output:
         directory("handin/{study}"),
     log:
@@ -64,4 +99,5 @@ rule handin:
         params=lambda wildcards: yaml_text(PARAMS.excerpt("study", wildcards.study)),
     shell:
         "printf %s {params.params:q} | latentbench handin --params - --study {wildcards.study}"
-        " --results $(dirname {input.study}) --report {input.report} --lock {input.lock} --output {output} &> {log}"
+        " --results $(dirname {input.study}) --report {input.report} --walkthrough walkthrough/{wildcards.study}"
+        " --project . --output {output} &> {log}"

@@ -59,10 +59,11 @@ def to_dvc(study: str, experiments: Iterable[str]) -> None:
     # Only DVC has this stage, so that it does not read all of params.yaml for each of the others.
     shutil.rmtree(SPLIT, ignore_errors=True)
     run("latentbench", "split", "--params", "params.yaml", "--output", SPLIT)
-    # Without repeats or a search, DVC's folder of them is empty, and Snakemake makes none.
+    # Without repeats, a search or a walkthrough, DVC's folder is empty, and Snakemake makes none.
     for experiment in experiments:
         for name in (REPEATS, SEARCH):
             Path("results", study, experiment, name).mkdir(exist_ok=True)
+    Path("walkthrough", study).mkdir(parents=True, exist_ok=True)
     stages = ("--with-deps", f"report@{study}")
     # Relinking would rewrite files, and Snakemake compares their times.
     run("dvc", "commit", "--force", "--no-relink", "--quiet", *stages)

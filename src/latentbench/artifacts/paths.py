@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -169,10 +170,19 @@ EXPLORATION_FILES = (
     *(f"latent/{name}.png" for name in PREVIEWS),
 )
 
-# report/STUDY
+# report/STUDY and walkthrough/STUDY
 REPORT_RECORD = "provenance.json"
 PAGE = "index.html"
 PDF = "report.pdf"
+
+
+# walkthrough/STUDY: the folder with a sample of the images
+WALKTHROUGH_DATA = "data"
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """Return the path from a folder: what has it is the same wherever the project is."""
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def notebook_name(chapter: str) -> str:

@@ -29,7 +29,7 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.provenance import package_versions
 from latentbench.artifacts.selection import resolve_training
 from latentbench.config.load import read_config, read_yaml
-from latentbench.config.params import Params, StudyConfig
+from latentbench.config.params import WALKTHROUGH, Params, StudyConfig
 from latentbench.errors import ArtifactError, ConfigError
 
 # The stages of a dataset that leave a record.
@@ -38,11 +38,12 @@ RECORDED_STAGES = ("prepare", "reference")
 
 @dataclass(frozen=True)
 class StudyFolders:
-    """The folders that have results/STUDY, report/STUDY and data/prepared."""
+    """The folders that have results/STUDY, report/STUDY, data/prepared and walkthrough/STUDY."""
 
     results: Path
     report: Path
     data: Path
+    walkthrough: Path = Path("walkthrough")
 
 
 @dataclass
@@ -93,11 +94,9 @@ def verify_study(
     for name in config.trainings:
         stages = OF_EXPERIMENTS if name in config.experiments else OF_REPEATS
         checker.check_training(folder, name, stages, params)
-    record = folders.report / study / REPORT_RECORD
-    if record.is_file():
-        checker.check_record(record, "report", config.model_dump(mode="json"), where=folder / STUDY)
-    else:
-        checker.result.notes.append(f"Not checked: {record} does not exist.")
+    if WALKTHROUGH in config.notebooks:
+        checker.check_rendered(folders.walkthrough / study, WALKTHROUGH, config, folder / STUDY)
+    checker.check_rendered(folders.report / study, "report", config, folder / STUDY)
     for path in sorted([*folder.glob(f"*/{CONFIG}"), *folder.glob(f"*/*/*/{CONFIG}")]):
         if path.parent.relative_to(folder).as_posix() not in config.trainings:
             checker.result.notes.append(
@@ -152,6 +151,14 @@ class _Checker:
             return
         for difference in differences(read_yaml(config), expected):
             self._mismatch(f"{config}: {difference} in the params.")
+
+    def check_rendered(self, place: Path, stage: str, config: StudyConfig, where: Path) -> None:
+        """Check the record of a stage of the study, whose settings in `where` are `config`."""
+        record = place / REPORT_RECORD
+        if record.is_file():
+            self.check_record(record, stage, config.model_dump(mode="json"), where=where)
+        else:
+            self.result.notes.append(f"Not checked: {record} does not exist.")
 
     def check_stage(self, record: Path, stage: str, config: Path) -> None:
         """Check the record of a stage against its files, its code and the settings in `config`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -330,3 +330,9 @@ def training_names(experiment: str, repeats: int) -> list[str]:
     They are also their folders in results/STUDY.
     """
     return [experiment, *(f"{experiment}/repeats/{number}" for number in range(1, repeats))]
+
+
+def walkthrough_experiment(experiments: Sequence[ExperimentConfig]) -> ExperimentConfig:
+    """Return the experiment that a walkthrough trains: the first with an encoder, or the first."""
+    with_encoder = [each for each in experiments if each.model.has_encoder]
+    return (with_encoder or list(experiments))[0]

@@ -45,10 +45,14 @@ RULES = {
     "select",
     "train",
     "train_trial",
+    "walkthrough",
 }
 
-# The chapters of a report, in order: results first. Each is a notebook of this name in report/.
-Notebook = Literal["comparison", "latent", "training", "data", "background"]
+# The chapters of a report. Each is a notebook of this name in report/.
+Notebook = Literal["comparison", "latent", "training", "data", "background", "walkthrough"]
+# The chapter that shows the whole process in code, which has a stage of its own.
+WALKTHROUGH: Notebook = "walkthrough"
+# The chapters of a study that does not list them, in order: results first.
 NOTEBOOKS: tuple[Notebook, ...] = ("comparison", "latent", "training", "data", "background")
 GLANCE = "glance"  # the notebook that every report opens with
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -160,6 +162,16 @@ class PreparedDataset:
             if manifest.attributes_sha256 is not None:
                 require_sha256(path, manifest.attributes_sha256)
             _require_range(path, values, 0, 1)
+
+
+def dataset_digest(splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the SHA-256 of the SHA-256 of all arrays, from the manifests of the splits."""
+    digest = hashlib.sha256()
+    for manifest in splits.values():
+        for key, value in manifest.items():
+            if key.endswith("sha256"):
+                digest.update(value.encode())
+    return digest.hexdigest()
 
 
 def open_dataset(folder: str | Path) -> PreparedDataset:

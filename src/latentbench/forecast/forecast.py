@@ -9,8 +9,12 @@ from pathlib import Path
 
 from latentbench.artifacts.dependencies import OF_REPEATS
 from latentbench.config.datasets import DatasetConfig
-from latentbench.config.experiments import ExperimentConfig, training_names
-from latentbench.config.params import Params
+from latentbench.config.experiments import (
+    ExperimentConfig,
+    training_names,
+    walkthrough_experiment,
+)
+from latentbench.config.params import WALKTHROUGH, Params
 from latentbench.evaluation.features.classifier import FEATURE_DIM
 from latentbench.evaluation.features.train_classifier import NUM_ROTATIONS
 from latentbench.evaluation.real_scores import NUM_SETS
@@ -32,6 +36,9 @@ EVOLUTION_FRAME = 0.1  # per epoch, at the end of the training
 EVALUATION_ARRAYS = 3.0  # analysis of the last checkpoint
 LATENT_ARRAYS = 5.0  # exploration apart from reconstruction and projection
 NOTEBOOK = 12.0  # per notebook: execute and render
+WALKTHROUGH_TRAINING = 60.0  # at most
+WALKTHROUGH_MODEL = 3.0  # per model: load, sample and reconstruct
+WALKTHROUGH_BYTES = 20e6
 REPORT_BYTES = 10e6
 
 
@@ -118,9 +125,17 @@ def forecast(
             critical_seconds = max(critical_seconds, own[0].seconds + select.seconds + path)
         for repeat in training_names(experiment.name, experiment.repeats)[1:]:
             all_jobs += [replace(job, subject=repeat) for job in own if job.stage in OF_REPEATS]
+    study_jobs = []
+    if WALKTHROUGH in config.notebooks:
+        trainings = {job.subject: job.seconds for job in all_jobs if job.stage == "train"}
+        training = trainings[walkthrough_experiment(experiments).name]
+        seconds = start_seconds + min(training, WALKTHROUGH_TRAINING)
+        seconds += WALKTHROUGH_MODEL * len(experiments)
+        study_jobs.append(Job(WALKTHROUGH, study, seconds, WALKTHROUGH_BYTES))
     seconds = start_seconds / 2 + NOTEBOOK * len(config.all_notebooks)
-    all_jobs.append(Job("report", study, seconds, REPORT_BYTES))
-    return Forecast(tuple(all_jobs), critical_seconds + seconds)
+    study_jobs.append(Job("report", study, seconds, REPORT_BYTES))
+    critical_seconds += sum(job.seconds for job in study_jobs)
+    return Forecast((*all_jobs, *study_jobs), critical_seconds)
 
 
 def _critical_path(dataset_jobs: list[Job], experiment_jobs: list[Job]) -> float:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.forecast.forecast import Forecast
 
-STAGES = ("prepare", "reference", *OF_EXPERIMENTS, "select", "report")
+STAGES = ("prepare", "reference", *OF_EXPERIMENTS, "select", "walkthrough", "report")
 
 
 def format_forecast(study: str, forecast: Forecast) -> str:
     """Return a table of minutes by subject and stage, and a line with the totals."""
     subjects = list(dict.fromkeys(job.subject for job in forecast.jobs))
     width = max(len("minutes"), *map(len, subjects))
-    header = "".join(f"  {stage:>9}" for stage in (*STAGES, "MB"))
+    header = "".join(f"  {stage:>11}" for stage in (*STAGES, "MB"))
     lines = [f"{'minutes':{width}}{header}"]
     for subject in subjects:
         minutes, megabytes = dict.fromkeys(STAGES, ""), 0.0
@@ -20,7 +20,7 @@ def format_forecast(study: str, forecast: Forecast) -> str:
             if job.subject == subject:
                 minutes[job.stage] = f"{job.seconds / 60:.1f}"
                 megabytes += job.disk_bytes / 1e6
-        row = "".join(f"  {cell:>9}" for cell in (*minutes.values(), f"{megabytes:,.0f}"))
+        row = "".join(f"  {cell:>11}" for cell in (*minutes.values(), f"{megabytes:,.0f}"))
         lines.append(f"{subject:{width}}{row}")
     one_by_one = format_duration(forecast.seconds)
     at_once = format_duration(forecast.critical_seconds)

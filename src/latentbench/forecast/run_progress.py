@@ -26,6 +26,7 @@ STAGES = {
     "select": "select",
     "evaluate": "evaluate",
     "explore": "explore",
+    "walkthrough": "walkthrough",
     "report": "report",
     "handin": "handin",
 }

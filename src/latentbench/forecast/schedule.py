@@ -14,7 +14,7 @@ _AFTER_ALL = {
     "evaluate": ("reference",),
     "explore": ("reference",),
 }
-_LAST = ("report", "handin")
+_LAST = ("walkthrough", "report", "handin")
 # As the rules of Snakemake have it: trainings start first.
 _PRIORITIES = {"train": 2, "select": 2, "reference": 1}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -41,7 +40,7 @@ from latentbench.data.preparation.decoding_pool import (
 from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.preparation.split_files import SplitFiles
 from latentbench.data.preparation.summary import PreparedContents, summarize
-from latentbench.data.prepared import FORMAT
+from latentbench.data.prepared import FORMAT, dataset_digest
 from latentbench.data.sources import SOURCES, RawDataset
 from latentbench.data.sources.base import choose_held_out
 from latentbench.data.sources.checks import check_dataset
@@ -107,7 +106,7 @@ def _write_dataset(
         **manifests,
         "skipped": list(written.skipped),
         "settings": dataset.preparation(),
-        "digest": _digest(manifests),
+        "digest": dataset_digest(manifests),
     }
     write_manifest(output / DATASET_MANIFEST, manifest)
     for line in summarize(config.name, contents, written):
@@ -197,13 +196,3 @@ def _write_splits(
     labels = {name: files[name].split.labels for name in splits}
     facts = reduce(FormatFacts.merge, (each.facts for each in files.values()))
     return manifests, PreparedContents(labels, skipped, facts)
-
-
-def _digest(manifests: dict[str, dict[str, Any]]) -> str:
-    """Return the SHA-256 of the SHA-256 of all arrays."""
-    digest = hashlib.sha256()
-    for manifest in manifests.values():
-        for key, value in manifest.items():
-            if key.endswith("sha256"):
-                digest.update(value.encode())
-    return digest.hexdigest()

@@ -16,6 +16,7 @@ from typing import Any
 from latentbench.artifacts.paths import PAGE, PDF
 from latentbench.artifacts.progress import log
 from latentbench.errors import ArtifactError, quote, reason
+from latentbench.notebook import notebook_text
 from latentbench.report.presentation.page import ANIMATION, BYLINE, INTERACTIVE
 from latentbench.report.presentation.style import (
     image_bytes,
@@ -27,6 +28,9 @@ from latentbench.report.rendering.pandoc import BIBLIOGRAPHY, convert
 # What the documents are made from, apart from the notebooks.
 PARTS = ("page.html", "page.lua", "page.typ", "style.css", "interactive.js", BIBLIOGRAPHY)
 
+# The tag of code cells whose code is shown, not folded away.
+SHOWN = "shown"
+
 _SVG = "image/svg+xml"
 _MAX_EXACT_BYTES = 7_000_000  # of images on the page, in base64; with more they are not lossless
 _OPTIONS = (
@@ -36,14 +40,6 @@ _OPTIONS = (
     "--syntax-highlighting=none",
     "--columns=10000",
 )
-
-
-def as_json(notebook: Any) -> str:
-    """Return the text of a notebook's file."""
-    import nbformat
-
-    text: str = nbformat.writes(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]
-    return text
 
 
 def join_chapters(chapters: Sequence[Any]) -> Any:
@@ -162,7 +158,7 @@ def _convert_notebook(
     # Pandoc would read Markdown in metadata with HTML in it; page.lua reads it without.
     headed = notebook | {"metadata": {"head": dict(head)}}
     options = [*_OPTIONS, f"--lua-filter={sources / 'page.lua'}", *options]
-    return convert(as_json(headed), options, metadata, sources)
+    return convert(notebook_text(headed), options, metadata, sources)
 
 
 def _for_screen(notebook: Any) -> Any:

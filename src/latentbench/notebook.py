@@ -1,24 +1,44 @@
-"""Running a notebook in a kernel of its own, with a result that is the same each time."""
+"""Run notebooks in a kernel of their own, with results that are the same each time."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from latentbench.artifacts.files import convert_read_errors
 from latentbench.artifacts.progress import log
 from latentbench.errors import ArtifactError
 
 _KERNEL = "latentbench"
 
 
-def execute(template: Path, results: Path, output: Path, *, chapter: str) -> Any:
-    """Return the notebook, run in the folder `output` by a fresh kernel of this interpreter.
+def read_notebook(path: Path) -> Any:
+    """Return a notebook; raise ArtifactError if it is missing or damaged."""
+    import nbformat
+
+    with convert_read_errors(path):
+        return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
+def notebook_text(notebook: Any) -> str:
+    """Return the text of a notebook's file."""
+    import nbformat
+
+    text: str = nbformat.writes(nbformat.from_dict(notebook))  # type: ignore[no-untyped-call]
+    return text + "\n"
+
+
+def execute(template: Path, folder: Path, parameters: Mapping[str, Any]) -> Any:
+    """Return the notebook, run in a folder by a fresh kernel of this interpreter.
+
+    The values of `parameters` replace those of its cell with the tag `parameters`.
 
     Raises:
         ArtifactError: A cell fails.
@@ -26,17 +46,15 @@ def execute(template: Path, results: Path, output: Path, *, chapter: str) -> Any
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    # A relative path gives the same notebook wherever the project is.
-    relative = Path(os.path.relpath(results, output)).as_posix()
     with _kernel():
         try:
             notebook = papermill.execute_notebook(
                 str(template),
                 None,
-                parameters={"results": relative, "chapter": chapter},
+                parameters=dict(parameters),
                 kernel_name=_KERNEL,
                 language="python",
-                cwd=str(output),
+                cwd=str(folder),
                 progress_bar=False,
                 record_timing=False,
             )
@@ -47,6 +65,19 @@ def execute(template: Path, results: Path, output: Path, *, chapter: str) -> Any
                 "correct the notebook or what it reads."
             ) from None
     return _without_changes(notebook)
+
+
+def with_parameters(notebook: Any, parameters: Mapping[str, Any]) -> Any:
+    """Return a copy of a notebook that was run, with other values of some of its parameters."""
+    changed = copy.deepcopy(notebook)
+    cell = next(cell for cell in changed.cells if cell.cell_type == "code")
+    lines = cell.source.splitlines()
+    for place, line in enumerate(lines):
+        name = line.partition(" = ")[0]
+        if name in parameters:
+            lines[place] = f"{name} = {json.dumps(parameters[name])}"
+    cell.source = "\n".join(lines)
+    return changed
 
 
 @contextmanager
@@ -87,8 +118,29 @@ def _without_changes(notebook: Any) -> Any:
         cell.metadata = {}
         if cell.cell_type == "code":
             cell.execution_count = None
-            cell.outputs = [output for output in cell.outputs if not _is_log(output)]
+            cell.outputs = _joined([each for each in cell.outputs if not _is_log(each)])
     return notebook
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Return outputs with texts joined that were printed one after another.
+
+    The kernel sends them together or apart, depending on the time between them. Of an image in
+    several formats, only PNG is kept.
+    """
+    joined: list[Any] = []
+    for output in outputs:
+        is_text = output.output_type == "stream"
+        if is_text and joined and joined[-1].output_type == "stream":
+            joined[-1].text += output.text
+            continue
+        if "image/png" in output.get("data", {}):
+            output.data = {"image/png": output.data["image/png"]}
+        if output.output_type == "execute_result":  # pandoc reads none without a count
+            output.output_type = "display_data"
+            del output["execution_count"]
+        joined.append(output)
+    return joined
 
 
 def _is_log(output: Any) -> bool:
@@ -96,6 +148,4 @@ def _is_log(output: Any) -> bool:
     if output.output_type == "stream" and output.name == "stderr":
         log(output.text.rstrip())
         return True
-    if output.output_type == "execute_result":
-        output.execution_count = None
     return False

@@ -1,0 +1,1 @@
+"""A notebook that shows the whole process in code, run on a study."""
