@@ -56,30 +56,36 @@ class Group:
 def content(kind: str, hint: str, groups: Sequence[Group]) -> dict[str, Any]:
     """Return a figure as JSON for report/interactive.js; `kind` is `plane` or `slider`.
 
-    `hint` says how to use it.
-    Sprites are lossless and complete if they are small enough, else compressed, and then have every
-    second or fourth position.
+    `hint` says how to use it. Sprites are lossless and complete if they are small enough, else
+    compressed and, if needed, of every second or fourth position.
     """
     for step, options in _ATTEMPTS:
-        written = [_group(group, step, options, is_plane=kind == "plane") for group in groups]
-        sprites = [model["sprite"] for group in written for model in group["models"]]
-        if sum(map(len, sprites)) <= MAX_SIZE:
+        written = _groups(groups, step, options, is_plane=kind == "plane")
+        if written is not None:
             break
     return {"kind": kind, "hint": hint, "groups": written}
 
 
-def _group(
-    group: Group, step: int, options: Mapping[str, Any], *, is_plane: bool
-) -> dict[str, Any]:
-    models = []
-    for model in group.models:
-        frames = model.thinned(step, rows=is_plane)
-        about = {"name": model.name, "color": model.index % len(COLORS) + 1, **model.about}
-        images = frames.images.reshape(-1, *frames.images.shape[2:])
-        models.append(about | {"sprite": sprite(images, options)})
-    rows, positions, height, width = frames.images.shape[1:5]
-    size = {"rows": rows, "positions": positions, "height": height, "width": width}
-    return {**size, **group.about, "models": models}
+def _groups(
+    groups: Sequence[Group], step: int, options: Mapping[str, Any], *, is_plane: bool
+) -> list[dict[str, Any]] | None:
+    """Return groups with sprites, or None as soon as these are too large, save the smallest."""
+    written, size = [], 0
+    for group in groups:
+        models = []
+        for model in group.models:
+            frames = model.thinned(step, rows=is_plane)
+            images = frames.images.reshape(-1, *frames.images.shape[2:])
+            uri = sprite(images, options)
+            size += len(uri)
+            if size > MAX_SIZE and (step, options) != _ATTEMPTS[-1]:
+                return None
+            about = {"name": model.name, "color": model.index % len(COLORS) + 1, **model.about}
+            models.append(about | {"sprite": uri})
+        rows, positions, height, width = frames.images.shape[1:5]
+        shape = {"rows": rows, "positions": positions, "height": height, "width": width}
+        written.append({**shape, **group.about, "models": models})
+    return written
 
 
 def sprite(images: Images, options: Mapping[str, Any] = _LOSSLESS) -> str:
