@@ -126,8 +126,10 @@ def test_comments_are_valid_settings(tmp_path: Path) -> None:
     init(tmp_path / "faces", "--output", output)
     lines = []
     for line in output.read_text().splitlines():
-        lines.append(line.replace("# ", "", 1) if line.startswith("  # ") else line)
+        is_setting = line.startswith(("  # ", "    # notebooks"))
+        lines.append(line.replace("# ", "", 1) if is_setting else line)
     params = read_params(output, text="\n".join(lines))
+    assert "walkthrough" in params.studies["faces"].notebooks
     assert {name: each.repeats for name, each in params.experiments.items()} == {
         "vae": 3,
         "wgan-gp": 3,

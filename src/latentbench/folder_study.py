@@ -192,6 +192,8 @@ def params_text(name: str, path: Path, attributes: Path | None, contents: Folder
         f"    title: {_quoted(f'A VAE and a WGAN-GP on {path.stem}')}",
         '    question: ""  # which the report answers',
         "    authors: []   # [Ada Lovelace, Émile Borel]",
+        "    # The chapter walkthrough has the whole process in code:",
+        "    # notebooks: [comparison, latent, training, data, walkthrough, background]",
         "",
         "datasets:",
         f"  {name}:",
