@@ -252,7 +252,7 @@ def test_dvc_reruns_what_depends_on_a_change(workplace: Workplace, in_dvc: dict[
         *("split", "configure_experiment@vae", "configure_experiment@dcgan"),
         *("configure_study@tiny", "train@vae", "evaluate@vae", "explore@vae", "evaluate@dcgan"),
         *("repeat@vae", "repeat@dcgan", "search@vae", "search@dcgan"),
-        *("report@tiny", "handin@tiny"),
+        *("walkthrough@tiny", "report@tiny", "handin@tiny"),
     }
     notebook = workplace.folder / "report" / "comparison.ipynb"
     notebook.write_text(notebook.read_text() + "\n")
