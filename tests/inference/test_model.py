@@ -307,7 +307,7 @@ def test_images_are_prepared_as_the_dataset_was(make_config: Make, make_prepared
     np.testing.assert_array_equal(model.encode(image), model.encode(expected))
     checkpoint = checkpoint_path(path.parent, 3)
     weights, metadata = read_tensors(checkpoint)
-    for wrong in ({"crop": 20}, {**metadata["preparation"], "channels": 3}, "crop"):
+    for wrong in ({"crop": 20}, {**metadata["preparation"], "channels": 3}, "crop", None):
         write_tensors(checkpoint, weights, metadata | {"preparation": wrong})
         with pytest.raises(ArtifactError, match="epoch-0003"):
             lb.load_model(path.parent)

@@ -130,7 +130,7 @@ STUDY = "study.yaml"
 GRID_GAP = 2  # white pixels between the images of samples/epoch-NNNN.png
 
 
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
 
 
 def checkpoint_path(results: Path, epoch: int) -> Path:

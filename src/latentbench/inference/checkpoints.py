@@ -136,7 +136,7 @@ def load_checkpoint(
         )
     with convert_read_errors(path):
         labels = LabelSet.from_metadata(metadata["labels"])
-        resize_spec = _read_resize_spec(metadata.get("preparation"), config)
+        resize_spec = _read_resize_spec(metadata["preparation"], config)
     shape = Shape(config.image_size, config.channels, num_labels=len(labels.names))
     objective = build_objective(config.model, shape, seed=config.seed)
     of_prior = {name: weights.pop(name) for name in list(weights) if name.startswith(PREFIX)}
@@ -155,12 +155,7 @@ def load_checkpoint(
 
 
 def _read_resize_spec(found: Any, config: ExperimentConfig) -> ResizeSpec:
-    """Return how the dataset's images were prepared; raise ValueError if it does not fit.
-
-    Checkpoints without it were written by an earlier version; the defaults of datasets stand in.
-    """
-    if found is None:
-        return ResizeSpec(config.image_size, config.channels, crop=None, pad=0)
+    """Return how the dataset's images were prepared; raise ValueError if it does not fit."""
     spec: ResizeSpec = TypeAdapter(ResizeSpec).validate_python(found)
     if (spec.image_size, spec.channels) != (config.image_size, config.channels):
         raise ValueError("the preparation is of images of another size or mode")
