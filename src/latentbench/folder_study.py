@@ -73,7 +73,7 @@ class FolderContents:
 
     @property
     def epochs(self) -> int:
-        """Epochs with about as many steps as small networks need, whatever the number of images."""
+        """Epochs that give about as many steps as small networks need."""
         return min(MAX_EPOCHS, max(1, round(NUM_STEPS * BATCH_SIZE / self.num_train)))
 
     def sentence(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,6 @@ from latentbench.models.networks.layers import BATCH_NORMS, SelfAttention
 from latentbench.models.objective import HasDiscriminator, HasEncoder, HasPosterior, Objective
 from latentbench.models.registry import OBJECTIVES, build_objective
 from tests.evaluation.conftest import write_checkpoint
-
-ort = pytest.importorskip("onnxruntime")
 
 Make = Callable[..., Path]
 NUM_LABELS = 4

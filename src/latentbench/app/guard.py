@@ -31,7 +31,7 @@ def is_loopback(host: str) -> bool:
 
 
 def allowed_hosts(host: str) -> frozenset[str]:
-    """Return the names under which a server that listens on `host` is asked for.
+    """Return the host names that requests to a server on `host` may have.
 
     The names of this machine are added where it listens on more than the loopback. Its addresses
     are allowed as well: no page of another site has an address as its name.

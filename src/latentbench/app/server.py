@@ -103,5 +103,7 @@ def _run(study: str, explorers: dict[str, Explorer], *, host: str, port: int, sh
             uvicorn_logging_level="error",
             access_log=False,
         )
+    except KeyboardInterrupt:
+        log("The explorer has ended.")
     except OSError as error:
         raise StorageError(f"The explorer ended ({reason(error)}); start it again.") from error

@@ -33,7 +33,7 @@ def makespan(jobs: Sequence[Work], num_slots: int) -> float:
     """Return the seconds until all jobs are done, `num_slots` of them at once.
 
     A waiting job starts when a slot is free and the jobs that it needs are done, in the order of
-    the rules' priorities. Datasets are not told apart: trainings wait until all are prepared.
+    the rules' priorities. Trainings wait until all datasets are prepared.
     """
     waiting = sorted(
         (job for job in jobs if not job.is_running),

@@ -266,7 +266,7 @@ def use_batch_stats(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def use_stats_of(network: nn.Module, images: Tensor, labels: Tensor) -> Iterator[None]:
-    """Normalize with the statistics of one batch, whatever the network is then applied to.
+    """Normalize all batches with the statistics that these images have in each layer.
 
     The running statistics are restored afterwards.
     """

@@ -19,7 +19,7 @@ BATCH_SIZE = 250
 
 
 class FeatureExtractor(Protocol):
-    """A fixed network that maps an image to features, whatever the rest of its batch.
+    """A fixed network that maps an image to features that do not depend on the rest of its batch.
 
     Features are on `float64_device` of the network's device, because metrics are in float64.
     """
