@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentbench.config.budgets import EVALUATION, LATENT, MAX_TRAIN_IMAGES, TRAINING, WIDTH
+from latentbench.config.experiments import walkthrough_experiment
 from latentbench.config.load import parse_params, read_config
+from latentbench.config.models import DCGANModel, VAEModel
 from latentbench.config.params import NOTEBOOKS, Params, Study, StudyConfig
 from latentbench.errors import ConfigError
 
@@ -125,6 +127,20 @@ def test_errors_of_a_study_name_the_setting(study: dict[str, Any], words: list[s
     assert "params.yaml: studies.demo" in str(error.value)
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_walkthrough_trains_a_model_that_it_has_a_loop_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = {"notebooks": ["walkthrough"]}
+    monkeypatch.setattr(VAEModel, "walkthrough_passes", 0)
+    parsed = params(listed)
+    members = [parsed.experiment(name) for name in ("vae", "dcgan")]
+    assert walkthrough_experiment(members).name == "dcgan"
+    monkeypatch.setattr(DCGANModel, "walkthrough_passes", 0)
+    with pytest.raises(ConfigError, match=r"params.yaml: studies.demo .*walkthrough.*'vae'"):
+        params(listed)
+    assert params().study("demo").experiments == ["vae", "dcgan"]
 
 
 def test_the_small_budget_only_lowers_settings() -> None:

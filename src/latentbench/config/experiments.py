@@ -333,6 +333,10 @@ def training_names(experiment: str, repeats: int) -> list[str]:
 
 
 def walkthrough_experiment(experiments: Sequence[ExperimentConfig]) -> ExperimentConfig:
-    """Return the experiment that a walkthrough trains: the first with an encoder, or the first."""
-    with_encoder = [each for each in experiments if each.model.has_encoder]
-    return (with_encoder or list(experiments))[0]
+    """Return the experiment that a walkthrough trains: the first with an encoder, or the first.
+
+    Models that it has no loop for are left out; `parse_params` refuses a study of these only.
+    """
+    shown = [each for each in experiments if each.model.walkthrough_passes]
+    with_encoder = [each for each in shown if each.model.has_encoder]
+    return (with_encoder or shown)[0]

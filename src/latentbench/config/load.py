@@ -14,7 +14,7 @@ from latentbench.config.base import Section
 from latentbench.config.datasets import DATASETS
 from latentbench.config.experiments import Experiment
 from latentbench.config.models import MODELS
-from latentbench.config.params import RULES, Params
+from latentbench.config.params import RULES, WALKTHROUGH, Params
 from latentbench.config.renamed import find_renamed_key
 from latentbench.config.yaml_format import parse_yaml
 from latentbench.errors import ConfigError, list_names, quote, reason, shorten
@@ -89,6 +89,7 @@ def parse_params(raw: Any, *, where: str) -> Params:
         _check_study_name(name, params, where)
         try:
             study.archive_file_name(name)
+            _check_walkthrough(name, params)
         except ValueError as error:
             raise ConfigError(f"{where}: studies.{name} {error}.") from None
     for name, experiment in params.experiments.items():
@@ -165,6 +166,18 @@ def _check_study_name(name: str, params: Params, where: str) -> None:
         raise ConfigError(
             f"{where}: studies.{name} has the name that Snakemake uses to pack the study {packed}. "
             "Rename one of the two."
+        )
+
+
+def _check_walkthrough(name: str, params: Params) -> None:
+    """Raise ValueError if the study lists a walkthrough that could train none of its models."""
+    models = [each.model for each in params.experiments.values() if each.study == name]
+    if WALKTHROUGH not in params.studies[name].notebooks or not models:
+        return
+    if not any(model.walkthrough_passes for model in models):
+        raise ValueError(
+            f"has notebooks with {WALKTHROUGH}, which has no training loop for "
+            f"{quote(models[0].name)}; remove it, or add another model"
         )
 
 

@@ -66,6 +66,9 @@ class Model(Section):
     has_encoder: ClassVar[bool] = False
     # Whether it is trained to decode latents from N(0, I). Only then do these show its quality.
     has_prior: ClassVar[bool] = True
+    # How often a step of the walkthrough's training loop computes the multiply-adds of both
+    # networks, as measured; 0 if the walkthrough has no loop for this model.
+    walkthrough_passes: ClassVar[int] = 0
 
     latent_dim: int = Field(default=128, ge=1, le=1024, description="Dimension of the latent.")
     architecture: Architecture = Field(
@@ -205,6 +208,7 @@ class AutoencoderModel(EncoderModel):
     """
 
     has_prior: ClassVar[bool] = False
+    walkthrough_passes: ClassVar[int] = 3
     name: Literal["autoencoder"]
     learning_rate: float = Field(default=1e-3, gt=0, description="Learning rate of Adam.")
     code_penalty: float = Field(
@@ -223,6 +227,7 @@ class AutoencoderModel(EncoderModel):
 class VAEModel(EncoderModel):
     """Variational autoencoder (Kingma & Welling, 2014)."""
 
+    walkthrough_passes: ClassVar[int] = 3
     name: Literal["vae"]
     latent_dim: int = Field(default=64, ge=1, le=1024)
     kl_weight: float = Field(
@@ -314,6 +319,7 @@ class DiscriminatorModel(GANModel):
 class DCGANModel(DiscriminatorModel):
     """DCGAN (Radford et al., 2016): convolutions, batch norm, the non-saturating loss."""
 
+    walkthrough_passes: ClassVar[int] = 5
     name: Literal["dcgan"]
     # A residual generator whose last layer starts from N(0, 0.02²) collapses (docs/models.md).
     initialization: Initialization = _by_architecture(
@@ -327,6 +333,7 @@ class DCGANModel(DiscriminatorModel):
 class CGANModel(DiscriminatorModel):
     """Conditional GAN (Mirza & Osindero, 2014): both networks read an embedding of the label."""
 
+    walkthrough_passes: ClassVar[int] = 5
     name: Literal["cgan"]
     architecture: Architecture = "fully_connected"
     initialization: Initialization = "default"
@@ -336,6 +343,7 @@ class CGANModel(DiscriminatorModel):
 class WGANGPModel(GANModel):
     """WGAN-GP (Gulrajani et al., 2017): critic with a gradient penalty and without batch norm."""
 
+    walkthrough_passes: ClassVar[int] = 6
     name: Literal["wgan_gp"]
     # He's initialization is larger: the penalty would first have to reduce the critic's slopes.
     initialization: Initialization = "xavier"

@@ -25,8 +25,6 @@ from latentbench.walkthrough.sample import write_sample
 
 # The training in the notebook, in multiply-adds: about a minute, or ten seconds, on one core.
 MULTIPLY_ADDS: dict[Budget, float] = {"full": 1e12, "small": 1.5e11}
-# Times that a training step computes the multiply-adds of both networks, as measured.
-PASSES = {"autoencoder": 3, "vae": 3, "dcgan": 5, "cgan": 5, "wgan_gp": 6}
 
 NOTEBOOK = paths.notebook_name(WALKTHROUGH)
 
@@ -156,6 +154,6 @@ def _num_epochs(trained: ExperimentConfig, study: Study, num_images: int, share:
         raise ArtifactError(
             f"{study.folder / trained.name / paths.ARCHITECTURE} is missing; train it again."
         )
-    passes = PASSES[trained.model.name] * int(own["multiply_adds"].sum())
+    passes = trained.model.walkthrough_passes * int(own["multiply_adds"].sum())
     epochs = MULTIPLY_ADDS[study.config.budget] / (passes * num_images)
     return max(1, round(min(epochs, trained.training.epochs) / share))
