@@ -326,6 +326,7 @@ def test_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "with_citations", lambda notebook, _: notebook)
     monkeypatch.setattr(build.headline, "head", lambda _: "")
     monkeypatch.setattr(build.document, "join_chapters", str)
+    monkeypatch.setattr(build.document, "split_interactive", lambda notebook: (notebook, []))
     monkeypatch.setattr(build, "notebook_text", str)
 
     def report_with(value: str) -> Any:

@@ -46,19 +46,26 @@ TEXTS = st.lists(st.text(SIGNS | st.characters(codec="utf-8"), min_size=1), min_
 
 
 class Structure(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
+    """The tags of a page with their attributes, its text, and the text of its scripts."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        # The parser takes all up to </script> for the script's text, as browsers do.
+        if self.cdata_elem == "script":
+            self.scripts[-1] += data
+        else:
+            self.text += data
 
 
 def notebook_of(*outputs: str) -> Any:
@@ -168,8 +175,14 @@ def test_hostile_names_change_nothing_but_words(hostile_study, chapters):
     whole = document.join_chapters(chapters(hostile_study))
     head = headline.head(open_study(hostile_study))
     found = Structure(document.to_page(whole, head, SOURCES))
+    *figures, script = found.scripts
+    assert script == (SOURCES / "interactive.js").read_text(encoding="utf-8")
+    for figure in figures:
+        json.loads(figure)
+    types = [attributes.get("type") for tag, attributes in found.tags if tag == "script"]
+    assert types == ["application/json"] * len(figures) + [None]
     for tag, attributes in found.tags:
-        assert tag not in {"script", "iframe", "object", "embed", "base", "form", "math"}
+        assert tag not in {"iframe", "object", "embed", "base", "form", "math"}
         for key, value in attributes.items():
             assert not key.startswith("on")
             if key in {"src", "href", "xlink:href"}:

@@ -15,7 +15,7 @@ from torch import Tensor
 from latentbench.data.image_grid import Images
 from latentbench.data.preparation.image_decoder import ImageDecoder
 from latentbench.data.preparation.resize_spec import ResizeSpec
-from latentbench.errors import ArgumentError, ImageError, quote, reason
+from latentbench.errors import ArgumentError, ImageError, reason, shorten
 
 Array = np.ndarray[Any, np.dtype[Any]]
 OneImage = str | os.PathLike[str] | bytes | Image.Image | Array | Tensor
@@ -98,7 +98,7 @@ class _Reader:
         if isinstance(reference, Image.Image):
             width, height = reference.size
             return f"An image of {width}×{height} pixels and mode {reference.mode}"
-        return quote(os.fspath(reference))
+        return shorten(os.fspath(reference), 1000)
 
 
 def _without_crop(spec: ResizeSpec) -> ResizeSpec:
