@@ -1,7 +1,8 @@
-"""What paper asks for beyond the page: where figures stand, and what may not be parted."""
+"""What print needs beyond the page: where figures stand, and what stays together."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -86,6 +87,7 @@ def test_images_of_a_large_page_are_smaller(monkeypatch, most):
     page = to_page(notebook, {"title": "A"}, SOURCES)
     assert ("data:image/avif" in page) is (most == 10)
     assert ("data:image/webp" in page) is (most != 10)
+    assert ("AVIF" in re.sub("<[^>]*>", "", page)) is (most == 10)
     assert "webp" in str(notebook)
 
 

@@ -33,6 +33,10 @@ SHOWN = "shown"
 
 _SVG = "image/svg+xml"
 _MAX_EXACT_BYTES = 7_000_000  # of images on the page, in base64; with more they are not lossless
+_COMPRESSED = (
+    "The images of this page are compressed (AVIF): levels differ by 1 to 3 of 255 on average. The "
+    "PDF and the notebooks have the exact pixels."
+)
 _OPTIONS = (
     "--standalone",
     "--from=ipynb+citations+smart-raw_html",
@@ -65,7 +69,10 @@ def to_page(notebook: Any, head: Mapping[str, Any], sources: Path) -> str:
     options = ["--to=html5", "--embed-resources", "--mathml", "--toc", "--toc-depth=2"]
     options += [f"--css={sources / 'style.css'}", f"--template={sources / 'page.html'}"]
     still, figures = split_interactive(notebook)
-    page = _convert_notebook(_for_screen(still), options, head, sources)
+    shown, is_exact = _for_screen(still)
+    if not is_exact:
+        head = {**head, "images": _COMPRESSED}
+    page = _convert_notebook(shown, options, head, sources)
     script = (sources / "interactive.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     parts = []
@@ -161,18 +168,22 @@ def _convert_notebook(
     return convert(notebook_text(headed), options, metadata, sources)
 
 
-def _for_screen(notebook: Any) -> Any:
-    """Return a copy whose images are smaller if together they would make the page too large."""
+def _for_screen(notebook: Any) -> tuple[Any, bool]:
+    """Return a copy of a notebook, and whether it has the exact pixels.
+
+    Its images are compressed if together they would make the page too large.
+    """
     shown = copy.deepcopy(notebook)
     figures = []
     for cell in shown.cells:
         outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
         figures += [data for data in outputs if _SVG in data]
-    if sum(image_bytes(data[_SVG]) for data in figures) > _MAX_EXACT_BYTES:
-        log(f"{PAGE}: images are AVIF, because lossless ones would take too much.")
-        for data in figures:
-            data[_SVG] = with_smaller_images(data[_SVG])
-    return shown
+    if sum(image_bytes(data[_SVG]) for data in figures) <= _MAX_EXACT_BYTES:
+        return shown, True
+    log(f"{PAGE}: images are AVIF, because lossless ones would take too much.")
+    for data in figures:
+        data[_SVG] = with_smaller_images(data[_SVG])
+    return shown, False
 
 
 def _for_paper(notebook: Any) -> Any:
