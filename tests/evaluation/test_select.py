@@ -20,6 +20,7 @@ from latentbench.artifacts.files import (
 )
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
+    DIVERGED,
     EVALUATION_ARRAYS,
     METRICS,
     SELECT_CONFIG,
@@ -147,6 +148,37 @@ def test_a_missing_trial_is_an_error(
     assert result.exit_code == 1
     assert str(path) in result.output
     assert not (results / SELECTED).exists()
+
+
+def let_diverge(trial: ExperimentConfig, folder: Path, data: Path) -> None:
+    """Replace the checkpoint of a trial by the reason why it has none."""
+    checkpoint_path(folder, trial.training.epochs).unlink()
+    reason = {"settings": trial.training_settings(), "reason": "the loss became nan"}
+    digest = read_manifest(data / DATASET_MANIFEST)["digest"]
+    write_manifest(folder / DIVERGED, reason | {"data_digest": digest})
+
+
+def test_a_trial_that_diverged_is_not_selected(
+    searched: tuple[ExperimentConfig, Path, Path], prepared: Path
+) -> None:
+    config, results, reference = searched
+    select(results, reference, prepared)
+    before = read_manifest(results / SELECTED)
+    best = config.combinations().index(before["values"])
+    first, second = config.trials()[best], config.trials()[1 - best]
+    let_diverge(first, results.parent / first.name, prepared)
+    assert not is_up_to_date(results / SELECT_RECORD, "select", results / SELECT_CONFIG)
+    select(results, reference, prepared)
+    after = read_manifest(results / SELECTED)
+    assert after["values"] == config.combinations()[1 - best]
+    assert after["trials"][best]["mean"] is None
+    assert after["trials"][1 - best] == before["trials"][1 - best]
+    let_diverge(second, results.parent / second.name, prepared)
+    folders = {"data": prepared, "reference": reference, "results": results}
+    result = run("select", config=results / SELECT_CONFIG, **folders, scratch=scratch_of(results))
+    assert result.exit_code == 1
+    assert "all trials" in result.output
+    assert read_manifest(results / SELECTED) == after
 
 
 def change_images(data: Path, split: str) -> None:

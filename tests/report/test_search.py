@@ -18,17 +18,17 @@ from tests.report.test_tables import cells, table_cells
 RATES = [3e-4, 1e-3, 2e-3]
 
 
-def add_search(folder: Path, name: str, means: list[float]) -> None:
+def add_search(folder: Path, name: str, means: list[float | None]) -> None:
     """Give an experiment a search over learning rates with these distances."""
     trials: list[dict[str, Any]] = []
     for rate, mean in zip(RATES, means, strict=False):
         trials.append({"values": {"learning_rate": rate}, "seed": 1_000_000, "mean": mean})
-        trials[-1]["std"] = 0.1
+        trials[-1]["std"] = None if mean is None else 0.1
         record = folder / name / SEARCH / str(len(trials)) / PROVENANCE
         write_manifest(record, {"stage": "train", "cost": cost(100.0)})
     facts = {"metric": "fd_classifier", "num_images": 2000, "num_samples": 5000, "num_seeds": 3}
     facts["class_counts"] = {"a": 500, "b": 1500}
-    best = min(trials, key=lambda trial: trial["mean"])
+    best = min(trials, key=lambda trial: trial["mean"] or float("inf"))
     write_manifest(folder / name / SELECTED, {"trials": trials, "values": best["values"]} | facts)
     write_manifest(folder / name / SELECT_RECORD, {"stage": "select", "cost": cost(10.0)})
     config = read_yaml(folder / name / "config.yaml")
@@ -58,6 +58,14 @@ def test_every_trial_has_a_row_and_the_selected_one_is_bold(folder):
         assert number in caption
     frame = study.searches
     assert list(frame[frame["is_selected"]]["trial"]) == [2, 2, 2]
+
+
+def test_a_trial_that_diverged_has_no_distance(folder):
+    add_search(folder, "dcgan", [5.0, 3.0, None])
+    study = open_study(folder)
+    rows = [row for row in table_cells(search.table(study).markdown) if row[0] == "dcgan"]
+    assert [row[2] for row in rows] == ["5.00 ± 0.10", "**3.00** ± 0.10", "diverged"]
+    assert "3 combinations" in search.budget(study)
 
 
 def test_equal_and_unequal_budgets_are_stated(folder):

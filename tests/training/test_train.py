@@ -22,8 +22,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from latentbench.artifacts.files import file_sha256, read_json
+from latentbench.artifacts.files import file_sha256, read_json, read_manifest
+from latentbench.artifacts.paths import DIVERGED, PROVENANCE
 from latentbench.artifacts.tensors import read_tensors
+from latentbench.artifacts.verification import is_up_to_date
 from latentbench.cli import main
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
@@ -397,6 +399,25 @@ def test_nan_loss_is_a_divergence_error(make_config: Make, make_prepared: Make) 
     assert line.startswith("Error: vae: loss became")
     assert "model.learning_rate (now 1e+30)" in line
     assert not (config.parent / "provenance/train.json").exists()
+
+
+def test_a_trial_that_diverges_is_a_result(make_config: Make, make_prepared: Make) -> None:
+    config, data = make_config("vae"), make_prepared()
+    results = config.parent
+    content = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(content | {"name": "vae/search/1"}))
+    rate = content["model"].get("learning_rate", 1e-3)
+    for _ in range(2):  # each time over the files of the other outcome
+        assert _train(config, data).exit_code == 0
+        assert _digests(results)
+        assert not (results / DIVERGED).exists()
+        _change(config, "model", learning_rate=1e30)
+        assert _train(config, data).exit_code == 0
+        assert not _digests(results)
+        assert "loss became" in read_manifest(results / DIVERGED)["reason"]
+        assert is_up_to_date(results / PROVENANCE, "train", config)
+        _change(config, "model", learning_rate=rate)
+        assert not is_up_to_date(results / PROVENANCE, "train", config)
 
 
 def test_dataset_smaller_than_a_batch_is_an_error(make_config: Make, make_prepared: Make) -> None:

@@ -119,6 +119,8 @@ SEARCH = "search"
 SELECT_CONFIG = "search/select.yaml"
 SELECTED = "search/selected.json"
 SELECT_RECORD = "search/provenance/select.json"
+# Of a trial that diverged, in place of its checkpoint: its settings, its data, and why.
+DIVERGED = "checkpoints/diverged.json"
 
 # scratch/STUDY/EXPERIMENT: features of samples, cached for the next run of evaluate.
 FEATURES = "features"

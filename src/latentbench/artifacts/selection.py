@@ -12,14 +12,23 @@ from latentbench.artifacts.paths import SELECTED
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_yaml
 from latentbench.config.params import Params
-from latentbench.errors import ArtifactError
+from latentbench.errors import ArtifactError, DivergenceError
 
 
 def write_selection(
     path: Path, config: ExperimentConfig, trials: Sequence[Mapping[str, Any]], **facts: Any
 ) -> None:
-    """Write selected.json; `trials` have `values` and `mean`, of which the lowest is selected."""
-    best = min(trials, key=lambda trial: trial["mean"])
+    """Write selected.json; `trials` have `values` and `mean`, of which the lowest is selected.
+
+    The mean of a trial that diverged is None. Raises DivergenceError if all did.
+    """
+    finite = [trial for trial in trials if trial["mean"] is not None]
+    if not finite:
+        raise DivergenceError(
+            f"{config.name}: all trials of its search diverged. Search other values, such as lower "
+            "learning rates."
+        )
+    best = min(finite, key=lambda trial: trial["mean"])
     content = {
         "settings": settings_of("select", config.model_dump(mode="json")),
         "values": best["values"],

@@ -108,11 +108,11 @@ def verify_study(
 def is_up_to_date(record: Path, stage: str, config: Path) -> bool:
     """Return whether the record of a stage matches its files, its code and its settings.
 
-    `config` is the file with the present settings of the stage.
+    `config` is the file with the present settings of the stage. All inputs must be there.
     """
     checker = _Checker()
     checker.check_stage(record, stage, config)
-    return not checker.result.mismatches
+    return not (checker.result.mismatches or checker.missing_inputs)
 
 
 class _Checker:
@@ -120,6 +120,7 @@ class _Checker:
 
     def __init__(self) -> None:
         self.result = VerificationResult()
+        self.missing_inputs: list[Path] = []
         self._digests: dict[Path, str | None] = {}
         self._versions = package_versions()
         self._seen_notes: set[str] = set()
@@ -208,6 +209,7 @@ class _Checker:
     def _check_input(self, path: Path, sha256: str, record: Path) -> None:
         found = self._digest(path)
         if found is None:
+            self.missing_inputs.append(path)
             self.result.notes.append(f"Not checked: {path}, an input in {record}, does not exist.")
         elif found != sha256:
             self._mismatch(f"{record}: the input {path} has changed since then.")

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from latentbench.artifacts.dependencies import settings_of
+from latentbench.artifacts.files import read_manifest
 from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.paths import (
     DATASET_MANIFEST,
+    DIVERGED,
     FEATURES,
     REFERENCE_MANIFEST,
     SELECT_RECORD,
@@ -27,9 +29,10 @@ from latentbench.artifacts.paths import (
 from latentbench.artifacts.progress import log
 from latentbench.artifacts.provenance import ResourceUsage, write_record
 from latentbench.artifacts.selection import write_selection
+from latentbench.artifacts.tensors import require_same_settings
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
-from latentbench.errors import ArtifactError
+from latentbench.errors import ArtifactError, DivergenceError
 from latentbench.evaluation.cache import FeatureCache
 from latentbench.evaluation.evaluate import Folders
 from latentbench.evaluation.features.extract import (
@@ -51,10 +54,13 @@ from latentbench.runtime.device import float64_device
 def select_trial(config: ExperimentConfig, folders: Folders) -> None:
     """Measure the trials of an experiment's search, and write search/selected.json.
 
+    A trial that diverged has no distance.
+
     `results` and `scratch` of the folders are those of the experiment.
 
     Raises:
-        LatentbenchError: ArtifactError, DataError, DivergenceError, DownloadError or StorageError.
+        LatentbenchError: ArtifactError, DataError, DownloadError or StorageError; DivergenceError
+            if all trials diverged.
     """
     with lock_folder(folders.results / SELECTED, "select"):
         _select(config, folders)
@@ -80,12 +86,16 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
             cache=FeatureCache(folders.scratch / place / FEATURES),
             device=device,
         )
-        distances = _distances(sampler, extractor, validation)
-        std = statistics.stdev(distances) if len(distances) > 1 else None
-        mean = statistics.mean(distances)
-        log(f"{trial.name}: {values}, distance {mean:.4g}.")
+        mean, std = None, None
+        try:
+            distances = _distances(sampler, extractor, validation, dataset)
+            mean = statistics.mean(distances)
+            std = statistics.stdev(distances) if len(distances) > 1 else None
+            log(f"{trial.name}: {values}, distance {mean:.4g}.")
+        except DivergenceError as error:
+            log(f"{trial.name}: {values}. {error}")
         trials.append({"values": values, "seed": trial.seed, "mean": mean, "std": std})
-        checkpoints.append(checkpoint_path(folders.results / place, trial.training.epochs))
+        checkpoints.append(_checkpoint(trial, folders.results / place))
     write_selection(
         folders.results / SELECTED,
         config,
@@ -133,10 +143,36 @@ def _class_counts(dataset: PreparedDataset) -> dict[str, int]:
     return dict(zip(names, counts, strict=True))
 
 
+def _checkpoint(trial: ExperimentConfig, results: Path) -> Path:
+    """Return the checkpoint of a trial, or what it has in its place if its training diverged."""
+    diverged = results / DIVERGED
+    return diverged if diverged.is_file() else checkpoint_path(results, trial.training.epochs)
+
+
 def _distances(
-    sampler: Sampler, extractor: FeatureExtractor, validation: FeatureStats
+    sampler: Sampler,
+    extractor: FeatureExtractor,
+    validation: FeatureStats,
+    dataset: PreparedDataset,
 ) -> list[float]:
-    """Return the Fréchet distance of each set of samples of a trial to the validation images."""
+    """Return the Fréchet distance of each set of samples of a trial to the validation images.
+
+    Raises:
+        DivergenceError: The training diverged, or its samples are not finite.
+    """
+    path = _checkpoint(sampler.config, sampler.results)
+    if path.name == Path(DIVERGED).name:
+        found = read_manifest(path)
+        require_same_settings(
+            {key: found.get(key) for key in ("settings", "data_digest")},
+            {
+                "settings": sampler.config.training_settings(),
+                "data_digest": dataset.manifest.digest,
+            },
+            path=path,
+            remedy="train the trial again",
+        )
+        raise DivergenceError(found["reason"])
     epoch, prior = sampler.config.training.epochs, sampler.config.model.prior_kind
     trained = sampler.load(epoch)
     distances = []

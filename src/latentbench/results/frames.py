@@ -135,7 +135,8 @@ def costs(trainings: Sequence[Experiment]) -> pd.DataFrame:
 def searches(members: Sequence[Experiment]) -> pd.DataFrame:
     """Return a row per trial of a search: the values tried and their distance.
 
-    `mean` and `std` of the distance to the validation images are over sets of samples.
+    `mean` and `std` of the distance to the validation images are over sets of samples. They are NaN
+    for a trial that diverged.
     """
     rows = []
     for member in members:

@@ -169,5 +169,5 @@ def write_iterations(path: Path, curve: LossCurve, *, batch_size: int) -> None:
 
 def write_history(path: Path, rows: list[Row], terms: Sequence[str]) -> None:
     """Write a row per epoch: clock, loss terms, monitored values, warnings."""
-    monitored = sorted(rows[0].keys() - {*CLOCK_COLUMNS, *terms, WARNINGS})
+    monitored = sorted(rows[0].keys() - {*CLOCK_COLUMNS, *terms, WARNINGS}) if rows else []
     write_csv(path, rows, columns=[*CLOCK_COLUMNS, *terms, *monitored, WARNINGS])

@@ -11,11 +11,12 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from latentbench.artifacts.dependencies import settings_of
-from latentbench.artifacts.files import atomic_write, write_csv
+from latentbench.artifacts.files import atomic_write, write_csv, write_manifest
 from latentbench.artifacts.paths import (
     ARCHITECTURE,
     CHECKPOINT_FORMAT,
     DATASET_MANIFEST,
+    DIVERGED,
     EVOLUTION,
     HISTORY,
     ITERATIONS,
@@ -105,16 +106,48 @@ def restore_outputs(run: Run, progress: Progress) -> None:
 def write_outputs(run: Run, progress: Progress, losses: LossTracker, usage: ResourceUsage) -> None:
     """Write the files that describe the whole run, last its provenance record."""
     results = run.folders.results
-    write_history(results / HISTORY, progress.rows, run.objective.terms)
-    write_iterations(results / ITERATIONS, losses.curve, batch_size=run.batches.batch_size)
+    _write_tables(run, progress, losses)
     _write_animations(run, progress)
-    layers = describe_networks(run.objective, run.shape)
-    write_csv(results / ARCHITECTURE, layers, columns=COLUMNS)
     files = training_files(
         run.config.training.checkpoint_epochs, has_encoder=run.config.model.has_encoder
     )
     _delete_stale_epochs(results, files)
+    (results / DIVERGED).unlink(missing_ok=True)
     _write_provenance(run, progress, usage, files)
+
+
+def write_diverged_trial(
+    run: Run, progress: Progress, losses: LossTracker, usage: ResourceUsage, error: DivergenceError
+) -> None:
+    """Write what is left of a trial whose training diverged, with the reason as its checkpoint."""
+    results = run.folders.results
+    for name in (DIVERGED, *EVOLUTION):
+        folder = (results / name).parent
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    _write_tables(run, progress, losses)
+    reason = {
+        "settings": run.config.training_settings(),
+        "data_digest": run.data_digest,
+        "reason": str(error),
+    }
+    write_manifest(results / DIVERGED, reason)
+    write_record(
+        results / PROVENANCE,
+        "train",
+        settings=settings_of("train", run.config.model_dump(mode="json")),
+        inputs=[run.folders.data / DATASET_MANIFEST],
+        outputs=[results / name for name in (DIVERGED, HISTORY, ITERATIONS, ARCHITECTURE)],
+        cost=usage,
+    )
+
+
+def _write_tables(run: Run, progress: Progress, losses: LossTracker) -> None:
+    results = run.folders.results
+    write_history(results / HISTORY, progress.rows, run.objective.terms)
+    write_iterations(results / ITERATIONS, losses.curve, batch_size=run.batches.batch_size)
+    layers = describe_networks(run.objective, run.shape)
+    write_csv(results / ARCHITECTURE, layers, columns=COLUMNS)
 
 
 def _copies(scratch: Path) -> Path:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from latentbench.artifacts.lock import lock_folder
+from latentbench.artifacts.progress import log
 from latentbench.config.experiments import ExperimentConfig
 from latentbench.data.prepared import PreparedDataset
+from latentbench.errors import DivergenceError
 from latentbench.runtime.device import prepare_compute
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from latentbench.runtime.signals import stop_on_sigterm
 from latentbench.training.loop import TrainingLoop
-from latentbench.training.outputs import write_outputs
+from latentbench.training.outputs import write_diverged_trial, write_outputs
 from latentbench.training.run import Folders, Run
 from latentbench.training.state import delete_state
 
@@ -28,7 +30,8 @@ def train_experiment(
     """Train to the last epoch, resuming from the saved state if there is one.
 
     With several processes, all of them make this call, and the first one writes the files. After
-    SIGTERM, the state is saved at the end of the current step.
+    SIGTERM, the state is saved at the end of the current step. A trial of a search that diverges in
+    a single process is a result: the reason is written in place of its checkpoint.
 
     Args:
         config: The settings of the experiment.
@@ -56,9 +59,20 @@ def train_experiment(
         run = Run.build(config, folders, dataset, device, processes)
         loop = TrainingLoop(run, stop_request)
         loop.resume()
+        divergence = None
         if not loop.is_done:
-            loop.run_to_end()
+            try:
+                loop.run_to_end()
+            except DivergenceError as error:
+                # Of several processes some may wait for the others.
+                if not config.is_trial or processes.world_size > 1:
+                    raise
+                log(f"{error} The search goes on with its other trials.")
+                divergence = error
         usage = loop.measure_usage()
         if processes.is_first:
-            write_outputs(run, loop.progress, loop.losses, usage)
+            if divergence is None:
+                write_outputs(run, loop.progress, loop.losses, usage)
+            else:
+                write_diverged_trial(run, loop.progress, loop.losses, usage, divergence)
             delete_state(folders.scratch)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from latentbench.artifacts.metrics import METRICS
@@ -18,11 +19,11 @@ def table(study: Study) -> Table:
     searches = study.searches
     if searches.empty:
         return Table(None)
-    places = decimal_places(list(searches["mean"]), list(searches["std"].dropna()))
+    places = decimal_places(list(searches["mean"].dropna()), list(searches["std"].dropna()))
     rows = searches.assign(Model=searches["experiment"].map(escape_markdown))
     rows["Tried"] = [_values(values) for values in searches["values"]]
     rows["Distance ↓"] = [
-        _distance(mean, std, places(mean), is_selected=is_selected)
+        _distance(mean, std, places, is_selected=is_selected)
         for mean, std, is_selected in searches[["mean", "std", "is_selected"]].itertuples(
             index=False
         )
@@ -83,7 +84,9 @@ def _values(values: dict[str, object]) -> str:
     return "; ".join(f"`{key}` {escape_markdown(setting_text(own))}" for key, own in values.items())
 
 
-def _distance(mean: float, std: float, places: int, *, is_selected: bool) -> str:
-    text = format_number(mean, places)
+def _distance(mean: float, std: float, places: Callable[[float], int], *, is_selected: bool) -> str:
+    if math.isnan(mean):
+        return "diverged"
+    text = format_number(mean, places(mean))
     text = f"**{text}**" if is_selected else text
-    return text if std != std else f"{text} ± {format_number(std, places)}"  # noqa: PLR0124 (NaN)
+    return text if math.isnan(std) else f"{text} ± {format_number(std, places(mean))}"
