@@ -19,7 +19,7 @@ FOREIGN = re.compile(
     r"<(?:script|img|iframe|source|link(?![^>]*\brel=[\"']?(?:canonical|prev|next)))\b[^>]*"
     r"\b(?:src|href)=[\"']?(?:https?:)?//"
 )
-# Counts have this limit, which says nothing to a reader.
+# Counts have this limit, which is of no use to a reader.
 NO_LIMIT = 10**9
 
 Schema = dict[str, Any]

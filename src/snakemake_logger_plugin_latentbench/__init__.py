@@ -20,7 +20,7 @@ from latentbench.forecast.run_progress import RunProgress, error_lines
 from latentbench.forecast.saved_forecast import read_forecast
 
 _SECONDS_BETWEEN_POLLS = 1.0
-# What Snakemake says of itself. Other messages, such as errors, are written.
+# Starts of messages that are left out. Others, such as errors, are written.
 _CHATTER = (
     "Assuming unrestricted shared filesystem",
     "Building DAG of jobs",

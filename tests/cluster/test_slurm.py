@@ -106,7 +106,8 @@ def test_the_demo_has_the_bits_of_a_local_run(cluster: dict[str, str], tmp_path:
     assert {job["NodeList"] for job in jobs} == set(slurm.NODES)
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     # Every stage of a dataset, experiment or study is a job, except for those that run here.
-    assert len(jobs) == 2 + 3 * 3 + len(("walkthrough", "report"))
+    stages = ("train", "evaluate", "explore")
+    assert len(jobs) == len(("prepare", "reference", *stages * 3, "walkthrough", "report"))
     trainings = _jobs_of("train", jobs)
     assert len({job["ArrayJobId"] for job in trainings}) == 1
     assert sorted(job["ArrayTaskId"] for job in trainings) == ["1", "2", "3"]

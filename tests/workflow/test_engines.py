@@ -209,7 +209,7 @@ def test_the_zip_depends_on_the_whole_package() -> None:
 
 def test_sources_are_what_each_stage_imports() -> None:
     graph = grimp.build_graph("latentbench")
-    commands = ast.parse((ROOT / PACKAGE / "cli.py").read_text())
+    commands = ast.parse((ROOT / PACKAGE / "cli" / "stages.py").read_text())
     functions = {node.name: node for node in commands.body if isinstance(node, ast.FunctionDef)}
     for stage, sources in SOURCES.items():
         # `repeat` and `search` start other stages.

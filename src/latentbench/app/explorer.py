@@ -24,7 +24,8 @@ from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.data.prepared import PreparedDataset, open_dataset
 from latentbench.errors import ArtifactError, LatentbenchError
 from latentbench.inference.checkpoints import load_model
-from latentbench.inference.model import Latents, Model
+from latentbench.inference.latents import Latents
+from latentbench.inference.model import Model
 from latentbench.results.experiment import Experiment
 from latentbench.results.study import open_study
 
@@ -59,7 +60,7 @@ class Picture:
 class Explorer:
     """The trained models of a study with the same dataset, by name in the study's order.
 
-    `data` is None where the prepared dataset is missing; `notes` say what is missing and why.
+    `data` is None where the prepared dataset is missing; `notes` name what is missing and why.
     Models in `unexplored` have no directions and no map.
     """
 
@@ -104,14 +105,14 @@ class Explorer:
         return list(found)
 
     def labels_for(self, name: str, labels: Labels | None) -> dict[str, float] | None:
-        """Return the labels that a model knows; None for an unconditional model or no labels."""
+        """Return those labels that a model has; None for an unconditional model or no labels."""
         known = self.models[name].label_names
         if labels is None or not known:
             return None
         return {key: value for key, value in labels.items() if key in known}
 
     def some_labels(self, name: str, *labels: Labels | None) -> dict[str, float] | None:
-        """Return the first labels that a model knows, by default those of its first class.
+        """Return the first labels that a model has, by default those of its first class.
 
         None for an unconditional model.
         """

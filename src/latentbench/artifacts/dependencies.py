@@ -22,6 +22,16 @@ from latentbench.errors import shorten
 
 # The sources that each stage runs: the layers that it may import.
 _BASE = ("errors.py", "rng.py", "config", "artifacts")
+_FURTHER_TRAININGS = (
+    *_BASE,
+    "repeat.py",
+    "data",
+    "runtime",
+    "models",
+    "inference",
+    "training",
+    "evaluation",
+)
 SOURCES = {
     "split": _BASE,
     "configure": _BASE,
@@ -32,26 +42,8 @@ SOURCES = {
     "evaluate": (*_BASE, "data", "runtime", "models", "inference", "evaluation"),
     "explore": (*_BASE, "data", "runtime", "models", "inference", "evaluation", "latent"),
     "select": (*_BASE, "data", "runtime", "models", "inference", "evaluation"),
-    "search": (
-        *_BASE,
-        "repeat.py",
-        "data",
-        "runtime",
-        "models",
-        "inference",
-        "training",
-        "evaluation",
-    ),
-    "repeat": (
-        *_BASE,
-        "repeat.py",
-        "data",
-        "runtime",
-        "models",
-        "inference",
-        "training",
-        "evaluation",
-    ),
+    "search": _FURTHER_TRAININGS,
+    "repeat": _FURTHER_TRAININGS,
     "walkthrough": (
         *_BASE,
         "notebook.py",
@@ -68,11 +60,11 @@ SOURCES = {
         *_BASE,
         "__init__.py",
         "__main__.py",
-        "cli.py",
         "folder_study.py",
         "notebook.py",
         "repeat.py",
         "app",
+        "cli",
         "data",
         "evaluation",
         "forecast",

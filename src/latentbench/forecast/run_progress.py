@@ -33,9 +33,9 @@ STAGES = {
 # A running job has a line at this interval, and long jobs have fewer lines.
 SECONDS_BETWEEN_LINES = 10.0
 _SHARE_BETWEEN_LINES = 0.03  # of the job's time so far
-# What finished jobs say about those to come is bounded: a short job may have waited for the disk.
+# Most that finished jobs change the forecast of others: a short job may have waited for the disk.
 _LARGEST_CORRECTION = 4.0
-# Jobs of one stage say little of another's: as much as so many seconds that were as forecast.
+# Jobs of one stage change the forecast of another's little: it counts as so many measured seconds.
 _FORECAST_WEIGHT = 60.0
 _OVERDUE_SHARE = 0.1
 _MAX_LISTED = 6

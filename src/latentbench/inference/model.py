@@ -22,17 +22,17 @@ from latentbench.data.labels import LabelSet
 from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.errors import ArgumentError, UnsupportedError, list_names, quote
 from latentbench.inference.conditions import LabelInput, label_vectors
+from latentbench.inference.draws import draw_indices, draw_noise
 from latentbench.inference.images import ImageInput, is_single, prepare_images
 from latentbench.inference.interpolation import PATHS, interpolate
 from latentbench.inference.inversion import invert
+from latentbench.inference.latents import LatentInput, Latents, are_latents, latent_tensor
 from latentbench.models.networks.architectures import count_parameters
 from latentbench.models.networks.layers import BATCH_NORMS
 from latentbench.models.objective import HasDiscriminator, HasEncoder, HasPosterior, Objective
 from latentbench.models.prior import Prior
-from latentbench.rng import numpy_generator, torch_generator
+from latentbench.rng import torch_generator
 
-Latents = np.ndarray[Any, np.dtype[np.float32]]
-LatentInput = np.ndarray[Any, np.dtype[Any]] | Tensor
 # Wraps the steps of a loop and shows how many are done, as tqdm does.
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
@@ -43,10 +43,6 @@ BATCH_SIZE = 250
 _SCORED_TOGETHER = 1_000
 
 _NUM_SHOWN = 8  # samples in a notebook
-
-# Noise is drawn with this many dimensions and then cut, so that models of different latent_dim
-# share the leading ones.
-_MAX_DIMENSIONS = 1024
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -202,9 +198,9 @@ class Model:
                 f"{self.name} has no prior {quote(prior)}; it has {list_names(self.priors)}."
             )
         chosen = self.prior if prior is None else self.priors[prior]
-        noise = torch.from_numpy(_draw_noise(number, self.latent_dim, seed)) * truncation
-        draws = numpy_generator(seed, "components").random(number)
-        components = _choose(chosen.weights.double().numpy(), draws)
+        noise = torch.from_numpy(draw_noise(number, self.latent_dim, seed)) * truncation
+        weights = chosen.weights.double().numpy()
+        components = draw_indices(weights, number, seed, "components")
         latents: Latents = chosen.transform(noise, torch.from_numpy(components)).numpy()
         return latents
 
@@ -273,7 +269,7 @@ class Model:
             ArgumentError: Latents or labels have another shape.
             UnsupportedError: The model has no labels.
         """
-        codes = self._latent_tensor(latents)
+        codes = self._to_tensor(latents)
         return self.decode_vectors(codes, self._label_tensor(labels, codes.shape[:-1]))
 
     def decode_vectors(self, latents: Tensor, vectors: Tensor) -> Images:
@@ -500,7 +496,7 @@ class Model:
         self, a: Any, b: Any, labels: LabelInput | None, end_labels: LabelInput | None
     ) -> tuple[Tensor, Tensor]:
         """Return the latents of starts and of ends, each (number, latent_dim)."""
-        if self._are_latents(a) or self._are_latents(b):
+        if are_latents(a, self.latent_dim) or are_latents(b, self.latent_dim):
             return self._to_latents(a, labels), self._to_latents(b, end_labels)
         # Both at once: inversion takes as long for one image as for a few.
         starts, ends = (self.prepare(side) for side in (a, b))
@@ -515,39 +511,16 @@ class Model:
 
     def _to_latents(self, ends: Any, labels: LabelInput | None) -> Tensor:
         """Return latents as they are, and images as their codes: (number, latent_dim)."""
-        if self._are_latents(ends):
-            return self._latent_tensor(ends).view(-1, self.latent_dim)
+        if are_latents(ends, self.latent_dim):
+            return self._to_tensor(ends).view(-1, self.latent_dim)
         find = self.encode if self.has_encoder else self.invert
         return torch.from_numpy(find(ends, labels=labels)).to(self.device)
 
-    def _are_latents(self, ends: Any) -> bool:
-        if not isinstance(ends, np.ndarray | Tensor) or ends.ndim not in (1, 2):
-            return False
-        if isinstance(ends, Tensor):
-            is_floating = ends.is_floating_point()
-        else:
-            is_floating = np.issubdtype(ends.dtype, np.floating)
-        return is_floating and ends.shape[-1] == self.latent_dim
+    def _to_tensor(self, latents: LatentInput) -> Tensor:
+        return latent_tensor(latents, self.latent_dim).to(self.device)
 
     def _is_one(self, ends: Any) -> bool:
-        return ends.ndim == 1 if self._are_latents(ends) else is_single(ends)
-
-    def _latent_tensor(self, latents: LatentInput) -> Tensor:
-        try:
-            # A copy: PyTorch takes no array that is read-only or has negative strides.
-            array = latents if isinstance(latents, Tensor) else np.array(latents, np.float32)
-            tensor = torch.as_tensor(array, dtype=torch.float32, device=self.device)
-        except (TypeError, ValueError):
-            raise ArgumentError(
-                f"The latents are of type {type(latents).__name__}; give an array (number, "
-                f"{self.latent_dim})."
-            ) from None
-        if tensor.ndim == 0 or tensor.shape[-1] != self.latent_dim or not tensor.numel():
-            raise ArgumentError(
-                f"The latents have the shape {tuple(tensor.shape)}; {self.name} decodes (number, "
-                f"{self.latent_dim})."
-            )
-        return tensor
+        return ends.ndim == 1 if are_latents(ends, self.latent_dim) else is_single(ends)
 
     def _label_tensor(self, labels: LabelInput | None, shape: tuple[int, ...]) -> Tensor:
         """Return label vectors (*shape, num_labels) on the device."""
@@ -571,8 +544,8 @@ class Model:
 
     def _random_labels(self, number: int, seed: int) -> Tensor:
         """Return vectors (number, num_labels), distributed as in the training images."""
-        draws = numpy_generator(seed, "labels").random(number)
-        chosen = _choose(np.asarray(self.label_set.counts, np.float64), draws)
+        counts = np.asarray(self.label_set.counts, np.float64)
+        chosen = draw_indices(counts, number, seed, "labels")
         return torch.tensor(self.label_set.vectors, dtype=torch.float32)[chosen]
 
     def _batches(
@@ -585,27 +558,6 @@ class Model:
         batches = torch.from_numpy(prepared).split(size)
         for image, label in zip(batches, vectors.split(size), strict=True):
             yield to_model(image.to(self.device)), label
-
-
-def _draw_noise(number: int, latent_dim: int, seed: int) -> Latents:
-    """Return draws from N(0, I), float32 (number, latent_dim).
-
-    NumPy's generators fill arrays in order, so the first rows do not depend on the number.
-    """
-    generator = numpy_generator(seed, "noise")
-    noise = np.empty((number, latent_dim), np.float32)
-    for start in range(0, number, BATCH_SIZE):
-        rows = noise[start : start + BATCH_SIZE]
-        whole = generator.standard_normal((len(rows), _MAX_DIMENSIONS), dtype=np.float32)
-        rows[:] = whole[:, :latent_dim]
-    return noise
-
-
-def _choose(weights: np.ndarray[Any, np.dtype[np.float64]], draws: Any) -> Any:
-    """Return an index per draw from [0, 1), distributed as `weights`."""
-    cumulative = weights.cumsum()
-    chosen = np.searchsorted(cumulative / cumulative[-1], draws, side="right")
-    return chosen.clip(max=len(weights) - 1)
 
 
 def _to_numpy(tensor: Tensor) -> Latents:

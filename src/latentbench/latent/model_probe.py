@@ -15,6 +15,7 @@ from latentbench.data.images import to_model
 from latentbench.data.labels import label_vectors
 from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import DataError
+from latentbench.inference.draws import MAX_DIMENSIONS
 from latentbench.inference.inversion import Inversion, invert
 from latentbench.inference.model import Model
 from latentbench.latent.realism import Realism
@@ -23,9 +24,6 @@ from latentbench.rng import numpy_generator, torch_generator
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
-# Noise is drawn with this many dimensions and then cut, so that all models of a study see the same
-# leading dimensions.
-MAX_DIMENSIONS = 1024
 STUDY_STREAM_SEED = 0
 
 # Figures show at most this many labels, the most frequent ones.

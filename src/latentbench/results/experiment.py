@@ -13,7 +13,9 @@ from typing import Any
 
 from latentbench.artifacts import paths
 from latentbench.artifacts.metrics import NAMES
+from latentbench.config.load import read_yaml
 from latentbench.config.models import is_generative
+from latentbench.config.params import StudyConfig
 from latentbench.results.files import Array, read_facts, read_optional_arrays, read_record
 from latentbench.results.formatting import escape_markdown
 
@@ -209,14 +211,38 @@ class RunGroup:
         return self.members[0].index
 
 
-def read_experiment(
-    folder: Path, name: str, dataset: str, index: int, settings: Mapping[str, Any]
-) -> Experiment:
-    """Read what the stages wrote into the folder of a training.
+def read_experiments(
+    config: StudyConfig, folder: Path
+) -> tuple[tuple[Experiment, ...], tuple[Experiment, ...]]:
+    """Return the first training of each experiment of results/STUDY, and all repeats.
 
     Raises:
         ArtifactError: A file is damaged.
     """
+    members: list[Experiment] = []
+    repeats: list[Experiment] = []
+    places: dict[str, int] = {}
+    only = config.datasets[0] if len(config.datasets) == 1 else ""
+    for name in config.trainings:
+        path = folder / name / paths.CONFIG
+        settings = read_yaml(path) if path.is_file() else {}
+        if name not in config.experiments:
+            first = members[-1]
+            repeats.append(
+                _read_experiment(folder / name, name, first.dataset, first.index, settings)
+            )
+            continue
+        dataset = str(settings.get("dataset", only))
+        index = places.setdefault(dataset, 0)
+        places[dataset] += 1
+        members.append(_read_experiment(folder / name, name, dataset, index, settings))
+    return tuple(members), tuple(repeats)
+
+
+def _read_experiment(
+    folder: Path, name: str, dataset: str, index: int, settings: Mapping[str, Any]
+) -> Experiment:
+    """Return what the stages wrote into the folder of a training."""
     return Experiment(
         name=name,
         folder=folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -130,6 +131,29 @@ def costs(trainings: Sequence[Experiment]) -> pd.DataFrame:
             rows.append({**_identity(training), "stage": paths.SEARCH, **_search_cost(training)})
     columns = [*_IDENTITY, "stage", "wall_seconds", "cpu_seconds", "peak_memory_mb"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def checkpoints(rows: pd.DataFrame, history: pd.DataFrame, *, num_trainings: int) -> pd.DataFrame:
+    """Return epoch, seconds, mean and std of a metric at the checkpoints of a run.
+
+    `rows` are those of the metric, of all trainings of the run. Of several trainings, the table has
+    the checkpoints that all of them have, with the mean and standard deviation over trainings.
+    """
+    if len(history):
+        times = history.set_index(["training", "epoch"])["seconds"]
+        rows = rows.join(times, on=["training", "epoch"])
+    else:
+        rows = rows.assign(seconds=float("nan"))
+    if num_trainings == 1:
+        return rows[["epoch", "seconds", "mean", "std"]].reset_index(drop=True)
+    shared = rows[rows.groupby("epoch")["mean"].transform("size") == num_trainings]
+    grouped = shared.groupby("epoch")
+    table = {
+        "seconds": grouped["seconds"].mean(),
+        "mean": grouped["mean"].agg(statistics.mean),
+        "std": grouped["mean"].agg(statistics.stdev),
+    }
+    return pd.DataFrame(table).reset_index()
 
 
 def searches(members: Sequence[Experiment]) -> pd.DataFrame:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,11 +20,11 @@ from latentbench.artifacts import paths
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
 from latentbench.artifacts.metrics import METRICS, NAMES, PRDC, Metric, feature_column
 from latentbench.artifacts.provenance import require_recorded
-from latentbench.config.load import read_config, read_yaml
+from latentbench.config.load import read_config
 from latentbench.config.params import StudyConfig
 from latentbench.errors import ArtifactError
 from latentbench.results import frames
-from latentbench.results.experiment import Experiment, RunGroup, has_all, read_experiment
+from latentbench.results.experiment import Experiment, RunGroup, has_all, read_experiments
 from latentbench.results.formatting import count, duration
 
 
@@ -309,22 +308,7 @@ class Study:
         names = [member.name for member in run.members]
         own = self.of_prior(self.metrics, run.prior)
         rows = own[own["training"].isin(names) & (own["metric"] == metric)]
-        if len(self.history):
-            times = self.history.set_index(["training", "epoch"])["seconds"]
-            rows = rows.join(times, on=["training", "epoch"])
-        else:
-            rows = rows.assign(seconds=float("nan"))
-        if len(names) == 1:
-            return rows[["epoch", "seconds", "mean", "std"]].reset_index(drop=True)
-        shared = rows[rows.groupby("epoch")["mean"].transform("size") == len(names)]
-        grouped = shared.groupby("epoch")
-        means = grouped["mean"]
-        table = {
-            "seconds": grouped["seconds"].mean(),
-            "mean": means.agg(statistics.mean),
-            "std": means.agg(statistics.stdev),
-        }
-        return pd.DataFrame(table).reset_index()
+        return frames.checkpoints(rows, self.history, num_trainings=len(names))
 
     def with_files(
         self, what: str, stage: str, found: Callable[[Experiment], Any]
@@ -401,28 +385,4 @@ def open_study(folder: str | Path) -> Study:
     if not any((folder / name).is_dir() for name in config.experiments):
         names = ", ".join(config.experiments)
         raise ArtifactError(f"{folder} has no results of {names}; train an experiment first.")
-    return Study(config, folder, *_read_trainings(config, folder))
-
-
-def _read_trainings(
-    config: StudyConfig, folder: Path
-) -> tuple[tuple[Experiment, ...], tuple[Experiment, ...]]:
-    """Return the first training of each experiment, and all repeats."""
-    members: list[Experiment] = []
-    repeats: list[Experiment] = []
-    places: dict[str, int] = {}
-    only = config.datasets[0] if len(config.datasets) == 1 else ""
-    for name in config.trainings:
-        path = folder / name / paths.CONFIG
-        settings = read_yaml(path) if path.is_file() else {}
-        if name not in config.experiments:
-            first = members[-1]
-            repeats.append(
-                read_experiment(folder / name, name, first.dataset, first.index, settings)
-            )
-            continue
-        dataset = str(settings.get("dataset", only))
-        index = places.setdefault(dataset, 0)
-        places[dataset] += 1
-        members.append(read_experiment(folder / name, name, dataset, index, settings))
-    return tuple(members), tuple(repeats)
+    return Study(config, folder, *read_experiments(config, folder))

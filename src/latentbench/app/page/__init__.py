@@ -1,1 +1,1 @@
-"""The page: NiceGUI's widgets for the views. No other part of the app knows the library."""
+"""The page: NiceGUI's widgets for the views. No other part of the app imports the library."""

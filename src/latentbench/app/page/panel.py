@@ -79,7 +79,7 @@ class Panel(ABC):
         return len(images)
 
     def caption(self, name: str) -> str:
-        """Return what the card says below the name of a model."""
+        """Return the text below the name of a model."""
         model = self.workspace.explorer.models[name]
         return f"{model.config.model.name} · {model.latent_dim} dimensions · epoch {model.epoch}"
 

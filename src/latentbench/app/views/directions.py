@@ -12,7 +12,7 @@ from PIL.Image import Image
 from latentbench.app import scripts
 from latentbench.app.explorer import Explorer, Labels, Picture
 from latentbench.data.image_grid import Images
-from latentbench.inference.model import Latents
+from latentbench.inference.latents import Latents
 from latentbench.inference.pictures import grid
 
 NUM_FRAMES = 25

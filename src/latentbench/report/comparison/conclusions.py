@@ -1,4 +1,4 @@
-"""What the results say beyond the ranking, as a short list."""
+"""Conclusions beyond the ranking, as a short list."""
 
 from __future__ import annotations
 

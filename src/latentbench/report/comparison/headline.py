@@ -1,4 +1,4 @@
-"""Which model is best, and what else the numbers say, in sentences; the report's metadata."""
+"""Sentences on which model is best by each measure, and the report's metadata."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Group:
 def content(kind: str, hint: str, groups: Sequence[Group]) -> dict[str, Any]:
     """Return a figure as JSON for report/interactive.js; `kind` is `plane` or `slider`.
 
-    `hint` says how to use it. Sprites are lossless and complete if they are small enough, else
+    `hint` explains how to use it. Sprites are lossless and complete if they are small enough, else
     compressed and, if needed, of every second or fourth position.
     """
     for step, options in _ATTEMPTS:
