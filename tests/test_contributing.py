@@ -14,7 +14,7 @@ DIFFS = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(),
 
 def test_there_is_a_model_a_metric_and_a_figure() -> None:
     assert [diff.split()[1].split("/")[-1] for diff in DIFFS] == [
-        "models.py",
+        "autoencoders.py",
         "metrics.py",
         "training.ipynb",
     ]

@@ -142,7 +142,7 @@ def load_checkpoint(
     of_prior = {name: weights.pop(name) for name in list(weights) if name.startswith(PREFIX)}
     require_tensors(weights, objective.weights(), path=path, remedy=_REMEDY)
     objective.load_weights(weights)
-    priors = _read_priors(of_prior, config.model, path)
+    priors = _read_priors(of_prior, config.model, objective.latent_dim, path)
     return Model(
         config=config,
         epoch=epoch,
@@ -163,18 +163,19 @@ def _read_resize_spec(found: Any, config: ExperimentConfig) -> ResizeSpec:
 
 
 def _read_priors(
-    tensors: dict[str, Tensor], model: ModelConfig, path: Path
+    tensors: dict[str, Tensor], model: ModelConfig, latent_dim: int, path: Path
 ) -> dict[PriorKind, Prior]:
     """Return the fitted prior of a checkpoint, if the settings have one, and N(0, I)."""
     priors: dict[PriorKind, Prior] = {}
     if isinstance(model, EncoderModel) and model.prior != "standard":
         most = model.prior_components if model.prior == "mixture" else 1
         number = min(tensors.get(f"{PREFIX}weights", torch.empty(0)).numel(), most)
-        expected = Prior.shapes(number, model.latent_dim)
+        expected = Prior.shapes(number, latent_dim)
     else:
         expected = {}
     require_tensors(tensors, expected, path=path, remedy=_REMEDY)
     if expected:
         with convert_read_errors(path):
             priors[model.prior_kind] = Prior.from_tensors(tensors)
-    return priors | {"standard": Prior.standard(model.latent_dim)}
+    priors["standard"] = Prior.standard(latent_dim)
+    return priors

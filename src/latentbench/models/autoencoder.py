@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from latentbench.config.models import AutoencoderModel, Model
+from latentbench.config.models import AutoencoderModel, DecoderModel
 from latentbench.models.networks.architectures import Decoder, Encoder, Shape
 from latentbench.models.networks.initialization import apply_spectral_norm, initialize_weights
 from latentbench.models.objective import Objective, Terms
@@ -20,7 +20,7 @@ class EncoderDecoder(Objective):
 
     def __init__(
         self,
-        config: Model,
+        config: DecoderModel,
         shape: Shape,
         *,
         code_dim: int,

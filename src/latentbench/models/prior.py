@@ -7,6 +7,7 @@ after training (ex-post density estimation) and draw latents from it.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ _MAX_ITERATIONS = 100
 
 @dataclass(frozen=True)
 class Prior:
-    """A mixture of Gaussians; N(0, I) is the one with a single standard component.
+    """A mixture of Gaussians; N(0, I), which has one component, is `StandardNormal`.
 
     `weights` are (components,), `means` (components, latent_dim), and `scale_tril`, the Cholesky
     factors of the covariances, (components, latent_dim, latent_dim). All are float32, on the CPU.
@@ -44,10 +45,10 @@ class Prior:
     means: Tensor
     scale_tril: Tensor
 
-    @classmethod
-    def standard(cls, latent_dim: int) -> Self:
+    @staticmethod
+    def standard(latent_dim: int) -> StandardNormal:
         """Return N(0, I)."""
-        return cls(torch.ones(1), torch.zeros(1, latent_dim), torch.eye(latent_dim)[None])
+        return StandardNormal(torch.ones(1), torch.zeros(1, latent_dim), torch.empty(0))
 
     @classmethod
     def fit(cls, codes: Tensor, *, num_components: int, seed: int) -> Self:
@@ -159,6 +160,24 @@ class Prior:
         mixture = MixtureSameFamily(Categorical(self.weights.double()), components)
         density: Tensor = mixture.log_prob(latents.cpu().double())
         return density
+
+
+class StandardNormal(Prior):
+    """N(0, I) without its covariance, which has 600 MB for latents of the size of an image."""
+
+    @property
+    def std(self) -> float:
+        """The standard deviation, 1."""
+        return 1.0
+
+    def transform(self, noise: Tensor, components: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the noise itself."""
+        return noise
+
+    def log_prob(self, latents: Tensor) -> Tensor:
+        """Return the log-density (number,) of latents (number, latent_dim), in float64."""
+        values = latents.cpu().double()
+        return -0.5 * (values.square() + math.log(2 * math.pi)).sum(dim=1)
 
 
 def draw_codes(

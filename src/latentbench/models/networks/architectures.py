@@ -2,8 +2,8 @@
 
 Convolutional networks follow DCGAN (Radford et al., 2016): 4×4 convolutions of stride 2 halve or
 double the side between `image_size` and 4. The largest feature maps have `width` channels, and
-each halving doubles the channels. The settings of `config.models.Model` vary this: residual blocks
-between the feature maps, more layers per stage, dilation, self-attention, or fully connected
+each halving doubles the channels. The settings of `config.models.DecoderModel` vary this: residual
+blocks between the feature maps, more layers per stage, dilation, self-attention, or fully connected
 layers instead of convolutions.
 """
 
@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from latentbench.config.models import SMALLEST, Model, feature_map_sizes
+from latentbench.config.models import SMALLEST, DecoderModel, feature_map_sizes
 from latentbench.models.networks.blocks import BLOCKS, Blocks
 from latentbench.models.networks.channels_last import Flatten, ImageConvTranspose2d, Unflatten
 from latentbench.models.networks.layers import LabelEmbedding, LabelPlane, SelfAttention
@@ -43,7 +43,7 @@ class Decoder(nn.Module):
     The embedded label is concatenated to the latent (Mirza & Osindero, 2014, section 3.2).
     """
 
-    def __init__(self, config: Model, shape: Shape) -> None:
+    def __init__(self, config: DecoderModel, shape: Shape) -> None:
         super().__init__()
         # Smaller than the latent: with labels of the same scale, generators tend to collapse to
         # one image per label.
@@ -74,7 +74,9 @@ class Encoder(nn.Module):
     convolutional network, a linear map makes one more channel of it.
     """
 
-    def __init__(self, outputs: int, config: Model, shape: Shape, *, batch_norm: bool) -> None:
+    def __init__(
+        self, outputs: int, config: DecoderModel, shape: Shape, *, batch_norm: bool
+    ) -> None:
         super().__init__()
         self.embedding = _embedding(config, shape, scale=1.0)
         self.plane: LabelPlane | None = None
@@ -119,13 +121,13 @@ def stage_widths(image_size: int, width: int) -> list[int]:
     return [width * 2**stage for stage in range(len(feature_map_sizes(image_size)))]
 
 
-def _embedding(config: Model, shape: Shape, *, scale: float) -> LabelEmbedding | None:
+def _embedding(config: DecoderModel, shape: Shape, *, scale: float) -> LabelEmbedding | None:
     if not shape.num_labels:
         return None
     return LabelEmbedding(shape.num_labels, config.label_dim, scale=scale)
 
 
-def _convolutional_decoder(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
+def _convolutional_decoder(inputs: int, config: DecoderModel, shape: Shape) -> nn.Sequential:
     blocks = BLOCKS[config.architecture](config, nn.ReLU, batch_norm=True)
     sizes = feature_map_sizes(shape.image_size)[::-1]
     widths = stage_widths(shape.image_size, config.width)[::-1]
@@ -145,7 +147,7 @@ def _convolutional_decoder(inputs: int, config: Model, shape: Shape) -> nn.Seque
 
 
 def _convolutional_encoder(
-    inputs: int, outputs: int, config: Model, shape: Shape, *, batch_norm: bool
+    inputs: int, outputs: int, config: DecoderModel, shape: Shape, *, batch_norm: bool
 ) -> nn.Sequential:
     blocks = BLOCKS[config.architecture](config, partial(nn.LeakyReLU, LEAK), batch_norm=batch_norm)
     sizes = feature_map_sizes(shape.image_size)
@@ -172,7 +174,7 @@ def _same_size_layers(blocks: Blocks, width: int, size: int) -> list[nn.Module]:
     return layers
 
 
-def _fully_connected_decoder(inputs: int, config: Model, shape: Shape) -> nn.Sequential:
+def _fully_connected_decoder(inputs: int, config: DecoderModel, shape: Shape) -> nn.Sequential:
     layers: list[nn.Module] = []
     for units in reversed(config.hidden_dims):
         layers += [
@@ -186,7 +188,7 @@ def _fully_connected_decoder(inputs: int, config: Model, shape: Shape) -> nn.Seq
 
 
 def _fully_connected_encoder(
-    inputs: int, outputs: int, config: Model, *, batch_norm: bool
+    inputs: int, outputs: int, config: DecoderModel, *, batch_norm: bool
 ) -> nn.Sequential:
     layers: list[nn.Module] = []
     for units in config.hidden_dims:

@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import nn
 
-from latentbench.config.models import Model
+from latentbench.config.models import DecoderModel
 from latentbench.models.networks.layers import Resample, ResidualBlock, same_size_convolution
 
 
@@ -19,7 +19,7 @@ class Blocks:
     `size` is the side of the feature maps that the layers return.
     """
 
-    config: Model
+    config: DecoderModel
     activation: Callable[..., nn.Module]
     batch_norm: bool
 
@@ -136,6 +136,6 @@ def _activation(
     return [nn.BatchNorm2d(width), activation()] if batch_norm else [activation()]
 
 
-def _dilation(config: Model, size: int) -> int:
+def _dilation(config: DecoderModel, size: int) -> int:
     """Return the dilation; in small feature maps, dilated taps would be outside."""
     return config.dilation if size >= 4 * config.dilation else 1

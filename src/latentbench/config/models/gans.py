@@ -1,0 +1,121 @@
+"""Settings of GANs."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from latentbench.config.base import Count
+from latentbench.config.models.base import (
+    INITIALIZATION,
+    Architecture,
+    Condition,
+    DecoderModel,
+    Initialization,
+    by_architecture,
+)
+
+
+class GANModel(DecoderModel):
+    """Settings of every GAN."""
+
+    discriminator_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Learning rate of the discriminator or critic, if it differs (TTUR, Heusel et "
+        "al., 2017); null is `learning_rate`.",
+    )
+    n_critic: Count = Field(
+        default=1, ge=1, description="Steps of the discriminator or critic per generator step."
+    )
+    n_generator: Count = Field(
+        default=1, ge=1, description="Steps of the generator per discriminator or critic step."
+    )
+
+    @model_validator(mode="after")
+    def _check_step_ratio(self) -> GANModel:
+        if self.n_critic > 1 and self.n_generator > 1:
+            raise ValueError(
+                f"has n_critic: {self.n_critic} and n_generator: {self.n_generator}, but only one "
+                "network can take more steps than the other; set one of the two to 1"
+            )
+        return self
+
+
+class DiscriminatorModel(GANModel):
+    """Settings of a GAN whose discriminator classifies images as real or generated."""
+
+    latent_dim: int = Field(default=100, ge=1, le=1024)
+    loss: Literal["non_saturating", "minimax", "hinge", "least_squares"] = Field(
+        default="non_saturating",
+        description="Goodfellow et al. (2014), section 3 and equation 1; Lim & Ye (2017); Mao et "
+        "al. (2017).",
+    )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.5,
+        description="The target of real images is one minus this (one-sided label smoothing, "
+        "Salimans et al., 2016).",
+    )
+    learning_rate: float = Field(default=2e-4, gt=0, description="Learning rate of Adam.")
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_label_smoothing(self) -> DiscriminatorModel:
+        if self.label_smoothing and self.loss == "hinge":
+            raise ValueError(
+                "has label_smoothing, but the hinge loss has no target to smooth; remove one of "
+                "the two"
+            )
+        return self
+
+
+class DCGANModel(DiscriminatorModel):
+    """DCGAN (Radford et al., 2016): convolutions, batch norm, the non-saturating loss."""
+
+    walkthrough_passes: ClassVar[int] = 5
+    name: Literal["dcgan"]
+    # A residual generator whose last layer starts from N(0, 0.02²) collapses (docs/models.md).
+    initialization: Initialization = by_architecture(
+        convolutional="dcgan",
+        residual="xavier",
+        fully_connected="dcgan",
+        description=INITIALIZATION,
+    )
+
+
+class CGANModel(DiscriminatorModel):
+    """Conditional GAN (Mirza & Osindero, 2014): both networks read an embedding of the label."""
+
+    walkthrough_passes: ClassVar[int] = 5
+    name: Literal["cgan"]
+    architecture: Architecture = "fully_connected"
+    initialization: Initialization = "default"
+    condition: Condition = "class"
+
+
+class WGANGPModel(GANModel):
+    """WGAN-GP (Gulrajani et al., 2017): critic with a gradient penalty and without batch norm."""
+
+    walkthrough_passes: ClassVar[int] = 6
+    name: Literal["wgan_gp"]
+    # He's initialization is larger: the penalty would first have to reduce the critic's slopes.
+    initialization: Initialization = "xavier"
+    learning_rate: float = Field(default=1e-4, gt=0, description="Learning rate of Adam.")
+    beta1: float = Field(default=0.0, ge=0, lt=1)
+    beta2: float = Field(default=0.9, ge=0, lt=1)
+    n_critic: Count = Field(default=5, ge=1, description="Critic steps per generator step.")
+    gp_weight: float = Field(
+        default=10.0, ge=0, description="Weight of the gradient penalty, λ of equation 3."
+    )
+
+    @model_validator(mode="after")
+    def _check_lipschitz(self) -> WGANGPModel:
+        if self.spectral_norm and self.gp_weight:
+            raise ValueError(
+                "has spectral_norm and gp_weight, which both bound the critic's slope; set "
+                "gp_weight: 0 or spectral_norm: false"
+            )
+        return self
