@@ -348,17 +348,34 @@ def test_resumed_outputs_have_no_gaps_or_repeats(
 ) -> None:
     """Points are logged every 2 steps; states 7 and 9 are between points, state 6 is at one.
 
-    The run logs at least one more point before it stops, and the images of step 10.
+    The run logs at least one more point before it stops, and the images of step 10. The learning
+    rates decay.
     """
     config, data = make_config(objective), make_prepared()
+    _change(config, "model", learning_rate_decay="cosine")
     assert _train(config, data, "-whole").exit_code == 0
     whole = config.parent.with_name(f"{objective}-whole")
     for stop in (6, 7, 9):
         _interrupt(config, data, monkeypatch, place=f"-{stop}", at=stop, then=2)
         assert _train(config, data, f"-{stop}").exit_code == 0
         results = config.parent.with_name(f"{objective}-{stop}")
+        assert _digests(results) == _digests(whole)
         assert len(_accumulated_files(results)) == (3 if objective == "vae" else 2)
         assert _accumulated_files(results) == _accumulated_files(whole)
+
+
+def test_history_has_the_learning_rates_of_the_last_steps(
+    make_config: Make, make_prepared: Make
+) -> None:
+    """3 epochs of 5 steps: the rates are those of steps 5, 10 and 15."""
+    config, data = make_config("dcgan"), make_prepared()
+    _change(config, "model", learning_rate_decay="linear", discriminator_learning_rate=4e-4)
+    assert _train(config, data).exit_code == 0
+    with (config.parent / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for network, initial in (("generator", 2e-4), ("discriminator", 4e-4)):
+        rates = [float(row[f"learning_rate/{network}"]) for row in rows]
+        assert rates == pytest.approx([initial * left / 15 for left in (11, 6, 1)])
 
 
 def test_state_of_other_settings_needs_restart(

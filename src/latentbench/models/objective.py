@@ -60,6 +60,11 @@ class Objective(nn.Module, ABC):
     def make_optimizers(self) -> None:
         """Fill `optimizers`; call it when the networks are on their device."""
 
+    def decay_learning_rates(self, factor: float) -> None:
+        """Set the learning rates to this factor of the initial ones."""
+        for optimizer in self.optimizers.values():
+            optimizer.learning_rate = factor * optimizer.initial_learning_rate
+
     def distribute(self, processes: ProcessGroup) -> None:
         """Train with these processes; call it after `make_optimizers`.
 

@@ -8,6 +8,7 @@ the gradient norm that this class returns as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -20,8 +21,8 @@ from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 class Adam:
     """Adam with one learning rate for all parameters.
 
-    `learning_rate` can be changed between steps. `processes` can be set before the first step;
-    gradients are then averaged over the processes.
+    `learning_rate` can be changed between steps; `initial_learning_rate` stays. `processes` can be
+    set before the first step; gradients are then averaged over the processes.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Adam:
         weight_decay: float = 0.0,
     ) -> None:
         self.parameters = list(parameters)
+        self.initial_learning_rate = learning_rate
         self.learning_rate = learning_rate
         self.beta1 = beta1
         self.beta2 = beta2
@@ -97,3 +99,21 @@ class Adam:
         """Copy the tensors of `state_dict` into this optimizer."""
         for name, tensor in self.state_dict().items():
             tensor.copy_(state[name])
+
+
+def decay_factor(kind: str | None, *, step: int, last_step: int) -> float:
+    """Return the factor of the initial learning rate in a step, from 1 down to 0 after the last.
+
+    With the share p = step / last_step of finished steps, `linear` is 1 - p (Gulrajani et al.,
+    2017, appendix F), and `cosine` is (1 + cos πp) / 2 (Loshchilov & Hutter, 2017, equation 5,
+    without restarts). None is always 1.
+
+    Args:
+        kind: `linear`, `cosine` or None.
+        step: The number of steps before this one.
+        last_step: The number of steps of the whole training.
+    """
+    if kind is None:
+        return 1.0
+    progress = step / last_step
+    return 1 - progress if kind == "linear" else (1 + math.cos(math.pi * progress)) / 2

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from latentbench.artifacts.progress import log, track
 from latentbench.artifacts.provenance import ResourceUsage
 from latentbench.errors import DivergenceError, InterruptedRun
+from latentbench.runtime.adam import decay_factor
 from latentbench.runtime.device import synchronize
 from latentbench.runtime.signals import StopRequest
 from latentbench.runtime.sync_batch_norm import SyncBatchNorm
@@ -114,6 +115,9 @@ class TrainingLoop:
         run = self.run
         generator = step_generator(run.config.seed, step, run.device)
         images, labels = run.batches.batch(step, generator)
+        decay = run.config.model.learning_rate_decay
+        factor = decay_factor(decay, step=step, last_step=run.last_step)
+        run.objective.decay_learning_rates(factor)
         with self._synchronize_batch_norm():
             terms = run.objective.step(images, labels, step=step, generator=generator)
         means = run.processes.all_reduce_mean(list(terms.values()))

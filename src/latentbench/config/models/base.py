@@ -81,6 +81,11 @@ class Model(Section):
         "attributes; null is nothing.",
     )
     learning_rate: float = Field(gt=0, description="Learning rate of Adam.")
+    learning_rate_decay: Literal["linear", "cosine"] | None = Field(
+        default=None,
+        description="Decay of all learning rates to 0 over the training: `linear` (Gulrajani et "
+        "al., 2017, appendix F) or `cosine` (Loshchilov & Hutter, 2017); null is none.",
+    )
     beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's β₁.")
     beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's β₂.")
 

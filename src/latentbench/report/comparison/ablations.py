@@ -28,6 +28,7 @@ PAPERS = {
     "kl_weight": "higgins2017beta",
     "kl_warmup_steps": "bowman2016",
     "discriminator_learning_rate": "heusel2017",
+    "learning_rate_decay cosine": "loshchilov2017",
     "ema_decay": "yazici2019",
     "label_smoothing": "salimans2016",
     "loss non_saturating": "goodfellow2014",
