@@ -49,6 +49,8 @@ PARAMS: dict[str, Any] = {
         ({"name": "dcgan"}, "dcgan"),
         ({"name": "dcgan", "architecture": "residual"}, "xavier"),
         ({"name": "dcgan", "architecture": "residual", "initialization": "dcgan"}, "dcgan"),
+        ({"name": "vae", "architecture": "residual"}, "dcgan"),
+        ({"name": "vae", "architecture": "resnet"}, "xavier"),
         ({"name": "cgan"}, "default"),
         ({"name": "wgan_gp", "architecture": "fully_connected"}, "xavier"),
     ],

@@ -155,6 +155,11 @@ def test_the_small_budget_only_lowers_settings() -> None:
         assert (experiment.training.batch_size, experiment.evaluation.num_samples) == (8, 100)
         assert experiment.evaluation.num_seeds == EVALUATION["num_seeds"]
         assert experiment.latent.num_inverted == LATENT["num_inverted"]
+    wide = {"name": "dcgan", "width": 8, "discriminator_width": 128}
+    experiments = {"wide": {"study": "demo", "dataset": "glyphs", "model": wide}}
+    model = params(budget="small", experiments=experiments).experiment("wide").model
+    assert isinstance(model, DCGANModel)
+    assert (model.width, model.discriminator_width) == (8, WIDTH)
     assert full.dataset("glyphs").dataset.max_train_images is None
     assert small.dataset("glyphs").dataset.max_train_images == MAX_TRAIN_IMAGES
     assert small.study("demo").budget == "small"

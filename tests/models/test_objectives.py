@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from latentbench.config.load import parse_params
-from latentbench.config.models import AnyModel
+from latentbench.config.models import AnyModel, Architecture
 from latentbench.errors import ConfigError
 from latentbench.models.gan import GAN
 from latentbench.models.networks.architectures import Decoder, Encoder, Shape, count_parameters
@@ -27,6 +27,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "deeper": CONVOLUTIONAL | {"layers_per_stage": 2},
     "residual": {"architecture": "residual"},
     "dilated": CONVOLUTIONAL | {"layers_per_stage": 2, "dilation": 2},
+    "resnet": {"architecture": "resnet"},
+    "resnet deeper": {
+        "architecture": "resnet",
+        "layers_per_stage": 2,
+        "dilation": 2,
+        "attention_resolution": 8,
+    },
     "residual dilated": {"architecture": "residual", "layers_per_stage": 2, "dilation": 2},
     "attention": CONVOLUTIONAL | {"attention_resolution": 8},
     "spectral norm": CONVOLUTIONAL | {"spectral_norm": True},
@@ -128,7 +135,7 @@ def test_training_resuming_sampling_and_loading(
         assert loaded.discriminate(images, labels).shape == (3,)
 
 
-@pytest.mark.parametrize("network", ["convolutional", "residual", "fully_connected"])
+@pytest.mark.parametrize("network", get_args(Architecture))
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_labels_change_outputs_of_every_network(name: str, network: str) -> None:
     config = _config(name, architecture=network, condition="class")
@@ -368,7 +375,7 @@ def test_orthogonal_initialization() -> None:
     torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(20), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ["convolutional", "residual", "fully_connected"])
+@pytest.mark.parametrize("architecture", get_args(Architecture))
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_default_initialization_gives_varied_images_and_gradients(
     name: str, architecture: str
@@ -385,7 +392,10 @@ def test_default_initialization_gives_varied_images_and_gradients(
     assert images.std(dim=0).mean() > contrast
     assert (images.abs() > 0.99).float().mean() < 0.05
     judge = objective.discriminator if isinstance(objective, GAN) else objective.encoder
-    judge(images, labels).square().mean().backward()
+    scores = judge(images, labels)
+    if architecture == "resnet" and name in ("dcgan", "cgan"):
+        scores = scores / 64  # a sum over 8×8 positions
+    scores.square().mean().backward()
     for part in (network, judge):
         for parameter in part.parameters():
             assert parameter.grad is not None
@@ -401,6 +411,11 @@ def test_default_initialization_gives_varied_images_and_gradients(
             ("attention_resolution: 8", "architecture"),
         ),
         ("vae", {"dilation": 2}, ("dilation: 2", "layers_per_stage")),
+        (
+            "dcgan",
+            {"architecture": "fully_connected", "discriminator_width": 8},
+            ("discriminator_width: 8", "architecture"),
+        ),
         ("dcgan", {"attention_resolution": 32}, ("attention_resolution: 32", "16, 8, 4")),
         (
             "wgan_gp",

@@ -104,6 +104,19 @@ def test_resampling_in_residual_blocks(make_study):
     ]
 
 
+def test_a_resnet_upsamples_bilinearly(make_study):
+    folder = make_study()
+    up = [
+        ("a.first.2", "Conv2d", "1×1", "4×8×8"),
+        ("a.shortcut", "Conv2d", "1×1", "4×4×4"),
+    ]
+    write_layers(folder / "vae", ("a.first.0", "ReLU", "", "8×4×4"), *up)
+    config = folder / "vae" / "config.yaml"
+    settings = read_yaml(config)
+    write_yaml(config, settings | {"model": settings["model"] | {"architecture": "resnet"}})
+    assert "Upsampling, bilinear" in [row[1] for row in table_of(folder, "vae")]
+
+
 def test_models_without_layers_are_named(make_study):
     folder = make_study()
     (folder / "dcgan" / ARCHITECTURE).unlink()

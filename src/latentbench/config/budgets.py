@@ -62,7 +62,7 @@ def small_experiment(experiment: Experiment) -> Experiment:
         update={
             "repeats": 1,
             "search": {},
-            "model": _limit(experiment.model, {"width": WIDTH}),
+            "model": _limit(experiment.model, {"width": WIDTH, "discriminator_width": WIDTH}),
             "training": training,
             "evaluation": _limit(experiment.evaluation, EVALUATION),
             "latent": _limit(experiment.latent, LATENT),
@@ -71,8 +71,10 @@ def small_experiment(experiment: Experiment) -> Experiment:
 
 
 def _limit(section: SectionT, limits: dict[str, int]) -> SectionT:
-    """Return the section with no setting above its limit."""
+    """Return the section with no setting above its limit; some sections lack some settings."""
     lowered = {}
     for key, limit in limits.items():
-        lowered[key] = min(getattr(section, key), limit)
+        value = getattr(section, key, None)
+        if value is not None:
+            lowered[key] = min(value, limit)
     return section.model_copy(update=lowered)

@@ -27,6 +27,7 @@ class DCGAN(GAN):
         "generator_gradient",
     )
     batch_norm = True
+    pooling = "sum"  # Miyato et al. (2018), table 4
 
     def __init__(
         self, config: DCGANModel | CGANModel, shape: Shape, *, generator: torch.Generator

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from latentbench.config.models import GANModel
 from latentbench.models.networks.architectures import Decoder, Encoder, Shape
 from latentbench.models.networks.initialization import apply_spectral_norm, initialize_weights
+from latentbench.models.networks.layers import Pooling
 from latentbench.models.objective import Objective, Terms, frozen, use_batch_stats, use_stats_of
 from latentbench.runtime.adam import Adam
 
@@ -19,8 +20,10 @@ class GAN(Objective):
     n_critic steps, the generator is updated n_generator times.
     """
 
-    # Whether a convolutional discriminator has batch norm.
+    # Whether a convolutional or residual discriminator has batch norm.
     batch_norm: bool
+    # How the discriminator of a `resnet` pools its last feature maps.
+    pooling: Pooling
 
     def __init__(self, config: GANModel, shape: Shape, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -29,10 +32,17 @@ class GAN(Objective):
         self.generator = Decoder(config, shape)
         batch_norm = (
             self.batch_norm
-            and config.architecture != "fully_connected"
+            and config.architecture in ("convolutional", "residual")
             and not config.spectral_norm
         )
-        self.discriminator = Encoder(1, config, shape, batch_norm=batch_norm)
+        self.discriminator = Encoder(
+            1,
+            config,
+            shape,
+            batch_norm=batch_norm,
+            width=config.discriminator_width,
+            pooling=self.pooling,
+        )
         initialize_weights(self.generator, config.initialization, generator)
         initialize_weights(self.discriminator, config.initialization, generator)
         if config.spectral_norm:

@@ -48,6 +48,7 @@ class WGANGP(GAN):
     )
     # The penalty is defined per image (section 4, "No critic batch normalization").
     batch_norm = False
+    pooling = "mean"  # appendix F
 
     def __init__(self, config: WGANGPModel, shape: Shape, *, generator: torch.Generator) -> None:
         super().__init__(config, shape, generator=generator)

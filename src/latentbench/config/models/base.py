@@ -12,7 +12,7 @@ from latentbench.config.base import Count, IntegerText, Section
 SMALLEST = 4
 
 PriorKind = Literal["standard", "gaussian", "mixture"]
-Architecture = Literal["convolutional", "residual", "fully_connected"]
+Architecture = Literal["convolutional", "residual", "resnet", "fully_connected"]
 Initialization = Literal["dcgan", "xavier", "kaiming", "orthogonal", "default"]
 # With n attributes there can be 2^n different label vectors, so n is limited.
 Condition = Literal["class"] | Annotated[list[str], Field(min_length=1, max_length=8)]
@@ -22,7 +22,7 @@ _CONVOLUTIONAL_SETTINGS = {"attention_resolution": None, "dilation": 1, "layers_
 
 
 def by_architecture(
-    *, convolutional: Any, residual: Any, fully_connected: Any, description: str
+    *, convolutional: Any, residual: Any, resnet: Any, fully_connected: Any, description: str
 ) -> Any:
     """Return a field whose default depends on `architecture`, which must be declared before it.
 
@@ -31,6 +31,7 @@ def by_architecture(
     defaults = {
         "convolutional": convolutional,
         "residual": residual,
+        "resnet": resnet,
         "fully_connected": fully_connected,
     }
     listed = ", ".join(f"{value} if {key}" for key, value in defaults.items())
@@ -61,7 +62,8 @@ class Model(Section):
     width: Count = Field(
         default=64,
         ge=4,
-        description="Channels at the largest resolution; they double as the resolution halves.",
+        description="Channels at the largest resolution; they double as the resolution halves. Of "
+        "a `resnet`, the channels of all feature maps.",
     )
     layers_per_stage: int = Field(
         default=1,
@@ -121,8 +123,9 @@ class DecoderModel(Model):
     architecture: Architecture = Field(
         default="convolutional",
         description="`convolutional` is DCGAN's (Radford et al., 2016); `residual` has blocks of "
-        "two convolutions and a shortcut (Gulrajani et al., 2017, appendix F); `fully_connected` "
-        "has the layers of `hidden_dims`.",
+        "two convolutions and a shortcut; `resnet` is the network of the papers on CIFAR-10, with "
+        "pooling and equally many channels everywhere (Gulrajani et al., 2017, appendix F; Miyato "
+        "et al., 2018, table 4); `fully_connected` has the layers of `hidden_dims`.",
     )
     dilation: int = Field(
         default=1,
@@ -140,7 +143,13 @@ class DecoderModel(Model):
         default=[512, 256],
         description="Units of a fully connected network's hidden layers, starting at the image.",
     )
-    initialization: Initialization = Field(default="dcgan", description=INITIALIZATION)
+    initialization: Initialization = by_architecture(
+        convolutional="dcgan",
+        residual="dcgan",
+        resnet="xavier",
+        fully_connected="dcgan",
+        description=INITIALIZATION,
+    )
     label_dim: Count = Field(
         default=50, ge=1, description="Dimension of the label embedding of a conditional model."
     )

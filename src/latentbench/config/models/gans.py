@@ -26,12 +26,26 @@ class GANModel(DecoderModel):
         description="Learning rate of the discriminator or critic, if it differs (TTUR, Heusel et "
         "al., 2017); null is `learning_rate`.",
     )
+    discriminator_width: Count | None = Field(
+        default=None,
+        ge=4,
+        description="`width` of the discriminator or critic, if it differs; null is `width`.",
+    )
     n_critic: Count = Field(
         default=1, ge=1, description="Steps of the discriminator or critic per generator step."
     )
     n_generator: Count = Field(
         default=1, ge=1, description="Steps of the generator per discriminator or critic step."
     )
+
+    @model_validator(mode="after")
+    def _check_discriminator_width(self) -> GANModel:
+        if self.architecture == "fully_connected" and self.discriminator_width is not None:
+            raise ValueError(
+                f"has discriminator_width: {self.discriminator_width}, which a fully connected "
+                "network does not have; remove it, or choose another architecture"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_step_ratio(self) -> GANModel:
@@ -81,6 +95,7 @@ class DCGANModel(DiscriminatorModel):
     initialization: Initialization = by_architecture(
         convolutional="dcgan",
         residual="xavier",
+        resnet="xavier",
         fully_connected="dcgan",
         description=INITIALIZATION,
     )

@@ -4,7 +4,7 @@ Convolutional networks follow DCGAN (Radford et al., 2016): 4×4 convolutions of
 double the side between `image_size` and 4. The largest feature maps have `width` channels, and
 each halving doubles the channels. The settings of `config.models.DecoderModel` vary this: residual
 blocks between the feature maps, more layers per stage, dilation, self-attention, or fully connected
-layers instead of convolutions.
+layers instead of convolutions. `resnet` has networks of their own.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.models import SMALLEST, DecoderModel, feature_map_sizes
-from latentbench.models.networks.blocks import BLOCKS, Blocks
+from latentbench.models.networks.blocks import BLOCKS, ResNetBlocks
 from latentbench.models.networks.channels_last import Flatten, ImageConvTranspose2d, Unflatten
-from latentbench.models.networks.layers import LabelEmbedding, LabelPlane, SelfAttention
+from latentbench.models.networks.layers import LabelEmbedding, LabelPlane, Pooling
+from latentbench.models.networks.resnet import resnet_decoder, resnet_encoder
 
 LEAK = 0.2  # negative slope of the leaky ReLU (Radford et al., 2016, section 3)
 
@@ -51,6 +52,14 @@ class Decoder(nn.Module):
         inputs = config.latent_dim + (config.label_dim if self.embedding is not None else 0)
         if config.architecture == "fully_connected":
             self.layers = _fully_connected_decoder(inputs, config, shape)
+        elif config.architecture == "resnet":
+            self.layers = resnet_decoder(
+                ResNetBlocks(config, nn.ReLU, batch_norm=True),
+                inputs,
+                width=config.width,
+                image_size=shape.image_size,
+                channels=shape.channels,
+            )
         else:
             self.layers = _convolutional_decoder(inputs, config, shape)
 
@@ -72,10 +81,25 @@ class Encoder(nn.Module):
 
     The embedded label is concatenated to the pixels of a fully connected network. For a
     convolutional network, a linear map makes one more channel of it.
+
+    Args:
+        outputs: Dimension of the vectors.
+        config: The model's settings.
+        shape: The images and labels.
+        batch_norm: Whether there is batch norm.
+        width: Channels in place of `config.width`.
+        pooling: How a `resnet` pools its last feature maps.
     """
 
     def __init__(
-        self, outputs: int, config: DecoderModel, shape: Shape, *, batch_norm: bool
+        self,
+        outputs: int,
+        config: DecoderModel,
+        shape: Shape,
+        *,
+        batch_norm: bool,
+        width: int | None = None,
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         self.embedding = _embedding(config, shape, scale=1.0)
@@ -89,7 +113,20 @@ class Encoder(nn.Module):
         if self.embedding is not None:
             self.plane = LabelPlane(config.label_dim, shape.image_size)
             inputs += 1
-        self.layers = _convolutional_encoder(inputs, outputs, config, shape, batch_norm=batch_norm)
+        width = config.width if width is None else width
+        if config.architecture == "resnet":
+            self.layers = resnet_encoder(
+                ResNetBlocks(config, nn.ReLU, batch_norm=batch_norm),
+                inputs,
+                outputs,
+                width=width,
+                image_size=shape.image_size,
+                pooling=pooling,
+            )
+            return
+        self.layers = _convolutional_encoder(
+            inputs, outputs, config, shape.image_size, width=width, batch_norm=batch_norm
+        )
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return vectors (batch, outputs).
@@ -137,41 +174,37 @@ def _convolutional_decoder(inputs: int, config: DecoderModel, shape: Shape) -> n
         nn.Linear(inputs, widths[0] * SMALLEST**2, bias=not activation),
         Unflatten(widths[0], SMALLEST),
         *activation,
-        *_same_size_layers(blocks, widths[0], sizes[0]),
+        *blocks.further_layers(widths[0], sizes[0]),
     ]
     for stage, size in enumerate(sizes[1:], start=1):
         layers += blocks.upsample(widths[stage - 1], widths[stage], size)
-        layers += _same_size_layers(blocks, widths[stage], size)
+        layers += blocks.further_layers(widths[stage], size)
     layers += blocks.before_last_layer(widths[-1])
     return nn.Sequential(*layers, ImageConvTranspose2d(widths[-1], shape.channels))
 
 
 def _convolutional_encoder(
-    inputs: int, outputs: int, config: DecoderModel, shape: Shape, *, batch_norm: bool
+    inputs: int,
+    outputs: int,
+    config: DecoderModel,
+    image_size: int,
+    *,
+    width: int,
+    batch_norm: bool,
 ) -> nn.Sequential:
     blocks = BLOCKS[config.architecture](config, partial(nn.LeakyReLU, LEAK), batch_norm=batch_norm)
-    sizes = feature_map_sizes(shape.image_size)
-    widths = stage_widths(shape.image_size, config.width)
+    sizes = feature_map_sizes(image_size)
+    widths = stage_widths(image_size, width)
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1),
         *blocks.after_first_layer(widths[0], batch_norm=False),
-        *_same_size_layers(blocks, widths[0], sizes[0]),
+        *blocks.further_layers(widths[0], sizes[0]),
     ]
     for stage, size in enumerate(sizes[1:], start=1):
         layers += blocks.downsample(widths[stage - 1], widths[stage], size)
-        layers += _same_size_layers(blocks, widths[stage], size)
+        layers += blocks.further_layers(widths[stage], size)
     layers += blocks.before_last_layer(widths[-1])
     return nn.Sequential(*layers, Flatten(), nn.Linear(widths[-1] * SMALLEST**2, outputs))
-
-
-def _same_size_layers(blocks: Blocks, width: int, size: int) -> list[nn.Module]:
-    """Return the further layers of a stage, then self-attention if it is at this size."""
-    layers: list[nn.Module] = []
-    for _ in range(blocks.config.layers_per_stage - 1):
-        layers += blocks.same_size(width, size)
-    if blocks.config.attention_resolution == size:
-        layers.append(SelfAttention(width))
-    return layers
 
 
 def _fully_connected_decoder(inputs: int, config: DecoderModel, shape: Shape) -> nn.Sequential:

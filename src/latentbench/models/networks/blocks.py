@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from torch import nn
 
 from latentbench.config.models import DecoderModel
-from latentbench.models.networks.layers import Resample, ResidualBlock, same_size_convolution
+from latentbench.models.networks.layers import (
+    Resample,
+    ResidualBlock,
+    ResNetBlock,
+    ResNetInputBlock,
+    SelfAttention,
+    same_size_convolution,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,15 @@ class Blocks:
     def before_last_layer(self, width: int) -> list[nn.Module]:
         """Return the layers before the last one."""
         raise NotImplementedError
+
+    def further_layers(self, width: int, size: int) -> list[nn.Module]:
+        """Return the further layers of a stage, then self-attention if it is at this size."""
+        layers: list[nn.Module] = []
+        for _ in range(self.config.layers_per_stage - 1):
+            layers += self.same_size(width, size)
+        if self.config.attention_resolution == size:
+            layers.append(SelfAttention(width))
+        return layers
 
 
 class StridedBlocks(Blocks):
@@ -94,6 +111,8 @@ class StridedBlocks(Blocks):
 class ResidualBlocks(Blocks):
     """Residual blocks, which normalize and activate their inputs; the last layer needs its own."""
 
+    kind: ClassVar[type[ResidualBlock]] = ResidualBlock
+
     def after_first_layer(self, width: int, *, batch_norm: bool) -> list[nn.Module]:  # noqa: ARG002
         """Return no layers."""
         return []
@@ -115,9 +134,15 @@ class ResidualBlocks(Blocks):
         return _activation(width, self.activation, batch_norm=self.batch_norm)
 
     def _block(
-        self, in_channels: int, out_channels: int, size: int, *, resample: Resample | None = None
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        *,
+        resample: Resample | None = None,
+        kind: type[ResidualBlock] | None = None,
     ) -> ResidualBlock:
-        return ResidualBlock(
+        return (kind or self.kind)(
             in_channels,
             out_channels,
             activation=self.activation,
@@ -125,6 +150,19 @@ class ResidualBlocks(Blocks):
             dilation=_dilation(self.config, size),
             resample=resample,
         )
+
+
+class ResNetBlocks(ResidualBlocks):
+    """The residual blocks of a `resnet`."""
+
+    kind = ResNetBlock
+
+    def at_image(self, in_channels: int, out_channels: int, size: int) -> list[nn.Module]:
+        """Return a residual block that reads an image and halves its side."""
+        block = self._block(
+            in_channels, out_channels, 2 * size, resample="down", kind=ResNetInputBlock
+        )
+        return [block]
 
 
 BLOCKS: dict[str, type[Blocks]] = {"convolutional": StridedBlocks, "residual": ResidualBlocks}

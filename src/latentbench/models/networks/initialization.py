@@ -13,6 +13,7 @@ from latentbench.models.networks.layers import (
     BATCH_NORMS,
     LabelEmbedding,
     LabelPlane,
+    ResidualBlock,
     SelfAttention,
 )
 
@@ -28,7 +29,8 @@ def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generat
 
     - `dcgan`: weights from N(0, 0.02²), batch norm scales from N(1, 0.02²) (Radford et al., 2016,
       section 4).
-    - `xavier`: weights from N(0, 2/(fan_in + fan_out)) (Glorot & Bengio, 2010, equation 12).
+    - `xavier`: weights from N(0, 2/(fan_in + fan_out)) (Glorot & Bengio, 2010, equation 12), times
+      the `gain` of a residual block in its 3×3 convolutions.
     - `kaiming`: weights from N(0, 2/fan_in) (He et al., 2015, equation 10).
     - `orthogonal`: orthonormal rows or columns (Saxe et al., 2014).
     - `default`: weights and biases uniform within 1/√fan_in, PyTorch's default.
@@ -36,6 +38,7 @@ def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generat
     If not stated otherwise, biases start at 0 and batch norm scales at 1. Label embeddings have the
     same scale with any scheme. Raises TypeError for a layer without a rule.
     """
+    gains = _gains_in_blocks(network)
     for module in network.modules():
         if isinstance(module, LabelEmbedding):
             nn.init.normal_(module.weight, 0.0, module.scale, generator=generator)
@@ -44,6 +47,8 @@ def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generat
             nn.init.zeros_(module.bias)
         elif isinstance(module, _LINEAR):
             _initialize_linear(module, scheme, generator)
+            if scheme == "xavier":
+                module.weight *= gains.get(module, 1.0)
         elif isinstance(module, BATCH_NORMS):
             if scheme == "dcgan":
                 nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
@@ -83,6 +88,16 @@ def fold_spectral_norm(network: nn.Module) -> None:
             del module.parametrizations
             module.__class__ = type(module).__bases__[0]
             module.weight = nn.Parameter(weight)
+
+
+def _gains_in_blocks(network: nn.Module) -> dict[nn.Module, float]:
+    """Return the gains of the 3×3 convolutions in residual blocks."""
+    gains: dict[nn.Module, float] = {}
+    for block in network.modules():
+        if isinstance(block, ResidualBlock):
+            for module in (*block.first.modules(), *block.second.modules()):
+                gains[module] = block.gain
+    return gains
 
 
 def _initialize_linear(module: _Linear, scheme: str, generator: torch.Generator) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 Resample = Literal["up", "down"]
+Pooling = Literal["sum", "mean"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
@@ -19,6 +20,13 @@ class ResidualBlock(nn.Module):
     Resampling follows Gulrajani et al. (2017), appendix F: nearest neighbor up, 2×2 means down.
     The shortcut is a 1×1 convolution where the size or the channels change.
     """
+
+    # The factor of Glorot & Bengio's initial weights in the 3×3 convolutions.
+    gain: ClassVar[float] = 1.0
+    # Whether the first convolution has batch norm and activation before it.
+    is_preactivated: ClassVar[bool] = True
+    # Whether all convolutions have biases; otherwise 3×3 convolutions without batch norm only.
+    has_biases: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -33,19 +41,21 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.resample = resample
 
-        def convolution(width: int) -> list[nn.Module]:
-            layers: list[nn.Module] = [nn.BatchNorm2d(width)] if batch_norm else []
-            layers.append(activation())
+        def convolution(width: int, *, activate: bool = True) -> list[nn.Module]:
+            layers: list[nn.Module] = []
+            if activate:
+                layers += [nn.BatchNorm2d(width), activation()] if batch_norm else [activation()]
+            has_bias = self.has_biases or not batch_norm
             layers.append(
-                same_size_convolution(width, out_channels, dilation=dilation, bias=not batch_norm)
+                same_size_convolution(width, out_channels, dilation=dilation, bias=has_bias)
             )
             return layers
 
         # The activation is not in-place: the shortcut needs the input.
-        self.first = nn.Sequential(*convolution(in_channels))
+        self.first = nn.Sequential(*convolution(in_channels, activate=self.is_preactivated))
         self.second = nn.Sequential(*convolution(out_channels))
         if in_channels != out_channels or resample is not None:
-            self.shortcut: nn.Module = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+            self.shortcut: nn.Module = nn.Conv2d(in_channels, out_channels, 1, bias=self.has_biases)
         else:
             self.shortcut = nn.Identity()
 
@@ -68,9 +78,36 @@ class ResidualBlock(nn.Module):
         hidden = images
         for layer in activate:
             hidden = layer(hidden)
-        outputs: Tensor = self.second(convolve(_upsample(hidden)))
+        outputs: Tensor = self.second(convolve(self.upsample(hidden)))
         # A 1×1 convolution and upsampling commute; upsampling last is cheaper.
-        return outputs + _upsample(self.shortcut(images))
+        return outputs + self.upsample(self.shortcut(images))
+
+    def upsample(self, images: Tensor) -> Tensor:
+        """Map (batch, channel, height, width) to (batch, channel, 2 height, 2 width)."""
+        return functional.interpolate(images, scale_factor=2.0, mode="nearest")
+
+
+class ResNetBlock(ResidualBlock):
+    """A residual block as Lee & Town (2020) have it: bilinear upsampling, biases everywhere.
+
+    Its 3×3 convolutions start √2 times as large as by Glorot & Bengio (2010), as ReLUs halve the
+    mean square.
+    """
+
+    gain = 2**0.5
+    has_biases = True
+
+    def upsample(self, images: Tensor) -> Tensor:
+        """Map (batch, channel, height, width) to (batch, channel, 2 height, 2 width)."""
+        if images.device.type == "cpu":
+            return functional.interpolate(images, scale_factor=2.0, mode="bilinear")
+        return double_bilinear(images)
+
+
+class ResNetInputBlock(ResNetBlock):
+    """The block that reads an image, which must not be cut off at 0."""
+
+    is_preactivated = False
 
 
 class HalfDilated(nn.Module):
@@ -158,5 +195,33 @@ def same_size_convolution(
     return HalfDilated(in_channels, out_channels, dilation=dilation, bias=bias)
 
 
-def _upsample(images: Tensor) -> Tensor:
-    return functional.interpolate(images, scale_factor=2.0, mode="nearest")
+class GlobalPool(nn.Module):
+    """The sum or mean of each channel over all positions."""
+
+    def __init__(self, pooling: Pooling) -> None:
+        super().__init__()
+        self.pooling = pooling
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (batch, channel, height, width) to (batch, channel)."""
+        return maps.sum(dim=(2, 3)) if self.pooling == "sum" else maps.mean(dim=(2, 3))
+
+
+def double_bilinear(images: Tensor) -> Tensor:
+    """Double height and width as `functional.interpolate` does with the mode `bilinear`.
+
+    The deterministic gradient of `interpolate` on a GPU sorts indices, which this one needs not.
+    """
+    # Channels last, so that the channels of a pixel stay together in memory.
+    maps = images.permute(0, 2, 3, 1)
+    return _double(_double(maps, dim=1), dim=2).permute(0, 3, 1, 2)
+
+
+def _double(maps: Tensor, *, dim: int) -> Tensor:
+    """Double a dimension: each new position is a quarter of its neighbor, the rest its own."""
+    length = maps.shape[dim]
+    first, last = maps.narrow(dim, 0, 1), maps.narrow(dim, length - 1, 1)
+    before = torch.cat([first, maps.narrow(dim, 0, length - 1)], dim=dim)
+    after = torch.cat([maps.narrow(dim, 1, length - 1), last], dim=dim)
+    pairs = torch.stack([maps.lerp(before, 0.25), maps.lerp(after, 0.25)], dim=dim + 1)
+    return pairs.flatten(dim, dim + 1)

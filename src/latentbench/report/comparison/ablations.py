@@ -43,6 +43,7 @@ PAPERS = {
 _PAPERS_ON_GANS = {
     "architecture convolutional": "radford2016",
     "architecture residual": "gulrajani2017",
+    "architecture resnet": "lee2020mimicry",
 }
 
 

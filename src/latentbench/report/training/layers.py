@@ -77,7 +77,12 @@ def _with_operations(network: pd.DataFrame, experiment: Experiment) -> Iterator[
     layers = network.to_dict("records")
     for block, inside in groupby(layers, itemgetter("block")):
         members = list(inside)
-        yield from _residual_block(members) if block else map(_with_purpose, members)
+        is_bilinear = experiment.model.get("architecture") == "resnet"
+        upsampling = "bilinear" if is_bilinear else "nearest neighbor"
+        if block:
+            yield from _residual_block(members, upsampling)
+        else:
+            yield from map(_with_purpose, members)
     settings = experiment.settings
     image = "{channels}×{image_size}×{image_size}".format_map(settings) if settings else ""
     if layers[-1]["output"] == image:  # the model applies the last activation
@@ -86,7 +91,7 @@ def _with_operations(network: pd.DataFrame, experiment: Experiment) -> Iterator[
         yield _operation(activation, layers[-1])
 
 
-def _residual_block(layers: list[Layer]) -> Iterator[Layer]:
+def _residual_block(layers: list[Layer], upsampling: str) -> Iterator[Layer]:
     """Return the layers of a residual block, the last of which is its shortcut, and the sum.
 
     A block upsamples before its first layer of the larger size, or downsamples at its end.
@@ -99,7 +104,7 @@ def _residual_block(layers: list[Layer]) -> Iterator[Layer]:
         if not upsampled and _size(layer) == size:
             upsampled = True
             kind += ", then upsampled"
-            yield _operation("Upsampling, nearest neighbor", inner[0], size)
+            yield _operation(f"Upsampling, {upsampling}", inner[0], size)
         yield _with_purpose(layer)
     if _size(inner[0]) == size and _size(shortcut) < size:
         size = _size(shortcut)
