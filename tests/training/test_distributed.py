@@ -32,7 +32,8 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 TRAINING: dict[str, Any] = {"epochs": 4, "checkpoints": [2, 4], "log_every": 1, "flip": True}
 SETTINGS: dict[str, dict[str, Any]] = {
     "vae": {"likelihood": "optimal_gaussian"},
-    "wgan_gp": {"n_critic": 2},
+    "dcgan": {"augment": ["color", "translation", "cutout"]},
+    "wgan_gp": {"n_critic": 2, "augment": ["color", "translation", "cutout"]},
 }
 # Clocks and words.
 IGNORED = {"seconds", "images_per_second", "peak_memory_mb", WARNINGS}

@@ -42,7 +42,8 @@ class DCGAN(GAN):
         kind = self.config.loss
         fakes = self.generate(labels, generator)
         # Separate passes, so that batch norm has separate statistics of real and generated images.
-        real, fake = self.score(images, labels), self.score(fakes.detach(), labels)
+        real = self.score(self.augment(images, generator), labels)
+        fake = self.score(self.augment(fakes.detach(), generator), labels)
         loss = discriminator_loss(kind, real=real, fake=fake, smoothing=self.config.label_smoothing)
         gradient = self.update_discriminator(loss)
         return {

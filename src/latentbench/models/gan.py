@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from latentbench.config.models import GANModel
+from latentbench.models.augmentation import Augmentation
 from latentbench.models.networks.architectures import Decoder, Encoder, Shape
 from latentbench.models.networks.initialization import apply_spectral_norm, initialize_weights
 from latentbench.models.networks.layers import Pooling
@@ -48,6 +49,7 @@ class GAN(Objective):
         if config.spectral_norm:
             apply_spectral_norm(self.discriminator, generator)
         self.average_weights("generator")
+        self.augmentation = Augmentation(config.augment)
 
     def make_optimizers(self) -> None:
         """Make one Adam for each network."""
@@ -116,6 +118,11 @@ class GAN(Objective):
             scores: Tensor = self.discriminator(images, labels).flatten()
         return scores.float()
 
+    def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return images as the discriminator sees them in training; see Augmentation."""
+        augmented: Tensor = self.augmentation(images, generator=generator, processes=self.processes)
+        return augmented
+
     def update_discriminator(self, loss: Tensor) -> Tensor:
         """Take one optimizer step on the loss and return the norm of the gradient."""
         loss.backward()
@@ -144,7 +151,8 @@ class GAN(Objective):
             fakes = self.generate(labels, generator) if images is None else images
             images = None
             with frozen(self.discriminator):
-                loss = self.generator_loss(self.score(fakes, labels))
+                scores = self.score(self.augment(fakes, generator), labels)
+                loss = self.generator_loss(scores)
                 loss.backward()
             gradient = self.optimizers["generator"].step()
             self.update_averages(decay=config.ema_decay, updates=update)

@@ -36,7 +36,11 @@ def gradient_penalty(
 
 
 class WGANGP(GAN):
-    """Gulrajani et al. (2017), algorithm 1."""
+    """Gulrajani et al. (2017), algorithm 1.
+
+    With augmentation, the critic estimates the distance between augmented images. The penalty then
+    acts between augmented real and augmented generated images, where the slope must be 1.
+    """
 
     terms = (
         "critic_loss",
@@ -59,7 +63,8 @@ class WGANGP(GAN):
     ) -> Terms:
         """Update the critic, then perhaps the generator; see Objective.step."""
         with torch.no_grad():
-            fakes = self.generate(labels, generator)
+            fakes = self.augment(self.generate(labels, generator), generator)
+            images = self.augment(images, generator)
         real, fake = self.score(torch.cat([images, fakes]), torch.cat([labels, labels])).chunk(2)
         wasserstein = real.mean() - fake.mean()
         penalty = self._gradient_penalty(images, fakes, labels, generator)

@@ -245,7 +245,7 @@ def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def setting_text(value: Any) -> str:
     """Return a setting as a table prints it: `none`, `yes`, `no`, `0.0002`, `1, 2, 4`."""
     if isinstance(value, list):
-        return ", ".join(map(setting_text, value))
+        return ", ".join(map(setting_text, value)) or "none"
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
     return np.format_float_positional(value, trim="0") if isinstance(value, float) else str(value)

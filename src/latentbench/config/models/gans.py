@@ -16,6 +16,8 @@ from latentbench.config.models.base import (
     by_architecture,
 )
 
+AugmentationKind = Literal["color", "translation", "cutout"]
+
 
 class GANModel(DecoderModel):
     """Settings of every GAN."""
@@ -37,6 +39,12 @@ class GANModel(DecoderModel):
     n_generator: Count = Field(
         default=1, ge=1, description="Steps of the generator per discriminator or critic step."
     )
+    augment: list[AugmentationKind] = Field(
+        default=[],
+        description="How images are changed at random before the discriminator or critic sees "
+        "them in training, real and generated alike (Zhao et al., 2020): `color`, `translation`, "
+        "`cutout`. It helps where training images are few.",
+    )
 
     @model_validator(mode="after")
     def _check_discriminator_width(self) -> GANModel:
@@ -45,6 +53,12 @@ class GANModel(DecoderModel):
                 f"has discriminator_width: {self.discriminator_width}, which a fully connected "
                 "network does not have; remove it, or choose another architecture"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_augment(self) -> GANModel:
+        if len(set(self.augment)) < len(self.augment):
+            raise ValueError("has the same kind twice in augment; list each once")
         return self
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ PAPERS = {
     "loss hinge": "lim2017",
     "loss least_squares": "mao2017",
     "gp_weight": "gulrajani2017",
+    "augment": "zhao2020",
     "prior": "ghosh2020",
     "code_penalty": "ghosh2020",
     "decoder_weight_decay": "ghosh2020",
