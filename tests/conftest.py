@@ -38,6 +38,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("tests")
 
+# Settings of the smallest models, by name. The others have a latent of a few dimensions.
+SMALLEST: dict[str, dict[str, Any]] = {"diffusion": {"sampling_steps": 2}}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the long tests first, so that none of them runs alone at the end."""
@@ -106,7 +109,7 @@ def make_config(tmp_path: Path) -> Callable[..., Path]:
             "seed": seed,
             "study": "tiny",
             "dataset": dataset,
-            "model": {"name": objective, "latent_dim": 6, "width": 4},
+            "model": {"name": objective, "width": 4} | SMALLEST.get(objective, {"latent_dim": 6}),
             "training": {"epochs": 3, "checkpoints": [1, 3], "batch_size": 8, "log_every": 2},
             "evaluation": {
                 "num_samples": 24,

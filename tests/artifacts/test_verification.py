@@ -57,7 +57,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("data/prepared/d/dataset.json"),
         Path("data/reference/d/reference.json"),
     )
-    trained = [FOLDER / name for name in training_files([1, 2], has_encoder=True)]
+    trained = [FOLDER / name for name in training_files([1, 2], learns_codes=True)]
     made = {
         "prepare": ([], [manifest]),
         "reference": ([manifest], [reference]),
@@ -116,7 +116,7 @@ def verify(*options: str) -> tuple[int, list[str]]:
 def test_unchanged_results_match(study: Path) -> None:
     code, lines = verify("--params", "params.yaml")
     assert code == 0, lines
-    number = 2 + len(training_files([1, 2], has_encoder=True)) + 2 + 1
+    number = 2 + len(training_files([1, 2], learns_codes=True)) + 2 + 1
     assert lines[-1].startswith(f"s: {number} files of 6 stages")
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from latentbench.config.load import parse_params
-from latentbench.config.models import AnyModel, Architecture
+from latentbench.config.models import MODELS, AnyModel
 from latentbench.errors import ConfigError
 from latentbench.models.gan import GAN
 from latentbench.models.networks.architectures import Decoder, Encoder, Shape, count_parameters
@@ -39,6 +39,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "spectral norm": CONVOLUTIONAL | {"spectral_norm": True},
     "fully connected": {"architecture": "fully_connected", "hidden_dims": [12, 8]},
 }
+UNET_VARIANTS: dict[str, dict[str, Any]] = {
+    "small": {"sampling_steps": 2},
+    "deeper": {"layers_per_stage": 2, "sampling_steps": 1},
+    "pixels": {"patch_size": 1, "channel_multipliers": [1, 1, 2], "sampling_steps": 1},
+    "attention": {"attention_resolution": 8, "sampling_steps": 1},
+    "dropout": {"dropout": 0.2, "sampling_steps": 1},
+    "stochastic": {"churn": 2.0, "sampling_steps": 3},
+}
+NAMES_AND_VARIANTS = [
+    (name, variant)
+    for name in OBJECTIVES
+    for variant in (UNET_VARIANTS if name == "diffusion" else VARIANTS)
+]
+NAMES_AND_ARCHITECTURES = [
+    (name, architecture)
+    for name in OBJECTIVES
+    for architecture in get_args(MODELS[name].model_fields["architecture"].annotation)
+]
 CLASSES = 3
 BATCH = 4
 SHAPE = Shape(32, 1)
@@ -46,7 +64,9 @@ SHAPE = Shape(32, 1)
 
 def _config(objective: str, image_size: int = 32, **settings: Any) -> AnyModel:
     """Return a model as parsed from params.yaml."""
-    model = {"name": objective, "latent_dim": 5, "width": 4, "label_dim": 3, **settings}
+    model = {"name": objective, "width": 4, **settings}
+    if objective != "diffusion":
+        model = {"latent_dim": 5, "label_dim": 3} | model
     if objective == "wgan_gp":
         model = (
             {"n_critic": 2} | ({"gp_weight": 0.0} if settings.get("spectral_norm") else {}) | model
@@ -99,14 +119,14 @@ def _train(
 
 
 @pytest.mark.parametrize(("image_size", "channels"), [(32, 3), (64, 1), (128, 3)])
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize(("name", "variant"), NAMES_AND_VARIANTS)
 def test_training_resuming_sampling_and_loading(
     name: str, variant: str, image_size: int, channels: int
 ) -> None:
     """Three steps; the same three with a kill after the first; a checkpoint and back."""
     size = {"image_size": image_size, "channels": channels}
-    config = _config(name, image_size, **VARIANTS[variant])
+    settings = (UNET_VARIANTS if name == "diffusion" else VARIANTS)[variant]
+    config = _config(name, image_size, **settings)
     objective = _build(config, **size)
     _train(objective, config, stop=1, **size)
     state = {key: tensor.clone() for key, tensor in objective.training_state().items()}
@@ -135,8 +155,7 @@ def test_training_resuming_sampling_and_loading(
         assert loaded.discriminate(images, labels).shape == (3,)
 
 
-@pytest.mark.parametrize("network", get_args(Architecture))
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize(("name", "network"), NAMES_AND_ARCHITECTURES)
 def test_labels_change_outputs_of_every_network(name: str, network: str) -> None:
     config = _config(name, architecture=network, condition="class")
     objective = _build(config)
@@ -159,8 +178,14 @@ def test_labels_change_outputs_of_every_network(name: str, network: str) -> None
         assert len(objective.discriminate(same, torch.eye(CLASSES)).unique()) == CLASSES
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("settings", [{}, {"spectral_norm": True}, {"initialization": "default"}])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in OBJECTIVES),
+        *((name, {"spectral_norm": True}) for name in OBJECTIVES if name != "diffusion"),
+        *((name, {"initialization": "default"}) for name in OBJECTIVES if name != "diffusion"),
+    ],
+)
 def test_initial_weights_depend_on_seed_only(name: str, settings: dict[str, Any]) -> None:
     config = _config(name, **settings)
     torch.manual_seed(1)
@@ -190,7 +215,7 @@ def test_samples_do_not_depend_on_batch_size(name: str) -> None:
 def test_checkpoints_have_averaged_weights(name: str) -> None:
     config = _config(name)
     objective = _build(config)
-    averaged = {"generator"} if isinstance(objective, GAN) else {"encoder", "decoder"}
+    averaged = set(objective.averaged)
     _train(objective, config)
     weights, state = objective.weights(), objective.state_dict()
     for key, tensor in weights.items():
@@ -375,8 +400,9 @@ def test_orthogonal_initialization() -> None:
     torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(20), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", get_args(Architecture))
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize(
+    ("name", "architecture"), [pair for pair in NAMES_AND_ARCHITECTURES if pair[0] != "diffusion"]
+)
 def test_default_initialization_gives_varied_images_and_gradients(
     name: str, architecture: str
 ) -> None:

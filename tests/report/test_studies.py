@@ -283,7 +283,7 @@ def sections() -> dict[tuple[str, str], str]:
 
 def made() -> set[str]:
     """Return the files that the stages of an experiment write, with a checkpoint at epoch 1."""
-    trained = map(str, paths.training_files([1], has_encoder=True))
+    trained = map(str, paths.training_files([1], learns_codes=True))
     others = (*paths.EVALUATION_FILES, *paths.EXPLORATION_FILES, paths.CONFIG, paths.PROVENANCE)
     return {*trained, *others}
 

@@ -26,6 +26,8 @@ from latentbench.models.registry import OBJECTIVES
 from latentbench.training import loop
 
 COMPARED = ("*.safetensors", "iterations.csv", "*.png", "*.webp")
+# The others have a latent of a few dimensions.
+SMALLEST: dict[str, dict[str, int]] = {"diffusion": {"sampling_steps": 2}}
 PARAMS = {
     "studies": {"soak": {"title": "Soak"}},
     "datasets": {"digits": {"source": "glyphs", "num_train": 40, "num_test": 20}},
@@ -33,7 +35,7 @@ PARAMS = {
         name.replace("_", "-"): {
             "study": "soak",
             "dataset": "digits",
-            "model": {"name": name, "latent_dim": 4, "width": 4},
+            "model": {"name": name, "width": 4} | SMALLEST.get(name, {"latent_dim": 4}),
             "training": {"epochs": 3, "checkpoints": [1, 3], "batch_size": 8, "sample_grid": 2},
             "compute": {"device": "cpu"},
         }

@@ -108,8 +108,8 @@ def _assert_complete(config: Path, data: Path) -> None:
     assert metadata["data_digest"] == PreparedDataset.open(data).manifest.digest
     parameters = set(read_json(results / "provenance/train.json")["parameters"])
     networks = {name.split(".")[0] for name in weights}
-    has_encoder = read_config(config, ExperimentConfig).model.has_encoder
-    assert networks == (parameters | {"prior"} if has_encoder else parameters)
+    has_prior = read_config(config, ExperimentConfig).model.prior_kind != "standard"
+    assert networks == (parameters | {"prior"} if has_prior else parameters)
 
     events = EventAccumulator(str(root / "logs"))
     events.Reload()
@@ -154,15 +154,15 @@ def test_the_prior_is_fitted_to_the_codes_of_training_images(
 
 
 def _assert_reconstructions(config: Path, data: Path) -> None:
-    """The reconstructions of each epoch are below their inputs, for models with an encoder."""
+    """The reconstructions of each epoch are below their inputs, for models that learn codes."""
     path = config.parent / "samples" / "reconstructions.png"
     settings, dataset = read_config(config, ExperimentConfig), PreparedDataset.open(data)
-    assert path.exists() == settings.model.has_encoder
+    assert path.exists() == settings.model.learns_codes
     trained = load_checkpoint(
         settings, config.parent, 3, device=CPU, data_digest=dataset.manifest.digest
     )
     assert settings.model.has_encoder == isinstance(trained.objective, HasEncoder)
-    if not settings.model.has_encoder:
+    if not settings.model.learns_codes:
         return
     picture = np.asarray(Image.open(path))
     rows = picture.reshape(4, 32, 8, 32, 1).swapaxes(1, 2)

@@ -88,7 +88,7 @@ def _names(stage: str, config: Section) -> list[str | Path]:
     if stage == "train":
         assert isinstance(config, ExperimentConfig)
         files = paths.training_files(
-            config.training.checkpoint_epochs, has_encoder=config.model.has_encoder
+            config.training.checkpoint_epochs, learns_codes=config.model.learns_codes
         )
         return [*files, paths.PROVENANCE]
     return {

@@ -18,6 +18,7 @@ from latentbench.artifacts.paths import CONFIG, STUDY, stage_config
 from latentbench.config.base import Section
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import ExperimentConfig
+from latentbench.config.models import training_model
 from latentbench.errors import shorten
 
 # The sources that each stage runs: the layers that it may import.
@@ -103,8 +104,14 @@ OF_TRIALS = ("train",)
 
 
 def settings_of(stage: str, resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of a resolved config that a stage reads."""
-    return {section: resolved[section] for section in SETTINGS[stage]}
+    """Return the sections of a resolved config that a stage reads.
+
+    Training does not read how a model is sampled.
+    """
+    settings = {section: resolved[section] for section in SETTINGS[stage]}
+    if stage == "train":
+        settings["model"] = training_model(settings["model"])
+    return settings
 
 
 def config_files(config: Section) -> dict[str, str]:
@@ -114,16 +121,24 @@ def config_files(config: Section) -> dict[str, str]:
     that another setting leaves the file as it is. A file of part of an experiment reads back as an
     ExperimentConfig, in which all that the stage does not read has its default.
     """
+    settings = config.model_dump(mode="json")
     sections = {}
-    for key, value in config.model_dump(mode="json").items():
+    for key, value in settings.items():
         sections[key] = _section_text(key, json.dumps(value))
     if isinstance(config, DatasetConfig):
         names = {stage: f"{stage}.yaml" for stage in OF_DATASETS}
         return _stage_files(sections, names, ("name",))
     if isinstance(config, ExperimentConfig):
         names = {stage: stage_config(stage) for stage in stages_of(config)}
-        whole = {CONFIG: "".join(sections.values())}
-        return whole | _stage_files(sections, names, ("name", "study"))
+        files = {CONFIG: "".join(sections.values())}
+        files |= _stage_files(sections, names, ("name", "study"))
+        if config.model.sampling_settings:
+            sections["model"] = _section_text(
+                "model", json.dumps(training_model(settings["model"]))
+            )
+            of_train = {"train": names["train"]}
+            files |= _stage_files(sections, of_train, ("name", "study"))
+        return files
     return {STUDY: "".join(sections.values())}
 
 

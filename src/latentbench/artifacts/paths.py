@@ -155,12 +155,12 @@ def record_name(stage: str) -> str:
     return f"provenance/{stage}.json"
 
 
-def training_files(epochs: Sequence[int], *, has_encoder: bool) -> list[Path]:
+def training_files(epochs: Sequence[int], *, learns_codes: bool) -> list[Path]:
     """Return the files that train writes, apart from its record, with checkpoints at `epochs`."""
     files = [checkpoint_path(Path(), epoch) for epoch in epochs]
     files += [samples_path(Path(), epoch) for epoch in epochs]
     files += map(Path, EVOLUTION)
-    if has_encoder:
+    if learns_codes:
         files.append(Path(RECONSTRUCTIONS))
     return [*files, Path(ARCHITECTURE), Path(HISTORY), Path(ITERATIONS)]
 

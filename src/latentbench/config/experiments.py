@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from latentbench.config.base import Compute, Count, Name, Section, Seed, TrainingName
 from latentbench.config.datasets import Channels, ImageSize
-from latentbench.config.models import AnyModel
+from latentbench.config.models import AnyModel, training_model
 from latentbench.errors import quote, shorten
 
 
@@ -319,6 +319,7 @@ class ExperimentConfig(Experiment):
         settings = self.model_dump(
             include={"seed", "dataset", "image_size", "channels", "model", "training", "compute"}
         )
+        settings["model"] = training_model(settings["model"])
         # Checkpoints and logs do not change the weights.
         del settings["training"]["checkpoints"], settings["training"]["log_every"]
         return settings
@@ -333,10 +334,10 @@ def training_names(experiment: str, repeats: int) -> list[str]:
 
 
 def walkthrough_experiment(experiments: Sequence[ExperimentConfig]) -> ExperimentConfig:
-    """Return the experiment that a walkthrough trains: the first with an encoder, or the first.
+    """Return the experiment that a walkthrough trains: the first that learns codes, or the first.
 
     Models that it has no loop for are left out; `parse_params` refuses a study of these only.
     """
     shown = [each for each in experiments if each.model.walkthrough_passes]
-    with_encoder = [each for each in shown if each.model.has_encoder]
-    return (with_encoder or shown)[0]
+    with_codes = [each for each in shown if each.model.learns_codes]
+    return (with_codes or shown)[0]

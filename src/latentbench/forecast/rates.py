@@ -153,7 +153,8 @@ def measure_dataset_rates(
     num_codes = min(experiment.latent.num_projected, sizes.num_test)
     if _repeats.get() < MAX_REPEATS:
         num_codes = min(num_codes, QUICK_CODES)
-    codes = torch.randn(num_codes, experiment.model.latent_dim).double().numpy()
+    dim = experiment.model.num_latent_dims(experiment.image_size, experiment.channels)
+    codes = torch.randn(num_codes, dim).double().numpy()
     return DatasetRates(
         classifier_step=classifier_step,
         feature=feature,

@@ -123,7 +123,10 @@ class ModelProbe:
         """
         dim = self.objective.latent_dim if dim is None else dim
         generator = torch_generator(STUDY_STREAM_SEED, stream)
-        draws = draw_latents(number * MAX_DIMENSIONS, 1, generator).view(number, MAX_DIMENSIONS)
+        draws = draw_latents(number, MAX_DIMENSIONS, generator)
+        if dim > MAX_DIMENSIONS:
+            further = torch_generator(STUDY_STREAM_SEED, f"{stream}, further dimensions")
+            draws = torch.cat([draws, draw_latents(number, dim - MAX_DIMENSIONS, further)], dim=1)
         return draws[:, :dim].to(self.device)
 
     def latents(self, number: int, stream: str) -> Tensor:

@@ -6,6 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
 import torch
@@ -177,6 +178,21 @@ class Objective(nn.Module, ABC):
         return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How an ODE is solved from a latent to its image.
+
+    Attributes:
+        steps: The number of steps of Heun's method.
+        guidance: Classifier-free guidance; 1 is none (Ho & Salimans, 2021).
+        churn: Noise that is added on the way (Karras et al., 2022, algorithm 2); 0 is none.
+    """
+
+    steps: int
+    guidance: float = 1.0
+    churn: float = 0.0
+
+
 # A latent unit is active if its code varies by more over images (Burda et al., 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01
 
@@ -187,6 +203,23 @@ class HasEncoder(Protocol):
 
     def encode(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return codes (batch, latent_dim) of images in [-1, 1] with labels (batch, num_labels)."""
+        ...
+
+
+@runtime_checkable
+class HasSampling(Protocol):
+    """An objective that turns noise into an image step by step.
+
+    Its latents are Gaussian noise with as many dimensions as an image, one for each image.
+    """
+
+    sampling: Sampling
+
+    def denoising_path(self, latents: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the noisy image and its denoised estimate at every step.
+
+        Both are (batch, steps + 1, channel, height, width); see `decode` for the arguments.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ import torch
 from latentbench.config.models import AnyModel
 from latentbench.models.autoencoder import Autoencoder
 from latentbench.models.dcgan import DCGAN
+from latentbench.models.diffusion import Diffusion
 from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Objective
 from latentbench.models.vae import VAE
@@ -21,6 +22,7 @@ OBJECTIVES: dict[str, Any] = {
     "dcgan": DCGAN,
     "cgan": DCGAN,
     "wgan_gp": WGANGP,
+    "diffusion": Diffusion,
 }
 
 

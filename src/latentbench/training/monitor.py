@@ -18,7 +18,7 @@ from latentbench.data.image_grid import Images
 from latentbench.data.images import to_model, to_uint8
 from latentbench.data.labels import Condition, label_vectors
 from latentbench.data.prepared import PreparedDataset
-from latentbench.models.objective import ACTIVE_VARIANCE, HasEncoder, Objective
+from latentbench.models.objective import ACTIVE_VARIANCE, HasEncoder, HasSampling, Objective
 from latentbench.models.prior import draw_codes
 from latentbench.rng import numpy_generator, torch_generator
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -82,7 +82,8 @@ class Monitor:
         values: Values = {}
         distance = _mean_distance(to_model(torch.from_numpy(samples).to(self._device)), labels)
         values["diversity"] = distance / self._real_distance if self._real_distance > 0 else None
-        if isinstance(objective, HasEncoder):
+        # Noise of the size of an image has no units of which some could be unused.
+        if isinstance(objective, HasEncoder) and not isinstance(objective, HasSampling):
             codes = torch.cat([objective.encode(*batch) for batch in self._batches("test")])
             values["active_units"] = float((codes.var(dim=0) > ACTIVE_VARIANCE).sum())
         return values
@@ -95,8 +96,11 @@ class Monitor:
 
     @torch.no_grad()
     def reconstructions(self, objective: Objective) -> Images | None:
-        """Return the reconstructions of `inputs` in the same shape, or None without an encoder."""
-        if not isinstance(objective, HasEncoder):
+        """Return the reconstructions of `inputs` in the same shape, of models that learn codes.
+
+        Without an encoder there are none, and encoding with an ODE is its inversion at any time.
+        """
+        if not isinstance(objective, HasEncoder) or isinstance(objective, HasSampling):
             return None
         images, labels = self._first_test_images(NUM_RECONSTRUCTED)
         outputs = objective.sample(objective.encode(to_model(images), labels), labels)

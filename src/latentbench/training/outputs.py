@@ -109,7 +109,7 @@ def write_outputs(run: Run, progress: Progress, losses: LossTracker, usage: Reso
     _write_tables(run, progress, losses)
     _write_animations(run, progress)
     files = training_files(
-        run.config.training.checkpoint_epochs, has_encoder=run.config.model.has_encoder
+        run.config.training.checkpoint_epochs, learns_codes=run.config.model.learns_codes
     )
     _delete_stale_epochs(results, files)
     (results / DIVERGED).unlink(missing_ok=True)
@@ -161,12 +161,12 @@ def _copy_to_results(run: Run, path: Path) -> None:
 
 
 def _write_animations(run: Run, progress: Progress) -> None:
-    """Write the samples over all epochs, and the reconstructions of models with an encoder."""
+    """Write the samples over all epochs, and the reconstructions of models that learn codes."""
     results, scratch = run.folders.results, run.folders.scratch
     epochs = [row["epoch"] for row in progress.rows]
     grids = [(epoch, frame_path(scratch, "samples", epoch)) for epoch in epochs]
     write_evolution(grids, [results / name for name in EVOLUTION])
-    if run.config.model.has_encoder:
+    if run.config.model.learns_codes:
         rows = [frame_path(scratch, "reconstructions", epoch) for epoch in epochs]
         write_reconstructions(image_row(run.monitor.inputs), rows, results / RECONSTRUCTIONS)
 

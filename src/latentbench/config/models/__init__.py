@@ -31,6 +31,7 @@ from latentbench.config.models.base import (
     PriorKind,
     feature_map_sizes,
 )
+from latentbench.config.models.diffusion import DiffusionModel
 from latentbench.config.models.gans import (
     CGANModel,
     DCGANModel,
@@ -49,6 +50,7 @@ __all__ = [
     "Condition",
     "DCGANModel",
     "DecoderModel",
+    "DiffusionModel",
     "DiscriminatorModel",
     "EncoderModel",
     "GANModel",
@@ -58,21 +60,29 @@ __all__ = [
     "VAEModel",
     "WGANGPModel",
     "feature_map_sizes",
-    "has_encoder",
     "is_generative",
+    "learns_codes",
+    "training_model",
 ]
 
 AnyModel = Annotated[
-    AutoencoderModel | VAEModel | DCGANModel | CGANModel | WGANGPModel, Field(discriminator="name")
+    AutoencoderModel | VAEModel | DCGANModel | CGANModel | WGANGPModel | DiffusionModel,
+    Field(discriminator="name"),
 ]
 
 # The settings' class of each model name.
 MODELS: dict[str, type[Model]] = union_members(AnyModel)
 
 
-def has_encoder(name: str) -> bool:
-    """Return whether models of this name map images to codes; False for an unknown name."""
-    return name in MODELS and MODELS[name].has_encoder
+def learns_codes(name: str) -> bool:
+    """Return whether models of this name learn to encode images; False for an unknown name."""
+    return name in MODELS and MODELS[name].learns_codes
+
+
+def training_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's settings without those that its training does not read."""
+    unread = MODELS[model["name"]].sampling_settings
+    return {key: value for key, value in model.items() if key not in unread}
 
 
 def is_generative(model: Mapping[str, Any]) -> bool:

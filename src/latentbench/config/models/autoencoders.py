@@ -14,6 +14,7 @@ class EncoderModel(DecoderModel):
     """Settings of every model that maps images to codes."""
 
     has_encoder: ClassVar[bool] = True
+    learns_codes: ClassVar[bool] = True
     prior: PriorKind = Field(
         default="mixture",
         description="The distribution that latents are drawn from: N(0, I), or a Gaussian or a "

@@ -50,13 +50,17 @@ INITIALIZATION = (
 class Model(Section):
     """Settings of every model."""
 
-    # Whether the model maps images to codes. Its training then also writes reconstructions.
+    # Whether the model maps images to codes.
     has_encoder: ClassVar[bool] = False
+    # Whether it is trained to reconstruct images from codes. Its training then shows how well.
+    learns_codes: ClassVar[bool] = False
     # Whether it is trained to decode latents from N(0, I). Only then do these show its quality.
     has_prior: ClassVar[bool] = True
     # How often a step of the walkthrough's training loop computes the multiply-adds of both
     # networks, as measured; 0 if the walkthrough has no loop for this model.
     walkthrough_passes: ClassVar[int] = 0
+    # Settings that its training does not read: a change of these evaluates and explores again.
+    sampling_settings: ClassVar[frozenset[str]] = frozenset()
 
     architecture: str
     width: Count = Field(
@@ -100,6 +104,10 @@ class Model(Section):
     def is_generative(self) -> bool:
         """Whether its decoder knows latents like those that are drawn."""
         return self.has_prior or self.prior_kind != "standard"
+
+    def num_latent_dims(self, image_size: int, channels: int) -> int:
+        """Return the dimension of the latent of images of this size."""
+        raise NotImplementedError
 
     def feature_map_sizes(self, image_size: int) -> list[int]:
         """Return the sides of the network's feature maps, the largest first."""
@@ -160,6 +168,10 @@ class DecoderModel(Model):
         description="Decay per step of the averaged weights (EMA) of the encoder and decoder, or "
         "of the generator. They are evaluated and saved; 0 is off.",
     )
+
+    def num_latent_dims(self, image_size: int, channels: int) -> int:  # noqa: ARG002
+        """Return the dimension of the latent, `latent_dim`."""
+        return self.latent_dim
 
     @model_validator(mode="after")
     def _check_architecture(self) -> DecoderModel:

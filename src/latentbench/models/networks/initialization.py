@@ -15,6 +15,7 @@ from latentbench.models.networks.layers import (
     LabelPlane,
     ResidualBlock,
     SelfAttention,
+    ZeroConv2d,
 )
 
 _LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -35,8 +36,8 @@ def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generat
     - `orthogonal`: orthonormal rows or columns (Saxe et al., 2014).
     - `default`: weights and biases uniform within 1/√fan_in, PyTorch's default.
 
-    If not stated otherwise, biases start at 0 and batch norm scales at 1. Label embeddings have the
-    same scale with any scheme. Raises TypeError for a layer without a rule.
+    If not stated otherwise, biases start at 0 and scales of normalization at 1. Label embeddings
+    have the same scale with any scheme. Raises TypeError for a layer without a rule.
     """
     gains = _gains_in_blocks(network)
     for module in network.modules():
@@ -46,14 +47,12 @@ def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generat
             nn.init.normal_(module.weight, 0.0, module.in_features**-0.5, generator=generator)
             nn.init.zeros_(module.bias)
         elif isinstance(module, _LINEAR):
-            _initialize_linear(module, scheme, generator)
-            if scheme == "xavier":
-                module.weight *= gains.get(module, 1.0)
-        elif isinstance(module, BATCH_NORMS):
-            if scheme == "dcgan":
-                nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
-            else:
-                nn.init.ones_(module.weight)
+            _initialize_linear(module, scheme, generator, gain=gains.get(module, 1.0))
+        elif isinstance(module, BATCH_NORMS) and scheme == "dcgan":
+            nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, (*BATCH_NORMS, nn.GroupNorm)):
+            nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
         elif isinstance(module, SelfAttention):
             nn.init.zeros_(module.gain)
@@ -100,12 +99,19 @@ def _gains_in_blocks(network: nn.Module) -> dict[nn.Module, float]:
     return gains
 
 
-def _initialize_linear(module: _Linear, scheme: str, generator: torch.Generator) -> None:
-    _WEIGHTS[scheme](module, generator)
+def _initialize_linear(
+    module: _Linear, scheme: str, generator: torch.Generator, *, gain: float
+) -> None:
+    if isinstance(module, ZeroConv2d):
+        nn.init.zeros_(module.weight)
+    else:
+        _WEIGHTS[scheme](module, generator)
+    if scheme == "xavier":
+        module.weight *= gain
     if module.bias is None:
         return
     nn.init.zeros_(module.bias)
-    if scheme == "default":
+    if scheme == "default" and not isinstance(module, ZeroConv2d):
         bound = module.weight[0].numel() ** -0.5
         module.bias.uniform_(-bound, bound, generator=generator)
 

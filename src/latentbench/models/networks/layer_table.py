@@ -11,6 +11,7 @@ from torch import nn
 
 from latentbench.models.networks.architectures import Decoder, Shape
 from latentbench.models.networks.initialization import fold_spectral_norm
+from latentbench.models.networks.unet import UNet, mark_known
 from latentbench.models.objective import Objective
 
 COLUMNS = (
@@ -78,11 +79,14 @@ def _summarize(network: nn.Module, latent_dim: int, shape: Shape) -> list[Any]:
     from torchinfo import summary
 
     labels = torch.zeros(1, shape.num_labels)
-    if isinstance(network, Decoder):
-        inputs = torch.zeros(1, latent_dim)
+    images = torch.zeros(1, shape.channels, shape.image_size, shape.image_size)
+    if isinstance(network, UNet):
+        inputs = [images, torch.zeros(1), mark_known(labels)]
+    elif isinstance(network, Decoder):
+        inputs = [torch.zeros(1, latent_dim), labels]
     else:
-        inputs = torch.zeros(1, shape.channels, shape.image_size, shape.image_size)
-    result = summary(network, input_data=[inputs, labels], verbose=0, depth=10, device="cpu")
+        inputs = [images, labels]
+    result = summary(network, input_data=inputs, verbose=0, depth=10, device="cpu")
     return list(result.summary_list)
 
 

@@ -157,6 +157,10 @@ class SelfAttention(nn.Module):
         return outputs
 
 
+class ZeroConv2d(nn.Conv2d):
+    """A convolution that starts at zero, so that its residual block is the identity at first."""
+
+
 class LabelEmbedding(nn.Module):
     """An embedding per label: of a class its row, of several attributes the sum of their rows.
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from latentbench.artifacts.files import convert_read_errors
 from latentbench.artifacts.paths import EVOLUTION, GRID_GAP, RECONSTRUCTIONS, samples_path
-from latentbench.config.models import has_encoder
+from latentbench.config.models import learns_codes
 from latentbench.errors import ArtifactError
 from latentbench.report.presentation import image_grids, page, style
 from latentbench.results import Experiment, Study
@@ -52,9 +52,9 @@ def reconstructions_by_epoch(study: Study) -> page.Drawing:
     complete, notes = study.with_files(
         RECONSTRUCTIONS,
         "train",
-        lambda each: (each.folder / RECONSTRUCTIONS).is_file() or not _has_encoder(each),
+        lambda each: (each.folder / RECONSTRUCTIONS).is_file() or not _learns_codes(each),
     )
-    encoders = list(filter(_has_encoder, complete))
+    encoders = list(filter(_learns_codes, complete))
     if not encoders:
         return page.Drawing(None, notes=notes)
     panels = list(map(_reconstructions_panel, encoders))
@@ -114,8 +114,8 @@ def _cut_animation(path: Path, experiment: Experiment, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def _has_encoder(experiment: Experiment) -> bool:
-    return has_encoder(str(experiment.model.get("name")))
+def _learns_codes(experiment: Experiment) -> bool:
+    return learns_codes(str(experiment.model.get("name")))
 
 
 def _sample_paths(experiment: Experiment) -> dict[int, Path]:
