@@ -32,6 +32,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "fully_connected": {"architecture": "fully_connected", "hidden_dims": [16, 8]},
     "dilated": {"architecture": "convolutional", "layers_per_stage": 2, "dilation": 2},
     "spectral": {"architecture": "convolutional", "spectral_norm": True},
+    "resnet": {"architecture": "resnet"},
 }
 
 
@@ -136,6 +137,21 @@ def test_onnxruntime_computes_what_pytorch_computes(place: int, architecture: st
         name, architecture, conditional=conditional, initialization="kaiming", **model
     )
     shape = Shape(32, 3 if conditional else 1, NUM_LABELS if conditional else 0)
+    check(trained(config, shape), shape)
+
+
+@pytest.mark.parametrize("architecture", ["residual", "fully_connected"])
+def test_conditional_batch_norm_and_a_projection_are_exported(architecture: str) -> None:
+    config = settings(
+        "dcgan",
+        architecture,
+        conditional=True,
+        initialization="kaiming",
+        conditional_batch_norm=True,
+        projection_discriminator=True,
+        spectral_norm=True,
+    )
+    shape = Shape(32, 3, NUM_LABELS)
     check(trained(config, shape), shape)
 
 

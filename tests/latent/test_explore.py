@@ -83,6 +83,16 @@ def test_findings_of_every_model(objective: str, explore: Explore) -> None:
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
+def test_embeddings_of_conditional_batch_norm_may_have_more_entries_than_latents(
+    explore: Explore,
+) -> None:
+    """Scales and shifts of 512 and 256 units."""
+    model = {"conditional_batch_norm": True, "projection_discriminator": True}
+    arrays, facts, _ = explore("cgan", model=model)
+    assert arrays["noise_embedding"].shape == (5, 4, *IMAGE)
+    assert all(row["distance"] > 0 for row in facts["random_embeddings"])
+
+
 def test_latents_are_drawn_from_the_prior_of_the_model(explore: Explore) -> None:
     """The noise is the same; N(0, I) has the same samples whether or not it is the own prior."""
     fitted, facts, _ = explore("vae")

@@ -50,10 +50,12 @@ def test_a_rare_attribute_is_not_probed() -> None:
     assert fit_direction("rare", (codes, there), (codes, there)) is None
 
 
-def test_the_decoder_takes_embeddings_as_labels() -> None:
-    decoder = Decoder(
-        CGANModel(name="cgan", latent_dim=4, hidden_dims=[8]), Shape(32, 1, num_labels=3)
-    ).eval()
+@pytest.mark.parametrize("has_conditional_norm", [False, True])
+def test_the_decoder_takes_embeddings_as_labels(has_conditional_norm: bool) -> None:
+    config = CGANModel(
+        name="cgan", latent_dim=4, hidden_dims=[8], conditional_batch_norm=has_conditional_norm
+    )
+    decoder = Decoder(config, Shape(32, 1, num_labels=3)).eval()
     assert decoder.embedding is not None
     nn.init.normal_(decoder.embedding.weight, generator=torch_generator(0, "embeddings"))
     latents, labels = torch.randn(3, 4, generator=torch_generator(0, "latents")), torch.eye(3)

@@ -456,6 +456,8 @@ def test_default_initialization_gives_varied_images_and_gradients(
         ),
         ("vae", {"likelihood": "bernoulli", "decoder_std": 0.5}, ("bernoulli", "decoder_std")),
         ("cgan", {"condition": None}, ("experiments.e.model.condition",)),
+        ("vae", {"conditional_batch_norm": True}, ("conditional_batch_norm", "condition")),
+        ("wgan_gp", {"projection_discriminator": True}, ("projection_discriminator", "condition")),
     ],
 )
 def test_contradicting_settings_are_errors(

@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "vae": {"likelihood": "optimal_gaussian"},
     "dcgan": {"augment": ["color", "translation", "cutout"]},
     "wgan_gp": {"n_critic": 2, "augment": ["color", "translation", "cutout"]},
+    "cgan": {"conditional_batch_norm": True, "projection_discriminator": True},
 }
 # Clocks and words.
 IGNORED = {"seconds", "images_per_second", "peak_memory_mb", WARNINGS}

@@ -182,6 +182,10 @@ def _with_plain_layers(objective: Objective) -> Objective:
         for name, child in list(module.named_children()):
             if isinstance(child, ImageConvTranspose2d):
                 setattr(module, name, _plain_transposed_convolution(child))
+            elif isinstance(child, BATCH_NORMS) and not child.affine:
+                # The exporter cannot always infer the number of channels.
+                child.weight = nn.Parameter(torch.ones(child.num_features), requires_grad=False)
+                child.bias = nn.Parameter(torch.zeros(child.num_features), requires_grad=False)
     if isinstance(plain, HasDiscriminator):
         _use_batch_statistics(plain.networks()["discriminator"])
     if isinstance(getattr(plain, "likelihood", None), ContinuousBernoulli):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from latentbench.config.models import GANModel
 from latentbench.models.augmentation import Augmentation
-from latentbench.models.networks.architectures import Decoder, Encoder, Shape
+from latentbench.models.networks.architectures import Decoder, Discriminator, Shape
 from latentbench.models.networks.initialization import apply_spectral_norm, initialize_weights
 from latentbench.models.networks.layers import Pooling
 from latentbench.models.objective import Objective, Terms, frozen, use_batch_stats, use_stats_of
@@ -36,13 +36,8 @@ class GAN(Objective):
             and config.architecture in ("convolutional", "residual")
             and not config.spectral_norm
         )
-        self.discriminator = Encoder(
-            1,
-            config,
-            shape,
-            batch_norm=batch_norm,
-            width=config.discriminator_width,
-            pooling=self.pooling,
+        self.discriminator = Discriminator(
+            config, shape, batch_norm=batch_norm, pooling=self.pooling
         )
         initialize_weights(self.generator, config.initialization, generator)
         initialize_weights(self.discriminator, config.initialization, generator)

@@ -41,8 +41,8 @@ class SyncBatchNorm(TorchFunctionMode):
         inputs: Tensor,
         running_mean: Tensor | None,
         running_var: Tensor | None,
-        weight: Tensor,
-        bias: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
         training: bool = False,
         momentum: float = 0.1,
         eps: float = 1e-5,
@@ -52,6 +52,10 @@ class SyncBatchNorm(TorchFunctionMode):
             return F.batch_norm(
                 inputs, running_mean, running_var, weight, bias, training, momentum, eps
             )
+        if weight is None:
+            weight = torch.ones(inputs.shape[1], device=inputs.device)
+        if bias is None:
+            bias = torch.zeros(inputs.shape[1], device=inputs.device)
         outputs: Tensor
         outputs, mean, variance = _SyncBatchNormFunction.apply(
             inputs, weight, bias, eps, self._processes

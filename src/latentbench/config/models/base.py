@@ -161,6 +161,12 @@ class DecoderModel(Model):
     label_dim: Count = Field(
         default=50, ge=1, description="Dimension of the label embedding of a conditional model."
     )
+    conditional_batch_norm: bool = Field(
+        default=False,
+        description="Whether the label sets the scales and shifts of batch norm in the generator "
+        "or decoder (Dumoulin et al., 2017; Miyato & Koyama, 2018), instead of being concatenated "
+        "to the latent.",
+    )
     ema_decay: float = Field(
         default=0.999,
         ge=0,
@@ -183,6 +189,10 @@ class DecoderModel(Model):
                         f"has {key}: {value}, which a fully connected network does not have; "
                         f"remove {key}, or set architecture: convolutional"
                     )
+        if self.conditional_batch_norm and self.condition is None:
+            raise ValueError(
+                "has conditional_batch_norm, but no condition; set condition, or remove it"
+            )
         is_convolutional = self.architecture == "convolutional"
         if is_convolutional and self.dilation > 1 and self.layers_per_stage == 1:
             raise ValueError(

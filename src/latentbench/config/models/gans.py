@@ -33,6 +33,11 @@ class GANModel(DecoderModel):
         ge=4,
         description="`width` of the discriminator or critic, if it differs; null is `width`.",
     )
+    projection_discriminator: bool = Field(
+        default=False,
+        description="Whether the label enters the discriminator or critic by an inner product with "
+        "its features (Miyato & Koyama, 2018), instead of being concatenated to the image.",
+    )
     n_critic: Count = Field(
         default=1, ge=1, description="Steps of the discriminator or critic per generator step."
     )
@@ -59,6 +64,14 @@ class GANModel(DecoderModel):
     def _check_augment(self) -> GANModel:
         if len(set(self.augment)) < len(self.augment):
             raise ValueError("has the same kind twice in augment; list each once")
+        return self
+
+    @model_validator(mode="after")
+    def _check_projection(self) -> GANModel:
+        if self.projection_discriminator and self.condition is None:
+            raise ValueError(
+                "has projection_discriminator, but no condition; set condition, or remove it"
+            )
         return self
 
     @model_validator(mode="after")

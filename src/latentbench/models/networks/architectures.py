@@ -9,15 +9,24 @@ layers instead of convolutions. `resnet` has networks of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from latentbench.config.models import SMALLEST, DecoderModel, feature_map_sizes
+from latentbench.config.models import SMALLEST, DecoderModel, GANModel, feature_map_sizes
 from latentbench.models.networks.blocks import BLOCKS, ResNetBlocks
 from latentbench.models.networks.channels_last import Flatten, ImageConvTranspose2d, Unflatten
+from latentbench.models.networks.conditioning import (
+    BatchNorm,
+    ConditionalBatchNorm,
+    ConditionalSequential,
+    Norm,
+    apply_layers,
+    assign_entries,
+)
 from latentbench.models.networks.layers import LabelEmbedding, LabelPlane, Pooling
 from latentbench.models.networks.resnet import resnet_decoder, resnet_encoder
 
@@ -41,27 +50,26 @@ class Shape:
 class Decoder(nn.Module):
     """Maps latents and labels to images.
 
-    The embedded label is concatenated to the latent (Mirza & Osindero, 2014, section 3.2).
+    The embedded label is concatenated to the latent (Mirza & Osindero, 2014, section 3.2), or it
+    has the scales and shifts of conditional batch norm.
     """
+
+    embedding: LabelEmbedding | None
 
     def __init__(self, config: DecoderModel, shape: Shape) -> None:
         super().__init__()
-        # Smaller than the latent: with labels of the same scale, generators tend to collapse to
-        # one image per label.
-        self.embedding = _embedding(config, shape, scale=0.1)
-        inputs = config.latent_dim + (config.label_dim if self.embedding is not None else 0)
-        if config.architecture == "fully_connected":
-            self.layers = _fully_connected_decoder(inputs, config, shape)
-        elif config.architecture == "resnet":
-            self.layers = resnet_decoder(
-                ResNetBlocks(config, nn.ReLU, batch_norm=True),
-                inputs,
-                width=config.width,
-                image_size=shape.image_size,
-                channels=shape.channels,
-            )
-        else:
-            self.layers = _convolutional_decoder(inputs, config, shape)
+        self.is_concatenated = not config.conditional_batch_norm
+        inputs = config.latent_dim
+        if self.is_concatenated:
+            # Smaller than the latent: with labels of the same scale, generators tend to collapse to
+            # one image per label.
+            self.embedding = _embedding(config, shape, scale=0.1)
+            inputs += config.label_dim if self.embedding is not None else 0
+        self.layers = _decoder_layers(inputs, config, shape)
+        if not self.is_concatenated:
+            entries = assign_entries(self.layers)
+            # As small as the deviations of batch norm's initial scales by Radford et al. (2016).
+            self.embedding = LabelEmbedding(shape.num_labels, entries, scale=0.02)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return images before the last activation, (batch, channel, height, width).
@@ -70,9 +78,10 @@ class Decoder(nn.Module):
             latents: (batch, latent_dim).
             labels: (batch, num_labels).
         """
-        if self.embedding is not None:
-            latents = torch.cat([latents, self.embedding(labels)], dim=1)
-        images: Tensor = self.layers(latents)
+        embedded = None if self.embedding is None else self.embedding(labels)
+        if embedded is not None and self.is_concatenated:
+            latents = torch.cat([latents, embedded], dim=1)
+        images: Tensor = self.layers(latents, embedded)
         return images
 
 
@@ -116,7 +125,7 @@ class Encoder(nn.Module):
         width = config.width if width is None else width
         if config.architecture == "resnet":
             self.layers = resnet_encoder(
-                ResNetBlocks(config, nn.ReLU, batch_norm=batch_norm),
+                ResNetBlocks(config, nn.ReLU, nn.BatchNorm2d if batch_norm else None),
                 inputs,
                 outputs,
                 width=width,
@@ -145,6 +154,42 @@ class Encoder(nn.Module):
         return outputs
 
 
+class Discriminator(Encoder):
+    """Maps images and labels to one score each.
+
+    With `projection_discriminator` the labels are no inputs. The score of an image with the
+    features φ and the label y is ψ(φ) + (V y)·φ, with a linear ψ (Miyato & Koyama, 2018, section
+    3).
+    """
+
+    def __init__(
+        self, config: GANModel, shape: Shape, *, batch_norm: bool, pooling: Pooling
+    ) -> None:
+        has_projection = config.projection_discriminator
+        super().__init__(
+            1,
+            config,
+            replace(shape, num_labels=0) if has_projection else shape,
+            batch_norm=batch_norm,
+            width=config.discriminator_width,
+            pooling=pooling,
+        )
+        self.projection: nn.Linear | None = None
+        if has_projection:
+            last: Any = self.layers[-1]
+            self.projection = nn.Linear(shape.num_labels, last.in_features, bias=False)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return scores (batch, 1) before the sigmoid; arguments are those of `Encoder`."""
+        if self.projection is None:
+            return super().forward(images, labels)
+        *layers, last = self.layers
+        features = apply_layers(layers, images.flatten(1) if self.is_flat else images)
+        products = (self.projection(labels) * features).sum(dim=1, keepdim=True)
+        scores: Tensor = last(features) + products
+        return scores
+
+
 def count_parameters(network: nn.Module) -> int:
     """Return the number of trainable and fixed parameters, without buffers."""
     return sum(parameter.numel() for parameter in network.parameters())
@@ -164,11 +209,33 @@ def _embedding(config: DecoderModel, shape: Shape, *, scale: float) -> LabelEmbe
     return LabelEmbedding(shape.num_labels, config.label_dim, scale=scale)
 
 
-def _convolutional_decoder(inputs: int, config: DecoderModel, shape: Shape) -> nn.Sequential:
-    blocks = BLOCKS[config.architecture](config, nn.ReLU, batch_norm=True)
+def _decoder_layers(inputs: int, config: DecoderModel, shape: Shape) -> ConditionalSequential:
+    is_flat = config.architecture == "fully_connected"
+    kind: type[BatchNorm] = nn.BatchNorm1d if is_flat else nn.BatchNorm2d
+    norm: Norm = kind
+    if config.conditional_batch_norm:
+        # Without attributes the embedding is 0, but a class has its own scales and shifts.
+        norm = partial(ConditionalBatchNorm, kind=kind, affine=config.condition != "class")
+    if is_flat:
+        return _fully_connected_decoder(inputs, config, shape, norm)
+    if config.architecture == "resnet":
+        return resnet_decoder(
+            ResNetBlocks(config, nn.ReLU, norm),
+            inputs,
+            width=config.width,
+            image_size=shape.image_size,
+            channels=shape.channels,
+        )
+    return _convolutional_decoder(inputs, config, shape, norm)
+
+
+def _convolutional_decoder(
+    inputs: int, config: DecoderModel, shape: Shape, norm: Norm
+) -> ConditionalSequential:
+    blocks = BLOCKS[config.architecture](config, nn.ReLU, norm)
     sizes = feature_map_sizes(shape.image_size)[::-1]
     widths = stage_widths(shape.image_size, config.width)[::-1]
-    activation = blocks.after_first_layer(widths[0], batch_norm=True)
+    activation = blocks.after_first_layer(widths[0], has_norm=True)
     layers: list[nn.Module] = [
         # Before batch norm, a bias has no effect.
         nn.Linear(inputs, widths[0] * SMALLEST**2, bias=not activation),
@@ -180,7 +247,7 @@ def _convolutional_decoder(inputs: int, config: DecoderModel, shape: Shape) -> n
         layers += blocks.upsample(widths[stage - 1], widths[stage], size)
         layers += blocks.further_layers(widths[stage], size)
     layers += blocks.before_last_layer(widths[-1])
-    return nn.Sequential(*layers, ImageConvTranspose2d(widths[-1], shape.channels))
+    return ConditionalSequential(*layers, ImageConvTranspose2d(widths[-1], shape.channels))
 
 
 def _convolutional_encoder(
@@ -192,12 +259,13 @@ def _convolutional_encoder(
     width: int,
     batch_norm: bool,
 ) -> nn.Sequential:
-    blocks = BLOCKS[config.architecture](config, partial(nn.LeakyReLU, LEAK), batch_norm=batch_norm)
+    norm = nn.BatchNorm2d if batch_norm else None
+    blocks = BLOCKS[config.architecture](config, partial(nn.LeakyReLU, LEAK), norm)
     sizes = feature_map_sizes(image_size)
     widths = stage_widths(image_size, width)
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, widths[0], 4, stride=2, padding=1),
-        *blocks.after_first_layer(widths[0], batch_norm=False),
+        *blocks.after_first_layer(widths[0], has_norm=False),
         *blocks.further_layers(widths[0], sizes[0]),
     ]
     for stage, size in enumerate(sizes[1:], start=1):
@@ -207,17 +275,19 @@ def _convolutional_encoder(
     return nn.Sequential(*layers, Flatten(), nn.Linear(widths[-1] * SMALLEST**2, outputs))
 
 
-def _fully_connected_decoder(inputs: int, config: DecoderModel, shape: Shape) -> nn.Sequential:
+def _fully_connected_decoder(
+    inputs: int, config: DecoderModel, shape: Shape, norm: Norm
+) -> ConditionalSequential:
     layers: list[nn.Module] = []
     for units in reversed(config.hidden_dims):
         layers += [
             nn.Linear(inputs, units, bias=False),
-            nn.BatchNorm1d(units),
+            norm(units),
             nn.ReLU(inplace=True),
         ]
         inputs = units
     image = (shape.channels, shape.image_size, shape.image_size)
-    return nn.Sequential(*layers, nn.Linear(inputs, shape.pixels), nn.Unflatten(1, image))
+    return ConditionalSequential(*layers, nn.Linear(inputs, shape.pixels), nn.Unflatten(1, image))
 
 
 def _fully_connected_encoder(

@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import nn
 
 from latentbench.config.models import DecoderModel
+from latentbench.models.networks.conditioning import Norm
 from latentbench.models.networks.layers import (
     Resample,
     ResidualBlock,
@@ -29,9 +30,9 @@ class Blocks:
 
     config: DecoderModel
     activation: Callable[..., nn.Module]
-    batch_norm: bool
+    norm: Norm | None
 
-    def after_first_layer(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
+    def after_first_layer(self, width: int, *, has_norm: bool) -> list[nn.Module]:
         """Return the layers after the first one."""
         raise NotImplementedError
 
@@ -64,9 +65,9 @@ class Blocks:
 class StridedBlocks(Blocks):
     """Strided convolutions, each followed by its normalization and activation."""
 
-    def after_first_layer(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
-        """Return the activation of the first layer, with batch norm if requested."""
-        return self._activation(width, batch_norm=batch_norm)
+    def after_first_layer(self, width: int, *, has_norm: bool) -> list[nn.Module]:
+        """Return the activation of the first layer, with its normalization if requested."""
+        return self._activation(width, self.norm if has_norm else None)
 
     def upsample(
         self,
@@ -76,9 +77,9 @@ class StridedBlocks(Blocks):
     ) -> list[nn.Module]:
         """Return a transposed convolution of stride 2 with its activation."""
         convolution = nn.ConvTranspose2d(
-            in_channels, out_channels, 4, stride=2, padding=1, bias=not self.batch_norm
+            in_channels, out_channels, 4, stride=2, padding=1, bias=self.norm is None
         )
-        return [convolution, *self._activation(out_channels, batch_norm=self.batch_norm)]
+        return [convolution, *self._activation(out_channels, self.norm)]
 
     def downsample(
         self,
@@ -88,24 +89,22 @@ class StridedBlocks(Blocks):
     ) -> list[nn.Module]:
         """Return a convolution of stride 2 with its activation."""
         convolution = nn.Conv2d(
-            in_channels, out_channels, 4, stride=2, padding=1, bias=not self.batch_norm
+            in_channels, out_channels, 4, stride=2, padding=1, bias=self.norm is None
         )
-        return [convolution, *self._activation(out_channels, batch_norm=self.batch_norm)]
+        return [convolution, *self._activation(out_channels, self.norm)]
 
     def same_size(self, width: int, size: int) -> list[nn.Module]:
         """Return a 3×3 convolution with its activation."""
         dilation = _dilation(self.config, size)
-        convolution = same_size_convolution(
-            width, width, dilation=dilation, bias=not self.batch_norm
-        )
-        return [convolution, *self._activation(width, batch_norm=self.batch_norm)]
+        convolution = same_size_convolution(width, width, dilation=dilation, bias=self.norm is None)
+        return [convolution, *self._activation(width, self.norm)]
 
     def before_last_layer(self, width: int) -> list[nn.Module]:  # noqa: ARG002
         """Return no layers."""
         return []
 
-    def _activation(self, width: int, *, batch_norm: bool) -> list[nn.Module]:
-        return _activation(width, partial(self.activation, inplace=True), batch_norm=batch_norm)
+    def _activation(self, width: int, norm: Norm | None) -> list[nn.Module]:
+        return _activation(width, partial(self.activation, inplace=True), norm)
 
 
 class ResidualBlocks(Blocks):
@@ -113,7 +112,7 @@ class ResidualBlocks(Blocks):
 
     kind: ClassVar[type[ResidualBlock]] = ResidualBlock
 
-    def after_first_layer(self, width: int, *, batch_norm: bool) -> list[nn.Module]:  # noqa: ARG002
+    def after_first_layer(self, width: int, *, has_norm: bool) -> list[nn.Module]:  # noqa: ARG002
         """Return no layers."""
         return []
 
@@ -130,8 +129,11 @@ class ResidualBlocks(Blocks):
         return [self._block(width, width, size)]
 
     def before_last_layer(self, width: int) -> list[nn.Module]:
-        """Return the normalization and activation of the last block's outputs."""
-        return _activation(width, self.activation, batch_norm=self.batch_norm)
+        """Return the normalization and activation of the last block's outputs.
+
+        It does not depend on labels, as in the code of Gulrajani et al. (2017).
+        """
+        return _activation(width, self.activation, nn.BatchNorm2d if self.norm else None)
 
     def _block(
         self,
@@ -146,7 +148,7 @@ class ResidualBlocks(Blocks):
             in_channels,
             out_channels,
             activation=self.activation,
-            batch_norm=self.batch_norm,
+            norm=self.norm,
             dilation=_dilation(self.config, size),
             resample=resample,
         )
@@ -169,9 +171,9 @@ BLOCKS: dict[str, type[Blocks]] = {"convolutional": StridedBlocks, "residual": R
 
 
 def _activation(
-    width: int, activation: Callable[[], nn.Module], *, batch_norm: bool
+    width: int, activation: Callable[[], nn.Module], norm: Norm | None
 ) -> list[nn.Module]:
-    return [nn.BatchNorm2d(width), activation()] if batch_norm else [activation()]
+    return [norm(width), activation()] if norm else [activation()]
 
 
 def _dilation(config: DecoderModel, size: int) -> int:

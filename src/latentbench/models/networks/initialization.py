@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
+from latentbench.models.networks.conditioning import BatchNorm
 from latentbench.models.networks.layers import (
     BATCH_NORMS,
     LabelEmbedding,
@@ -48,12 +49,8 @@ def initialize_weights(network: nn.Module, scheme: str, generator: torch.Generat
             nn.init.zeros_(module.bias)
         elif isinstance(module, _LINEAR):
             _initialize_linear(module, scheme, generator, gain=gains.get(module, 1.0))
-        elif isinstance(module, BATCH_NORMS) and scheme == "dcgan":
-            nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
-            nn.init.zeros_(module.bias)
         elif isinstance(module, (*BATCH_NORMS, nn.GroupNorm)):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
+            _initialize_norm(module, scheme, generator)
         elif isinstance(module, SelfAttention):
             nn.init.zeros_(module.gain)
         elif list(module.parameters(recurse=False)):
@@ -114,6 +111,18 @@ def _initialize_linear(
     if scheme == "default" and not isinstance(module, ZeroConv2d):
         bound = module.weight[0].numel() ** -0.5
         module.bias.uniform_(-bound, bound, generator=generator)
+
+
+def _initialize_norm(
+    module: BatchNorm | nn.GroupNorm, scheme: str, generator: torch.Generator
+) -> None:
+    if not module.affine:
+        return
+    if scheme == "dcgan" and not isinstance(module, nn.GroupNorm):
+        nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
+    else:
+        nn.init.ones_(module.weight)
+    nn.init.zeros_(module.bias)
 
 
 def _normal(std: Callable[[_Linear], float]) -> Callable[[_Linear, torch.Generator], Tensor]:

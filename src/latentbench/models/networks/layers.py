@@ -9,12 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from latentbench.models.networks.conditioning import (
+    Conditional,
+    ConditionalSequential,
+    Norm,
+    apply_layers,
+)
+
 Resample = Literal["up", "down"]
 Pooling = Literal["sum", "mean"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Conditional):
     """Two 3×3 convolutions with pre-activation (He et al., 2016) and a shortcut.
 
     Resampling follows Gulrajani et al. (2017), appendix F: nearest neighbor up, 2×2 means down.
@@ -34,7 +41,7 @@ class ResidualBlock(nn.Module):
         out_channels: int,
         *,
         activation: Callable[[], nn.Module],
-        batch_norm: bool,
+        norm: Norm | None,
         dilation: int = 1,
         resample: Resample | None = None,
     ) -> None:
@@ -44,41 +51,40 @@ class ResidualBlock(nn.Module):
         def convolution(width: int, *, activate: bool = True) -> list[nn.Module]:
             layers: list[nn.Module] = []
             if activate:
-                layers += [nn.BatchNorm2d(width), activation()] if batch_norm else [activation()]
-            has_bias = self.has_biases or not batch_norm
+                layers += [norm(width), activation()] if norm else [activation()]
+            has_bias = self.has_biases or norm is None
             layers.append(
                 same_size_convolution(width, out_channels, dilation=dilation, bias=has_bias)
             )
             return layers
 
         # The activation is not in-place: the shortcut needs the input.
-        self.first = nn.Sequential(*convolution(in_channels, activate=self.is_preactivated))
-        self.second = nn.Sequential(*convolution(out_channels))
+        self.first = ConditionalSequential(*convolution(in_channels, activate=self.is_preactivated))
+        self.second = ConditionalSequential(*convolution(out_channels))
         if in_channels != out_channels or resample is not None:
             self.shortcut: nn.Module = nn.Conv2d(in_channels, out_channels, 1, bias=self.has_biases)
         else:
             self.shortcut = nn.Identity()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, embedded: Tensor | None = None) -> Tensor:
         """Map (batch, in_channels, height, width) to (batch, out_channels, height', width').
 
-        height' and width' are doubled, halved or unchanged, by `resample`.
+        height' and width' are doubled, halved or unchanged, by `resample`. `embedded` has the
+        labels' embeddings, (batch, label_dim), for conditional batch norm.
         """
         if self.resample == "up":
-            return self._forward_up(images)
-        outputs: Tensor = self.second(self.first(images))
+            return self._forward_up(images, embedded)
+        outputs: Tensor = self.second(self.first(images, embedded), embedded)
         if self.resample == "down":
             images = functional.avg_pool2d(images, 2)
             outputs = functional.avg_pool2d(outputs, 2)
         shortcut: Tensor = self.shortcut(images)
         return outputs + shortcut
 
-    def _forward_up(self, images: Tensor) -> Tensor:
+    def _forward_up(self, images: Tensor, embedded: Tensor | None) -> Tensor:
         *activate, convolve = self.first
-        hidden = images
-        for layer in activate:
-            hidden = layer(hidden)
-        outputs: Tensor = self.second(convolve(self.upsample(hidden)))
+        hidden = apply_layers(activate, images, embedded)
+        outputs: Tensor = self.second(convolve(self.upsample(hidden)), embedded)
         # A 1×1 convolution and upsampling commute; upsampling last is cheaper.
         return outputs + self.upsample(self.shortcut(images))
 

@@ -12,6 +12,7 @@ from torch import nn
 from latentbench.config.models import SMALLEST
 from latentbench.models.networks.blocks import ResNetBlocks
 from latentbench.models.networks.channels_last import Unflatten
+from latentbench.models.networks.conditioning import ConditionalSequential
 from latentbench.models.networks.layers import GlobalPool, Pooling
 
 # The side of the last feature maps of an encoder, and its blocks there that keep the side.
@@ -21,7 +22,7 @@ _BLOCKS_AT_LAST = 2
 
 def resnet_decoder(
     blocks: ResNetBlocks, inputs: int, *, width: int, image_size: int, channels: int
-) -> nn.Sequential:
+) -> ConditionalSequential:
     """Return a linear layer to 4×4, blocks that upsample, and a 3×3 convolution to the image."""
     layers: list[nn.Module] = [
         nn.Linear(inputs, width * SMALLEST**2),
@@ -34,7 +35,7 @@ def resnet_decoder(
         layers += blocks.upsample(width, width, size)
         layers += blocks.further_layers(width, size)
     layers += blocks.before_last_layer(width)
-    return nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
+    return ConditionalSequential(*layers, nn.Conv2d(width, channels, 3, padding=1))
 
 
 def resnet_encoder(
@@ -45,7 +46,7 @@ def resnet_encoder(
     width: int,
     image_size: int,
     pooling: Pooling,
-) -> nn.Sequential:
+) -> ConditionalSequential:
     """Return blocks that halve the side down to 8, two that keep it, pooling and a linear layer."""
     size = image_size // 2
     layers = [*blocks.at_image(inputs, width, size), *blocks.further_layers(width, size)]
@@ -56,4 +57,4 @@ def resnet_encoder(
     for _ in range(_BLOCKS_AT_LAST):
         layers += blocks.same_size(width, size)
     layers += blocks.before_last_layer(width)
-    return nn.Sequential(*layers, GlobalPool(pooling), nn.Linear(width, outputs))
+    return ConditionalSequential(*layers, GlobalPool(pooling), nn.Linear(width, outputs))

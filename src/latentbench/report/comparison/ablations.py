@@ -21,6 +21,8 @@ PAPERS = {
     "dilation": "yu2017",
     "attention_resolution": "zhang2019sagan",
     "spectral_norm": "miyato2018",
+    "conditional_batch_norm": "dumoulin2017",
+    "projection_discriminator": "miyato2018projection",
     "initialization dcgan": "radford2016",
     "initialization xavier": "glorot2010",
     "initialization kaiming": "he2015",

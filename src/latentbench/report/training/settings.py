@@ -16,6 +16,9 @@ _MAX_NARROW = 60  # letters of a value, for two columns of values side by side
 
 _OF_CONVOLUTIONS = ["width", "layers_per_stage", "dilation", "attention_resolution"]
 
+# With both, no network embeds labels as vectors of `label_dim` entries.
+_WITHOUT_LABEL_DIM = ["conditional_batch_norm", "projection_discriminator"]
+
 # Keys of the record of training in the table of provenance.
 _RECORDED = ("device", "processor", "cores", "threads", "precision", "system", "python")
 
@@ -33,7 +36,8 @@ def settings(study: Study) -> tuple[Table, Table]:
     is_flat = values["architecture"] == "fully_connected"
     values.loc[is_flat, _OF_CONVOLUTIONS] = np.nan
     values.loc[~is_flat, "hidden_dims"] = np.nan
-    values.loc[values["condition"] == "none", "label_dim"] = np.nan
+    is_embedded = ~values.reindex(columns=_WITHOUT_LABEL_DIM).eq("yes").all(axis=1)
+    values.loc[~is_embedded | (values["condition"] == "none"), "label_dim"] = np.nan
     if len(present) == 1:
         notes.append("No settings differ: the study has a single experiment.")
     values = values.rename(index=escape_markdown, columns="`{}`".format)
