@@ -150,11 +150,73 @@ def test_no_augmentation_draws_no_numbers() -> None:
     assert torch.equal(generator.get_state(), torch_generator(0, "augment").get_state())
 
 
+def test_probability_follows_karras_et_al() -> None:
+    """The rule of their code, over scores of batches that are real to a changing degree."""
+    augmentation = Augmentation(ALL, target=0.6, ramp_images=200)
+    generator = torch_generator(0, "scores")
+    expected, signs, found = 0.0, [], []
+    for step in range(80):
+        scores = torch.randn(10, generator=generator) + (2.0 if step < 50 else -0.5)
+        augmentation.adapt(scores, step=step, processes=ProcessGroup())
+        signs += scores.sign().tolist()
+        if step % 4 == 3:
+            change = 10 * 4 / 200
+            above = sum(signs) / len(signs) > 0.6
+            expected = min(1.0, max(0.0, expected + (change if above else -change)))
+            signs.clear()
+        assert augmentation.probability is not None
+        assert augmentation.probability.item() == pytest.approx(expected, abs=1e-6)
+        found.append(expected)
+    assert max(found) == 1
+    assert found[-1] == 0
+
+
+def test_probability_of_each_operation_and_image() -> None:
+    """At 0 no image changes; at 1/4 a quarter of them, by each operation independently."""
+    images = torch.ones(4_000, 1, 8, 8)
+    augmentation = Augmentation(["color", "cutout"], target=0.6)
+    unchanged = augmentation(images, generator=torch_generator(0, "augment"))
+    assert torch.equal(unchanged, images)
+    assert augmentation.probability is not None
+    augmentation.probability.fill_(0.25)
+    changed = augmentation(images, generator=torch_generator(0, "augment"))
+    is_cut = (changed == 0).flatten(1).any(dim=1)
+    is_colored = (changed.flatten(1).amax(dim=1) - 1).abs() > 1e-3
+    # Six standard deviations of a binomial share.
+    tolerance = 6 * (0.25 * 0.75 / len(images)) ** 0.5
+    assert is_cut.float().mean().item() == pytest.approx(0.25, abs=tolerance)
+    assert is_colored.float().mean().item() == pytest.approx(0.25, abs=tolerance)
+    both = (is_cut & is_colored).float().mean().item()
+    assert both == pytest.approx(1 / 16, abs=tolerance)
+
+
+@pytest.mark.parametrize(("loss", "zero"), [("hinge", 0.0), ("least_squares", 0.5)])
+def test_strength_rises_for_a_discriminator_that_is_right(loss: str, zero: float) -> None:
+    """Scores are compared with the middle between the targets of real and generated images."""
+    settings = {"loss": loss, "augment_target": 0.6, "augment_ramp_images": 4 * BATCH}
+    config = _config("dcgan", augment=ALL, **settings)
+    images, labels = _batch(config)
+    for offset, expected in ((1e-3, 1.0), (-1e-3, 0.0)):
+        objective = _build(config)
+        score = objective.score
+        objective.score = lambda *inputs, score=score, to=zero + offset: 0 * score(*inputs) + to
+        for step in range(4):
+            generator = torch_generator(0, "step", step)
+            terms = objective.step(images, labels, step=step, generator=generator)
+        assert terms["augment_probability"] == expected
+        assert set(terms) == set(objective.terms)
+
+
 class Far(nn.Module):
     """Moves images where no others are."""
 
+    probability = None
+
     def forward(self, images: Tensor, **_: Any) -> Tensor:
         return images + 100
+
+    def adapt(self, *_: Any, **__: Any) -> None:
+        pass
 
 
 def _config(name: str, **settings: Any) -> AnyModel:
@@ -230,9 +292,16 @@ def test_generators_learn_through_the_augmentation(name: str) -> None:
     assert expected > 0
 
 
-@pytest.mark.parametrize("name", GANS)
-def test_resumed_training_has_the_same_bits(name: str) -> None:
-    config = _config(name, augment=ALL)
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("wgan_gp", {}),
+        ("cgan", {}),
+        ("dcgan", {"augment_target": 0.6, "augment_ramp_images": 100}),
+    ],
+)
+def test_resumed_training_has_the_same_bits(name: str, settings: dict[str, Any]) -> None:
+    config = _config(name, augment=ALL, **settings)
 
     def train(objective: GAN, start: int, stop: int) -> None:
         images, labels = _batch(config)
@@ -249,15 +318,22 @@ def test_resumed_training_has_the_same_bits(name: str) -> None:
     train(objective, 5, 10)
     train(resumed, 5, 10)
     state = objective.training_state()
+    assert ("augmentation.probability" in state) == ("augment_target" in settings)
     for key, tensor in resumed.training_state().items():
         assert torch.equal(tensor, state[key]), key
 
 
 @pytest.mark.parametrize(
-    ("name", "augment"),
-    [("dcgan", ["color", "color"]), ("wgan_gp", ["rotation"]), ("vae", ["color"])],
+    ("name", "settings"),
+    [
+        ("dcgan", {"augment": ["color", "color"]}),
+        ("wgan_gp", {"augment": ["rotation"]}),
+        ("vae", {"augment": ["color"]}),
+        ("dcgan", {"augment_target": 0.6}),
+        ("wgan_gp", {"augment": ["color"], "augment_target": 0.6}),
+    ],
 )
-def test_wrong_augmentations_are_errors(name: str, augment: list[str]) -> None:
+def test_wrong_augmentations_are_errors(name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"params\.yaml: experiments\.e\.model.*augment") as error:
-        _config(name, augment=augment)
+        _config(name, **settings)
     assert "\n" not in str(error.value)

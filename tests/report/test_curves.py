@@ -18,6 +18,7 @@ from latentbench.report.comparison import captions
 from latentbench.report.comparison.curves import metric_curves, sample_size_curves
 from latentbench.report.presentation import line_plots
 from latentbench.report.training.curves import (
+    augmentation_curves,
     gradient_curves,
     iteration_curves,
     loss_curves,
@@ -80,6 +81,18 @@ def test_errors_are_scaled_to_pixels_from_zero_to_one(make_study):
     [axes] = split_curves(open_study(folder)).figure.axes
     assert axes.get_ylabel() == "MSE"
     assert axes.lines[1].get_ydata() == pytest.approx([0.1] * len(rows))
+
+
+def test_adaptive_augmentation_is_no_loss(make_study):
+    folder = make_study()
+    path = folder / "dcgan" / "history.csv"
+    rows = pd.read_csv(path).assign(augment_probability=0.3)
+    rows.to_csv(path, index=False)
+    study = open_study(folder)
+    [axes] = augmentation_curves(study).figure.axes
+    assert "dcgan" in words_of(augmentation_curves(study))
+    assert axes.lines[0].get_ydata() == pytest.approx([0.3] * len(rows))
+    assert "augment probability" not in words_of(loss_curves(study))
 
 
 def test_accuracies_end_at_one(make_study):

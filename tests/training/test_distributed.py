@@ -32,7 +32,11 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 TRAINING: dict[str, Any] = {"epochs": 4, "checkpoints": [2, 4], "log_every": 1, "flip": True}
 SETTINGS: dict[str, dict[str, Any]] = {
     "vae": {"likelihood": "optimal_gaussian"},
-    "dcgan": {"augment": ["color", "translation", "cutout"]},
+    "dcgan": {
+        "augment": ["color", "translation", "cutout"],
+        "augment_target": 0.6,
+        "augment_ramp_images": 1_000,
+    },
     "wgan_gp": {"n_critic": 2, "augment": ["color", "translation", "cutout"]},
     "cgan": {"conditional_batch_norm": True, "projection_discriminator": True},
 }

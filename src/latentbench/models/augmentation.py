@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,16 +27,37 @@ TRANSLATION = 1 / 8  # most, of the image's side
 CUTOUT = 1 / 2  # side of the square, of the image's side
 
 
+# Steps between changes of the adaptive probability (Karras et al., 2020, section 3).
+STEPS_PER_CHANGE = 4
+
+
 class Augmentation(nn.Module):
     """Changes images at random: `color`, `translation` and `cutout`, in this order.
 
     The expectation of each operation's parameter is that of the identity. Real and generated
     images are changed by the same law.
+
+    With a `target`, each operation changes an image with a `probability`, independently of the
+    others and of other images, and `adapt` moves it (Karras et al., 2020, section 3).
+
+    Args:
+        kinds: The operations.
+        target: The mean sign of the scores of real images to keep; None changes every image.
+        ramp_images: The real images over which the probability can rise from 0 to 1.
     """
 
-    def __init__(self, kinds: Sequence[str]) -> None:
+    def __init__(
+        self, kinds: Sequence[str], *, target: float | None = None, ramp_images: int = 1
+    ) -> None:
         super().__init__()
         self.kinds = [kind for kind in _OPERATIONS if kind in kinds]
+        self.target = target
+        self.ramp_images = ramp_images
+        self.probability: Tensor | None
+        self.sign_sum: Tensor | None
+        # Both are in the training state, so that a resumed run goes on with the same bits.
+        for name in ("probability", "sign_sum"):
+            self.register_buffer(name, None if target is None else torch.zeros(()))
 
     def forward(
         self,
@@ -54,7 +75,9 @@ class Augmentation(nn.Module):
         """
         if not self.kinds:
             return images
-        sizes = [_OPERATIONS[kind][1] for kind in self.kinds]
+        operations = [_OPERATIONS[kind] for kind in self.kinds]
+        is_adaptive = self.probability is not None
+        sizes = [operation.num_uniforms + is_adaptive for operation in operations]
         uniforms = torch.rand(
             len(images) * processes.world_size,
             sum(sizes),
@@ -63,10 +86,39 @@ class Augmentation(nn.Module):
             dtype=images.dtype,
         )
         parts = processes.local_shard(uniforms).split(sizes, dim=1)
-        for kind, own in zip(self.kinds, parts, strict=True):
-            operation, _ = _OPERATIONS[kind]
-            images = operation(images, own)
+        for operation, part in zip(operations, parts, strict=True):
+            numbers = part
+            if self.probability is not None:
+                is_changed = part[:, -1:] < self.probability
+                numbers = torch.where(is_changed, part[:, :-1], operation.identity)
+            images = operation.change(images, numbers)
         return images.contiguous(memory_format=memory_format(images.device))
+
+    def adapt(self, scores: Tensor, *, step: int, processes: ProcessGroup) -> None:
+        """Move the probability up if real images are recognized too well, else down.
+
+        Their mean sign over STEPS_PER_CHANGE steps is r_t of Karras et al. (2020, equation 1): 0
+        for a discriminator that guesses, 1 for one that recognizes every training image. Without a
+        target, nothing changes.
+
+        Args:
+            scores: Scores of this process's augmented real images, (batch,), positive where they
+                are classified as real.
+            step: The number of steps before this one.
+            processes: The processes, each with equally many scores.
+        """
+        if self.target is None or self.probability is None or self.sign_sum is None:
+            return
+        signs = scores.detach().sign().sum()
+        # A sum of integers, the same bits in one process and in several.
+        processes.all_reduce_sum(signs)
+        self.sign_sum += signs
+        if (step + 1) % STEPS_PER_CHANGE == 0:
+            number = STEPS_PER_CHANGE * len(scores) * processes.world_size
+            direction = (self.sign_sum - self.target * number).sign()
+            self.probability += direction * (number / self.ramp_images)
+            self.probability.clamp_(0, 1)
+            self.sign_sum.zero_()
 
 
 def change_color(images: Tensor, uniforms: Tensor) -> Tensor:
@@ -91,7 +143,9 @@ def translate(images: Tensor, uniforms: Tensor) -> Tensor:
         uniforms: Numbers in [0, 1), (batch, 2); 0.5 is no change.
     """
     most = round(TRANSLATION * images.shape[2])
-    rows, columns = (_integers(uniforms, 2 * most + 1) - most).unbind(1)
+    # Rounding could reach 2 · most + 1.
+    shifts = (uniforms * (2 * most + 1)).long().clamp(max=2 * most) - most
+    rows, columns = shifts.unbind(1)
     shifted: Tensor = _Translation.apply(images, rows, columns, most)
     return shifted
 
@@ -101,11 +155,11 @@ def cut_out(images: Tensor, uniforms: Tensor) -> Tensor:
 
     Args:
         images: (batch, channel, height, width), with square images.
-        uniforms: Numbers in [0, 1), (batch, 2), the place of the center.
+        uniforms: Numbers in [0, 1), (batch, 2), the place of the center; 2 is no change.
     """
     batch, channels, side, _ = images.shape
     square = round(CUTOUT * side)
-    starts = _integers(uniforms, side + 1 - square % 2) - square // 2
+    starts = (uniforms * (side + 1 - square % 2)).long() - square // 2
     # The distance of each row and column from the square's first.
     places = torch.arange(side, device=images.device) - starts[:, :, None]
     is_outside = ((places < 0) | (places >= square)).to(images.dtype)
@@ -117,17 +171,20 @@ def cut_out(images: Tensor, uniforms: Tensor) -> Tensor:
     return changed.view(batch, side, side, channels).permute(0, 3, 1, 2)
 
 
-# The operations in their order, and the number of random numbers per image.
-_OPERATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
-    "color": (change_color, 3),
-    "translation": (translate, 2),
-    "cutout": (cut_out, 2),
+class _Operation(NamedTuple):
+    """An operation, its random numbers per image, and the number that changes nothing."""
+
+    change: Callable[[Tensor, Tensor], Tensor]
+    num_uniforms: int
+    identity: float
+
+
+# The operations in their order.
+_OPERATIONS = {
+    "color": _Operation(change_color, 3, identity=0.5),
+    "translation": _Operation(translate, 2, identity=0.5),
+    "cutout": _Operation(cut_out, 2, identity=2.0),
 }
-
-
-def _integers(uniforms: Tensor, number: int) -> Tensor:
-    """Return integers from 0 to number - 1, equally often for numbers in [0, 1)."""
-    return (uniforms * number).long().clamp(max=number - 1)
 
 
 class _Color(torch.autograd.Function):

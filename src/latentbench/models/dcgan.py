@@ -6,8 +6,14 @@ import torch
 from torch import Tensor
 
 from latentbench.config.models import CGANModel, DCGANModel
+from latentbench.models.augmentation import Augmentation
 from latentbench.models.gan import GAN
-from latentbench.models.gan_losses import classified_as_real, discriminator_loss, generator_loss
+from latentbench.models.gan_losses import (
+    classified_as_real,
+    discriminator_loss,
+    generator_loss,
+    real_threshold,
+)
 from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Terms, draw_latents
 
@@ -18,7 +24,7 @@ class DCGAN(GAN):
     With labels it is the conditional GAN of Mirza & Osindero (2014), equation 2.
     """
 
-    terms = (
+    terms: tuple[str, ...] = (
         "discriminator_loss",
         "generator_loss",
         "accuracy_real",
@@ -34,6 +40,11 @@ class DCGAN(GAN):
     ) -> None:
         super().__init__(config, shape, generator=generator)
         self.config = config
+        self.augmentation = Augmentation(
+            config.augment, target=config.augment_target, ramp_images=config.augment_ramp_images
+        )
+        if config.augment_target is not None:
+            self.terms = (*self.terms, "augment_probability")
 
     def step(
         self, images: Tensor, labels: Tensor, *, step: int, generator: torch.Generator
@@ -46,12 +57,16 @@ class DCGAN(GAN):
         fake = self.score(self.augment(fakes.detach(), generator), labels)
         loss = discriminator_loss(kind, real=real, fake=fake, smoothing=self.config.label_smoothing)
         gradient = self.update_discriminator(loss)
-        return {
+        self.augmentation.adapt(real - real_threshold(kind), step=step, processes=self.processes)
+        terms = {
             "discriminator_loss": loss.detach(),
             "accuracy_real": classified_as_real(kind, real.detach()).float().mean(),
             "accuracy_fake": 1 - classified_as_real(kind, fake.detach()).float().mean(),
             "discriminator_gradient": gradient,
-        } | self.update_generator(labels, step=step, generator=generator, images=fakes)
+        }
+        if self.augmentation.probability is not None:
+            terms["augment_probability"] = self.augmentation.probability.clone()
+        return terms | self.update_generator(labels, step=step, generator=generator, images=fakes)
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
         """Return the discriminator's accuracies on these images and as many generated ones."""

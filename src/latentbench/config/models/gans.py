@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -100,8 +100,31 @@ class DiscriminatorModel(GANModel):
         description="The target of real images is one minus this (one-sided label smoothing, "
         "Salimans et al., 2016).",
     )
+    augment_target: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Each operation of `augment` changes an image with a probability that adapts: "
+        "it rises while the mean sign of the scores of real images is above this target, and falls "
+        "while it is below (Karras et al., 2020, who take 0.6). Null changes every image.",
+    )
+    augment_ramp_images: Count = Field(
+        default=50_000,
+        ge=1,
+        description="Real images over which this probability can rise from 0 to 1; 500,000 in the "
+        "paper, for trainings of 25 million.",
+    )
     learning_rate: float = Field(default=2e-4, gt=0, description="Learning rate of Adam.")
     beta1: float = Field(default=0.5, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_augment_target(self) -> DiscriminatorModel:
+        if self.augment_target is not None and not self.augment:
+            raise ValueError(
+                f"has augment_target: {self.augment_target}, but no operations whose probability "
+                "could adapt; list some under augment, or remove augment_target"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_label_smoothing(self) -> DiscriminatorModel:
@@ -152,6 +175,17 @@ class WGANGPModel(GANModel):
     gp_weight: float = Field(
         default=10.0, ge=0, description="Weight of the gradient penalty, λ of equation 3."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_augment_target(cls, settings: Any) -> Any:
+        if isinstance(settings, dict) and "augment_target" in settings:
+            raise ValueError(
+                "has augment_target, which compares the scores of real images with 0, but only "
+                "differences of a critic's scores have a meaning; remove augment_target, so that "
+                "every image is augmented"
+            )
+        return settings
 
     @model_validator(mode="after")
     def _check_lipschitz(self) -> WGANGPModel:

@@ -39,6 +39,7 @@ PAPERS = {
     "loss least_squares": "mao2017",
     "gp_weight": "gulrajani2017",
     "augment": "zhao2020",
+    "augment_target": "karras2020ada",
     "prior": "ghosh2020",
     "code_penalty": "ghosh2020",
     "decoder_weight_decay": "ghosh2020",

@@ -18,7 +18,7 @@ _WINDOW = 0.05  # of the points of a curve: the window of the running mean
 
 # Columns of history.csv and iterations.csv that are not terms of a loss.
 _NO_LOSS = (
-    r"^(train|test|accuracy)_|^learning_rate/|gradient$|"
+    r"^(train|test|accuracy|augment)_|^learning_rate/|gradient$|"
     r"^(images|seconds|images_per_second|peak_memory_mb|mse|bits_per_dimension)$|"
     r"^(step|diversity|active_units|warnings)$"
 )
@@ -49,6 +49,11 @@ def gradient_curves(study: Study) -> page.Drawing:
 def split_curves(study: Study) -> page.Drawing:
     """Return one quantity on training and on test images against the epoch."""
     return _history_curves(study, "Quantities on both splits", _on_both_splits)
+
+
+def augmentation_curves(study: Study) -> page.Drawing:
+    """Return the adaptive probability of augmentation against the epoch, of models with one."""
+    return _history_curves(study, "The probability of augmentation", _augment_probability)
 
 
 def iteration_curves(study: Study) -> page.Drawing:
@@ -101,6 +106,11 @@ def _gradient_norms(rows: pd.DataFrame) -> pd.DataFrame:
     names = {"gradient": "all weights"}
     norms = rows.filter(regex="gradient$").rename(columns=names)
     return norms.rename(columns=lambda column: column.removesuffix("_gradient"))
+
+
+def _augment_probability(rows: pd.DataFrame) -> pd.DataFrame:
+    lines = rows.filter(["augment_probability"])
+    return lines.rename(columns={"augment_probability": "each operation"})
 
 
 def _on_both_splits(rows: pd.DataFrame) -> pd.DataFrame:
