@@ -174,24 +174,30 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params["datasets"] = {"glyphs": params["datasets"]["digits"] | {"num_train": 200}}
     vae = params["experiments"]["vae"] | {"study": "demo", "dataset": "glyphs", "repeats": 1}
     gan = params["experiments"]["dcgan"] | {"study": "demo", "dataset": "glyphs", "search": {}}
-    params["experiments"] = {"vae": vae, "dcgan": gan}
+    diffusion = {"model": {"name": "diffusion", "width": 4, "sampling_steps": 1}}
+    diffusion |= {"study": "demo", "dataset": "glyphs", "training": {"epochs": 1}}
+    params["experiments"] = {"vae": vae, "dcgan": gan, "diffusion": diffusion}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     configure = ["configure", "--params", "params.yaml"]
     dataset, results, gans = "data/config/glyphs", "results/demo/vae", "results/demo/dcgan"
+    noise = "results/families/diffusion"  # the folder of another study
     data, raw = ["--data", "data/prepared/glyphs"], ["--raw", "data/raw/glyphs"]
     place = ["--results", results, "--scratch", "scratch"]
     of_gan = ["--results", gans, "--scratch", "scratch/dcgan"]
+    of_noise = ["--results", noise, "--scratch", "scratch/diffusion"]
     reference = ["--reference", "data/reference/glyphs"]
     for command in (
         [*configure, "--study", "demo", "--output", "results/demo"],
         [*configure, "--dataset", "glyphs", "--output", dataset],
         [*configure, "--experiment", "vae", "--output", results],
         [*configure, "--experiment", "dcgan", "--output", gans],
+        [*configure, "--experiment", "diffusion", "--output", noise],
         ["fetch", "--config", f"{dataset}/fetch.yaml", "--output", "data/raw/glyphs"],
         ["prepare", "--config", f"{dataset}/prepare.yaml", *raw, "--output", data[1]],
         ["reference", "--config", f"{dataset}/reference.yaml", *data, "--output", reference[1]],
         ["train", "--config", f"{results}/config/train.yaml", *data, *place, "--logs", "logs"],
         ["train", "--config", f"{gans}/config/train.yaml", *data, *of_gan, "--logs", "logs"],
+        ["train", "--config", f"{noise}/config/train.yaml", *data, *of_noise, "--logs", "logs"],
         ["evaluate", "--config", f"{results}/config/evaluate.yaml", *data, *reference, *place],
     ):
         done = CliRunner().invoke(main, command)
@@ -215,6 +221,7 @@ def test_python_of_readme_and_of_the_api_runs(
     assert found["path"].shape == (8, 32, 32, 1)
     assert found["found"].shape == (2, found["gan"].latent_dim)
     assert found["one"].shape == (1,)
+    assert found["denoised"].shape == (4, 2, 32, 32, 1)
     assert "discriminator" in capsys.readouterr().out
     if importlib.util.find_spec("onnxruntime") is None:
         return

@@ -23,12 +23,14 @@ import latentbench as lb
 from latentbench.artifacts.files import read_manifest, write_manifest
 from latentbench.artifacts.paths import DATASET_MANIFEST, checkpoint_path
 from latentbench.artifacts.tensors import read_tensors, write_tensors
+from latentbench.data.images import to_uint8
 from latentbench.data.labels import LabelSet
 from latentbench.data.preparation.decode import decode_image, resize_to_square
 from latentbench.data.preparation.resize_spec import ResizeSpec
 from latentbench.errors import ArgumentError, ArtifactError, ConfigError, UnsupportedError
 from latentbench.inference import model as module
 from latentbench.inference.model import Model
+from latentbench.models.objective import Sampling
 from latentbench.models.registry import OBJECTIVES
 from tests.evaluation.conftest import give_attributes, write_checkpoint
 
@@ -100,6 +102,64 @@ def test_every_method_on_every_objective(
     names = [{"encoder", "decoder"}, {"generator", "discriminator"}, {"unet"}]
     assert set(model.networks) in names
     assert model.config.model.name == objective
+
+
+def test_steps_and_guidance_of_a_diffusion_model(load: Load, squares: np.ndarray) -> None:
+    model = load("diffusion", is_conditional=True)
+    assert model.sampling == Sampling(2)
+    finer = model.with_sampling(steps=3, guidance=2)
+    assert (finer.sampling, model.sampling) == (Sampling(3, 2.0), Sampling(2))
+    assert finer.networks["unet"] is model.networks["unet"]
+    assert "steps=3, guidance=2, churn=0" in repr(finer)
+    with torch.no_grad():  # untrained, the velocity is 0 and no sampler matters
+        for parameter in model.networks["unet"].parameters():
+            parameter.add_(0.05)
+    samples = {}
+    for settings in ({}, {"steps": 3}, {"guidance": 2}, {"guidance": 0}, {"churn": 1.0}):
+        samples[str(settings)] = model.with_sampling(**settings).sample(3, labels="b")
+    assert len({found.tobytes() for found in samples.values()}) == 5
+    # Without labels, a class and a mixture of classes are the same.
+    mixed = model.with_sampling(guidance=0).sample(3, labels={"a": 0.3, "c": 0.7})
+    np.testing.assert_array_equal(mixed, samples["{'guidance': 0}"])
+    assert (model.sample(3, labels={"a": 0.3, "c": 0.7}) != model.sample(3, labels="a")).any()
+    codes = [each.encode(squares, labels="b") for each in (model, finer)]
+    assert np.abs(codes[0] - codes[1]).max() > 1e-3
+    assert finer.interpolate(squares[0], squares[1], steps=4, labels="b").shape[0] == 4
+
+
+def test_noise_becomes_an_image_step_by_step(load: Load) -> None:
+    model = load("diffusion", is_conditional=True)
+    latents = model.latents(6).reshape(2, 3, -1)
+    noisy, denoised = model.with_sampling(steps=4).denoise(latents, labels="b")
+    assert noisy.shape == denoised.shape == (2, 3, 5, 32, 32, 1)
+    images = model.with_sampling(steps=4).decode(latents, labels="b")
+    np.testing.assert_array_equal(noisy[:, :, -1], images)
+    np.testing.assert_array_equal(denoised[:, :, -1], images)
+    noise = to_uint8(torch.from_numpy(latents).view(6, 1, 32, 32)).view(2, 3, 32, 32, 1)
+    np.testing.assert_array_equal(noisy[:, :, 0], noise.numpy())
+    # Many steps are computed in smaller batches, with the same result.
+    longer = model.with_sampling(steps=100)
+    assert_close(
+        longer.denoise(latents, labels="b")[1][1, 2], longer.denoise(latents[1, 2], labels="b")[1]
+    )
+
+
+def test_samplers_that_a_model_does_not_have(load: Load) -> None:
+    for arguments, named in (
+        ({"steps": 0}, "steps is '0'"),
+        ({"guidance": 3.0}, "condition"),
+        ({"churn": -1.0}, "churn"),
+    ):
+        with pytest.raises(ArgumentError, match=named):
+            load("diffusion").with_sampling(**arguments)
+    gan = load("dcgan")
+    assert gan.sampling is None
+    for impossible in (
+        partial(gan.with_sampling, steps=3),
+        partial(gan.denoise, gan.latents(2)),
+    ):
+        with pytest.raises(UnsupportedError, match="dcgan"):
+            impossible()
 
 
 @pytest.mark.parametrize("objective", ["vae", "cgan"])

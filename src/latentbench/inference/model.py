@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from latentbench.config.experiments import ExperimentConfig
@@ -29,7 +31,14 @@ from latentbench.inference.inversion import invert
 from latentbench.inference.latents import LatentInput, Latents, are_latents, latent_tensor
 from latentbench.models.networks.architectures import count_parameters
 from latentbench.models.networks.layers import BATCH_NORMS
-from latentbench.models.objective import HasDiscriminator, HasEncoder, HasPosterior, Objective
+from latentbench.models.objective import (
+    HasDiscriminator,
+    HasEncoder,
+    HasPosterior,
+    HasSampling,
+    Objective,
+    Sampling,
+)
 from latentbench.models.prior import Prior
 from latentbench.rng import torch_generator
 
@@ -73,10 +82,11 @@ class Model:
     resize_spec: ResizeSpec
 
     def __repr__(self) -> str:
-        return (
-            f"Model({self.name!r}, {self.config.model.name}, epoch={self.epoch}, "
-            f"latent_dim={self.latent_dim}, device={str(self.device)!r})"
-        )
+        facts = [f"epoch={self.epoch}", f"latent_dim={self.latent_dim}"]
+        if self.sampling is not None:
+            facts += [f"{key}={value:g}" for key, value in vars(self.sampling).items()]
+        facts.append(f"device={str(self.device)!r}")
+        return f"Model({self.name!r}, {self.config.model.name}, {', '.join(facts)})"
 
     def _repr_html_(self) -> str:
         """Return a table of settings and networks, and a few samples, for notebooks."""
@@ -93,6 +103,9 @@ class Model:
             "labels": list_names(self.label_names),
             "device": self.device,
         }
+        if self.sampling is not None:
+            facts = [f"{key} {value:g}" for key, value in vars(self.sampling).items()]
+            rows["sampling"] = ", ".join(facts)
         for name, network in self.networks.items():
             rows[name] = f"{count_parameters(network):,} parameters"
         grid = html_grid(self.sample(_NUM_SHOWN), columns=_NUM_SHOWN, label="Samples")
@@ -105,7 +118,10 @@ class Model:
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        """The networks by name: `encoder` and `decoder`, or `generator` and `discriminator`."""
+        """The networks by name.
+
+        They are `encoder` and `decoder`, `generator` and `discriminator`, or `unet`.
+        """
         return self.objective.networks()
 
     @property
@@ -132,6 +148,53 @@ class Model:
     def has_discriminator(self) -> bool:
         """Whether the model scores images."""
         return isinstance(self.objective, HasDiscriminator)
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How a diffusion model turns noise into an image; None for other models."""
+        return self.objective.sampling if isinstance(self.objective, HasSampling) else None
+
+    def with_sampling(
+        self,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        churn: float | None = None,
+    ) -> Model:
+        """Return a diffusion model that is sampled differently; both share their weights.
+
+        All methods of the returned model solve the ODE in this way, in both directions.
+
+        >>> model.with_sampling(steps=50, guidance=3).sample(16, labels="7")
+
+        Args:
+            steps: Steps of Heun's method, each with two evaluations of the network; None is as
+                before.
+            guidance: Classifier-free guidance (Ho & Salimans, 2021), for conditional models: 1 is
+                none, more follows the labels more closely, and 0 ignores them.
+            churn: Noise that is added on the way (Karras et al., 2022, algorithm 2); 0 is the
+                deterministic ODE. `encode` adds none.
+
+        Raises:
+            ArgumentError: An argument has no valid value.
+            UnsupportedError: The model is no diffusion model.
+        """
+        if not isinstance(self.objective, HasSampling):
+            raise UnsupportedError(
+                f"{self.name} generates an image in one step; leave out steps, guidance and churn."
+            )
+        given = {"sampling_steps": steps, "guidance": guidance, "churn": churn}
+        settings = self.config.model.model_dump()
+        settings |= {key: value for key, value in given.items() if value is not None}
+        try:
+            model: Any = type(self.config.model).model_validate(settings, strict=False)
+        except ValidationError as error:
+            raise ArgumentError(_sampling_fault(self.name, error)) from None
+        # The copy has the same networks.
+        objective: Any = copy(self.objective)
+        objective.sampling = Sampling(model.sampling_steps, model.guidance, model.churn)
+        config = self.config.model_copy(update={"model": model})
+        return replace(self, config=config, objective=objective)
 
     def sample(
         self,
@@ -181,8 +244,8 @@ class Model:
             truncation: Factor of the noise around the mean of the prior, or of its component. Below
                 1, images are more typical and less diverse. Much below, those of a GAN fade: its
                 generator was trained on hardly any latents as short.
-            prior: `standard` is N(0, I); None is the prior of the settings, which of models with an
-                encoder is fitted to the codes of training images.
+            prior: `standard` is N(0, I); None is the prior of the settings, which of autoencoders
+                and VAEs is fitted to the codes of training images.
 
         Raises:
             ArgumentError: An argument has no valid value.
@@ -215,7 +278,10 @@ class Model:
 
     @torch.no_grad()
     def encode(self, images: ImageInput, *, labels: LabelInput | None = None) -> Latents:
-        """Return the codes of images, float32 (number, latent_dim); of a VAE, posterior means.
+        """Return the codes of images, float32 (number, latent_dim).
+
+        Of a VAE they are posterior means. Of a diffusion model they are noise: the ODE leads from
+        the image back to it.
 
         >>> model.encode(["cat.jpg", "dog.png"])
 
@@ -285,6 +351,41 @@ class Model:
         images = torch.cat([to_uint8(self.objective.sample(*batch)) for batch in batches])
         decoded: Images = images.reshape(*latents.shape[:-1], *images.shape[1:]).cpu().numpy()
         return decoded
+
+    def denoise(
+        self, latents: LatentInput, *, labels: LabelInput | None = None
+    ) -> tuple[Images, Images]:
+        """Return how noise becomes an image, step by step, for diffusion models.
+
+        Both arrays are uint8 (..., steps + 1, height, width, channel), from the noise to the image.
+        The first has the noisy images, with values beyond the range cut off. The second has the
+        denoised image that each of them implies: the mean of the images it could become.
+
+        >>> noisy, denoised = model.denoise(model.latents(4))
+        >>> lb.grid(denoised)
+
+        Args:
+            latents: An array or tensor (..., latent_dim).
+            labels: See `decode`.
+
+        Raises:
+            ArgumentError: Latents or labels have another shape.
+            UnsupportedError: The model is no diffusion model, or has no labels.
+        """
+        if not isinstance(self.objective, HasSampling):
+            raise UnsupportedError(f"{self.name} generates an image in one step; use decode.")
+        codes = self._to_tensor(latents)
+        number = codes.shape[:-1].numel()
+        vectors = self._label_tensor(labels, codes.shape[:-1]).reshape(number, -1)
+        # A path has as many images as a batch of its length.
+        size = max(1, BATCH_SIZE // (self.objective.sampling.steps + 1))
+        paths: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for batch in zip(codes.view(number, -1).split(size), vectors.split(size), strict=True):
+            for found, images in zip(paths, self.objective.denoising_path(*batch), strict=True):
+                found.append(to_uint8(images.flatten(0, 1)).unflatten(0, images.shape[:2]))
+        states, denoised = (torch.cat(found).cpu().numpy() for found in paths)
+        shape = (*codes.shape[:-1], *states.shape[1:])
+        return states.reshape(shape), denoised.reshape(shape)
 
     def reconstruct(self, images: ImageInput, *, labels: LabelInput | None = None) -> Images:
         """Return the decoded codes of images, uint8 (number, height, width, channel).
@@ -558,6 +659,16 @@ class Model:
         batches = torch.from_numpy(prepared).split(size)
         for image, label in zip(batches, vectors.split(size), strict=True):
             yield to_model(image.to(self.device)), label
+
+
+def _sampling_fault(name: str, error: ValidationError) -> str:
+    """Return what is wrong with settings of sampling, as a sentence."""
+    fault = error.errors()[0]
+    message = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return f"{name} {message}."
+    key = str(fault["loc"][0]).removeprefix("sampling_")
+    return f"{key} is {quote(fault['input'])}, but the {message[0].lower()}{message[1:]}."
 
 
 def _to_numpy(tensor: Tensor) -> Latents:
