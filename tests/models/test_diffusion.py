@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from latentbench.config.models import DiffusionModel
 from latentbench.models.diffusion import INTERVAL_TERMS, Diffusion
 from latentbench.models.networks.architectures import Shape, count_parameters
-from latentbench.models.networks.unet import UNet, mark_known
+from latentbench.models.networks.layers import Resample
+from latentbench.models.networks.unet import Block, UNet, mark_known
 from latentbench.models.objective import Sampling, draw_latents
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
@@ -208,6 +210,48 @@ def test_parameter_count_of_ddpm() -> None:
         patch_size=1,
     )
     assert count_parameters(UNet(config, Shape(32, 3))) == 35_746_307
+
+
+def test_parameter_count_of_ddpmpp() -> None:
+    """55.7 million on CIFAR-10 (Karras et al., 2022), without 1,152 that read augmentations."""
+    config = _config(
+        architecture="ddpmpp",
+        width=128,
+        channel_multipliers=[2, 2, 2],
+        layers_per_stage=4,
+        attention_resolution=16,
+        patch_size=1,
+    )
+    assert count_parameters(UNet(config, Shape(32, 3))) == 55_732_739
+
+
+def test_blocks_resample_before_the_convolution() -> None:
+    """A second implementation of a block of DDPM++; all sums are divided by √2."""
+    generator = torch_generator(0, "block")
+    directions: list[Resample] = ["up", "down"]
+    for direction in directions:
+        block: Any = Block(4, 4, 8, attention=True, resample=direction).double()
+        block.scale = 0.5**0.5
+        for parameter in block.parameters():
+            nn.init.normal_(parameter, std=0.3, generator=generator)
+        maps = torch.randn(2, 4, 6, 6, generator=generator).double()
+        embedded = torch.randn(2, 8, generator=generator).double()
+        hidden, shortcut = functional.silu(block.first[0](maps)), maps
+        if direction == "up":
+            hidden, shortcut = (
+                each.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+                for each in (hidden, shortcut)
+            )
+        else:
+            hidden, shortcut = (
+                each.unflatten(3, (3, 2)).unflatten(2, (3, 2)).mean(dim=(3, 5))
+                for each in (hidden, shortcut)
+            )
+        hidden = block.first[2](hidden) + block.embedding(embedded)[:, :, None, None]
+        hidden = block.second(functional.silu(block.activation[0](hidden)))
+        sums = (block.shortcut(shortcut) + hidden) / 2**0.5
+        expected = block.attention(sums) / 2**0.5
+        torch.testing.assert_close(block(maps, embedded, None), expected, rtol=1e-10, atol=1e-10)
 
 
 def test_the_untrained_velocity_is_zero() -> None:

@@ -44,6 +44,7 @@ UNET_VARIANTS: dict[str, dict[str, Any]] = {
     "deeper": {"layers_per_stage": 2, "sampling_steps": 1},
     "pixels": {"patch_size": 1, "channel_multipliers": [1, 1, 2], "sampling_steps": 1},
     "attention": {"attention_resolution": 8, "sampling_steps": 1},
+    "ddpmpp": {"architecture": "ddpmpp", "sampling_steps": 1},
     "dropout": {"dropout": 0.2, "sampling_steps": 1},
     "stochastic": {"churn": 2.0, "sampling_steps": 3},
 }

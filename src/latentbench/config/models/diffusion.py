@@ -23,8 +23,10 @@ class DiffusionModel(Model):
     sampling_settings: ClassVar[frozenset[str]] = frozenset({"sampling_steps", "guidance", "churn"})
 
     name: Literal["diffusion"]
-    architecture: Literal["unet"] = Field(
-        default="unet", description="`unet` is the U-Net of DDPM (Ho et al., 2020, appendix B)."
+    architecture: Literal["unet", "ddpmpp"] = Field(
+        default="unet",
+        description="`unet` is the U-Net of DDPM (Ho et al., 2020, appendix B); `ddpmpp` is DDPM++ "
+        "(Song et al., 2021, appendix H), whose residual blocks also halve and double the side.",
     )
     width: Count = Field(
         default=64,

@@ -1,8 +1,9 @@
-"""The U-Net of diffusion models: that of DDPM (Ho et al., 2020, appendix B).
+"""The U-Nets of diffusion models: those of DDPM (Ho et al., 2020, appendix B) and DDPM++.
 
-It maps a noisy image, its noise level and its label to an image. Residual blocks with group
+They map a noisy image, its noise level and its label to an image. Residual blocks with group
 normalization run from the largest feature maps to the smallest and back. Each block on the way back
-also reads the output of a block on the way down (Ronneberger et al., 2015).
+also reads the output of a block on the way down (Ronneberger et al., 2015). DDPM++ (Song et al.,
+2021, appendix H) is as Karras et al. (2022, appendix F.3) have it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch.nn import functional
 
 from latentbench.config.models import DiffusionModel
 from latentbench.models.networks.architectures import Shape
-from latentbench.models.networks.layers import LabelEmbedding, ZeroConv2d
+from latentbench.models.networks.conditioning import apply_layers
+from latentbench.models.networks.layers import LabelEmbedding, Resample, ZeroConv2d
 
 # Draws uniform numbers in [0, 1) of a shape whose first dimension is the batch.
 Uniform = Callable[[torch.Size], Tensor]
@@ -40,19 +42,30 @@ class UNet(nn.Module):
         sizes = config.feature_map_sizes(shape.image_size)
         widths = [config.width * factor for factor in config.multipliers(shape.image_size)]
         self.embedding = Embedding(config.width, units, num_labels=shape.num_labels)
+        is_plus = config.architecture == "ddpmpp"
 
-        def block(inputs: int, outputs: int, *, attention: bool) -> Block:
-            return Block(inputs, outputs, units, attention=attention, dropout=config.dropout)
+        def block(
+            inputs: int, outputs: int, *, attention: bool, resample: Resample | None = None
+        ) -> Block:
+            new = Block(inputs, outputs, units, attention=attention, resample=resample)
+            new.dropout = config.dropout
+            new.scale = 2**-0.5 if is_plus else 1.0
+            return new
+
+        def resampling(channels: int, direction: Resample) -> nn.Module:
+            if is_plus:
+                return block(channels, channels, attention=False, resample=direction)
+            return Downsample(channels) if direction == "down" else Upsample(channels)
 
         self.patch_size = config.patch_size
         pixels = shape.channels * config.patch_size**2
-        self.first = nn.Conv2d(pixels, widths[0], 3, padding=1)
+        self.first = nn.Conv2d(pixels, config.width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        channels, skipped = widths[0], [widths[0]]
+        channels, skipped = config.width, [config.width]
         for level, (width, size) in enumerate(zip(widths, sizes, strict=True)):
             attention = size == config.attention_resolution
             if level:
-                self.down.append(Downsample(channels))
+                self.down.append(resampling(channels, "down"))
                 skipped.append(channels)
             for _ in range(config.layers_per_stage):
                 self.down.append(block(channels, width, attention=attention))
@@ -66,11 +79,13 @@ class UNet(nn.Module):
         )
         for level, (width, size) in reversed(list(enumerate(zip(widths, sizes, strict=True)))):
             attention = size == config.attention_resolution
-            for _ in range(config.layers_per_stage + 1):
-                self.up.append(block(channels + skipped.pop(), width, attention=attention))
+            for number in range(config.layers_per_stage + 1):
+                is_last = number == config.layers_per_stage
+                has_attention = attention and (is_last or not is_plus)
+                self.up.append(block(channels + skipped.pop(), width, attention=has_attention))
                 channels = width
             if level:
-                self.up.append(Upsample(channels))
+                self.up.append(resampling(channels, "up"))
         self.last = nn.Sequential(
             group_norm(channels), nn.SiLU(), ZeroConv2d(channels, pixels, 3, padding=1)
         )
@@ -98,7 +113,7 @@ class UNet(nn.Module):
         for layer in self.middle:
             hidden = layer(hidden, embedded, uniform)
         for layer in self.up:
-            if isinstance(layer, Block):
+            if isinstance(layer, Block) and layer.resample is None:
                 hidden = torch.cat([hidden, skipped.pop()], dim=1)
             hidden = layer(hidden, embedded, uniform)
         outputs: Tensor = self.last(hidden)
@@ -132,32 +147,64 @@ class Embedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with pre-activation, a shortcut, and perhaps self-attention."""
+    """Two 3×3 convolutions with pre-activation, a shortcut, and perhaps self-attention.
+
+    A block that resamples does so before its first convolution and on its shortcut: nearest
+    neighbor up, 2×2 means down.
+
+    Attributes:
+        dropout: Share of the values that are dropped before the second convolution.
+        scale: The factor of the sums with the shortcut and with self-attention. 1/√2 keeps the
+            variance of two independent parts.
+    """
+
+    dropout = 0.0
+    scale = 1.0
 
     def __init__(
-        self, inputs: int, outputs: int, units: int, *, attention: bool, dropout: float
+        self,
+        inputs: int,
+        outputs: int,
+        units: int,
+        *,
+        attention: bool,
+        resample: Resample | None = None,
     ) -> None:
         super().__init__()
-        self.dropout = dropout
+        self.resample = resample
         self.first = nn.Sequential(
             group_norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
         )
         self.embedding = nn.Linear(units, outputs)
         self.activation = nn.Sequential(group_norm(outputs), nn.SiLU())
         self.second = ZeroConv2d(outputs, outputs, 3, padding=1)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        has_layer = inputs != outputs or resample is not None
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if has_layer else nn.Identity()
         self.attention = NormalizedAttention(outputs) if attention else nn.Identity()
 
     def forward(self, maps: Tensor, embedded: Tensor, uniform: Uniform | None) -> Tensor:
-        """Map (batch, inputs, height, width) to (batch, outputs, height, width)."""
-        hidden = self.first(maps) + self.embedding(embedded)[:, :, None, None]
+        """Map (batch, inputs, height, width) to (batch, outputs, height', width').
+
+        height' and width' are doubled, halved or unchanged, by `resample`.
+        """
+        if self.resample is None:
+            hidden = self.first(maps)
+        else:
+            *activate, convolve = self.first
+            hidden = convolve(_resample(apply_layers(activate, maps), self.resample))
+            maps = _resample(maps, self.resample)
+        hidden = hidden + self.embedding(embedded)[:, :, None, None]
         hidden = self.activation(hidden)
         if self.dropout and uniform is not None:
             kept = uniform(hidden.shape) >= self.dropout
             hidden = hidden * kept / (1 - self.dropout)
-        hidden = self.shortcut(maps) + self.second(hidden)
-        outputs: Tensor = self.attention(hidden)
-        return outputs
+        hidden = self._scaled(self.shortcut(maps) + self.second(hidden))
+        if isinstance(self.attention, nn.Identity):
+            return hidden
+        return self._scaled(self.attention(hidden))
+
+    def _scaled(self, maps: Tensor) -> Tensor:
+        return maps if self.scale == 1 else maps * self.scale
 
 
 class NormalizedAttention(nn.Module):
@@ -205,6 +252,12 @@ class Upsample(nn.Conv2d):
     def forward(self, maps: Tensor, *_: object) -> Tensor:
         """Map (batch, channels, height, width) to twice the height and width."""
         return super().forward(functional.interpolate(maps, scale_factor=2.0, mode="nearest"))
+
+
+def _resample(maps: Tensor, direction: Resample) -> Tensor:
+    if direction == "down":
+        return functional.avg_pool2d(maps, 2)
+    return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
 
 
 def mark_known(labels: Tensor) -> Tensor:

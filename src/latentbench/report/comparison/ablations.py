@@ -21,6 +21,7 @@ PAPERS = {
     "dilation": "yu2017",
     "attention_resolution": "zhang2019sagan",
     "spectral_norm": "miyato2018",
+    "architecture ddpmpp": "karras2022edm",
     "conditional_batch_norm": "dumoulin2017",
     "projection_discriminator": "miyato2018projection",
     "initialization dcgan": "radford2016",
