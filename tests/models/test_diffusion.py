@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from latentbench.config.models import DiffusionModel
-from latentbench.models.diffusion import INTERVAL_TERMS, Diffusion
+from latentbench.models.diffusion import INTERVAL_TERMS, Diffusion, time_density
 from latentbench.models.networks.architectures import Shape, count_parameters
 from latentbench.models.networks.layers import Resample
 from latentbench.models.networks.unet import Block, UNet, mark_known
@@ -124,7 +124,23 @@ def test_losses_of_the_closed_form() -> None:
     for name, expected in zip(INTERVAL_TERMS, least.chunk(4), strict=True):
         # 51,200 pixels: the standard error is below 1 %, plus that of the 50 times.
         assert terms[name].item() == pytest.approx(expected.mean().item(), rel=0.05)
-    assert terms["loss"].item() == pytest.approx(least.mean().item(), rel=0.05)
+    # In training, the logits of times are of N(0, 1).
+    normal = torch.randn(100_000, generator=generator).sigmoid()
+    weights = torch.histc(normal, bins=1000, min=0, max=1) / 100
+    expected = (weights * least).mean().item()
+    assert terms["loss"].item() == pytest.approx(expected, rel=0.05)
+
+
+def test_times_of_training() -> None:
+    """Their logits are of N(0, 1), and the density integrates to 1."""
+    times = _build()._draw_times(1000, torch_generator(0, "times"))
+    logits = times.double().logit()
+    assert logits.mean().item() == pytest.approx(0, abs=0.01)
+    assert logits.std().item() == pytest.approx(1, abs=0.02)
+    grid = (torch.arange(10_000) + 0.5) / 10_000
+    assert time_density(grid).mean().item() == pytest.approx(1, abs=1e-4)
+    share = time_density(grid[:2500]).mean().item() / 4
+    assert share == pytest.approx((times < 0.25).float().mean().item(), abs=0.002)
 
 
 @pytest.mark.parametrize("churn", [2.0, 20.0])

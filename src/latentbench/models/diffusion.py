@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -27,6 +28,7 @@ INTERVAL_TERMS = tuple(
 # Averaged weights follow this share of the images seen so far, at most `ema_half_life` of them
 # (Karras et al., 2022, appendix F.3, of 5 %).
 _EMA_RAMP_UP = 0.05
+_LEAST_QUANTILE = 1e-6
 # EDM's limit of the noise that is added in one step (Karras et al., 2022, algorithm 2).
 _MAX_CHURN = 2**0.5 - 1
 
@@ -36,16 +38,17 @@ class Diffusion(Objective):
 
     Between an image x and noise ε of N(0, I) lies x_t = (1 - t) x + t ε, with t in [0, 1]. The
     network v minimizes E ‖v(x_t, t) - (ε - x)‖² (Lipman et al., 2023, equation 23, whose time runs
-    the other way). Its minimum is the mean of ε - x given x_t. With it, the solution of
-    dx/dt = v(x, t) has the distribution of x_t at every t: from N(0, I) at t = 1 to that of images
-    at t = 0. In the scale x_t / (1 - t), it is the probability-flow ODE of Karras et al. (2022),
-    equation 1, with the noise level σ = t / (1 - t).
+    the other way) over times whose logit is of N(0, 1) (Esser et al., 2024, equation 19). Its
+    minimum is the mean of ε - x given x_t. With it, the solution of dx/dt = v(x, t) has the
+    distribution of x_t at every t: from N(0, I) at t = 1 to that of images at t = 0. In the scale
+    x_t / (1 - t), it is the probability-flow ODE of Karras et al. (2022), equation 1, with the
+    noise level σ = t / (1 - t).
 
     A latent is the noise at t = 1, with as many dimensions as an image. `decode` solves the ODE
     from t = 1 to 0 and `encode` from 0 to 1, so that a latent and an image belong to each other.
 
-    `loss` is the mean over pixels and times. `loss_0_25` to `loss_75_100` are of times from 0 to
-    0.25, to 0.75 to 1, in percent.
+    `loss` is the mean over pixels and these times. `loss_0_25` to `loss_75_100` are the means over
+    uniform times from 0 to 0.25, to 0.75 to 1, in percent.
 
     Attributes:
         sampling: How `decode` and `encode` solve the ODE: first as the settings have it.
@@ -102,14 +105,17 @@ class Diffusion(Objective):
         return {"loss": loss.detach(), "gradient": gradient}
 
     def validate(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> Terms:
-        """Return the loss, and the losses of equal intervals of time, with a time per image."""
+        """Return the loss, and the losses of equal intervals of time, with a time per image.
+
+        Times are uniform. Weighted by the density of the times in training, their mean is its loss.
+        """
         noise = self._as_images(draw_latents(len(images), self.latent_dim, generator))
         # The times are in order, so those of an interval are neighbors.
         offsets = torch.rand(len(images), generator=generator, device=images.device)
         times = (torch.arange(len(images), device=images.device) + offsets) / len(images)
         velocity = self.averaged["unet"](_mix(images, noise, times), times, mark_known(labels))
         errors = (velocity - (noise - images)).square().mean(dim=(1, 2, 3))
-        terms = {"loss": errors.mean()}
+        terms = {"loss": (errors * time_density(times)).mean()}
         for name, part in zip(INTERVAL_TERMS, errors.tensor_split(NUM_INTERVALS), strict=True):
             if len(part):
                 terms[name] = part.mean()
@@ -186,14 +192,16 @@ class Diffusion(Objective):
     def _draw_times(self, number: int, generator: torch.Generator) -> Tensor:
         """Return this process's times (number,), one per interval of the whole batch.
 
-        Equally spaced, with one offset for all: the loss varies less from batch to batch than with
-        independent times (Kingma et al., 2021, appendix I.1).
+        Their quantiles are equally spaced, with one offset for all: the loss varies less from batch
+        to batch than with independent times (Kingma et al., 2021, appendix I.1).
         """
         total = number * self.processes.world_size
         device = generator.device
         offset = torch.rand(1, generator=generator, device=device)
-        times = (torch.arange(total, device=device) + offset) / total
-        return self.processes.local_shard(times)
+        quantiles = (torch.arange(total, device=device) + offset) / total
+        # Not 0, whose logit is infinite.
+        normal = 2**0.5 * torch.erfinv(2 * quantiles.clamp(min=_LEAST_QUANTILE) - 1)
+        return self.processes.local_shard(normal.sigmoid())
 
     def _as_images(self, latents: Tensor) -> Tensor:
         """Return latents (batch, latent_dim) as (batch, channel, height, width)."""
@@ -242,6 +250,16 @@ def heun_step(
     slope = field(state, now)
     proposal = state + (after - now) * slope
     return state + (after - now) / 2 * (slope + field(proposal, after))
+
+
+def time_density(times: Tensor) -> Tensor:
+    """Return the density of the times of training, whose logit is of N(0, 1).
+
+    Esser et al. (2024), equation 19, with m = 0 and s = 1. The density is 0 at the times 0 and 1.
+    """
+    inside = times.clamp(_LEAST_QUANTILE, 1 - _LEAST_QUANTILE)
+    normal = torch.exp(-0.5 * inside.logit().square()) / math.sqrt(2 * math.pi)
+    return normal / (inside * (1 - inside))
 
 
 def _mix(images: Tensor, noise: Tensor, times: Tensor) -> Tensor:
