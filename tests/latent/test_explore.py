@@ -68,9 +68,11 @@ def test_findings_of_every_model(objective: str, explore: Explore) -> None:
             "projection_tsne": (20, 2),
             "projection_labels": (20,),
             "projection_rows": (20,),
-            "variance_per_dimension": (dims,),
         }
-        if objective != "diffusion":  # its prior is N(0, I)
+        if objective == "diffusion":  # its latents are noise of N(0, I)
+            expected["ode_error"] = (8, 5)
+        else:
+            expected["variance_per_dimension"] = (dims,)
             expected["samples_standard"] = (6, *IMAGE)
         expected |= {"kl_per_dimension": (6,)} if objective == "vae" else {}
     else:
@@ -78,7 +80,9 @@ def test_findings_of_every_model(objective: str, explore: Explore) -> None:
     if conditional:
         expected |= {"noise_embedding": (5, 4, *IMAGE), "random_embedding": (8, 10, *IMAGE)}
     assert shapes == expected
-    assert facts["method"] == ("encoding" if encodes else "inversion")
+    method = "ODE" if objective == "diffusion" else "encoding" if encodes else "inversion"
+    assert facts["method"] == method
+    assert ("active_units" in facts) == (method == "encoding")
     assert facts["class_names"] == ["a", "b", "c", "d"]
     assert all(np.isfinite(array).all() for array in arrays.values())
 
@@ -91,6 +95,23 @@ def test_embeddings_of_conditional_batch_norm_may_have_more_entries_than_latents
     arrays, facts, _ = explore("cgan", model=model)
     assert arrays["noise_embedding"].shape == (5, 4, *IMAGE)
     assert all(row["distance"] > 0 for row in facts["random_embeddings"])
+
+
+def test_findings_of_a_conditional_diffusion_model(make_prepared: Make, explore: Explore) -> None:
+    data = make_prepared(num_train=300, num_test=200)
+    model = {"condition": "class", "guidance": 2.0, "churn": 1.0, "sampling_steps": 1}
+    latent = {"num_encoded": 200, "num_projected": 100}
+    arrays, facts, _ = explore("diffusion", data, model=model, latent=latent)
+    assert arrays["means"].shape == (4, *IMAGE)
+    assert arrays["noise_embedding"].shape == (5, 4, *IMAGE)
+    assert arrays["random_embedding"].shape == (8, 10, *IMAGE)
+    # A tenth of the images is encoded, but no fewer than 16.
+    assert facts["reconstruction"]["train"]["num_images"] == 20
+    assert len(arrays["projection_pca"]) == 16
+    # Noise on the way, which is other noise in either direction, is left out: the untrained
+    # velocity is 0.
+    np.testing.assert_allclose(arrays["ode_error"], 0, atol=1e-12)
+    assert facts["ode_steps"] == [2, 5, 10, 20, 40]
 
 
 def test_latents_are_drawn_from_the_prior_of_the_model(explore: Explore) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest, truncnorm
 from sklearn.decomposition import PCA
-from torch import nn
 
-from latentbench.config.models import CGANModel
+from latentbench.config.models import MODELS
 from latentbench.latent.explorations.attribute_directions import fit_direction
-from latentbench.latent.explorations.label_embeddings import Embeddings, embeddings_as_labels
+from latentbench.latent.explorations.label_embeddings import Embeddings, embed, embeddings_as_labels
 from latentbench.latent.explorations.principal_directions import principal_directions
 from latentbench.latent.explorations.prior_samples import truncate
 from latentbench.latent.explorations.projections import principal_components, tsne
-from latentbench.models.networks.architectures import Decoder, Shape
+from latentbench.models.networks.architectures import Shape
+from latentbench.models.registry import build_objective
 from latentbench.rng import numpy_generator, torch_generator
 
 
@@ -50,20 +52,32 @@ def test_a_rare_attribute_is_not_probed() -> None:
     assert fit_direction("rare", (codes, there), (codes, there)) is None
 
 
-@pytest.mark.parametrize("has_conditional_norm", [False, True])
-def test_the_decoder_takes_embeddings_as_labels(has_conditional_norm: bool) -> None:
-    config = CGANModel(
-        name="cgan", latent_dim=4, hidden_dims=[8], conditional_batch_norm=has_conditional_norm
-    )
-    decoder = Decoder(config, Shape(32, 1, num_labels=3)).eval()
-    assert decoder.embedding is not None
-    nn.init.normal_(decoder.embedding.weight, generator=torch_generator(0, "embeddings"))
-    latents, labels = torch.randn(3, 4, generator=torch_generator(0, "latents")), torch.eye(3)
-    requested = decoder(latents, labels)
-    embeddings = decoder.embedding(labels)
-    with embeddings_as_labels(decoder):
-        torch.testing.assert_close(decoder(latents, embeddings), requested)
-    torch.testing.assert_close(decoder(latents, labels), requested)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": "cgan", "latent_dim": 4, "hidden_dims": [8]},
+        {"name": "cgan", "latent_dim": 4, "hidden_dims": [8], "conditional_batch_norm": True},
+        {"name": "diffusion", "width": 4, "sampling_steps": 1},
+        {"name": "diffusion", "width": 4, "sampling_steps": 1, "guidance": 3.0},
+    ],
+)
+def test_embeddings_are_decoded_as_their_labels_are(settings: dict[str, Any]) -> None:
+    kind = MODELS[settings["name"]]
+    config: Any = kind.model_validate({"condition": "class"} | settings)
+    objective = build_objective(config, Shape(32, 1, num_labels=3), seed=0).eval()
+    generator = torch_generator(0, "weights")
+    with torch.no_grad():
+        for name, parameter in objective.named_parameters():
+            scale = 1.0 if "embedding" in name else 0.1
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+    latents = torch.randn(3, objective.latent_dim, generator=torch_generator(0, "latents"))
+    labels = torch.eye(3)
+    requested = objective.sample(latents, labels)
+    assert (requested != objective.sample(latents, labels.flip(0))).any()
+    embeddings = embed(objective, labels)
+    with embeddings_as_labels(objective):
+        torch.testing.assert_close(objective.sample(latents, embeddings), requested)
+    torch.testing.assert_close(objective.sample(latents, labels), requested)
 
 
 def test_distances_of_embeddings_are_in_standard_deviations() -> None:

@@ -122,7 +122,9 @@ class Latent(Section):
         default=16, ge=1, description="Test images shown with their reconstructions."
     )
     num_encoded: Count = Field(
-        default=1_000, ge=1, description="Images of each split to encode and reconstruct."
+        default=1_000,
+        ge=1,
+        description="Images of each split to encode and reconstruct; a tenth for diffusion models.",
     )
     num_inverted: Count = Field(
         default=64,
@@ -130,7 +132,10 @@ class Latent(Section):
         description="Images of each split to invert, for models without an encoder.",
     )
     num_projected: Count = Field(
-        default=1_500, ge=2, description="Test images whose codes are projected to two dimensions."
+        default=1_500,
+        ge=2,
+        description="Test images whose codes are projected to two dimensions; a tenth for "
+        "diffusion models.",
     )
     num_pairs: Count = Field(
         default=6, ge=1, description="Pairs of test images to interpolate between."

@@ -26,6 +26,10 @@ Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 STUDY_STREAM_SEED = 0
 
+# A model with an ODE evaluates its network many times per image. It encodes and decodes this share
+# of the images that others do, but no fewer than some.
+_ODE_SHARE, _FEWEST = 0.1, 16
+
 # Figures show at most this many labels, the most frequent ones.
 MAX_LABELS = 26
 
@@ -40,6 +44,9 @@ class ModelProbe:
         realism: Realism,
     ) -> None:
         config = model.config
+        if model.sampling is not None:
+            # Only without noise on the way does a latent belong to one image.
+            model = model.with_sampling(churn=0)
         self.model = model
         self.settings = config.latent
         self.seed = config.seed
@@ -52,6 +59,8 @@ class ModelProbe:
         self.realism = realism
         self.device = model.device
         self.method = "encoding" if model.has_encoder else "inversion"
+        if self.has_ode:
+            self.method = "ODE"
         self.label_vectors = {
             split: label_vectors(dataset, split, config.model.condition)
             for split in ("train", "test")
@@ -74,6 +83,26 @@ class ModelProbe:
     def has_encoder(self) -> bool:
         """Whether the model encodes images; others are inverted."""
         return self.model.has_encoder
+
+    @property
+    def has_ode(self) -> bool:
+        """Whether latents are noise of the size of an image, which an ODE maps to the image."""
+        return self.model.sampling is not None
+
+    def limit(self, number: int) -> int:
+        """Return how many of a number of images to encode or decode: with an ODE a tenth."""
+        return max(min(number, _FEWEST), round(_ODE_SHARE * number)) if self.has_ode else number
+
+    @cached_property
+    def projected_rows(self) -> Rows:
+        """The rows of the test images whose codes are projected."""
+        return self.shuffled_rows("test", "codes")[: self.limit(self.settings.num_projected)]
+
+    @cached_property
+    def projected_codes(self) -> Tensor:
+        """The codes (number, latent_dim) of these images; for models with an encoder."""
+        rows = self.projected_rows
+        return self.encode(self.images("test", rows), self.labels("test", rows))
 
     @property
     def has_fitted_prior(self) -> bool:

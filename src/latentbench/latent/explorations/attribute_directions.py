@@ -118,12 +118,12 @@ def data_from_images(
     probe: ModelProbe, names: list[str], attributes_of: Callable[[str, Rows], Array]
 ) -> ProbeData:
     """Return codes of real images with their attributes, of a split and its rows."""
-    rows = probe.shuffled_rows("test", "walks")[:NUM_CLASSIFIED]
+    rows = probe.shuffled_rows("test", "walks")[: probe.limit(NUM_CLASSIFIED)]
     labels = probe.labels("test", rows)
     starts = probe.encode(probe.images("test", rows), labels)
     encoded = {}
     for split in ("train", "test"):
-        chosen = probe.shuffled_rows(split, "attributes")[:MAX_PROBED]
+        chosen = probe.shuffled_rows(split, "attributes")[: probe.limit(MAX_PROBED)]
         codes = probe.encode(probe.images(split, chosen), probe.labels(split, chosen))
         encoded[split] = LabeledCodes(codes.cpu().double().numpy(), attributes_of(split, chosen))
     return ProbeData("test images", names, encoded["train"], encoded["test"], starts, labels)

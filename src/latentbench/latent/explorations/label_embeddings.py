@@ -17,6 +17,8 @@ from latentbench.evaluation.findings import Findings
 from latentbench.latent.explorations.perturbation import SIGMAS
 from latentbench.latent.model_probe import ModelProbe
 from latentbench.models.networks.architectures import Decoder
+from latentbench.models.networks.unet import Embedding, UNet, mark_known
+from latentbench.models.objective import Objective
 
 NUM_RANDOM = 8  # random embeddings
 NUM_LATENTS = 10  # that are decoded under each of them
@@ -46,26 +48,50 @@ def explore_embeddings(probe: ModelProbe) -> Findings:
     """Decode noisy and random label embeddings; nothing for unconditional models."""
     if not probe.is_conditional:
         return Findings()
-    networks = probe.objective.networks().values()
-    decoder = next(network for network in networks if isinstance(network, Decoder))
-    assert decoder.embedding is not None
-    of_labels = decoder.embedding(probe.shown_labels).detach()
+    of_labels = embed(probe.objective, probe.shown_labels)
     deviations = of_labels - of_labels.mean(dim=0)
     embeddings = Embeddings(of_labels, float(deviations.square().mean().sqrt()))
-    with embeddings_as_labels(decoder):
+    with embeddings_as_labels(probe.objective):
         parts = [noisy_embeddings(probe, embeddings), random_embeddings(probe, embeddings)]
     return Findings.merge(parts)
 
 
+def embed(objective: Objective, labels: Tensor) -> Tensor:
+    """Return the embeddings (batch, label_dim) of labels (batch, num_labels)."""
+    owner, name = _embedding_of(objective)
+    known = mark_known(labels) if isinstance(owner, Embedding) else labels
+    embedded: Tensor = getattr(owner, name)(known)
+    return embedded.detach()
+
+
 @contextmanager
-def embeddings_as_labels(decoder: Decoder) -> Iterator[None]:
-    """Let the decoder take embeddings (batch, label_dim) in place of labels (batch, num_labels)."""
-    embedding = decoder.embedding
-    decoder.embedding = nn.Identity()  # type: ignore[assignment]
+def embeddings_as_labels(objective: Objective) -> Iterator[None]:
+    """Let the objective decode embeddings (batch, label_dim) in place of labels."""
+    owner, name = _embedding_of(objective)
+    embedding = getattr(owner, name)
+    setattr(owner, name, Unmarked() if isinstance(owner, Embedding) else nn.Identity())
     try:
         yield
     finally:
-        decoder.embedding = embedding
+        setattr(owner, name, embedding)
+
+
+class Unmarked(nn.Module):
+    """Undoes `mark_known`: no label is then an embedding of zeros, as that of a U-Net is."""
+
+    def forward(self, known: Tensor) -> Tensor:
+        """Return (batch, label_dim) of (batch, label_dim + 1)."""
+        return known[:, :-1]
+
+
+def _embedding_of(objective: Objective) -> tuple[nn.Module, str]:
+    """Return the module that embeds the labels of what is decoded, as an attribute of another."""
+    for network in objective.networks().values():
+        if isinstance(network, UNet):
+            return network.embedding, "labels"
+        if isinstance(network, Decoder):
+            return network, "embedding"
+    raise TypeError(f"{type(objective).__name__} has no network with a label embedding.")
 
 
 def noisy_embeddings(probe: ModelProbe, embeddings: Embeddings) -> Findings:

@@ -26,16 +26,18 @@ def explore_principal(probe: ModelProbe) -> Findings:
     `principal_mean` is (latent_dim,). With an encoder they are the principal components of the
     codes of test images and their mean. Without one they are the directions of latents along which
     samples move along their own principal components, found by linear regression as in Härkönen et
-    al. (2020, section 2.2), and the mean of the latents.
+    al. (2020, section 2.2), and the mean of the latents. The codes of an ODE vary equally in all
+    directions, so theirs are found by regression, too: on the principal components of test images.
 
     Test images have their positions on the plane of the first two directions in `plane_codes`
     (number, 2), in standard deviations, and their classes in `plane_labels`; see `decode_plane`.
     """
     if probe.has_encoder:
-        rows = probe.shuffled_rows("test", "codes")[: probe.settings.num_projected]
-        codes = probe.encode(probe.images("test", rows), probe.labels("test", rows))
-        latents = codes.cpu().double().numpy()
+        rows = probe.projected_rows
+        latents = probe.projected_codes.cpu().double().numpy()
         features = latents
+        if probe.has_ode:
+            features = coarse_pixels(probe.images("test", rows))
     else:
         drawn = probe.latents(NUM_SAMPLES, "principal directions")
         labels = probe.label_set.round_robin(NUM_SAMPLES).to(probe.device)

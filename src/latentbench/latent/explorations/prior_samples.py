@@ -78,7 +78,7 @@ def explore_means(probe: ModelProbe) -> Findings:
 
 def mean_codes(probe: ModelProbe) -> dict[int, Tensor]:
     """Return the mean code (latent_dim,) of each class in the training split."""
-    rows = probe.shuffled_rows("train", "mean codes")[:MAX_ENCODED]
+    rows = probe.shuffled_rows("train", "mean codes")[: probe.limit(MAX_ENCODED)]
     classes = torch.from_numpy(probe.dataset.labels("train")[rows])
     codes = probe.encode(probe.images("train", rows), probe.labels("train", rows))
     means = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -19,14 +21,15 @@ def explore_projections(probe: ModelProbe) -> Findings:
     """Project codes by PCA and t-SNE (van der Maaten & Hinton, 2008), and measure each dimension.
 
     A dimension has the variance of the codes over images and, where posteriors are Gaussian, the
-    mean KL divergence from the prior in nats. Nothing for models without an encoder.
+    mean KL divergence from the prior in nats. Nothing for models without an encoder. Noise of the
+    size of an image has no measured dimensions: each has a variance near 1, whatever the images.
     """
     if not probe.has_encoder:
         return Findings()
-    rows = probe.shuffled_rows("test", "codes")[: probe.settings.num_projected]
+    rows = probe.projected_rows
     images, labels = probe.images("test", rows), probe.labels("test", rows)
     posterior = probe.posterior(images, labels)
-    encoded = probe.encode(images, labels) if posterior is None else posterior[0]
+    encoded = probe.projected_codes if posterior is None else posterior[0]
     codes = encoded.cpu().double().numpy()
     # The number of threads changes the order of sums and so the bits.
     with threadpool_limits(probe.threads):
@@ -34,16 +37,16 @@ def explore_projections(probe: ModelProbe) -> Findings:
         arrays = {"projection_pca": pca, "projection_tsne": tsne(codes)}
     arrays["projection_rows"] = rows
     arrays["projection_labels"] = probe.dataset.labels("test")[rows]
+    facts: dict[str, Any] = {"pca_variance": variance_shares}
+    if probe.has_ode:
+        return Findings(arrays, facts)
     if posterior is not None:
         divergence = to_float64(gaussian_kl_by_dimension(*posterior)).mean(dim=0)
         arrays["kl_per_dimension"] = divergence.cpu().numpy()
     variance = codes.var(axis=0, ddof=min(1, len(codes) - 1))
     arrays["variance_per_dimension"] = variance
-    facts = {
-        "pca_variance": variance_shares,
-        "active_units": int((variance > ACTIVE_VARIANCE).sum()),
-        "active_variance": ACTIVE_VARIANCE,
-    }
+    facts["active_units"] = int((variance > ACTIVE_VARIANCE).sum())
+    facts["active_variance"] = ACTIVE_VARIANCE
     return Findings(arrays, facts)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from latentbench.artifacts.paths import SPLITS
 from latentbench.data.image_grid import Images
+from latentbench.data.images import to_model
 from latentbench.evaluation.findings import Findings
 from latentbench.evaluation.metrics.image_quality import (
     Values,
@@ -27,6 +28,10 @@ NUM_EXTREMES = 6
 # Factors by which codes are multiplied, and the number of images.
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 NUM_SCALED = 6
+
+# Steps of the ODE, there and back, and the number of images that are reconstructed with each.
+ODE_STEPS = (2, 5, 10, 20, 40)
+NUM_SOLVED = 8
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,9 @@ class Reconstruction:
 def reconstruct(probe: ModelProbe, split: str) -> Reconstruction:
     """Reconstruct the first images in the study's order, which are the same for all models."""
     settings = probe.settings
-    number = settings.num_encoded if probe.has_encoder else settings.num_inverted
+    number = settings.num_inverted
+    if probe.has_encoder:
+        number = probe.limit(settings.num_encoded)
     stream = f"{split} reconstruction"
     rows = probe.shuffled_rows(split, stream)[: max(number, settings.num_reconstructions)]
     originals, labels = probe.images(split, rows), probe.labels(split, rows)
@@ -79,8 +86,29 @@ def explore_reconstruction(probe: ModelProbe) -> Findings:
         arrays["inversion_error"] = errors
         facts["inversion_starts"] = probe.settings.inversion_starts
         facts["inversion_steps"] = list(range(errors.shape[1]))
+    if probe.has_ode:
+        arrays["ode_error"] = ode_errors(probe, test)
+        facts["ode_steps"] = list(ODE_STEPS)
     number = probe.settings.num_reconstructions
     return Findings.merge([Findings(arrays, facts), _shown(test, number), scaled(probe, test)])
+
+
+@torch.no_grad()
+def ode_errors(probe: ModelProbe, test: Reconstruction) -> Values:
+    """Return the errors (images, ODE_STEPS) of a few images after the ODE backwards and forwards.
+
+    They are mean squared errors of pixels in [0, 1] before rounding. The exact ODE has none.
+    """
+    images = to_model(torch.from_numpy(test.originals[:NUM_SOLVED]).to(probe.device))
+    labels = test.labels[:NUM_SOLVED]
+    errors = []
+    for steps in ODE_STEPS:
+        objective: Any = probe.model.with_sampling(steps=steps).objective
+        decoded = objective.decode(objective.encode(images, labels), labels)
+        # Pixels are in [-1, 1] here.
+        errors.append((decoded - images).square().mean(dim=(1, 2, 3)) / 4)
+    values: Values = torch.stack(errors, dim=1).cpu().double().numpy()
+    return values
 
 
 def _shown(test: Reconstruction, number: int) -> Findings:
