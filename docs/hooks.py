@@ -73,6 +73,7 @@ def settings_page(schema: Schema) -> str:
         *_table({"properties": {"budget": schema["properties"]["budget"]}}),
         *_section("studies.NAME", definitions["Study"], level=2),
         *_section("authors", definitions["Author"], level=3),
+        *_section("published.EXPERIMENT", definitions["Published"], level=3),
         *_union("datasets.NAME", "source", schema["properties"]["datasets"], definitions),
         *_section("reference", definitions["Reference"], level=3),
         *_section("experiments.NAME", experiment, level=2),

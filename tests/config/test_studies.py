@@ -173,3 +173,11 @@ def test_a_resolved_study_reads_back(tmp_path) -> None:
     )
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json")))
     assert read_config(tmp_path / "study.yaml", StudyConfig) == study
+
+
+def test_published_values_are_of_experiments_of_the_study() -> None:
+    value = {"value": 3.17, "source": "a paper"}
+    study = params({"published": {"vae": value}}).study("demo")
+    assert (study.published["vae"].metric, study.published["vae"].value) == ("fid", 3.17)
+    with pytest.raises(ConfigError, match=r"studies\.demo\.published.* gan\b"):
+        params({"published": {"gan": value}}).study("demo")

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from latentbench.config.models import DiffusionModel
 from latentbench.models.diffusion import INTERVAL_TERMS, Diffusion, time_density
-from latentbench.models.networks.architectures import Shape, count_parameters
+from latentbench.models.networks.architectures import Shape
 from latentbench.models.networks.layers import Resample
-from latentbench.models.networks.unet import Block, UNet, mark_known
+from latentbench.models.networks.unet import Block, mark_known
 from latentbench.models.objective import Sampling, draw_latents
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
@@ -214,31 +214,6 @@ def test_averages_lose_half_of_the_past_in_a_half_life() -> None:
     # At first it is 5 % of the images seen: of 160 images 8.
     assert objective._ema_decay(batch=16, step=9) == pytest.approx(0.5**2)
     assert _build(ema_half_life=0)._ema_decay(batch=16, step=10) == 0
-
-
-def test_parameter_count_of_ddpm() -> None:
-    """35.7 million on CIFAR-10 (Ho et al., 2020, appendix B)."""
-    config = _config(
-        width=128,
-        channel_multipliers=[1, 2, 2, 2],
-        layers_per_stage=2,
-        attention_resolution=16,
-        patch_size=1,
-    )
-    assert count_parameters(UNet(config, Shape(32, 3))) == 35_746_307
-
-
-def test_parameter_count_of_ddpmpp() -> None:
-    """55.7 million on CIFAR-10 (Karras et al., 2022), without 1,152 that read augmentations."""
-    config = _config(
-        architecture="ddpmpp",
-        width=128,
-        channel_multipliers=[2, 2, 2],
-        layers_per_stage=4,
-        attention_resolution=16,
-        patch_size=1,
-    )
-    assert count_parameters(UNet(config, Shape(32, 3))) == 55_732_739
 
 
 def test_blocks_resample_before_the_convolution() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latentbench.config.load import parse_params
+from latentbench.config.load import parse_params, read_params
 from latentbench.config.models import AnyModel
 from latentbench.models.networks.architectures import Decoder, Encoder, Shape, count_parameters
 from latentbench.models.networks.initialization import initialize_weights
@@ -30,10 +31,6 @@ def _config(name: str = "dcgan", **settings: Any) -> AnyModel:
     return parse_params(raw, where="params.yaml").experiment("e").model
 
 
-def _baseline(name: str, **settings: Any) -> AnyModel:
-    return _config(name, latent_dim=128, width=256, discriminator_width=128, **settings)
-
-
 def _generator() -> torch.Generator:
     return torch_generator(0, "test")
 
@@ -42,24 +39,52 @@ def _convolution(inputs: int, outputs: int, kernel: int) -> int:
     return inputs * outputs * kernel**2 + outputs
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("dcgan", {}),
-        ("dcgan", {"loss": "hinge", "spectral_norm": True}),
-        ("wgan_gp", {}),
-    ],
-)
-def test_parameter_counts_are_those_of_lee_and_town(name: str, settings: dict[str, Any]) -> None:
-    """Of DCGAN, SNGAN and WGAN-GP: 4,276,739 and 1,053,825, as their code has them."""
-    networks = build_objective(_baseline(name, **settings), CIFAR, seed=0).networks()
+def test_networks_of_the_study_replication_have_as_many_parameters_as_published() -> None:
+    """As the code of Lee & Town (2020), Ho et al. (2020) and Karras et al. (2022) has them.
+
+    EDM's 55.7 million include 1,152 for a label of the augmentation, which is not here.
+    """
     block = 2 * _convolution(256, 256, 3) + _convolution(256, 256, 1) + 4 * 256
-    by_hand = 128 * 4096 + 4096 + 3 * block + 2 * 256 + _convolution(256, 3, 3)
-    assert count_parameters(networks["generator"]) == by_hand == 4_276_739
+    generator = 128 * 4096 + 4096 + 3 * block + 2 * 256 + _convolution(256, 3, 3)
     first = _convolution(3, 128, 3) + _convolution(128, 128, 3) + _convolution(3, 128, 1)
     down = 2 * _convolution(128, 128, 3) + _convolution(128, 128, 1)
-    by_hand = first + down + 4 * _convolution(128, 128, 3) + 128 + 1
-    assert count_parameters(networks["discriminator"]) == by_hand == 1_053_825
+    discriminator = first + down + 4 * _convolution(128, 128, 3) + 128 + 1
+    assert (generator, discriminator) == (4_276_739, 1_053_825)
+    unconditional = {"generator": generator, "discriminator": discriminator}
+    # Of ten classes: scales and shifts in six layers, and rows of the projection.
+    conditional = {
+        "generator": generator + 6 * (10 - 1) * 2 * 256,
+        "discriminator": discriminator + 10 * 128,
+    }
+    assert conditional["generator"] == 4_304_387
+    expected: dict[str, dict[str, int]] = {
+        "replication-sngan": unconditional,
+        "replication-cgan-pd": conditional,
+        "replication-wgan-gp": unconditional,
+        "replication-dcgan": unconditional,
+        "replication-ddpm": {"unet": 35_746_307},
+        "replication-edm": {"unet": 55_732_739},
+    }
+    params = read_params(Path(__file__).parents[2] / "params.yaml")
+    assert params.study("replication").experiments == list(expected)
+    for name, counts in expected.items():
+        config = params.experiment(name)
+        num_labels = 10 if config.model.condition else 0
+        shape = Shape(config.image_size, config.channels, num_labels)
+        networks = build_objective(config.model, shape, seed=0).networks()
+        found = {part: count_parameters(network) for part, network in networks.items()}
+        assert found == counts, name
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("replication-sngan", 500_000), ("replication-ddpm", 800_000), ("replication-edm", 390_625)],
+)
+def test_the_study_replication_trains_as_long_as_published(name: str, steps: int) -> None:
+    """To whole epochs of 50,000 images: 100,000 steps of the generator; 200 million images."""
+    params = read_params(Path(__file__).parents[2] / "params.yaml")
+    training = params.experiment(name).training
+    assert training.epochs * (50_000 // training.batch_size) == pytest.approx(steps, rel=0.01)
 
 
 def _randomize(network: nn.Module) -> dict[str, Tensor]:

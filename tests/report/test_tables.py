@@ -274,3 +274,24 @@ def test_durations_and_counts_have_units(text, expected):
 def test_the_smallest_number_has_three_significant_digits():
     numbers = (0.0123, 1.23, 12.3, 123.0, 12345.0, 0.0)
     assert [decimals([number]) for number in numbers] == [4, 2, 1, 0, 0, 2]
+
+
+def test_published_values_stand_with_those_measured_here(make_study):
+    folder = make_study({"vae": (30.0, 0.4), "dcgan": (20.0, 0.3)})
+    for path in folder.glob("*/metrics.csv"):
+        renamed = path.read_text().replace("fd_classifier", "fid").replace("kd_classifier", "kid")
+        path.write_text(renamed)
+    assert tables.published(open_study(folder)).markdown is None
+    values = {
+        "dcgan": {"metric": "kid", "value": 0.0204, "source": "A & B (2020)"},
+        "vae": {"metric": "fid", "value": 16.77, "source": "C (2018)"},
+    }
+    settings = read_yaml(folder / "study.yaml")
+    write_yaml(folder / "study.yaml", settings | {"published": values})
+    table = tables.published(open_study(folder)).markdown
+    assert column(table, "Published") == {"dcgan": "0.0204", "vae": "16.77"}
+    assert column(table, "Metric")["vae"].startswith("FID")
+    here = column(table, "Here")
+    assert [float(here[name].split(" ± ")[0]) for name in values] == pytest.approx([0.02, 30])
+    (folder / "vae" / "metrics.csv").unlink()
+    assert column(tables.published(open_study(folder)).markdown, "Here")["vae"] == "–"

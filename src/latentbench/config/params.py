@@ -79,6 +79,14 @@ class Author(Section):
         return self.name if self.student_id is None else f"{self.name} ({self.student_id})"
 
 
+class Published(Section):
+    """A published value of a metric, which an experiment is held against."""
+
+    metric: Literal["fid", "kid"] = Field(default="fid", description="The metric.")
+    value: float = Field(description="Its published value.")
+    source: str = Field(min_length=1, description="Who published it, and how it was measured.")
+
+
 def _parse_author(raw: Any) -> Any:
     """Return a bare name as an author without a student ID."""
     return {"name": raw} if isinstance(raw, str) else raw
@@ -95,6 +103,10 @@ class Study(Section):
     group_id: Identifier | None = Field(default=None, description="ID of the authors' group.")
     notebooks: Annotated[list[Notebook], Field(min_length=1)] = Field(
         default=list(NOTEBOOKS), description="Chapters of the report, in order."
+    )
+    published: dict[Name, Published] = Field(
+        default={},
+        description="Published values by experiment, for a table with those measured here.",
     )
     archive_name: str = Field(
         default="{study}",
@@ -290,6 +302,12 @@ class Params(Section):
                     repeats[key] = resolved.repeats
                 if resolved.search:
                     searches[key] = len(resolved.combinations())
+        unknown = study.published.keys() - set(experiments)
+        if unknown:
+            raise ConfigError(
+                f"params.yaml: studies.{name}.published names {list_names(sorted(unknown))}, but "
+                f"the study's experiments are {list_names(experiments)}. Correct the name."
+            )
         return StudyConfig(
             name=name,
             budget=self.budget,

@@ -12,6 +12,7 @@ import pandas as pd
 from latentbench.artifacts.metrics import (
     CLASS_SHARES,
     LABEL_ACCURACY,
+    NAMES,
     PRDC,
     Metric,
     feature_column,
@@ -110,6 +111,25 @@ def glance(study: Study) -> Table:
     others += [PARAMETERS, IMAGES, CPU_SECONDS, replace(MEMORY, better=0)]
     quantities = [distance(metric), *(replace(each, shows_spread=False) for each in others)]
     return Table(models_table(study, quantities), study.notes_on_repeats())
+
+
+def published(study: Study) -> Table:
+    """Return a row per published value, with what was measured here at the last checkpoint."""
+    runs = {run.members[0].name: run for run in study.run_groups()}
+    rows = []
+    for name, value in study.config.published.items():
+        quantity = Quantity(value.metric, NAMES[value.metric], -1)
+        found = rank(study, quantity, [runs[name]]) if name in runs else []
+        rows.append(
+            {
+                "Model": escape_markdown(name),
+                "Metric": quantity.title,
+                "Source": escape_markdown(value.source),
+                "Published": f"{value.value:g}",
+                "Here": found[0].text if found else ABSENT,
+            }
+        )
+    return Table(pipe_table(pd.DataFrame(rows), num_text=3) if rows else None)
 
 
 def prdc(study: Study) -> Table:
