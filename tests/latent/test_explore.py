@@ -71,6 +71,8 @@ def test_findings_of_every_model(objective: str, explore: Explore) -> None:
         }
         if objective == "diffusion":  # its latents are noise of N(0, I)
             expected["ode_error"] = (8, 5)
+            paths = {f"denoising_{kind}": (3, 3, *IMAGE) for kind in ("states", "estimates")}
+            expected |= paths
         else:
             expected["variance_per_dimension"] = (dims,)
             expected["samples_standard"] = (6, *IMAGE)

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from latentbench.config.models import DiffusionModel
 from latentbench.models.diffusion import INTERVAL_TERMS, Diffusion, time_density
-from latentbench.models.networks.architectures import Shape
+from latentbench.models.networks.architectures import Shape, count_parameters
+from latentbench.models.networks.layer_table import describe_networks
 from latentbench.models.networks.layers import Resample
 from latentbench.models.networks.unet import Block, mark_known
 from latentbench.models.objective import Sampling, draw_latents
@@ -275,3 +276,16 @@ def test_guidance_needs_labels(settings: dict[str, Any], named: str) -> None:
 def test_feature_maps_must_fit_the_image(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         _config(**settings).check_image_size(SIDE)
+
+
+def test_layers_count_every_multiplication() -> None:
+    """A 3×3 convolution multiplies each of its weights at each position of its output."""
+    objective = _build(width=16)
+    rows = {row["layer"]: row for row in describe_networks(objective, Shape(SIDE, 1))}
+    assert sum(row["parameters"] for row in rows.values()) == count_parameters(objective.unet)
+    halves = [row for row in rows.values() if row["stride"] == "2×2"]
+    assert halves
+    for row in halves:
+        assert row["kind"] == "Conv2d"
+        height, width = map(int, row["output"].split("×")[1:])
+        assert row["multiply_adds"] == row["parameters"] * height * width

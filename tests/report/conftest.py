@@ -45,6 +45,7 @@ from tests.report.synthetic_results import (
     CLASSES,
     Array,
     Imagination,
+    denoising,
     examined,
     explored,
     interactive,
@@ -56,6 +57,7 @@ TERMS = {
     "vae": ("loss", "reconstruction", "kl"),
     "dcgan": ("discriminator_loss", "generator_loss", "accuracy_real"),
     "wgan-gp": ("critic_loss", "wasserstein", "gradient_penalty", "generator_loss"),
+    "diffusion": ("loss",),
 }
 WATCHED = {
     "vae": (
@@ -72,6 +74,11 @@ WATCHED = {
         "test_accuracy_fake",
     ),
     "wgan-gp": ("critic_gradient", "train_wasserstein", "test_wasserstein"),
+    "diffusion": (
+        "gradient",
+        *("train_loss", "train_loss_0_25", "train_loss_25_50"),
+        *("test_loss", "test_loss_0_25", "test_loss_25_50"),
+    ),
 }
 # Conditional models are named after the unconditional ones that they are like.
 CONDITIONAL = "conditional-"
@@ -121,14 +128,16 @@ def make_study(tmp_path: Path) -> MakeStudy:
 
 
 def write_study(folder: Path, names: list[str]) -> None:
-    models = {
-        name: {
-            "name": kind_of(name).replace("-", "_"),
-            "latent_dim": 32 + int(name.partition("_")[2] or 0),
-        }
-        | ({"condition": "class"} if name.startswith(CONDITIONAL) else {})
-        for name in names
-    }
+    models = {}
+    for name in names:
+        models[name] = {"name": kind_of(name).replace("-", "_")}
+        size = int(name.partition("_")[2] or 0)
+        if kind_of(name) == "diffusion":  # whose latents are as large as an image
+            models[name] |= {"width": 32 + size}
+        else:
+            models[name] |= {"latent_dim": 32 + size}
+        if name.startswith(CONDITIONAL):
+            models[name] |= {"condition": "class"}
     params = parse_params(
         {
             "studies": {
@@ -397,17 +406,22 @@ def score_labels(folder: Path, accuracies: dict[str, str]) -> None:
 
 
 def write_arrays_of(folder: Path, see: Imagination, classes: list[str]) -> None:
-    conditional, encodes = folder.name.startswith(CONDITIONAL), kind_of(folder.name) == "vae"
+    conditional, kind = folder.name.startswith(CONDITIONAL), kind_of(folder.name)
+    encodes = kind in {"vae", "diffusion"}
     arrays, facts = examined(
         see,
         discriminates=not encodes,
-        probabilities=kind_of(folder.name) == "dcgan",
+        has_likelihood=kind == "vae",
+        probabilities=kind == "dcgan",
         conditional=conditional,
         classes=classes,
     )
     write_arrays(folder / EVALUATION_ARRAYS, arrays)
     write_json(folder / LAST_METRICS, read_json(folder / LAST_METRICS) | facts)
     arrays, facts = explored(see, encodes=encodes, conditional=conditional, classes=classes)
+    if kind == "diffusion":
+        denoised, described = denoising(see)
+        arrays, facts = arrays | denoised, facts | described
     write_arrays(folder / LATENT_ARRAYS, arrays)
     moving, moved = interactive(see, encodes=encodes, conditional=conditional, classes=classes)
     write_arrays(folder / INTERACTIVE_ARRAYS, moving)

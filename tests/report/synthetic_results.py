@@ -48,6 +48,7 @@ def examined(
     see: Imagination,
     *,
     discriminates: bool,
+    has_likelihood: bool,
     probabilities: bool,
     conditional: bool,
     classes: list[str],
@@ -100,7 +101,7 @@ def examined(
             "all": rows[0],
             "classes": rows[1:],
         }
-    else:
+    if has_likelihood:
         facts["likelihood"] = {"num_images": 100, "num_draws": 500, "bounds": [_bounds()]}
     return arrays, facts
 
@@ -174,6 +175,22 @@ def interactive(
         ]
         arrays["mixes"] = see.blobs(2, 2, 5, labels=np.arange(2)[:, None, None])
     return arrays, facts
+
+
+def denoising(see: Imagination) -> tuple[Facts, Facts]:
+    """Return the path of three latents from noise to image in 10 steps."""
+    labels = np.array([[1], [4], [7]])
+    arrays = {
+        "denoising_states": see.blobs(3, 9, labels=labels, blur=3.0),
+        "denoising_estimates": see.blobs(3, 9, labels=labels),
+    }
+    facts: Facts = {
+        "times": np.linspace(1, 0, 9).tolist(),
+        "steps": 10,
+        "loss_times": [0.0, 0.5, 1.0],
+        "loss_of_pixels": [0.9, 0.7, 0.4],
+    }
+    return arrays, {"denoising": facts}
 
 
 def _data(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:

@@ -17,6 +17,7 @@ from latentbench.artifacts.paths import ITERATIONS
 from latentbench.report.comparison import captions
 from latentbench.report.comparison.curves import metric_curves, sample_size_curves
 from latentbench.report.presentation import line_plots
+from latentbench.report.training import noise_levels
 from latentbench.report.training.curves import (
     augmentation_curves,
     gradient_curves,
@@ -221,3 +222,27 @@ def test_sample_sizes_extrapolate_to_infinity(make_study):
         change(path, sample_sizes=None)
     assert "four" not in captions.sample_sizes(open_study(folder))
     assert sample_size_curves(open_study(folder)).figure is None
+
+
+def test_losses_of_diffusion_by_time(make_study):
+    study = open_study(make_study({"vae": (12.0, 0.1), "diffusion": (9.0, 0.1)}))
+    losses = study.interval_losses
+    assert set(losses["experiment"]) == {"diffusion"}
+    assert set(losses["split"]) == {"train", "test"}
+    last = losses.query("epoch == 4 and split == 'test'").set_index(["start", "end"])["loss"]
+    history = study.history.query("experiment == 'diffusion' and epoch == 4").iloc[0]
+    assert last[0, 0.25] == history["test_loss_0_25"]
+    assert last[0.25, 0.5] == history["test_loss_25_50"]
+    words = words_of(noise_levels.curves(study))
+    assert {"diffusion", "0 to 0.25", "0.25 to 0.5", "epoch 1", "epoch 4", "time t"} <= words
+    assert "vae" not in words
+    assert {"loss", "training", "test"} <= words_of(split_curves(study))
+
+
+def test_losses_by_time_need_diffusion_but_no_exploration(make_study):
+    folder = make_study({"vae": (12.0, 0.1), "diffusion": (9.0, 0.1)})
+    (folder / "diffusion" / "latent" / "explore.json").unlink()
+    assert noise_levels.curves(open_study(folder)).figure is not None
+    study = open_study(make_study({"vae": (12.0, 0.1)}))
+    assert noise_levels.curves(study).figure is None
+    assert study.interval_losses.empty

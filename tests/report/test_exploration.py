@@ -11,6 +11,7 @@ from latentbench.artifacts.paths import LATENT_ARRAYS, LATENT_FACTS
 from latentbench.errors import ArtifactError
 from latentbench.report.latent import (
     attributes,
+    denoising,
     interpolation,
     perturbation,
     projections,
@@ -345,3 +346,12 @@ def test_points_of_few_codes_are_larger(make_study):
         axes = projections.maps(open_study(folder)).figure.axes[0]
         sizes.append(axes.collections[0].get_sizes()[0])
     assert sizes[0] == sizes[1] == sizes[2] / 2 == sizes[3] / 4
+
+
+def test_denoising_is_of_diffusion_models(make_study):
+    drawing = denoising.steps(open_study(make_study({"vae": (12.0, 0.1), "diffusion": (9.0, 0.1)})))
+    words = words_of(drawing)
+    assert {"diffusion", "noisy", "expected", "1", "0"} <= words
+    assert "vae" not in words
+    assert not drawing.notes
+    assert denoising.steps(open_study(make_study({"vae": (12.0, 0.1)}))).figure is None

@@ -148,3 +148,37 @@ def test_models_without_layers_are_named(make_study):
     *_, (_, last) = layers.architectures(open_study(folder))
     assert last.markdown is None
     assert all(word in last.notes[0] for word in ("dcgan", ARCHITECTURE))
+
+
+def test_a_unet_has_a_row_per_block(make_study):
+    folder = make_study({"vae": (12.0, 0.1), "diffusion": (9.0, 0.1)})
+    block = ("first.0", "embedding", "shortcut", "second", "attention")
+    attention = ("attention.norm", "attention.query_key_value", "attention.output")
+    rows = [("embedding.layers.0", "Linear", "", "64"), ("first", "Conv2d", "1×1", "8×16×16")]
+    rows += [(f"down.0.{part}", "GroupNorm", "", "8×16×16") for part in block]
+    rows += [("down.1", "Conv2d", "1×1", "8×8×8")]
+    rows += [(f"middle.0.{part}", "Conv2d", "1×1", "8×8×8") for part in (*block[:4], *attention)]
+    rows += [(f"up.0.{part}", "Conv2d", "1×1", "8×8×8") for part in block]
+    rows += [("up.1", "Conv2d", "1×1", "8×16×16")]
+    rows += [("up.2.first.0", "GroupNorm", "", "8×8×8"), ("up.2.second", "Conv2d", "", "8×16×16")]
+    rows += [("last.2", "Conv2d", "1×1", "4×16×16")]
+    write_layers(folder / "diffusion", *rows)
+    table = [(row[1], row[5], row[6]) for row in table_of(folder, "diffusion")[2:]]
+    block = "Block: 2 × (GroupNorm, SiLU, Conv2d)"
+    assert table == [
+        ("Linear, of time", "64", "1"),
+        ("2×2 pixels as channels", "4×16×16", ""),
+        ("Conv2d", "8×16×16", "1"),
+        (block, "8×16×16", "5"),
+        ("Conv2d", "8×8×8", "1"),
+        (f"{block}, then self-attention", "8×8×8", "7"),
+        (f"{block} of joined feature maps", "8×8×8", "5"),
+        ("Upsampling, nearest neighbor", "8×16×16", ""),
+        ("Conv2d", "8×16×16", "1"),
+        (f"{block}, doubles the side", "8×16×16", "2"),
+        ("Conv2d", "4×16×16", "1"),
+        ("Channels as 2×2 pixels", "1×32×32", ""),
+        ("", "", str(len(rows))),
+    ]
+    assert layers.describe_blocks(open_study(folder))
+    assert not layers.describe_blocks(open_study(make_study({"vae": (12.0, 0.1)})))

@@ -30,6 +30,7 @@ from latentbench.evaluation.findings import Array, Findings
 from latentbench.inference.checkpoints import load_checkpoint
 from latentbench.latent.explorations.attribute_directions import explore_directions
 from latentbench.latent.explorations.dataset import explore_data
+from latentbench.latent.explorations.denoising import explore_denoising
 from latentbench.latent.explorations.label_embeddings import explore_embeddings
 from latentbench.latent.explorations.label_sliders import (
     explore_class_directions,
@@ -52,6 +53,7 @@ from latentbench.latent.realism import Realism
 EXPLORATIONS: dict[str, Callable[[ModelProbe], Findings]] = {
     "dataset": explore_data,
     "random samples": explore_samples,
+    "denoising": explore_denoising,
     "truncated samples": explore_truncation,
     "mean images": explore_means,
     "reconstructions": explore_reconstruction,

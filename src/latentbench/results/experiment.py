@@ -20,7 +20,10 @@ from latentbench.results.files import Array, read_facts, read_optional_arrays, r
 from latentbench.results.formatting import escape_markdown
 
 # Settings of the model in a notebook's table.
-_SHOWN_SETTINGS = ("name", "architecture", "latent_dim", "width", "condition", "prior", "loss")
+_SHOWN_SETTINGS = (
+    *("name", "architecture", "latent_dim", "width", "condition", "prior", "loss"),
+    *("sampling_steps", "guidance"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,14 @@ class Experiment:
     def model(self) -> Mapping[str, Any]:
         """The settings of the model."""
         return self.settings.get("model") or {}
+
+    @property
+    def latent_dim(self) -> int | None:
+        """The dimension of its latents, the size of an image where no setting has another."""
+        if not self.settings:
+            return None
+        size = self.settings["channels"] * self.settings["image_size"] ** 2
+        return int(self.model.get("latent_dim", size))
 
     @property
     def prior(self) -> str:

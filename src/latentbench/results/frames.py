@@ -20,6 +20,8 @@ _RECORDED = ("seconds", "images_per_second", "peak_memory_mb")
 _SIZES = ["parameters", *_RECORDED, "images", "cpu_seconds"]
 _ERRORS = ("mse", "psnr", "ssim")
 _IDENTITY = ["experiment", "training", "seed"]
+# Columns of history.csv with the loss within an interval of time, in percent.
+_INTERVAL_LOSS = r"(train|test)_loss_(\d+)_(\d+)"
 
 
 def experiments(
@@ -39,6 +41,7 @@ def experiments(
             "model": member.model.get("name"),
         }
         row |= {column: member.model.get(column) for column in _MODEL_COLUMNS[1:]}
+        row["latent_dim"] = member.latent_dim
         rows.append(row)
     table = pd.DataFrame(rows).set_index("experiment")
     return table.join(sizes.groupby("experiment")[_SIZES].mean())
@@ -93,6 +96,20 @@ def history(trainings: Sequence[Experiment]) -> pd.DataFrame:
             own = _identity(training)
             tables.append(table.assign(**own)[[*own, *table]])
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_IDENTITY)
+
+
+def interval_losses(history: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per training, epoch, split and interval of time of a diffusion's loss.
+
+    `start` and `end` are those of the interval, in [0, 1], and `loss` is the mean within it.
+    """
+    named = list(history.columns[history.columns.str.fullmatch(_INTERVAL_LOSS)])
+    kept = history.reindex(columns=[*_IDENTITY, "epoch", *named])
+    rows = kept.melt([*_IDENTITY, "epoch"], value_name="loss").dropna(subset="loss")
+    parts = rows["variable"].astype(str).str.extract(_INTERVAL_LOSS)
+    rows = rows.assign(split=parts[0], start=parts[1], end=parts[2]).drop(columns="variable")
+    rows[["start", "end"]] = rows[["start", "end"]].astype(float) / 100
+    return rows.reset_index(drop=True)
 
 
 def iterations(members: Sequence[Experiment]) -> pd.DataFrame:

@@ -140,6 +140,11 @@ class Study:
         return frames.history(self.trainings)
 
     @cached_property
+    def interval_losses(self) -> pd.DataFrame:
+        """A row per training, epoch, split and interval of time: the loss of a diffusion model."""
+        return frames.interval_losses(self.history)
+
+    @cached_property
     def iterations(self) -> pd.DataFrame:
         """A row per experiment and logged step: the columns of iterations.csv."""
         return frames.iterations(self.members)

@@ -91,9 +91,10 @@ def _summarize(network: nn.Module, latent_dim: int, shape: Shape) -> list[Any]:
 
 
 def _kind(layer: Any) -> str:
-    # Also for ImageConvTranspose2d, which computes the same.
-    if isinstance(layer.module, nn.ConvTranspose2d):
-        return "ConvTranspose2d"
+    """Return the class of a layer; that of PyTorch for convolutions of classes derived from it."""
+    for kind in (nn.ConvTranspose2d, nn.Conv2d):
+        if isinstance(layer.module, kind):
+            return kind.__name__
     return str(layer.class_name)
 
 
@@ -104,10 +105,13 @@ def _multiply_adds(layer: Any) -> int:
     1/s² of the kernel contributes to an output. The bias adds once to each output.
     """
     module = layer.module
-    if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        return 0
-    if not isinstance(module, nn.ConvTranspose2d):
+    if isinstance(module, nn.Conv2d):  # torchinfo knows derived classes by their name alone
+        positions: int = math.prod(layer.output_size[2:])
+        return positions * sum(parameter.numel() for parameter in module.parameters())
+    if isinstance(module, nn.Linear):
         return int(layer.macs)
+    if not isinstance(module, nn.ConvTranspose2d):
+        return 0
     bias_adds = 0 if module.bias is None else math.prod(layer.output_size[1:])
     stride_product = module.stride[0] * module.stride[1]
     return (int(layer.macs) - bias_adds) // stride_product + bias_adds

@@ -28,6 +28,7 @@ _ON_BOTH_SPLITS = {
     "wasserstein": "Wasserstein",
     "bits_per_dimension": "bits per dimension",
     "mse": "MSE",
+    "loss": "loss",
 }
 
 

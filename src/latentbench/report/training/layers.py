@@ -16,6 +16,7 @@ Layer = dict[str, Any]
 
 GEOMETRY = ["kernel", "stride", "padding", "dilation"]
 COUNTS = ["parameters", "multiply_adds"]
+_UNETS = ("unet", "ddpmpp")
 # What a layer of this name is for, where its class does not show it.
 _PURPOSES = {
     "near": "half of the channels",
@@ -41,6 +42,18 @@ def architectures(study: Study) -> list[tuple[str, Table]]:
     return tables
 
 
+def describe_blocks(study: Study) -> str:
+    """Return what a block of a U-Net is; empty if no model has one."""
+    if all(each.model.get("architecture") not in _UNETS for each in study):
+        return ""
+    return (
+        "A block of a U-Net also adds a linear map of the embedded time and label to its feature "
+        "maps between the two convolutions, and a shortcut around both. Joined feature maps are "
+        "those of the layer before and, as further channels, those of a block of the same size on "
+        "the way down [@ho2020, appendix B]. Each layer is a row of `architecture.csv`."
+    )
+
+
 def _table(layers: pd.DataFrame, experiment: Experiment) -> str:
     table = _with_all_operations(layers, experiment)
     table = table[["network", "kind", *GEOMETRY, "output", *COUNTS]]
@@ -61,9 +74,12 @@ def _with_all_operations(layers: pd.DataFrame, experiment: Experiment) -> pd.Dat
     These are upsampling, pooling, sums with shortcuts and the last activation; `kind` says what
     they are, and they have no weights.
     """
+    describe = _with_operations
+    if experiment.model.get("architecture") in _UNETS:
+        describe = _blocks_of_unet
     rows: list[Layer] = []
     for _, network in layers.groupby("network", sort=False):
-        rows += _with_operations(network, experiment)
+        rows += describe(network, experiment)
     return pd.DataFrame(rows)
 
 
@@ -117,6 +133,56 @@ def _residual_block(layers: list[Layer], upsampling: str) -> Iterator[Layer]:
         yield _operation("Average pooling, 2×2", inner[-1], size)
     yield shortcut | {"kind": kind}
     yield _operation("Sum with the shortcut", inner[-1], size)
+
+
+def _blocks_of_unet(network: pd.DataFrame, experiment: Experiment) -> Iterator[Layer]:
+    """Return a row per residual block of a U-Net and per layer between blocks.
+
+    Layers of a block have paths such as `down.2.first.0`, a single layer has `down.1`.
+    """
+    settings = experiment.settings
+    image = "{channels}×{image_size}×{image_size}".format_map(settings)
+    patch = settings["model"]["patch_size"]
+    places = network["layer"].str.extract(r"^((?:down|middle|up)\.\d+)\.", expand=False)
+    layers = network.assign(block=places.fillna("")).to_dict("records")
+    for block, inside in groupby(layers, itemgetter("block")):
+        members = list(inside)
+        if block:
+            yield _block_of_unet(members, block)
+            continue
+        for layer in members:
+            path, kind = layer["layer"], layer["kind"]
+            if path.startswith("embedding."):
+                what = (
+                    "label"
+                    if path == "embedding.labels"
+                    else "time" + (" and label" if experiment.model.get("condition") else "")
+                )
+                layer["kind"] = f"{kind}, of {what}"
+            elif path == "first" and patch > 1:
+                size = _size(layer)
+                output = f"{settings['channels'] * patch**2}×{size}×{size}"
+                yield _operation(f"{patch}×{patch} pixels as channels", layer) | {"output": output}
+            elif path.startswith("up."):
+                yield _operation("Upsampling, nearest neighbor", layer)
+            yield layer
+    if patch > 1:
+        yield _operation(f"Channels as {patch}×{patch} pixels", layers[-1]) | {"output": image}
+
+
+def _block_of_unet(layers: list[Layer], block: str) -> Layer:
+    """Return the layers of a block as one, with the sum of their counts."""
+    second = next(layer for layer in layers if layer["layer"] == f"{block}.second")
+    size, size_before = _size(second), _size(layers[0])
+    kind = "Block: 2 × (GroupNorm, SiLU, Conv2d)"
+    if size != size_before:
+        kind += ", halves the side" if size < size_before else ", doubles the side"
+    elif block.startswith("up."):
+        kind += " of joined feature maps"
+    if any(layer["layer"] == f"{block}.attention.output" for layer in layers):
+        kind += ", then self-attention"
+    totals = {count: sum(layer[count] for layer in layers) for count in COUNTS}
+    return second | {"kind": kind} | totals
 
 
 def _with_purpose(layer: Layer) -> Layer:

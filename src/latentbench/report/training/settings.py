@@ -15,6 +15,7 @@ _MAX_COLUMNS = 4  # models that have a column each; more models have a row each
 _MAX_NARROW = 60  # letters of a value, for two columns of values side by side
 
 _OF_CONVOLUTIONS = ["width", "layers_per_stage", "dilation", "attention_resolution"]
+_OF_LABELS = ["label_dim", "label_dropout", "guidance"]
 
 # With both, no network embeds labels as vectors of `label_dim` entries.
 _WITHOUT_LABEL_DIM = ["conditional_batch_norm", "projection_discriminator"]
@@ -34,10 +35,16 @@ def settings(study: Study) -> tuple[Table, Table]:
     values = study.settings.dropna(how="all")
     values = values.rename(columns=lambda key: key.removeprefix("model."))
     is_flat = values["architecture"] == "fully_connected"
-    values.loc[is_flat, _OF_CONVOLUTIONS] = np.nan
-    values.loc[~is_flat, "hidden_dims"] = np.nan
     is_embedded = ~values.reindex(columns=_WITHOUT_LABEL_DIM).eq("yes").all(axis=1)
-    values.loc[~is_embedded | (values["condition"] == "none"), "label_dim"] = np.nan
+    for has_none, keys in (
+        (is_flat, _OF_CONVOLUTIONS),
+        (~is_flat, ["hidden_dims"]),
+        (~is_embedded, ["label_dim"]),
+        (values["condition"] == "none", _OF_LABELS),
+    ):
+        values.loc[has_none, values.columns.intersection(keys)] = np.nan
+    if "channel_multipliers" in values:
+        values["channel_multipliers"] = values["channel_multipliers"].replace("none", "default")
     if len(present) == 1:
         notes.append("No settings differ: the study has a single experiment.")
     values = values.rename(index=escape_markdown, columns="`{}`".format)
