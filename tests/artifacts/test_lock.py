@@ -29,6 +29,18 @@ with lock_folder(Path(sys.argv[1]), "train"):
 """
 
 
+# Says when it starts, and when it has the lock.
+WAITER = """
+import sys
+from pathlib import Path
+from latentbench.artifacts.lock import lock_folder
+
+print("started", flush=True)
+with lock_folder(Path(sys.argv[1]), "train", wait=True):
+    print("locked", flush=True)
+"""
+
+
 @pytest.fixture
 def hold() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
     """Start another process that holds the lock of train on a folder."""
@@ -63,6 +75,21 @@ def test_the_second_run_is_refused_and_a_killed_one_holds_nothing(
     process.wait()
     with lock_folder(folder, "train"):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_may_wait_for_the_lock(
+    tmp_path: Path, hold: Callable[[Path], subprocess.Popen[str]]
+) -> None:
+    folder = tmp_path / "vae"
+    holder = hold(folder)
+    command = [sys.executable, "-c", WAITER, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiter:
+        assert waiter.stdout is not None
+        assert waiter.stdout.readline() == "started\n"
+        holder.kill()
+        assert waiter.stdout.readline() == "locked\n"
+    assert waiter.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 

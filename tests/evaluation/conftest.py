@@ -43,6 +43,7 @@ from latentbench.data.prepared import PreparedDataset
 from latentbench.models.networks.architectures import Shape
 from latentbench.models.prior import Prior
 from latentbench.models.registry import build_objective
+from tests.evaluation.transformer_files import write_network
 
 EPOCHS = (1, 3)
 
@@ -217,6 +218,16 @@ def evaluate(results: Path, reference: Path, data: Path) -> Result:
 def scratch_of(results: Path) -> Path:
     """results/STUDY/EXPERIMENT to scratch/STUDY/EXPERIMENT."""
     return results.parents[2] / "scratch" / results.parent.name / results.name
+
+
+@pytest.fixture
+def transformer_settings(tmp_path: Path) -> dict[str, str]:
+    """Write small networks in the formats of DINOv2 and CLIP; return the reference's settings."""
+    settings = {}
+    for name in ("dinov2", "clip"):
+        path = write_network(tmp_path / "weights" / f"{name}.safetensors", name)
+        settings |= {f"{name}_path": str(path), f"{name}_sha256": file_sha256(path)}
+    return settings
 
 
 class _Layers(nn.Module):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import requests
 import torch
 
 from latentbench.artifacts.files import file_sha256
-from latentbench.errors import DataError, DownloadError
+from latentbench.errors import DataError
 from latentbench.evaluation.features import inception
-from latentbench.evaluation.features.inception import InceptionExtractor, locate_inception, resize
+from latentbench.evaluation.features.inception import InceptionExtractor, resize
 
 CPU = torch.device("cpu")
 
@@ -87,70 +86,3 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not TorchScript")
     with pytest.raises(DataError, match=r"inception\.pt is not clean-fid's TorchScript Inception"):
         load(path)
-
-
-def test_a_given_path_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"reference\.inception_path .* does not exist"):
-        locate_inception(str(tmp_path / "missing.pt"), sha256="0" * 64)
-
-
-class _Response:
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def __enter__(self) -> _Response:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def raise_for_status(self) -> None:
-        pass
-
-    def iter_content(self, chunk_size: int) -> Iterator[bytes]:
-        yield self.content
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "latentbench"
-
-
-def test_downloads_once(
-    cache: Path, make_inception: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = make_inception()
-    sha256 = file_sha256(network)
-    calls: list[str] = []
-
-    def get(url: str, **_: object) -> _Response:
-        calls.append(url)
-        return _Response(network.read_bytes())
-
-    monkeypatch.setattr(requests, "get", get)
-    paths = {locate_inception(None, sha256=sha256) for _ in range(2)}
-    assert paths == {cache / "inception-2015-12-05.pt"}
-    assert file_sha256(paths.pop()) == sha256
-    assert len(calls) == 1
-
-
-def test_a_download_with_another_checksum_is_not_kept(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requests, "get", lambda *_, **__: _Response(b"a captive portal"))
-    with pytest.raises(DataError, match=r"https://.* has the SHA-256"):
-        locate_inception(None, sha256="0" * 64)
-    assert list(cache.iterdir()) == []
-
-
-def test_a_failed_download_names_the_setting(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def get(*_: object, **__: object) -> _Response:
-        raise requests.ConnectionError("Name or service not known")
-
-    monkeypatch.setattr(requests, "get", get)
-    with pytest.raises(
-        DownloadError, match=r"cannot be downloaded \(ConnectionError\).*inception_path"
-    ):
-        locate_inception(None, sha256="0" * 64)
-    assert list(cache.iterdir()) == []

@@ -38,6 +38,8 @@ from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.load import read_config
 from latentbench.data.images import to_uint8
 from latentbench.evaluation.features.classifier import ClassifierExtractor
+from latentbench.evaluation.features.pretrained import load_pretrained
+from latentbench.evaluation.metrics.cmmd import CMMD
 from latentbench.inference.checkpoints import load_checkpoint
 from latentbench.models.objective import draw_latents
 from latentbench.rng import torch_generator
@@ -120,6 +122,34 @@ def test_the_closest_trial_is_selected(
     assert selection["class_counts"] == {"a": 18, "b": 14, "c": 14, "d": 14}
     seeds = {trial["seed"] for trial in selection["trials"]}
     assert seeds.isdisjoint(range(config.seed, config.seed + 1000))
+
+
+def test_trials_are_compared_by_cmmd_over_clip(
+    searched: tuple[ExperimentConfig, Path, Path],
+    prepared: Path,
+    build_reference: Callable[..., Path],
+    transformer_settings: dict[str, str],
+) -> None:
+    config, results, _ = searched
+    reference = build_reference(prepared, extractors=["classifier", "clip"], **transformer_settings)
+    select(results, reference, prepared)
+    selection = read_manifest(results / SELECTED)
+    assert selection["metric"] == "cmmd"
+    assert selection["num_images"] == 60
+    path, sha256 = transformer_settings["clip_path"], transformer_settings["clip_sha256"]
+    extractor = load_pretrained("clip", path, sha256=sha256, device=CPU)
+    distance = CMMD(extractor(torch.from_numpy(read_array(prepared / images_name(VALIDATION)))))
+    for trial, found in zip(config.trials(), selection["trials"], strict=True):
+        trained = load_checkpoint(trial, results.parent / trial.name, 3, device=CPU)
+        expected = []
+        for place in range(2):
+            generator = torch_generator(trial.seed, "evaluation", place)
+            latents = draw_latents(NUMBER, 6, generator)
+            labels = trained.label_set.sample(NUMBER, generator)
+            expected.append(
+                distance(extractor(to_uint8(trained.objective.sample(latents, labels))))
+            )
+        assert found["mean"] == pytest.approx(np.mean(expected), rel=1e-3)
 
 
 def test_a_selection_is_the_same_again_and_has_a_record(

@@ -30,6 +30,7 @@ from latentbench.forecast.rates import (
     ModelRates,
     measure_dataset_rates,
     measure_model_rates,
+    quick_measurement,
 )
 from latentbench.forecast.sizes import PUBLISHED, DatasetSizes, dataset_sizes
 
@@ -55,7 +56,7 @@ MODEL = ModelRates(
     has_likelihood=True,
 )
 DATASET = DatasetRates(
-    classifier_step=0.01, feature=0.003, distances=2.0, pair=1e-8, projection=0.004
+    classifier_step=0.01, feature=0.003, feature_dim=64, distances=2.0, pair=1e-8, projection=0.004
 )
 
 
@@ -223,6 +224,22 @@ def test_rates_are_positive_for_models_with_and_without_encoder() -> None:
     measured = measure_dataset_rates(parsed.dataset("d"), experiment, sizes)
     assert min(measured.classifier_step, measured.feature, measured.distances) > 0
     assert min(measured.pair, measured.projection) > 0
+
+
+def test_rates_of_pretrained_networks() -> None:
+    """Features of a vision transformer take long on a CPU, where the classifier takes none."""
+    sizes = DatasetSizes(num_train=500, num_test=100, num_classes=3, decode_seconds=0.0)
+    measured = {}
+    for extractors in (["classifier"], ["classifier", "dinov2", "clip"]):
+        dataset = GLYPHS | {"reference": {"extractors": extractors, "repeats": 2}}
+        parsed = params(dataset, one={"model": {"name": "vae"}, "evaluation": {"num_samples": 50}})
+        with quick_measurement():
+            measured[len(extractors)] = measure_dataset_rates(
+                parsed.dataset("d"), parsed.experiment("one"), sizes
+            )
+    assert measured[1].feature_dim == 2 * 64
+    assert measured[3].feature_dim == 2 * 64 + 1024 + 768
+    assert measured[3].feature > 10 * measured[1].feature
 
 
 def test_the_command_prints_every_job(known_rates: None, tmp_path: Path) -> None:

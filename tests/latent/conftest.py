@@ -18,9 +18,16 @@ from tests.evaluation.conftest import (
     make_dataset_config,
     make_experiment,
     run,
+    transformer_settings,
 )
 
-__all__ = ["build_reference", "give_attributes", "make_dataset_config", "make_experiment"]
+__all__ = [
+    "build_reference",
+    "give_attributes",
+    "make_dataset_config",
+    "make_experiment",
+    "transformer_settings",
+]
 
 Make = Callable[..., Path]
 Explored = tuple[dict[str, np.ndarray], dict[str, Any], Result]

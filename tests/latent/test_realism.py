@@ -59,3 +59,21 @@ def test_shares_of_predicted_classes(dataset: PreparedDataset, realism: Realism)
     probabilities = realism.class_probabilities(images)
     assert probabilities is not None
     assert probabilities.shape == (20, 4)
+
+
+def test_distances_are_over_dinov2_where_it_is_available(
+    dataset: PreparedDataset,
+    build_reference: Make,
+    make_config: Make,
+    transformer_settings: dict[str, str],
+) -> None:
+    """The classes are still the classifier's; CLIP, which is not used, is not loaded."""
+    extractors = ["classifier", "clip", "dinov2"]
+    reference = build_reference(dataset.folder, extractors=extractors, **transformer_settings)
+    Path(transformer_settings["clip_path"]).unlink()
+    config = read_config(make_config("vae"), ExperimentConfig)
+    realism = Realism.load(reference, dataset, config, device=torch.device("cpu"))
+    assert realism.extractor.name == "dinov2"
+    assert realism.class_names == ["a", "b", "c", "d"]
+    test = np.array(dataset.images("test"))
+    assert np.median(realism.distances(test)) == pytest.approx(1, rel=1e-4)

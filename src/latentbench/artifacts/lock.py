@@ -1,4 +1,4 @@
-"""Locks of the folders that a stage writes: a second run of the stage is refused."""
+"""Locks of the folders that a stage writes: a second run of the stage is refused, or waits."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ _HELD = {errno.EACCES, errno.EAGAIN}
 
 
 @contextmanager
-def lock_folder(folder: Path, stage: str) -> Iterator[None]:
+def lock_folder(folder: Path, stage: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a stage's output folder: the file .FOLDER.STAGE.lock next to it.
+
+    With `wait`, wait until no other process holds it.
 
     The lock is a POSIX record lock. The system releases it when the process ends, however it ends,
     and forked processes do not inherit it. It works between the machines of a network file system
     that supports it. Where the file cannot be made or locked, the stage runs without the lock.
 
     Raises:
-        StorageError: Another process holds it. The message has its process id, host and start.
+        StorageError: Another process holds it, and `wait` is false. The message has its process
+            id, host and start.
     """
     place = folder.absolute()
-    file = _acquire(place.with_name(f".{place.name}.{stage}.lock"), folder, stage)
+    path = place.with_name(f".{place.name}.{stage}.lock")
+    file = _acquire(path, folder, stage, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
         yield
     finally:
@@ -41,7 +45,7 @@ def lock_folder(folder: Path, stage: str) -> Iterator[None]:
             file.close()
 
 
-def _acquire(path: Path, folder: Path, stage: str) -> TextIO | None:
+def _acquire(path: Path, folder: Path, stage: str, operation: int) -> TextIO | None:
     """Return the open file, which holds the lock, or None where locks do not work."""
     with convert_disk_errors(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +56,7 @@ def _acquire(path: Path, folder: Path, stage: str) -> TextIO | None:
             _log_missing_lock(folder, error)
             return None
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, operation)
             # The holder before may have removed the file after this process opened it.
             if _is_file_at(path, file):
                 _write_holder(file)

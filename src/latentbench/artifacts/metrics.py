@@ -23,19 +23,39 @@ class Metric:
     higher_is_better: bool = False
 
 
+CMMD = "cmmd"
+
 # What measures how close samples are to the training images, in order of precedence: the report
-# ranks by the first that was measured.
+# ranks by the first that was measured. Networks that agree with people's judgment of photographs
+# (Stein et al., 2023; Jayasumana et al., 2024) come before Inception, which often does not.
 METRICS = (
+    Metric("fd_dinov2", "FD (DINOv2)", "Fréchet DINOv2 distance", "dinov2"),
+    Metric(CMMD, "CMMD", "CLIP maximum mean discrepancy", "clip"),
     Metric("fid", "FID", "Fréchet Inception distance", "inception"),
     Metric("fd_classifier", "FD (classifier)", "Fréchet classifier distance", "classifier"),
+    Metric("kd_dinov2", "KD (DINOv2)", "kernel DINOv2 distance", "dinov2"),
     Metric("kid", "KID", "kernel Inception distance", "inception"),
     Metric("kd_classifier", "KD (classifier)", "kernel classifier distance", "classifier"),
 )
 
 NAMES = {metric.key: metric.name for metric in METRICS}
 
-# Extractor to the keys of its Fréchet distance and its kernel distance.
-DISTANCES = {"inception": ("fid", "kid"), "classifier": ("fd_classifier", "kd_classifier")}
+# Extractor to the keys of its distances: its Fréchet distance and its kernel distance, or CMMD.
+# Extractors are in order of precedence.
+DISTANCES = {
+    "dinov2": ("fd_dinov2", "kd_dinov2"),
+    "clip": (CMMD,),
+    "inception": ("fid", "kid"),
+    "classifier": ("fd_classifier", "kd_classifier"),
+}
+
+# Extractors in print.
+EXTRACTOR_NAMES = {
+    "dinov2": "DINOv2",
+    "clip": "CLIP",
+    "inception": "Inception",
+    "classifier": "classifier",
+}
 
 # Precision, recall, density and coverage, each a column `NAME_EXTRACTOR`; higher is better.
 PRDC = ("precision", "recall", "density", "coverage")

@@ -36,7 +36,8 @@ LATENT = {
 def small_dataset(dataset: DatasetT) -> DatasetT:
     """Return the dataset with fewer training images and a classifier as the only feature network.
 
-    The classifier is trained for fewer epochs. Inception is left out: it would be downloaded.
+    The classifier is trained for fewer epochs. Pretrained networks are left out: they would be
+    downloaded.
     """
     max_images = dataset.max_train_images
     if max_images is None or max_images > MAX_TRAIN_IMAGES:

@@ -13,15 +13,23 @@ Channels = Annotated[Literal[1, 3], IntegerText]
 
 # The TorchScript Inception of Karras et al. (2020) that clean-fid uses.
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+# facebook/dinov2-large and timm/vit_large_patch14_clip_336.openai on Hugging Face, at the revisions
+# of evaluation/features/weights.py.
+DINOV2_SHA256 = "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23"
+CLIP_SHA256 = "fbc415c3d0d7b79faed8f5ccfb740c32b7c4f5ffe7283b851f89c6231c01a8e0"
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Extractor = Literal["classifier", "inception", "dinov2", "clip"]
 
 
 class Reference(Section):
     """The features of real images that generated images are compared with."""
 
-    extractors: Annotated[list[Literal["classifier", "inception"]], Field(min_length=1)] = Field(
+    extractors: Annotated[list[Extractor], Field(min_length=1)] = Field(
         default=["classifier"],
         description="Feature networks. `classifier` is trained on the dataset and gives FD "
-        "(classifier); `inception` is clean-fid's network and gives FID.",
+        "(classifier); `inception` is clean-fid's network and gives FID; `dinov2` gives FD "
+        "(DINOv2) and `clip` gives CMMD, both for photographs.",
     )
     repeats: Count = Field(
         default=1,
@@ -42,9 +50,19 @@ class Reference(Section):
     inception_path: str | None = Field(
         default=None, description="A local copy of inception-2015-12-05.pt; null downloads it."
     )
-    inception_sha256: str = Field(
-        default=INCEPTION_SHA256, pattern="^[0-9a-f]{64}$", description="SHA-256 of that file."
+    inception_sha256: Sha256 = Field(default=INCEPTION_SHA256, description="SHA-256 of that file.")
+    dinov2_path: str | None = Field(
+        default=None,
+        description="A local copy of model.safetensors of facebook/dinov2-large on Hugging Face; "
+        "null downloads it (1.2 GB).",
     )
+    dinov2_sha256: Sha256 = Field(default=DINOV2_SHA256, description="SHA-256 of that file.")
+    clip_path: str | None = Field(
+        default=None,
+        description="A local copy of open_clip_model.safetensors of "
+        "timm/vit_large_patch14_clip_336.openai on Hugging Face; null downloads it (1.7 GB).",
+    )
+    clip_sha256: Sha256 = Field(default=CLIP_SHA256, description="SHA-256 of that file.")
     compute: Compute = Compute()
 
     @model_validator(mode="after")

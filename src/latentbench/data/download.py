@@ -1,4 +1,4 @@
-"""Download published files, or copy them from a mirror, and check their MD5.
+"""Download published files, or copy them from a mirror, and check their checksum.
 
 Unlike torchvision's downloads, an interrupted one is resumed, mirrors are tried first, and a file
 gets its name only when its checksum is right.
@@ -30,22 +30,31 @@ class _Failed(Exception):
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """A published file, its MD5 and its URLs."""
+    """A published file, its URLs, and its checksum by the `algorithm` of hashlib."""
 
     name: str
-    md5: str
+    checksum: str
     urls: Sequence[str]
+    algorithm: str = "md5"
 
 
-def download_file(file: OfficialFile, folder: Path, *, mirror: str | None, verify: bool) -> str:
-    """Copy or download the file into `folder` unless it is there, and return its MD5.
+def download_file(
+    file: OfficialFile,
+    folder: Path,
+    *,
+    mirror: str | None,
+    verify: bool,
+    remedy: str = "put the official file into a folder and set `mirror` to this folder",
+) -> str:
+    """Copy or download the file into `folder` unless it is there, and return its checksum.
 
     Args:
         file: The file.
         folder: Where to put it.
         mirror: A directory or URL, tried before the file's own URLs.
-        verify: Whether to require the published MD5. If not, the file in the mirror directory is
-            taken as it is.
+        verify: Whether to require the published checksum. If not, the file in the mirror directory
+            is taken as it is.
+        remedy: What the error advises where there is no network.
 
     Raises:
         DownloadError: Neither the mirror nor a host has the file. It lists every attempt.
@@ -56,10 +65,11 @@ def download_file(file: OfficialFile, folder: Path, *, mirror: str | None, verif
     elif mirror is not None:
         mirror_folder = expand_user(mirror, key="mirror")
     if not verify and mirror_folder is not None:
-        file = replace(file, md5=_md5(_find_unverified(file.name, mirror_folder)), urls=[])
+        unverified = _find_unverified(file.name, mirror_folder)
+        file = replace(file, checksum=_checksum(unverified, file.algorithm), urls=[])
     target = folder / file.name
-    if target.is_file() and _md5(target) == file.md5:
-        return file.md5
+    if target.is_file() and _checksum(target, file.algorithm) == file.checksum:
+        return file.checksum
     failures: list[str] = []
     for source in (mirror_folder, mirror_url, *file.urls):
         if source is None:
@@ -71,12 +81,12 @@ def download_file(file: OfficialFile, folder: Path, *, mirror: str | None, verif
                 _copy(file, source, target)
             else:
                 _download(source, file, target)
-            return file.md5
+            return file.checksum
         except _Failed as error:
             failures.append(str(error))
     raise DownloadError(
-        f"{file.name} could not be downloaded ({'; '.join(failures)}). Check the network, or put "
-        "the official file into a folder and set `mirror` to this folder."
+        f"{file.name} could not be downloaded ({'; '.join(failures)}). Check the network, or "
+        f"{remedy}."
     )
 
 
@@ -96,11 +106,11 @@ def _find(name: str, folder: Path) -> Path | None:
 
 
 def _copy(file: OfficialFile, mirror: Path, target: Path) -> None:
-    """Copy the file from a directory; raise _Failed if it is not there or has a wrong MD5."""
+    """Copy the file from a directory; raise _Failed if it is not there or has a wrong checksum."""
     source = _find(file.name, mirror)
     if source is None:
         raise _Failed(f"mirror {mirror} has no such file")
-    _check_md5(source, file, str(source))
+    _require_checksum(source, file, str(source))
     with atomic_write(target) as partial:
         shutil.copyfile(source, partial)
 
@@ -115,7 +125,7 @@ def _download(url: str, file: OfficialFile, target: Path) -> None:
         except requests.RequestException as error:
             raise _Failed(f"{url} did not respond ({_reason(error)})") from None
         try:
-            _check_md5(part, file, url)
+            _require_checksum(part, file, url)
         except _Failed:
             part.unlink()  # resuming from wrong bytes would fail again
             raise
@@ -138,15 +148,16 @@ def _append(url: str, part: Path) -> None:
                 output.write(block)
 
 
-def _check_md5(path: Path, file: OfficialFile, source: str) -> None:
-    digest = _md5(path)
-    if digest != file.md5:
-        raise _Failed(f"{source} has the MD5 {digest} instead of {file.md5}")
+def _require_checksum(path: Path, file: OfficialFile, source: str) -> None:
+    found = _checksum(path, file.algorithm)
+    if found != file.checksum:
+        name = {"md5": "MD5", "sha256": "SHA-256"}[file.algorithm]
+        raise _Failed(f"{source} has the {name} {found} instead of {file.checksum}")
 
 
-def _md5(path: Path) -> str:
+def _checksum(path: Path, algorithm: str) -> str:
     with convert_damage(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _reason(error: requests.RequestException) -> str:

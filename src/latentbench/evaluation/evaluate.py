@@ -317,9 +317,11 @@ class _Evaluator:
             return {}
         sizes: dict[str, list[SampleSizes]] = defaultdict(list)
         for name, distances in self.distances.items():
-            features = self.last.first.features[name]
-            by_size = distances.frechet_by_size(features, seed=self.config.seed)
-            sizes[self.reference.extractors[name].metric].append(by_size)
+            described = self.reference.extractors[name]
+            if described.has_frechet_distance:
+                features = self.last.first.features[name]
+                by_size = distances.frechet_by_size(features, seed=self.config.seed)
+                sizes[described.metric].append(by_size)
         return {metric: asdict(SampleSizes.mean(found)) for metric, found in sizes.items()}
 
     def warnings(self) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from latentbench.artifacts.files import damaged, read_model, require_sha256, write_manifest
+from latentbench.artifacts.metrics import CMMD, DISTANCES
 from latentbench.artifacts.paths import (
     REFERENCE_MANIFEST,
     classifier_name,
@@ -20,7 +21,7 @@ from latentbench.data.prepared import PreparedDataset
 from latentbench.errors import ArtifactError, quote
 from latentbench.evaluation.features.classifier import ClassifierExtractor
 from latentbench.evaluation.features.extract import FeatureExtractor
-from latentbench.evaluation.features.inception import InceptionExtractor, locate_inception
+from latentbench.evaluation.features.pretrained import load_pretrained
 from latentbench.evaluation.predictions.attribute_accuracy import AttributeAccuracy
 
 FORMAT = 5
@@ -31,6 +32,7 @@ _HALVES_COUNTS = {"num_images", "num_splits"}
 class ExtractorManifest(BaseModel):
     """One feature network (checksum `sha256`) and what real images score over its features.
 
+    `metric` is its Fréchet distance or CMMD; without a Fréchet distance there is no kernel metric.
     `train_halves` are means and standard deviations, over `num_splits` random splits, of the
     distances between two halves of the training images, `num_images` each. `median_distance` and
     `close_distance` are the median and the thresholds.CLOSE_QUANTILE quantile of the test images'
@@ -41,7 +43,7 @@ class ExtractorManifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     metric: str
-    kernel_metric: str
+    kernel_metric: str | None = None
     protocol: str
     feature_dim: int
     sha256: str
@@ -53,6 +55,11 @@ class ExtractorManifest(BaseModel):
     task: str | None = None
     accuracy: float | None = None
     attribute_accuracy: dict[str, AttributeAccuracy] = {}
+
+    @property
+    def has_frechet_distance(self) -> bool:
+        """Whether `metric` is a Fréchet distance, which depends on the numbers of images."""
+        return self.metric != CMMD
 
     @property
     def predicts_classes(self) -> bool:
@@ -100,8 +107,11 @@ class ReferenceManifest(BaseModel):
 
     @property
     def preferred_extractor(self) -> str:
-        """The extractor for single images: Inception if available, as it sees more than classes."""
-        return "inception" if "inception" in self.extractors else next(iter(self.extractors))
+        """The extractor for single images: of those of DISTANCES, the first that is available.
+
+        The classifier is the last, as it sees little but classes.
+        """
+        return next(name for name in DISTANCES if name in self.extractors)
 
     def networks_of(self, extractor: str) -> list[str]:
         """Return the names of an extractor's networks: several where it is repeated."""
@@ -132,12 +142,11 @@ class ReferenceManifest(BaseModel):
 
         Raises:
             ArtifactError: The classifier is missing or another one.
-            DataError: The Inception network is missing or another one.
+            DataError: The file of a pretrained network is missing or another one.
         """
         described = self.extractors[name]
-        if name == "inception":
-            path = locate_inception(described.path, sha256=described.sha256)
-            return InceptionExtractor(path, sha256=described.sha256, device=device)
+        if extractor_of(name) != "classifier":
+            return load_pretrained(name, described.path, sha256=described.sha256, device=device)
         path = folder / classifier_name(name)
         require_sha256(path, described.sha256)
         return ClassifierExtractor.load(path, device=device, name=name)

@@ -7,9 +7,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, LABEL_ACCURACY, NAMES, feature_column
+from latentbench.artifacts.metrics import (
+    CLOSER_TO_TRAIN,
+    CMMD,
+    LABEL_ACCURACY,
+    NAMES,
+    feature_column,
+)
 from latentbench.artifacts.paths import extractor_of
 from latentbench.evaluation.manifest import ReferenceManifest
+from latentbench.evaluation.metrics.cmmd import BANDWIDTH, SCALE
 from latentbench.evaluation.metrics.distances import Distances
 from latentbench.evaluation.predictions.attribute_accuracy import mean_balanced_accuracy
 from latentbench.evaluation.predictions.attribute_conditioning import AttributeClassifier
@@ -26,6 +33,8 @@ def warnings(reference: ReferenceManifest, *, num_samples: int, is_generative: b
         )
     for name in dict.fromkeys(map(extractor_of, reference.extractors)):
         described = reference.extractors[name]
+        if not described.has_frechet_distance:
+            continue
         dim = described.feature_dim
         for kind, number in (("generated", num_samples), ("real", reference.num_images)):
             if number <= dim:
@@ -47,7 +56,7 @@ def protocol_metadata(
         networks = reference.networks_of(extractor)
         described = reference.extractors[extractor]
         protocols[extractor] = _protocol(
-            described.protocol, described.kernel_metric, distances[extractor], len(networks)
+            described.protocol, distances[extractor], described.kernel_metric, len(networks)
         )
         halves = [reference.extractors[network].train_halves for network in networks]
         train_halves |= _mean_halves(halves)
@@ -88,7 +97,19 @@ def reference_scores(
     return scores
 
 
-def _protocol(features: str, kernel_metric: str, distances: Distances, num_networks: int) -> str:
+def _protocol(
+    features: str, distances: Distances, kernel_metric: str | None, num_networks: int
+) -> str:
+    if kernel_metric is None:
+        kernel = (
+            f"{NAMES[CMMD]} compares each set of samples with {len(distances.real):,} real images "
+            f"by a Gaussian kernel of bandwidth {BANDWIDTH:g}, in units of 1 / {SCALE:,}"
+        )
+    else:
+        kernel = (
+            f"{NAMES[kernel_metric]} is the mean over {distances.num_subsets} subsets of "
+            f"{distances.subset_size:,} images of each set of samples"
+        )
     repeats = ""
     if num_networks > 1:
         repeats = (
@@ -96,8 +117,7 @@ def _protocol(features: str, kernel_metric: str, distances: Distances, num_netwo
             "and the ± of a model trained once includes the spread over these"
         )
     return (
-        f"{features}{repeats}; {NAMES[kernel_metric]} is the mean over {distances.num_subsets} "
-        f"subsets of {distances.subset_size:,} images of each set of samples; precision, recall, "
-        f"density and coverage compare {distances.num_compared:,} real with as many "
-        f"generated images, with {distances.num_neighbors} nearest neighbors"
+        f"{features}{repeats}; {kernel}; precision, recall, density and coverage compare "
+        f"{distances.num_compared:,} real with as many generated images, with "
+        f"{distances.num_neighbors} nearest neighbors"
     )

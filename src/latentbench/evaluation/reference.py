@@ -44,15 +44,14 @@ from latentbench.evaluation.features.extract import (
     prepare_measurement,
 )
 from latentbench.evaluation.features.feature_stats import Moments, compute_feature_stats
-from latentbench.evaluation.features.inception import InceptionExtractor, locate_inception
+from latentbench.evaluation.features.pretrained import load_pretrained
 from latentbench.evaluation.features.train_classifier import (
     choose_task,
     measure_accuracy,
     train_classifier,
 )
 from latentbench.evaluation.manifest import FORMAT, ExtractorManifest, ReferenceManifest
-from latentbench.evaluation.metrics.distances import Distances
-from latentbench.evaluation.metrics.kid import MAX_REAL_IMAGES
+from latentbench.evaluation.metrics.distances import Distances, max_real_images
 from latentbench.evaluation.metrics.knn import Rows
 from latentbench.evaluation.metrics.memorization import Memorization
 from latentbench.evaluation.predictions.attribute_accuracy import mean_balanced_accuracy
@@ -142,15 +141,17 @@ class _Builder:
     def build(self, name: str) -> ExtractorManifest:
         """Write a feature network's files and return its entry in reference.json."""
         kind = extractor_of(name)
-        extractor, facts = self._classifier(name) if kind == "classifier" else self._inception()
+        extractor, facts = (
+            self._classifier(name) if kind == "classifier" else self._pretrained(name)
+        )
         self._write_train_features(extractor)
         train = read_array(self.output / features_name(name), mmap=True)
         test = self._write_test_features(extractor)
         memorization, closer_to_train = Memorization.from_test_features(train, test)
-        metric, kernel_metric = DISTANCES[kind]
+        metric, *kernel_metrics = DISTANCES[kind]
         return ExtractorManifest(
             metric=metric,
-            kernel_metric=kernel_metric,
+            kernel_metric=kernel_metrics[0] if kernel_metrics else None,
             protocol=extractor.protocol,
             feature_dim=extractor.dim,
             train_halves=self._train_halves(kind, train),
@@ -185,11 +186,10 @@ class _Builder:
         facts = {"task": task.name, "accuracy": share, "attribute_accuracy": by_attribute}
         return extractor, {"sha256": sha256} | facts
 
-    def _inception(self) -> tuple[FeatureExtractor, dict[str, Any]]:
-        path, sha256 = self.settings.inception_path, self.settings.inception_sha256
-        extractor = InceptionExtractor(
-            locate_inception(path, sha256=sha256), sha256=sha256, device=self.device
-        )
+    def _pretrained(self, name: str) -> tuple[FeatureExtractor, dict[str, Any]]:
+        path = getattr(self.settings, f"{name}_path")
+        sha256 = getattr(self.settings, f"{name}_sha256")
+        extractor = load_pretrained(name, path, sha256=sha256, device=self.device)
         return extractor, {"sha256": sha256, "path": path}
 
     def _write_train_features(self, extractor: FeatureExtractor) -> None:
@@ -230,7 +230,7 @@ class _Builder:
                 for rows in (order[:size], order[size : 2 * size])
             )
             statistics = compute_feature_stats(first)
-            distances = Distances(name, statistics, first[:MAX_REAL_IMAGES], settings)
+            distances = Distances(name, statistics, first[: max_real_images(name)], settings)
             for metric, value in distances.measure(second, seed=self.seed, step=split).items():
                 values[metric].append(value)
         halves: dict[str, int | float] = {"num_images": size, "num_splits": NUM_SPLITS}

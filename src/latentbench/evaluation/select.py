@@ -7,11 +7,12 @@ number is measured with them.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from latentbench.artifacts.dependencies import settings_of
 from latentbench.artifacts.files import read_manifest
@@ -40,15 +41,9 @@ from latentbench.evaluation.features.extract import (
     extract_features,
     prepare_measurement,
 )
-from latentbench.evaluation.features.feature_stats import (
-    FeatureStats,
-    Moments,
-    compute_feature_stats,
-)
 from latentbench.evaluation.manifest import ReferenceManifest
-from latentbench.evaluation.metrics.frechet import frechet_distance
+from latentbench.evaluation.metrics.distances import first_distance
 from latentbench.evaluation.samples import Sampler
-from latentbench.runtime.device import float64_device
 
 
 def select_trial(config: ExperimentConfig, folders: Folders) -> None:
@@ -73,7 +68,8 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
     reference.require_match(folders.reference, dataset, config)
     name = reference.preferred_extractor
     extractor = reference.load_extractor(name, folders.reference, device=device)
-    validation = _validation_statistics(dataset, extractor, device)
+    validation = _validation_features(dataset, extractor)
+    distance = first_distance(name, validation)
     trials: list[dict[str, Any]] = []
     checkpoints = []
     for trial, values in zip(config.trials(), config.combinations(), strict=True):
@@ -88,7 +84,7 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
         )
         mean, std = None, None
         try:
-            distances = _distances(sampler, extractor, validation, dataset)
+            distances = _distances(sampler, name, distance, dataset)
             mean = statistics.mean(distances)
             std = statistics.stdev(distances) if len(distances) > 1 else None
             log(f"{trial.name}: {values}, distance {mean:.4g}.")
@@ -101,7 +97,7 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
         config,
         trials,
         metric=reference.extractors[name].metric,
-        num_images=validation.count,
+        num_images=sum(map(len, validation)),
         class_counts=_class_counts(dataset),
         num_samples=config.evaluation.num_samples,
         num_seeds=config.evaluation.num_seeds,
@@ -120,9 +116,8 @@ def _select(config: ExperimentConfig, folders: Folders) -> None:
     )
 
 
-def _validation_statistics(
-    dataset: PreparedDataset, extractor: FeatureExtractor, device: torch.device
-) -> FeatureStats:
+def _validation_features(dataset: PreparedDataset, extractor: FeatureExtractor) -> list[Tensor]:
+    """Return the features of the validation images, in batches (batch, dim)."""
     found = dataset.manifest.validation
     number = 0 if found is None else found.num_images
     if number < 2:
@@ -130,10 +125,7 @@ def _validation_statistics(
             f"{dataset.folder} has {number} validation images, but a search needs two; raise "
             f"datasets.{dataset.manifest.name}.validation_fraction and prepare it again."
         )
-    moments = Moments(extractor.dim, device=float64_device(device))
-    for features in extract_features(extractor, dataset.images(VALIDATION)):
-        moments.update(features)
-    return moments.compute().with_root()
+    return list(extract_features(extractor, dataset.images(VALIDATION)))
 
 
 def _class_counts(dataset: PreparedDataset) -> dict[str, int]:
@@ -151,11 +143,13 @@ def _checkpoint(trial: ExperimentConfig, results: Path) -> Path:
 
 def _distances(
     sampler: Sampler,
-    extractor: FeatureExtractor,
-    validation: FeatureStats,
+    name: str,
+    distance: Callable[[Tensor], float],
     dataset: PreparedDataset,
 ) -> list[float]:
-    """Return the Fréchet distance of each set of samples of a trial to the validation images.
+    """Return the distance of each set of samples of a trial to the validation images.
+
+    It is measured over the features of the network of this name.
 
     Raises:
         DivergenceError: The training diverged, or its samples are not finite.
@@ -178,7 +172,5 @@ def _distances(
     distances = []
     for place in range(sampler.settings.num_seeds):
         samples = sampler.draw(trained, epoch, place, prior)
-        distances.append(
-            frechet_distance(validation, compute_feature_stats(samples.features[extractor.name]))
-        )
+        distances.append(distance(samples.features[name]))
     return distances

@@ -15,12 +15,10 @@ from latentbench.config.experiments import (
     walkthrough_experiment,
 )
 from latentbench.config.params import WALKTHROUGH, Params
-from latentbench.evaluation.features.classifier import FEATURE_DIM
 from latentbench.evaluation.features.train_classifier import NUM_ROTATIONS
 from latentbench.evaluation.real_scores import NUM_SETS
 from latentbench.evaluation.reference import NUM_SPLITS
 from latentbench.forecast.rates import (
-    INCEPTION_DIM,
     DatasetRates,
     ModelRates,
     measure_dataset_rates,
@@ -165,16 +163,13 @@ def _reference_job(
     num_features = num_real + sizes.num_test
     seconds = start_seconds + num_features * rates.feature + num_real * sizes.num_test * rates.pair
     seconds += NUM_SPLITS * rates.distances
-    dim = 0
     if "classifier" in reference.extractors:
         # Without classes, the classifier is trained on each image in four rotations.
         copies = 1 if sizes.num_classes >= 2 else NUM_ROTATIONS
         steps = reference.epochs * sizes.num_train * copies / reference.batch_size
         seconds += reference.repeats * steps * rates.classifier_step
-        dim += reference.repeats * FEATURE_DIM
-    if "inception" in reference.extractors:
-        dim += INCEPTION_DIM
-    return Job("reference", config.name, seconds, num_features * dim * FLOAT_BYTES)
+    disk_bytes = num_features * rates.feature_dim * FLOAT_BYTES
+    return Job("reference", config.name, seconds, disk_bytes)
 
 
 def _train_job(
@@ -211,7 +206,7 @@ def _evaluate_job(
         num_images = min(config.evaluation.num_likelihood_images, sizes.num_test)
         seconds += num_images * config.evaluation.importance_samples * model.sample
     seconds += NUM_SETS * rates.distances  # of test images
-    disk_bytes = num_sets * num_samples * FEATURE_DIM * FLOAT_BYTES
+    disk_bytes = num_sets * num_samples * rates.feature_dim * FLOAT_BYTES
     return Job("evaluate", config.name, seconds, disk_bytes)
 
 
@@ -226,7 +221,7 @@ def _select_job(
     num_sets = len(config.trials()) * config.evaluation.num_seeds
     seconds = start_seconds + sizes.num_validation * rates.feature
     seconds += num_sets * num_samples * (model.sample + rates.feature)
-    disk_bytes = num_sets * num_samples * FEATURE_DIM * FLOAT_BYTES
+    disk_bytes = num_sets * num_samples * rates.feature_dim * FLOAT_BYTES
     return Job("select", config.name, seconds, disk_bytes)
 
 

@@ -12,17 +12,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from latentbench.artifacts.paths import extractor_of
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import Evaluation, ExperimentConfig
 from latentbench.evaluation.features.classifier import FEATURE_DIM, Classifier, ClassifierExtractor
 from latentbench.evaluation.features.extract import prepare_measurement
 from latentbench.evaluation.features.feature_stats import compute_feature_stats
 from latentbench.evaluation.features.train_classifier import NUM_ROTATIONS
+from latentbench.evaluation.features.transformer import RECIPES
+from latentbench.evaluation.features.vision_transformer import VisionTransformer, quick_gelu
+from latentbench.evaluation.metrics import cmmd, kid
+from latentbench.evaluation.metrics.cmmd import gaussian_kernel_mean
 from latentbench.evaluation.metrics.distances import Distances
-from latentbench.evaluation.metrics.kid import MAX_REAL_IMAGES
 from latentbench.evaluation.metrics.knn import nearest_neighbors
 from latentbench.forecast.sizes import DatasetSizes
 from latentbench.inference.inversion import invert
@@ -44,9 +48,12 @@ from latentbench.runtime.device import (
 BATCH_SIZE = 250  # of sampling, validation and feature extraction
 MAX_SEARCH_ROWS = 4_000  # rows on each side of the timed nearest-neighbor search
 INVERSION_STEPS = 3
-INCEPTION_DIM = 2048
 INCEPTION_SIDE = 299  # pixels
 INCEPTION_BATCH_SIZE = 8
+TRANSFORMER_BATCH_SIZES = {"cpu": 1, "cuda": 64, "mps": 8}
+TRANSFORMER_DEPTH = 24  # of DINOv2 and CLIP
+FEATURE_DIMS = {"classifier": FEATURE_DIM, "inception": 2048, "dinov2": 1024, "clip": 768}
+MAX_KERNEL_ROWS = 2_000  # rows on each side of CMMD's timed kernel
 MAX_REPEATS = 3
 QUICK_CODES = 300  # t-SNE of 2,000 takes as long per code, within a fifth
 _repeats = ContextVar("repeats", default=MAX_REPEATS)
@@ -71,7 +78,8 @@ class DatasetRates:
     """Rates of a dataset's evaluation, which are the same for all models."""
 
     classifier_step: float  # seconds per training step of the classifier
-    feature: float  # seconds per image, for the features of all extractors
+    feature: float  # seconds per image, for the features of all networks
+    feature_dim: int  # features per image, of all networks
     distances: float  # seconds per set of samples, without the nearest-neighbor search
     pair: float  # seconds per pair of images in the nearest-neighbor search
     projection: float  # seconds per code, to project it to two dimensions
@@ -144,12 +152,15 @@ def measure_dataset_rates(
     reference = config.dataset.reference
     device = prepare_measurement(reference.compute)
     classifier_step, feature = _classifier_seconds(config, sizes, device)
-    dim = FEATURE_DIM
     feature *= reference.repeats if "classifier" in reference.extractors else 0
-    if "inception" in reference.extractors:
-        feature += _inception_seconds(device)
-        dim = INCEPTION_DIM
-    distances, pair = _distance_seconds(experiment.evaluation, sizes, dim, device)
+    distances = pair = 0.0
+    for extractor in reference.extractors:
+        if extractor != "classifier":
+            feature += _pretrained_seconds(extractor, device)
+        number = reference.repeats if extractor == "classifier" else 1
+        per_set, per_pair = _distance_seconds(experiment.evaluation, sizes, extractor, device)
+        distances += number * per_set
+        pair += number * per_pair
     num_codes = min(experiment.latent.num_projected, sizes.num_test)
     if _repeats.get() < MAX_REPEATS:
         num_codes = min(num_codes, QUICK_CODES)
@@ -158,6 +169,7 @@ def measure_dataset_rates(
     return DatasetRates(
         classifier_step=classifier_step,
         feature=feature,
+        feature_dim=sum(FEATURE_DIMS[extractor_of(name)] for name in reference.networks),
         distances=distances,
         pair=pair,
         projection=_median_seconds(lambda: tsne(codes)) / num_codes,
@@ -191,36 +203,57 @@ def _classifier_seconds(
     return step_seconds, _median_seconds(lambda: extractor(pixels)) / BATCH_SIZE
 
 
-def _inception_seconds(device: torch.device) -> float:
-    """Return the seconds per image of Inception's features.
+def _pretrained_seconds(extractor: str, device: torch.device) -> float:
+    """Return the seconds per image of a pretrained network's features.
 
-    The network is torchvision's, which has the same layers and is not downloaded.
+    Nothing is downloaded: the weights are random. Inception is torchvision's, which has the same
+    layers. Of a vision transformer, a single block is timed.
     """
-    from torchvision.models import inception_v3
+    if extractor == "inception":
+        from torchvision.models import inception_v3
 
-    device = float64_device(device)  # as InceptionExtractor
-    network = inception_v3(weights=None, init_weights=False).to(device).eval()
-    images = torch.rand(INCEPTION_BATCH_SIZE, 3, INCEPTION_SIDE, INCEPTION_SIDE, device=device)
+        device = float64_device(device)  # as InceptionExtractor
+        network: nn.Module = inception_v3(weights=None, init_weights=False)
+        side, size, factor = INCEPTION_SIDE, INCEPTION_BATCH_SIZE, 1
+    else:
+        side, size = RECIPES[extractor].input_size, TRANSFORMER_BATCH_SIZES[device.type]
+        factor = TRANSFORMER_DEPTH
+        network = VisionTransformer(
+            image_size=side,
+            patch_size=14,
+            width=1024,
+            depth=1,
+            hidden_dim=4096,
+            activation=quick_gelu,
+            norm_epsilon=1e-6,
+            is_clip=False,
+        )
+    network.to(device).eval()
+    images = torch.rand(size, 3, side, side, device=device)
     with torch.inference_mode():
-        return _median_seconds(lambda: network(images)) / INCEPTION_BATCH_SIZE
+        return factor * _median_seconds(lambda: network(images)) / size
 
 
 def _distance_seconds(
-    settings: Evaluation, sizes: DatasetSizes, dim: int, device: torch.device
+    settings: Evaluation, sizes: DatasetSizes, extractor: str, device: torch.device
 ) -> tuple[float, float]:
     """Return the seconds of a set of samples' metrics, and of a pair in the search."""
     device = float64_device(device)
-    real = torch.randn(min(sizes.num_train, MAX_REAL_IMAGES), dim, device=device)
+    dim = FEATURE_DIMS[extractor]
+    real = torch.randn(min(sizes.num_train, kid.MAX_REAL_IMAGES), dim, device=device)
     generated = torch.randn(settings.num_samples, dim, device=device)
-    distances = Distances("classifier", compute_feature_stats(real), real, settings)
-
-    def measure() -> None:
-        distances.measure(generated, seed=0)
-        distances.precision_recall(generated)
-
-    queries, rows = generated[:MAX_SEARCH_ROWS], real[:MAX_SEARCH_ROWS].cpu().numpy()
-    search = _median_seconds(lambda: nearest_neighbors(queries, rows, num_neighbors=1))
-    return _median_seconds(measure), search / (len(queries) * len(rows))
+    distances = Distances(extractor, compute_feature_stats(real), real, settings)
+    seconds = _median_seconds(lambda: distances.precision_recall(generated))
+    if extractor == "clip":
+        rows = real[:MAX_KERNEL_ROWS]
+        kernel = _median_seconds(lambda: gaussian_kernel_mean(rows, rows)) / len(rows) ** 2
+        num_real = min(sizes.num_train, cmmd.MAX_REAL_IMAGES)
+        seconds += kernel * settings.num_samples * (settings.num_samples + num_real)
+    else:
+        seconds += _median_seconds(lambda: distances.measure(generated, seed=0))
+    queries, searched = generated[:MAX_SEARCH_ROWS], real[:MAX_SEARCH_ROWS].cpu().numpy()
+    search = _median_seconds(lambda: nearest_neighbors(queries, searched, num_neighbors=1))
+    return seconds, search / (len(queries) * len(searched))
 
 
 def _build_objective(

@@ -59,18 +59,18 @@ class Realism:
         """
         reference = ReferenceManifest.read(folder)
         reference.require_match(folder, dataset, config)
-        extractors = {
-            name: reference.load_extractor(name, folder, device=device)
-            for name in reference.extractors
-        }
         name = reference.preferred_extractor
+        extractor = reference.load_extractor(name, folder, device=device)
         memorization = Memorization.load(folder, name, reference)
-        classifier = extractors.get("classifier")
-        if not isinstance(classifier, ClassifierExtractor):
-            return cls(extractors[name], memorization, None, class_names=[], attribute_names=[])
-        manifest = reference.extractors["classifier"]
+        manifest = reference.extractors.get("classifier")
+        if manifest is None:
+            return cls(extractor, memorization, None, class_names=[], attribute_names=[])
+        classifier = extractor
+        if name != "classifier":
+            classifier = reference.load_extractor("classifier", folder, device=device)
+        assert isinstance(classifier, ClassifierExtractor)
         return cls(
-            extractors[name],
+            extractor,
             memorization,
             classifier,
             class_names=dataset.manifest.class_names if manifest.predicts_classes else [],

@@ -45,14 +45,13 @@ def _real_images(study: Study) -> Images:
 
 def caption(study: Study) -> str:
     """Return what the columns of the table are."""
-    extractor = study.prdc_extractor
     metric, _ = ranking.primary(study, ranking.generative(study, study.run_groups()))
     distance = f"{metric.name} is the {metric.long_name} to real images. " if metric else ""
     fidelity = ""
-    if extractor:
+    if study.prdc_extractor:
         fidelity = (
             "Precision and density measure how real samples look, coverage how much of the real "
-            f"images they cover, over features of the {extractor}. "
+            f"images they cover, over features of {study.prdc_extractor_name}. "
         )
     spread = "trainings, or over sets of samples of a model trained once"
     if not study.has_repeats:

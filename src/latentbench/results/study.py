@@ -18,7 +18,14 @@ import pandas as pd
 
 from latentbench.artifacts import paths
 from latentbench.artifacts.dependencies import OF_EXPERIMENTS
-from latentbench.artifacts.metrics import METRICS, NAMES, PRDC, Metric, feature_column
+from latentbench.artifacts.metrics import (
+    EXTRACTOR_NAMES,
+    METRICS,
+    NAMES,
+    PRDC,
+    Metric,
+    feature_column,
+)
 from latentbench.artifacts.provenance import require_recorded
 from latentbench.config.load import read_config
 from latentbench.config.params import StudyConfig
@@ -230,6 +237,14 @@ class Study:
             if feature_column(PRDC[0], metric.extractor) in measured:
                 return metric.extractor
         return None
+
+    @property
+    def prdc_extractor_name(self) -> str:
+        """The name of `prdc_extractor` in a sentence; empty where there is none."""
+        if self.prdc_extractor is None:
+            return ""
+        name = EXTRACTOR_NAMES[self.prdc_extractor]
+        return "the classifier" if self.prdc_extractor == "classifier" else name
 
     @property
     def files(self) -> list[Path]:

@@ -10,7 +10,6 @@ clean-fid on PNG files (benchmarks/fid.py).
 
 from __future__ import annotations
 
-import os
 import tempfile
 import warnings
 from functools import lru_cache
@@ -21,17 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentbench.artifacts.files import atomic_write, file_sha256
-from latentbench.artifacts.progress import log
-from latentbench.errors import DataError, DownloadError, shorten
+from latentbench.errors import DataError, shorten
+from latentbench.evaluation.features.weights import WEIGHTS, require_checksum
 from latentbench.runtime.device import float64_device
 
-FILE_NAME = "inception-2015-12-05.pt"  # in the folder that clean-fid is given
 INPUT_SIZE = 299
 
 # Images inside the network at once. Each takes about 20 MB, and more make a CPU no faster.
 _CHUNK_SIZES = {"cpu": 16, "cuda": 100}
-_TIMEOUT_S = 30
 
 
 class InceptionExtractor:
@@ -53,7 +49,7 @@ class InceptionExtractor:
         Raises:
             DataError: The file is missing, has another checksum or holds another network.
         """
-        _require_checksum(path, sha256)
+        require_checksum(path, "inception", sha256=sha256)
         self.device = float64_device(device)
         try:
             self.layers = _load_layers(path, self.device)
@@ -112,64 +108,10 @@ def _load_layers(path: Path, device: torch.device) -> Any:
         # The network exists only as TorchScript, which PyTorch deprecates.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        (Path(folder) / FILE_NAME).symlink_to(path.resolve())
+        # The name that clean-fid looks for.
+        (Path(folder) / WEIGHTS["inception"].file_name).symlink_to(path.resolve())
         layers = InceptionV3W(folder, download=False).layers.to(device)
         try:
             return torch.jit.freeze(layers)
         except RuntimeError:
             return layers  # the same function, slower
-
-
-def locate_inception(inception_path: str | None, *, sha256: str) -> Path:
-    """Return the user's copy of the network, or that in the cache, downloaded once.
-
-    Raises:
-        DataError: The user's copy is missing, or the downloaded file has another checksum.
-        DownloadError: The download fails.
-    """
-    if inception_path is not None:
-        path = Path(inception_path).expanduser()
-        if not path.is_file():
-            raise DataError(
-                f"reference.inception_path is {inception_path}, which does not exist. Correct it "
-                "or use null."
-            )
-        return path
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = cache / "latentbench" / FILE_NAME
-    if not path.is_file():
-        from cleanfid.downloads_helper import inception_url
-
-        log(f"Downloading Inception (91 MB) to {path}.")
-        with atomic_write(path) as partial:
-            _download(inception_url, partial)
-            _require_checksum(partial, sha256, name=inception_url)
-    return path
-
-
-def _download(url: str, path: Path) -> None:
-    """Download with a timeout, which clean-fid's own function does not have."""
-    import requests
-
-    try:
-        with (
-            requests.get(url, stream=True, timeout=_TIMEOUT_S) as response,
-            path.open("wb") as file,
-        ):
-            response.raise_for_status()
-            for block in response.iter_content(chunk_size=1 << 20):
-                file.write(block)
-    except requests.RequestException as error:
-        raise DownloadError(
-            f"{url} cannot be downloaded ({type(error).__name__}). Download the file on another "
-            "machine and set reference.inception_path."
-        ) from None
-
-
-def _require_checksum(path: Path, expected: str, *, name: str | None = None) -> None:
-    found = file_sha256(path)
-    if found != expected:
-        raise DataError(
-            f"{name or path} has the SHA-256 {found}, not {expected}, and is not loaded. Replace "
-            "the file, or correct reference.inception_sha256."
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from latentbench.artifacts.files import read_array
+from latentbench.artifacts.metrics import CMMD as CMMD_KEY
 from latentbench.artifacts.metrics import DISTANCES
 from latentbench.artifacts.paths import (
     extractor_of,
@@ -19,9 +21,15 @@ from latentbench.artifacts.paths import (
 )
 from latentbench.config.experiments import Evaluation
 from latentbench.errors import ArtifactError
-from latentbench.evaluation.features.feature_stats import FeatureStats, compute_feature_stats
+from latentbench.evaluation.features.feature_stats import (
+    FeatureStats,
+    Moments,
+    compute_feature_stats,
+)
+from latentbench.evaluation.metrics import cmmd, kid
+from latentbench.evaluation.metrics.cmmd import CMMD
 from latentbench.evaluation.metrics.frechet import frechet_distance
-from latentbench.evaluation.metrics.kid import MAX_REAL_IMAGES, KernelDistance, draw_subsets
+from latentbench.evaluation.metrics.kid import KernelDistance, draw_subsets
 from latentbench.evaluation.metrics.knn import Rows
 from latentbench.evaluation.metrics.precision_recall import PrecisionRecall
 from latentbench.evaluation.metrics.sample_size import SampleSizes, distances_by_size
@@ -41,14 +49,14 @@ class Distances:
         """Keep `real` (number, dim), features in random order that kernel distances draw from.
 
         Neighborhoods shrink with the number of features, so precision and recall use as many real
-        features as samples.
+        features as samples, at most as many as kernel distances do.
         """
         self.extractor = extractor
         self.statistics = statistics
         self.real = real
         self.num_subsets = settings.kid_subsets
         self.subset_size = min(settings.kid_subset_size, settings.num_samples, len(real))
-        self.num_compared = min(settings.num_samples, len(real))
+        self.num_compared = min(settings.num_samples, kid.MAX_REAL_IMAGES, len(real))
         self.num_neighbors = min(settings.num_neighbors, self.num_compared - 1)
 
     @cached_property
@@ -62,6 +70,16 @@ class Distances:
         """The subsets of real images of kernel distances."""
         generator = torch_generator(REAL_SEED, "real subsets")
         return KernelDistance(self.real, self._draw_subsets(len(self.real), generator))
+
+    @cached_property
+    def cmmd(self) -> CMMD:
+        """CMMD to the real images."""
+        return CMMD(self.real)
+
+    @property
+    def is_cmmd(self) -> bool:
+        """Whether the distance is CMMD, without a Fréchet distance and a kernel distance."""
+        return DISTANCES[self.extractor] == (CMMD_KEY,)
 
     @classmethod
     def load(
@@ -83,7 +101,7 @@ class Distances:
         features = read_features(path, shape=(statistics.count, dim))
         order = numpy_generator(REAL_SEED, "real images").permutation(len(features))
         # Read in the file's order, which is fast, and put into the random order.
-        chosen = order[:MAX_REAL_IMAGES]
+        chosen = order[: max_real_images(extractor_of(network))]
         ascending = np.sort(chosen)
         real = torch.from_numpy(np.array(features[ascending]))[np.searchsorted(ascending, chosen)]
         _require_finite(real, path)
@@ -94,6 +112,8 @@ class Distances:
 
         The kernel distance is the mean over subsets, which are drawn by `seed` and `step`.
         """
+        if self.is_cmmd:
+            return {CMMD_KEY: self.cmmd(features)}
         metric, kernel_metric = DISTANCES[self.extractor]
         return {
             metric: self.frechet(features),
@@ -122,6 +142,22 @@ class Distances:
         return draw_subsets(
             number, subsets=self.num_subsets, size=self.subset_size, generator=generator
         )
+
+
+def max_real_images(extractor: str) -> int:
+    """Return how many real images kernels over an extractor's features compare with, at most."""
+    return cmmd.MAX_REAL_IMAGES if DISTANCES[extractor] == (CMMD_KEY,) else kid.MAX_REAL_IMAGES
+
+
+def first_distance(extractor: str, real: Sequence[Tensor]) -> Callable[[Tensor], float]:
+    """Return the extractor's first distance to batches of real features, a function of features."""
+    if DISTANCES[extractor] == (CMMD_KEY,):
+        return CMMD(torch.cat(list(real)))
+    moments = Moments(real[0].shape[1], device=real[0].device)
+    for features in real:
+        moments.update(features)
+    statistics = moments.compute().with_root()
+    return lambda features: frechet_distance(statistics, compute_feature_stats(features))
 
 
 def read_features(path: Path, *, shape: tuple[int, int]) -> Rows:

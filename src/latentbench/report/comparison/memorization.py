@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, DISTANCES, feature_column
+from latentbench.artifacts.metrics import CLOSER_TO_TRAIN, EXTRACTOR_NAMES, feature_column
 from latentbench.artifacts.thresholds import CLOSE_QUANTILE, COPY_FRACTION
 from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Images, Row, join, rows_figures, strip
@@ -12,7 +12,6 @@ from latentbench.results import Experiment, Quantity, RunGroup, Study, Table
 from latentbench.results.formatting import escape_markdown, join_words, percent, space_percent
 from latentbench.results.tables import models_table, percent_cell
 
-_EXTRACTORS = {"inception": "Inception", "classifier": "classifier"}
 _GROUPS = 3  # samples in a row, each with its closest training images
 _GAP, _GROUP_GAP = 0.2, 0.7  # of an image's side: after a sample, and after a group
 _HALVES = {"closest": 0, "not selected": 1}  # of the stored samples
@@ -22,10 +21,10 @@ def closeness(study: Study) -> Table:
     """Return the share of samples closer to a training image than the median test image is."""
     _, notes = study.with_rows(study.metrics, "metrics.csv", "evaluate")
     quantities = []
-    for extractor in DISTANCES:
+    for extractor, printed in EXTRACTOR_NAMES.items():
         key = feature_column(CLOSER_TO_TRAIN, extractor)
         if key in set(study.scores["quantity"]):
-            name = f"Closer than test images ({_EXTRACTORS[extractor]}), %"
+            name = f"Closer than test images ({printed}), %"
             quantities.append(Quantity(key, name, 0, lambda value, _: percent_cell(value)))
     return Table(models_table(study, quantities) if quantities else None, notes)
 
