@@ -296,7 +296,7 @@ def test_generators_learn_through_the_augmentation(name: str) -> None:
     ("name", "settings"),
     [
         ("wgan_gp", {}),
-        ("cgan", {}),
+        ("cgan", {"r1_weight": 1.0, "r1_interval": 3}),
         ("dcgan", {"augment_target": 0.6, "augment_ramp_images": 100}),
     ],
 )

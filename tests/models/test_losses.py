@@ -12,7 +12,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from latentbench.config.models import AutoencoderModel, DCGANModel, VAEModel, WGANGPModel
 from latentbench.models.dcgan import DCGAN
-from latentbench.models.gan_losses import classified_as_real, discriminator_loss, generator_loss
+from latentbench.models.gan_losses import (
+    classified_as_real,
+    discriminator_loss,
+    generator_loss,
+    r1_penalty,
+)
 from latentbench.models.likelihoods import (
     MIN_VARIANCE,
     ContinuousBernoulli,
@@ -22,6 +27,7 @@ from latentbench.models.likelihoods import (
     log_bernoulli_constant,
 )
 from latentbench.models.networks.architectures import Shape
+from latentbench.models.networks.layers import BATCH_NORMS
 from latentbench.models.registry import build_objective
 from latentbench.models.vae import VAE, gaussian_kl
 from latentbench.models.wgan_gp import WGANGP, gradient_penalty
@@ -231,6 +237,61 @@ def test_gradient_penalty_of_linear_critic(slope: float) -> None:
         weights=torch.rand(5, 1, 1, 1, generator=torch_generator(0, "penalty")),
     )
     assert penalty.item() == pytest.approx((slope - 1) ** 2, abs=1e-6)
+
+
+def test_r1_of_linear_and_quadratic_discriminators() -> None:
+    """The slopes are w and A x; the gradients of the penalties are 2 w and 2 A E[x xᵀ]."""
+    real = _images(6, 4).double()
+    generator = torch_generator(0, "discriminator")
+    direction = torch.randn(16, generator=generator).double().requires_grad_()
+    penalty = r1_penalty(lambda images: images.flatten(1) @ direction + 3, real)
+    [gradient] = torch.autograd.grad(penalty, direction)
+    torch.testing.assert_close(penalty, direction.square().sum())
+    torch.testing.assert_close(gradient, 2 * direction)
+
+    matrix = torch.randn(16, 16, generator=generator).double()
+    matrix = (matrix + matrix.T).requires_grad_()
+    vectors = real.flatten(1)
+    penalty = r1_penalty(
+        lambda images: 0.5 * ((images.flatten(1) @ matrix) * images.flatten(1)).sum(dim=1), real
+    )
+    [gradient] = torch.autograd.grad(penalty, matrix)
+    torch.testing.assert_close(penalty, (vectors @ matrix).square().sum(dim=1).mean())
+    expected = 2 * matrix @ (vectors.T @ vectors) / len(vectors)
+    # By the symmetric part of the matrix, because the slope is that of ½ xᵀ A x.
+    torch.testing.assert_close(gradient, (expected + expected.T) / 2)
+
+
+@pytest.mark.parametrize("augment", [[], ["color", "translation", "cutout"]])
+def test_r1_is_part_of_the_discriminators_loss(augment: list[str]) -> None:
+    settings = {"r1_weight": 3.0, "r1_interval": 2, "augment": augment}
+    config = DCGANModel(name="dcgan", width=4, latent_dim=5, **settings)
+    objective = build_objective(config, Shape(32, 1), seed=0).train()
+    assert isinstance(objective, DCGAN)
+    objective.make_optimizers()
+    assert not any(isinstance(each, BATCH_NORMS) for each in objective.discriminator.modules())
+    for step in range(4):
+        generator = torch_generator(0, "expected", step)
+        fakes = objective.generate(NO_LABELS, generator).detach()
+        images = objective.augment(_images(), generator)
+        real = objective.score(images, NO_LABELS)
+        fake = objective.score(objective.augment(fakes, generator), NO_LABELS)
+        expected = discriminator_loss("non_saturating", real=real, fake=fake)
+        points = images.clone().requires_grad_()
+        objective.discriminator(points, NO_LABELS).sum().backward()
+        assert points.grad is not None
+        penalty = points.grad.flatten(1).norm(dim=1).square().mean()
+        for parameter in objective.discriminator.parameters():
+            parameter.grad = None
+        if step % 2 == 0:
+            expected += 2 * 3.0 / 2 * penalty
+        generator = torch_generator(0, "expected", step)
+        terms = objective.step(_images(), NO_LABELS, step=step, generator=generator)
+        assert terms["discriminator_loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+        assert ("r1_penalty" in terms) == (step % 2 == 0)
+        if "r1_penalty" in terms:
+            assert terms["r1_penalty"].item() == pytest.approx(penalty.item(), rel=1e-4)
+        assert set(terms) <= set(objective.terms)
 
 
 def test_dcgan_losses_are_binary_cross_entropy() -> None:

@@ -36,6 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "augment": ["color", "translation", "cutout"],
         "augment_target": 0.6,
         "augment_ramp_images": 1_000,
+        "r1_weight": 1.0,
     },
     "wgan_gp": {"n_critic": 2, "augment": ["color", "translation", "cutout"]},
     "cgan": {"conditional_batch_norm": True, "projection_discriminator": True},

@@ -12,6 +12,7 @@ from latentbench.models.gan_losses import (
     classified_as_real,
     discriminator_loss,
     generator_loss,
+    r1_penalty,
     real_threshold,
 )
 from latentbench.models.networks.architectures import Shape
@@ -21,7 +22,10 @@ from latentbench.models.objective import Terms, draw_latents
 class DCGAN(GAN):
     """Goodfellow et al. (2014), algorithm 1; by default with the networks of Radford et al. (2016).
 
-    With labels it is the conditional GAN of Mirza & Osindero (2014), equation 2.
+    With labels it is the conditional GAN of Mirza & Osindero (2014), equation 2. With `r1_weight`
+    γ, the discriminator's loss has γ/2 · E‖∇s(x)‖² of its scores s(x) of augmented real images
+    (Mescheder et al., 2018, equation 9), at every `r1_interval`th step that many times as large
+    (Karras et al., 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 3.1).
     """
 
     terms: tuple[str, ...] = (
@@ -43,6 +47,8 @@ class DCGAN(GAN):
         self.augmentation = Augmentation(
             config.augment, target=config.augment_target, ramp_images=config.augment_ramp_images
         )
+        if config.r1_weight:
+            self.terms = (*self.terms, "r1_penalty")
         if config.augment_target is not None:
             self.terms = (*self.terms, "augment_probability")
 
@@ -53,12 +59,19 @@ class DCGAN(GAN):
         kind = self.config.loss
         fakes = self.generate(labels, generator)
         # Separate passes, so that batch norm has separate statistics of real and generated images.
-        real = self.score(self.augment(images, generator), labels)
+        images = self.augment(images, generator)
+        real = self.score(images, labels)
         fake = self.score(self.augment(fakes.detach(), generator), labels)
         loss = discriminator_loss(kind, real=real, fake=fake, smoothing=self.config.label_smoothing)
+        terms: Terms = {}
+        if self.config.r1_weight and step % self.config.r1_interval == 0:
+            # In float32, without autocast: it is differentiated twice.
+            penalty = r1_penalty(lambda real: self.discriminator(real, labels), images)
+            loss = loss + self.config.r1_interval * self.config.r1_weight / 2 * penalty
+            terms["r1_penalty"] = penalty.detach()
         gradient = self.update_discriminator(loss)
         self.augmentation.adapt(real - real_threshold(kind), step=step, processes=self.processes)
-        terms = {
+        terms |= {
             "discriminator_loss": loss.detach(),
             "accuracy_real": classified_as_real(kind, real.detach()).float().mean(),
             "accuracy_fake": 1 - classified_as_real(kind, fake.detach()).float().mean(),

@@ -35,6 +35,7 @@ class GAN(Objective):
             self.batch_norm
             and config.architecture in ("convolutional", "residual")
             and not config.spectral_norm
+            and not config.has_r1_penalty
         )
         self.discriminator = Discriminator(
             config, shape, batch_norm=batch_norm, pooling=self.pooling

@@ -5,9 +5,13 @@ Scores (batch,) are the discriminator's outputs before the sigmoid; -log σ(s) i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
+
+from latentbench.runtime.double_backward import EfficientDoubleBackward
 
 
 def discriminator_loss(loss: str, *, real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -46,6 +50,30 @@ def generator_loss(loss: str, fake: Tensor) -> Tensor:
     if loss == "least_squares":
         return 0.5 * (fake - 1).square().mean()
     return softplus(-fake).mean()
+
+
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """Return the mean of ‖∇ discriminator(x)‖² over real images x, a scalar.
+
+    Times γ/2, it is the R1 regularizer of Mescheder et al. (2018, equation 9).
+
+    Args:
+        discriminator: Maps images to scores (batch,), each of its image alone.
+        real: Real images, (batch, channel, height, width).
+    """
+    return image_gradients(discriminator, real).square().sum(dim=1).mean()
+
+
+def image_gradients(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Return the gradient of each image's score by the image, (batch, pixels).
+
+    Differentiable by the network's weights.
+    """
+    images = images.detach().requires_grad_()
+    with EfficientDoubleBackward():
+        scores = network(images)
+    [gradients] = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return gradients.flatten(1)
 
 
 def classified_as_real(loss: str, scores: Tensor) -> Tensor:

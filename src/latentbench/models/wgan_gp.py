@@ -9,9 +9,9 @@ from torch import Tensor
 
 from latentbench.config.models import WGANGPModel
 from latentbench.models.gan import GAN
+from latentbench.models.gan_losses import image_gradients
 from latentbench.models.networks.architectures import Shape
 from latentbench.models.objective import Terms, draw_latents
-from latentbench.runtime.double_backward import EfficientDoubleBackward
 
 
 def gradient_penalty(
@@ -27,11 +27,8 @@ def gradient_penalty(
         fake: Generated images of the same shape.
         weights: The weight of each real image in its x̂, (batch, 1, 1, 1), uniform in [0, 1].
     """
-    points = torch.lerp(fake, real, weights).requires_grad_()
-    with EfficientDoubleBackward():
-        scores = critic(points)
-    [gradients] = torch.autograd.grad(scores.sum(), points, create_graph=True)
-    penalty: Tensor = (torch.linalg.vector_norm(gradients.flatten(1), dim=1) - 1).square().mean()
+    gradients = image_gradients(critic, torch.lerp(fake, real, weights))
+    penalty: Tensor = (torch.linalg.vector_norm(gradients, dim=1) - 1).square().mean()
     return penalty
 
 

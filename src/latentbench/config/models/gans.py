@@ -83,6 +83,11 @@ class GANModel(DecoderModel):
             )
         return self
 
+    @property
+    def has_r1_penalty(self) -> bool:
+        """Whether the discriminator's slope at real images is penalized."""
+        return False
+
 
 class DiscriminatorModel(GANModel):
     """Settings of a GAN whose discriminator classifies images as real or generated."""
@@ -99,6 +104,19 @@ class DiscriminatorModel(GANModel):
         lt=0.5,
         description="The target of real images is one minus this (one-sided label smoothing, "
         "Salimans et al., 2016).",
+    )
+    r1_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="γ of the R1 penalty (Mescheder et al., 2018, equation 9): half of it is the "
+        "weight of the discriminator's squared slope at real images. A discriminator with it has "
+        "no batch norm.",
+    )
+    r1_interval: Count = Field(
+        default=1,
+        ge=1,
+        description="Steps between penalties, each as many times as large; 16 in StyleGAN2 (Karras "
+        "et al., 2020). An interval saves most of their time, about a quarter of a step.",
     )
     augment_target: float | None = Field(
         default=None,
@@ -125,6 +143,11 @@ class DiscriminatorModel(GANModel):
                 "could adapt; list some under augment, or remove augment_target"
             )
         return self
+
+    @property
+    def has_r1_penalty(self) -> bool:
+        """Whether the discriminator's slope at real images is penalized."""
+        return self.r1_weight > 0
 
     @model_validator(mode="after")
     def _check_label_smoothing(self) -> DiscriminatorModel:

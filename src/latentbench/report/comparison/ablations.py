@@ -39,6 +39,8 @@ PAPERS = {
     "loss hinge": "lim2017",
     "loss least_squares": "mao2017",
     "gp_weight": "gulrajani2017",
+    "r1_weight": "mescheder2018",
+    "r1_interval": "karras2020stylegan2",
     "augment": "zhao2020",
     "augment_target": "karras2020ada",
     "prior": "ghosh2020",
