@@ -157,6 +157,26 @@ def test_the_number_of_repeats_changes_no_stage_of_the_first_training() -> None:
     assert set(of_repeat) == {CONFIG, *map(stage_config, OF_REPEATS)}
 
 
+@pytest.mark.parametrize(
+    "change", [{"sampling_steps": 3}, {"guidance": 2.0}, {"churn": 1.0}, {"label_dropout": 0.2}]
+)
+def test_how_a_model_is_sampled_is_no_setting_of_its_training(change: dict[str, float]) -> None:
+    configs = []
+    for settings in ({}, change):
+        raw = copy.deepcopy(PARAMS)
+        raw["experiments"]["plain"]["model"] = {
+            "name": "diffusion",
+            "condition": "class",
+        } | settings
+        configs.append(parse_params(raw, where="params.yaml").experiment("plain"))
+    before, after = map(config_files, configs)
+    changed = {name for name in before if before[name] != after[name]}
+    trains = "label_dropout" in change
+    stages = OF_EXPERIMENTS if trains else OF_EXPERIMENTS[1:]
+    assert changed == {CONFIG, *map(stage_config, stages)}
+    assert (configs[0].training_settings() != configs[1].training_settings()) == trains
+
+
 def test_the_small_budget_trains_once() -> None:
     raw = copy.deepcopy(PARAMS) | {"budget": "small", "defaults": {"repeats": 3}}
     study = parse_params(raw, where="params.yaml").study("demo")

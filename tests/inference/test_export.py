@@ -16,11 +16,18 @@ from torch import Tensor, nn
 
 import latentbench as lb
 from latentbench.config.load import parse_params
+from latentbench.config.models import DiffusionModel
 from latentbench.errors import ArgumentError, StorageError, UnsupportedError
 from latentbench.inference.export import PARTS, exportable, onnx_bytes
 from latentbench.models.networks.architectures import Encoder, Shape
 from latentbench.models.networks.layers import BATCH_NORMS, SelfAttention
-from latentbench.models.objective import HasDiscriminator, HasEncoder, HasPosterior, Objective
+from latentbench.models.objective import (
+    HasDiscriminator,
+    HasEncoder,
+    HasPosterior,
+    Objective,
+    Sampling,
+)
 from latentbench.models.registry import OBJECTIVES, build_objective
 from tests.evaluation.conftest import write_checkpoint
 
@@ -34,6 +41,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "spectral": {"architecture": "convolutional", "spectral_norm": True},
     "resnet": {"architecture": "resnet"},
 }
+
+
+# Diffusion models have no decoder of these architectures.
+WITH_DECODER = [name for name in OBJECTIVES if name != "diffusion"]
 
 
 def settings(name: str, architecture: str, *, conditional: bool, **model: Any) -> Any:
@@ -127,9 +138,9 @@ def has(objective: Objective, part: str) -> bool:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("place", range(len(OBJECTIVES)))
+@pytest.mark.parametrize("place", range(len(WITH_DECODER)))
 def test_onnxruntime_computes_what_pytorch_computes(place: int, architecture: str) -> None:
-    name = list(OBJECTIVES)[place]
+    name = WITH_DECODER[place]
     # Each objective and each architecture with labels and without.
     conditional = name == "cgan" or (place + list(ARCHITECTURES).index(architecture)) % 2 == 0
     model = {"gp_weight": 0} if name == "wgan_gp" and architecture == "spectral" else {}
@@ -153,6 +164,26 @@ def test_conditional_batch_norm_and_a_projection_are_exported(architecture: str)
     )
     shape = Shape(32, 3, NUM_LABELS)
     check(trained(config, shape), shape)
+
+
+@pytest.mark.parametrize("architecture", ["unet", "ddpmpp"])
+def test_the_steps_of_an_ode_are_unrolled(architecture: str) -> None:
+    """Without labels, and with guidance."""
+    model = {"name": "diffusion", "architecture": architecture, "width": 4, "sampling_steps": 1}
+    num_labels = 0
+    if architecture == "unet":
+        num_labels = NUM_LABELS
+        model |= {"condition": "class", "guidance": 2.0}
+    shape = Shape(32, 1, num_labels)
+    objective: Any = build_objective(DiffusionModel.model_validate(model), shape, seed=0).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # the untrained velocity is 0
+        for parameter in objective.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    check(objective, shape)
+    objective.sampling = Sampling(1, churn=2.0)
+    with pytest.raises(UnsupportedError, match="churn"):
+        exportable(objective, "decoder", shape, name="m")
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "optimal_gaussian"])

@@ -1,7 +1,8 @@
 """Networks as ONNX files, for programs that run without PyTorch.
 
 The exporter is PyTorch's older one, which traces a network: for a decoder of 32×32 images it takes
-0.3 s where the one based on torch.export takes 15 s, and it keeps the batch size variable.
+0.3 s where the one based on torch.export takes 15 s, and it keeps the batch size variable. The ODE
+of a diffusion model is unrolled: the file has all evaluations of its network, and its weights once.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ from latentbench.models.networks.architectures import Shape
 from latentbench.models.networks.channels_last import ImageConvTranspose2d
 from latentbench.models.networks.initialization import fold_spectral_norm
 from latentbench.models.networks.layers import BATCH_NORMS
-from latentbench.models.objective import HasDiscriminator, HasEncoder, HasPosterior, Objective
+from latentbench.models.objective import (
+    HasDiscriminator,
+    HasEncoder,
+    HasPosterior,
+    HasSampling,
+    Objective,
+)
 
 if TYPE_CHECKING:
     from latentbench.inference.model import Model
@@ -100,6 +107,11 @@ def exportable(objective: Objective, part: str, shape: Shape, *, name: str) -> E
         available.append("discriminator")
     if part not in available:
         raise UnsupportedError(f"{name} has no {part}; export its {list_names(available)}.")
+    if isinstance(objective, HasSampling) and objective.sampling.churn:
+        raise UnsupportedError(
+            f"{name} adds noise on the way to an image, which a file cannot; export "
+            "model.with_sampling(churn=0)."
+        )
     plain = _with_plain_layers(objective)
     size = (shape.channels, shape.image_size, shape.image_size)
     inputs = {IMAGES: torch.zeros(_TRACED_BATCH, *size)}
@@ -134,6 +146,7 @@ def onnx_bytes(network: ExportableNetwork, facts: Mapping[str, Any]) -> bytes:
         # The exporter is deprecated, and it warns of branches on shapes that do not vary.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", message="Constant folding")
         torch.onnx.export(
             network.module,
             tuple(network.inputs.values()),

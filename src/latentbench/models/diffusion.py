@@ -176,7 +176,7 @@ class Diffusion(Objective):
         """
         guidance = self.sampling.guidance
         network = self.averaged["unet"]
-        times = states.new_full((len(states),), time)
+        times = torch.full_like(states[:, 0, 0, 0], time)
         if guidance == 1 or not known.shape[1]:
             velocity: Tensor = network(states, times, known)
             return velocity
