@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from latentbench.artifacts.metrics import METRICS
 from latentbench.config.budgets import EVALUATION, LATENT, MAX_TRAIN_IMAGES, TRAINING, WIDTH
 from latentbench.config.experiments import walkthrough_experiment
 from latentbench.config.load import parse_params, read_config
 from latentbench.config.models import DCGANModel, VAEModel
-from latentbench.config.params import NOTEBOOKS, Params, Study, StudyConfig
+from latentbench.config.params import NOTEBOOKS, Params, Published, Study, StudyConfig
 from latentbench.errors import ConfigError
 
 PARAMS: dict[str, Any] = {
@@ -181,3 +182,5 @@ def test_published_values_are_of_experiments_of_the_study() -> None:
     assert (study.published["vae"].metric, study.published["vae"].value) == ("fid", 3.17)
     with pytest.raises(ConfigError, match=r"studies\.demo\.published.* gan\b"):
         params({"published": {"gan": value}}).study("demo")
+    shared = {metric.key for metric in METRICS if metric.extractor != "classifier"}
+    assert set(get_args(Published.model_fields["metric"].annotation)) == shared

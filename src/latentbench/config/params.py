@@ -82,7 +82,10 @@ class Author(Section):
 class Published(Section):
     """A published value of a metric, which an experiment is held against."""
 
-    metric: Literal["fid", "kid"] = Field(default="fid", description="The metric.")
+    # Those of networks that all papers share, not of a classifier that is trained here.
+    metric: Literal["fid", "kid", "fd_dinov2", "kd_dinov2", "cmmd"] = Field(
+        default="fid", description="The metric, a column of `metrics.csv`."
+    )
     value: float = Field(description="Its published value.")
     source: str = Field(min_length=1, description="Who published it, and how it was measured.")
 
