@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from latentbench.forecast.forecast import (
     EVALUATION_ARRAYS,
     EVOLUTION_FRAME,
     LATENT_ARRAYS,
+    ODE_RECONSTRUCTIONS,
     forecast,
 )
 from latentbench.forecast.rates import (
+    BATCH_SIZE,
     DatasetRates,
     ModelRates,
     measure_dataset_rates,
@@ -106,14 +109,18 @@ def test_sizes_of_published_datasets(tmp_path: Path) -> None:
 def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> None:
     training = {"epochs": 20, "checkpoints": [5, 20], "batch_size": 64}
     evaluation = {"num_samples": 1_000, "num_seeds": 3}
-    models = {"vae": {"name": "vae", "prior": "standard"}, "gan": {"name": "dcgan"}}
+    models: dict[str, dict[str, Any]] = {
+        "vae": {"name": "vae", "prior": "standard"},
+        "gan": {"name": "dcgan"},
+        "noise": {"name": "diffusion"},
+    }
     experiments = {
         name: {"model": model, "training": training, "evaluation": evaluation}
         for name, model in models.items()
     }
     found = forecast(params(**experiments), "s", Path(), start_seconds=4.0, log=lambda _: None)
     seconds = {(job.stage, job.subject): job.seconds for job in found.jobs}
-    assert len(found.jobs) == 2 + 2 * 3 + 1
+    assert len(found.jobs) == 2 + 3 * 3 + 1
     # Per epoch: 100 steps of 0.1 s, loss terms of 1,500 images, 64 samples.
     epoch = 10 + 1.5 + 0.128 + EPOCH_FILES + EVOLUTION_FRAME
     assert seconds["train", "vae"] == seconds["train", "gan"] == pytest.approx(4 + 20 * epoch)
@@ -129,6 +136,10 @@ def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> 
         4 + LATENT_ARRAYS + 2_000 * 0.05 + 500 * 0.004
     )
     assert seconds["explore", "gan"] == pytest.approx(4 + LATENT_ARRAYS + (128 + 12) * 0.05)
+    # The ODE reconstructs 100 images of each split, and encodes and projects 150.
+    assert seconds["explore", "noise"] == pytest.approx(
+        4 + LATENT_ARRAYS + (200 + ODE_RECONSTRUCTIONS + 75) * 0.05 + 150 * 0.004
+    )
     assert seconds["reference", "d"] == pytest.approx(
         4 + 4 * 50 * 0.01 + 6_900 * 0.003 + 6_400 * 500 * 1e-8 + NUM_SPLITS * 2
     )
@@ -224,6 +235,24 @@ def test_rates_are_positive_for_models_with_and_without_encoder() -> None:
     measured = measure_dataset_rates(parsed.dataset("d"), experiment, sizes)
     assert min(measured.classifier_step, measured.feature, measured.distances) > 0
     assert min(measured.pair, measured.projection) > 0
+
+
+def test_an_image_takes_as_long_as_the_steps_of_its_ode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latentbench.forecast.rates._median_seconds", _run_once)
+    sizes = DatasetSizes(num_train=500, num_test=100, num_classes=3, decode_seconds=0.0)
+    rates = []
+    for steps in (3, 1000):
+        model = {"name": "diffusion", "width": 4, "sampling_steps": steps}
+        experiment = params(one={"model": model}).experiment("one")
+        rates.append(measure_model_rates(experiment, sizes))
+    assert [each.sample for each in rates] == [3 / BATCH_SIZE, 1000 / BATCH_SIZE]
+    assert [each.reconstruction for each in rates] == [3 / BATCH_SIZE, 1000 / BATCH_SIZE]
+
+
+def _run_once(function: Callable[[], object]) -> float:
+    """Run a function, and return that it took a second."""
+    function()
+    return 1.0
 
 
 def test_rates_of_pretrained_networks() -> None:

@@ -25,6 +25,7 @@ from latentbench.forecast.rates import (
     measure_model_rates,
 )
 from latentbench.forecast.sizes import DatasetSizes, dataset_sizes
+from latentbench.latent.model_probe import ode_limit
 from latentbench.training.monitor import MAX_CODES, MAX_IMAGES
 
 FLOAT_BYTES = 4
@@ -33,6 +34,8 @@ EPOCH_FILES = 0.1  # per epoch: write samples and history
 EVOLUTION_FRAME = 0.1  # per epoch, at the end of the training
 EVALUATION_ARRAYS = 3.0  # analysis of the last checkpoint
 LATENT_ARRAYS = 5.0  # exploration apart from reconstruction and projection
+# Reconstructions that take as long as all other images that an ODE encodes or decodes.
+ODE_RECONSTRUCTIONS = 1_500
 NOTEBOOK = 12.0  # per notebook: execute and render
 WALKTHROUGH_TRAINING = 60.0  # at most
 WALKTHROUGH_MODEL = 3.0  # per model: load, sample and reconstruct
@@ -234,7 +237,13 @@ def _explore_job(
 ) -> Job:
     latent = config.latent
     seconds = start_seconds + LATENT_ARRAYS
-    if config.model.has_encoder:
+    if config.model.sampling_settings:
+        # What other models do in no time: encode codes for means and directions, and decode walks.
+        num_images = ode_limit(latent.num_encoded)
+        num_codes = min(ode_limit(latent.num_projected), sizes.num_test)
+        seconds += (2 * num_images + ODE_RECONSTRUCTIONS) * model.reconstruction
+        seconds += num_codes * (model.reconstruction / 2 + rates.projection)
+    elif config.model.has_encoder:
         num_images = latent.num_encoded
         seconds += 2 * num_images * model.reconstruction
         seconds += min(latent.num_projected, sizes.num_test) * rates.projection

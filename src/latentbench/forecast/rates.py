@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ from latentbench.forecast.sizes import DatasetSizes
 from latentbench.inference.inversion import invert
 from latentbench.latent.explorations.projections import tsne
 from latentbench.models.networks.architectures import Shape
-from latentbench.models.objective import HasEncoder, HasLikelihood, Objective
+from latentbench.models.objective import HasEncoder, HasLikelihood, HasSampling, Objective
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
 from latentbench.runtime.adam import Adam
@@ -134,11 +134,18 @@ def measure_model_rates(config: ExperimentConfig, sizes: DatasetSizes) -> ModelR
             lambda: objective.validate(images, labels, generator=generator)
         )
     latents = torch.randn(BATCH_SIZE, objective.latent_dim, device=device)
+    # One step of an ODE is measured, which all others take as long as.
+    num_steps = 1
+    if isinstance(objective, HasSampling):
+        num_steps = objective.sampling.steps
+        objective.sampling = replace(objective.sampling, steps=1)
+    sample = _median_seconds(lambda: objective.sample(latents, labels)) / BATCH_SIZE
+    reconstruction = _reconstruction_seconds(config, objective, num_labels, device)
     return ModelRates(
         step=step_seconds,
         validation=validation / BATCH_SIZE,
-        sample=_median_seconds(lambda: objective.sample(latents, labels)) / BATCH_SIZE,
-        reconstruction=_reconstruction_seconds(config, objective, num_labels, device),
+        sample=num_steps * sample,
+        reconstruction=num_steps * reconstruction,
         weight_bytes=weight_bytes,
         state_bytes=state_bytes,
         has_likelihood=isinstance(objective, HasLikelihood),

@@ -91,7 +91,7 @@ class ModelProbe:
 
     def limit(self, number: int) -> int:
         """Return how many of a number of images to encode or decode: with an ODE a tenth."""
-        return max(min(number, _FEWEST), round(_ODE_SHARE * number)) if self.has_ode else number
+        return ode_limit(number) if self.has_ode else number
 
     @cached_property
     def projected_rows(self) -> Rows:
@@ -222,3 +222,8 @@ class ModelProbe:
         predicted = self.realism.predict_attributes(images)[..., columns]
         counts = Counter(map(self.label_set.describe, predicted.reshape(-1, len(names)).tolist()))
         return {label: count / counts.total() for label, count in counts.items()}
+
+
+def ode_limit(number: int) -> int:
+    """Return how many images of a number to encode or decode by an ODE."""
+    return max(min(number, _FEWEST), round(_ODE_SHARE * number))
