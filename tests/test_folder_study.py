@@ -119,16 +119,21 @@ def test_a_zip_with_attributes(tmp_path: Path) -> None:
     assert [model.condition for model in models] == [["Smiling"], ["Smiling"]]
 
 
+def _without_comment_signs(text: str) -> str:
+    """Return a params file with the settings that its comments have."""
+    lines = []
+    for line in text.splitlines():
+        is_setting = line.startswith(("  # ", "    # notebooks"))
+        lines.append(line.replace("# ", "", 1) if is_setting else line)
+    return "\n".join(lines)
+
+
 def test_comments_are_valid_settings(tmp_path: Path) -> None:
     """The third model and the repeats work as soon as their comment signs are removed."""
     write_images(tmp_path / "faces", 100)
     output = tmp_path / "faces.yaml"
     init(tmp_path / "faces", "--output", output)
-    lines = []
-    for line in output.read_text().splitlines():
-        is_setting = line.startswith(("  # ", "    # notebooks"))
-        lines.append(line.replace("# ", "", 1) if is_setting else line)
-    params = read_params(output, text="\n".join(lines))
+    params = read_params(output, text=_without_comment_signs(output.read_text()))
     assert "walkthrough" in params.studies["faces"].notebooks
     assert {name: each.repeats for name, each in params.experiments.items()} == {
         "vae": 3,
@@ -159,6 +164,17 @@ def test_crop_is_set_and_previewed(tmp_path: Path) -> None:
 def test_epochs_have_about_as_many_steps(num_train: int, epochs: int) -> None:
     contents = replace(CONTENTS, num_train=num_train)
     assert contents.epochs == epochs
+
+
+@pytest.mark.parametrize(("num_train", "is_few"), [(4_999, True), (5_000, False)])
+def test_gans_of_few_images_are_augmented(num_train: int, is_few: bool, tmp_path: Path) -> None:
+    contents = replace(CONTENTS, num_train=num_train)
+    text = folder_study.params_text("faces", tmp_path, None, contents)
+    params = read_params(tmp_path / "faces.yaml", text=_without_comment_signs(text))
+    for name in ("wgan-gp", "dcgan"):
+        assert bool(params.experiment(name).model.augment) == is_few
+    sentences = folder_study.summary("faces", tmp_path / "faces.yaml", contents)
+    assert any("augment" in sentence for sentence in sentences) == is_few
 
 
 @pytest.mark.parametrize("name", [*sorted(RULES), "handin_x", "Ünïcode", "日本", "-", "a" * 300])

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from latentbench.config.datasets import FolderDataset
+from latentbench.config.few_images import AUGMENT, FEW_FOR_GANS, advice
 from latentbench.config.params import RULES
 from latentbench.data.image_grid import Images, image_grid, write_png
 from latentbench.data.preparation.image_decoder import ImageDecoder
@@ -37,7 +38,8 @@ MAX_SAMPLES = 5_000  # per evaluation, the default of the schema
 MAX_NAME = 40
 # Their settings gave recognizable faces at 64×64 pixels in half an hour on two cores.
 VAE = "{name: vae, latent_dim: 64, width: 32, decoder_std: 0.5, learning_rate: 5.0e-4}"
-WGAN_GP = "{name: wgan_gp, width: 32, n_critic: 1, learning_rate: 1.0e-3}"
+WGAN_GP = "name: wgan_gp, width: 32, n_critic: 1, learning_rate: 1.0e-3"
+DCGAN = "name: dcgan, width: 32"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class FolderContents:
     def epochs(self) -> int:
         """Epochs that give about as many steps as small networks need."""
         return min(MAX_EPOCHS, max(1, round(NUM_STEPS * BATCH_SIZE / self.num_train)))
+
+    @property
+    def needs_augmentation(self) -> bool:
+        """Whether the training images are few for a GAN."""
+        return self.num_train < FEW_FOR_GANS
 
     def sentence(self) -> str:
         """Return number, color, size and labels of the images."""
@@ -223,13 +230,19 @@ def params_text(name: str, path: Path, attributes: Path | None, contents: Folder
         f"    model: {VAE}",
         "  wgan-gp:",
         *_experiment(name),
-        f"    model: {WGAN_GP}",
+        f"    model: {_gan(WGAN_GP, contents)}",
         "  # dcgan:",
         *(f"  # {line[2:]}" for line in _experiment(name)),
-        "  #   model: {name: dcgan, width: 32}",
+        f"  #   model: {_gan(DCGAN, contents)}",
         "",
     ]
     return "\n".join(lines)
+
+
+def _gan(settings: str, contents: FolderContents) -> str:
+    """Return a GAN's settings, with augmentation where training images are few."""
+    augment = f", augment: {AUGMENT}" if contents.needs_augmentation else ""
+    return f"{{{settings}{augment}}}"
 
 
 def _experiment(name: str) -> list[str]:
@@ -265,11 +278,12 @@ def summary(name: str, output: Path, contents: FolderContents) -> list[str]:
             f"{contents.num_damaged} of {contents.num_looked_at} images cannot be decoded; such "
             "images are left out (on_error: skip)."
         )
-    if contents.num_train < 1_000:
+    if contents.needs_augmentation:
         lines.append(
-            f"{contents.num_train:,} images are few for a GAN: it may copy them. The report has "
-            "the share of copies."
+            f"{contents.num_train:,} training images are few for a GAN, whose discriminator learns "
+            f"them by heart. So the WGAN-GP has augment: {AUGMENT}."
         )
+    lines += advice(contents.num_train, unaugmented=[])
     lines.append(
         f"Wrote {output}: the study {name}, a VAE and a WGAN-GP at {size}×{size} pixels for "
         f"{contents.epochs} epochs."

@@ -27,6 +27,7 @@ from latentbench.forecast.forecast import (
     ODE_RECONSTRUCTIONS,
     forecast,
 )
+from latentbench.forecast.formatting import format_forecast
 from latentbench.forecast.rates import (
     BATCH_SIZE,
     DatasetRates,
@@ -150,6 +151,35 @@ def test_seconds_and_bytes_follow_from_settings_and_rates(known_rates: None) -> 
     disk = {(job.stage, job.subject): job.disk_bytes for job in found.jobs}
     assert disk["train", "vae"] == 2 * 1_000_000 + 3_000_000
     assert disk["prepare", "d"] == 6_900 * 32 * 32
+
+
+def test_few_training_images_come_with_advice(
+    known_rates: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = params(
+        plain={"model": {"name": "dcgan"}},
+        augmented={"model": {"name": "wgan_gp", "augment": ["color"]}},
+        vae={"model": {"name": "vae"}},
+    )
+
+    def advice(num_train: int, budget: str = "full") -> list[str]:
+        sizes = DatasetSizes(num_train, num_test=100, num_classes=0, decode_seconds=0.0)
+        monkeypatch.setattr("latentbench.forecast.forecast.dataset_sizes", lambda *_: sizes)
+        cut = parsed.model_copy(update={"budget": budget})
+        result = forecast(cut, "s", Path("none"), start_seconds=0.0, log=lambda _: None)
+        assert format_forecast("s", result).splitlines()[-len(result.advice) :][0]
+        return list(result.advice)
+
+    assert not advice(5_000)
+    [on_gans] = advice(4_999)
+    assert "plain" in on_gans
+    assert "augmented" not in on_gans.replace("augment:", "")
+    assert "vae" not in on_gans
+    assert len(advice(300)) == 3
+    assert all(sentence.startswith("d: ") for sentence in advice(300))
+    # The small budget cuts datasets to 2,000 images.
+    assert not advice(2_000, "small")
+    assert len(advice(300, "small")) == 3
 
 
 def test_a_fitted_prior_is_measured_next_to_the_standard_one(known_rates: None) -> None:

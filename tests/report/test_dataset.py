@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -130,6 +131,20 @@ def test_counts_by_split_and_class(make_study):
     assert len(rows(dataset.counts(open_study(make_study(classes=ALPHABET))))) == 3
     [row] = rows(dataset.counts(open_study(make_study(classes=[]))))[2:]
     assert row[-4:] == ["1", "–", "40", "50"]
+
+
+def test_few_images_come_with_advice(make_study):
+    folder = make_study(classes=[])  # with 40 training images
+    text = dataset.few_images(open_study(folder))
+    assert "40 training images" in text
+    assert {"dcgan", "wgan-gp"} <= set(re.findall(r"[a-z-]+", text))
+    path = folder / "dcgan" / "config.yaml"
+    settings = read_yaml(path)
+    settings["model"]["augment"] = ["color"]
+    write_yaml(path, settings)
+    assert "dcgan" not in dataset.few_images(open_study(folder))
+    write_yaml(folder / "study.yaml", read_yaml(folder / "study.yaml") | {"budget": "small"})
+    assert "40 training images" in dataset.few_images(open_study(folder))
 
 
 def test_attributes_are_a_table_if_there_are_any(make_study):

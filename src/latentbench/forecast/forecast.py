@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentbench.artifacts.dependencies import OF_REPEATS
+from latentbench.config.budgets import Budget
 from latentbench.config.datasets import DatasetConfig
 from latentbench.config.experiments import (
     ExperimentConfig,
     training_names,
     walkthrough_experiment,
 )
+from latentbench.config.few_images import advice, lacks_augmentation
 from latentbench.config.params import WALKTHROUGH, Params
 from latentbench.evaluation.features.train_classifier import NUM_ROTATIONS
 from latentbench.evaluation.real_scores import NUM_SETS
@@ -55,10 +57,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The jobs of a study, and the wall time with as many machines as it can use."""
+    """The jobs of a study, and the wall time with as many machines as it can use.
+
+    `advice` has sentences on datasets with few training images.
+    """
 
     jobs: tuple[Job, ...]
     critical_seconds: float
+    advice: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -136,7 +142,29 @@ def forecast(
     seconds = start_seconds / 2 + NOTEBOOK * len(config.all_notebooks)
     study_jobs.append(Job("report", study, seconds, REPORT_BYTES))
     critical_seconds += sum(job.seconds for job in study_jobs)
-    return Forecast((*all_jobs, *study_jobs), critical_seconds)
+    notes = _advice(experiments, sizes, params.budget)
+    return Forecast((*all_jobs, *study_jobs), critical_seconds, notes)
+
+
+def _advice(
+    experiments: Sequence[ExperimentConfig], sizes: Mapping[str, DatasetSizes], budget: Budget
+) -> tuple[str, ...]:
+    """Return sentences on the datasets with few training images."""
+    sentences = []
+    for dataset, size in sizes.items():
+        unaugmented = []
+        for experiment in experiments:
+            is_plain = lacks_augmentation(experiment.model.model_dump())
+            if experiment.dataset == dataset and is_plain:
+                unaugmented.append(experiment.name)
+        found = advice(
+            size.num_train,
+            unaugmented=unaugmented,
+            num_validation=size.num_validation,
+            budget=budget,
+        )
+        sentences += [f"{dataset}: {sentence}" for sentence in found]
+    return tuple(sentences)
 
 
 def _critical_path(dataset_jobs: list[Job], experiment_jobs: list[Job]) -> float:

@@ -9,7 +9,7 @@ STAGES = ("prepare", "reference", *OF_EXPERIMENTS, "select", "walkthrough", "rep
 
 
 def format_forecast(study: str, forecast: Forecast) -> str:
-    """Return a table of minutes by subject and stage, and a line with the totals."""
+    """Return a table of minutes by subject and stage, a line with the totals, and advice."""
     subjects = list(dict.fromkeys(job.subject for job in forecast.jobs))
     width = max(len("minutes"), *map(len, subjects))
     header = "".join(f"  {stage:>11}" for stage in (*STAGES, "MB"))
@@ -29,7 +29,7 @@ def format_forecast(study: str, forecast: Forecast) -> str:
         f"{at_once} with as many machines like this one as needed; "
         f"{forecast.disk_bytes / 1e9:,.2f} GB. Downloads are not included."
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *forecast.advice])
 
 
 def format_duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from latentbench.artifacts.paths import VALIDATION
+from latentbench.config.few_images import advice, lacks_augmentation
 from latentbench.report.presentation import page, style
 from latentbench.report.presentation.image_grids import Panel, panels_figures
 from latentbench.results import Experiment, Study, Table
@@ -58,6 +59,28 @@ def counts(study: Study) -> Table:
     if not tables:
         return Table(None, notes)
     return Table(pipe_table(_titled(pd.concat(tables)), num_text=1), notes)
+
+
+def few_images(study: Study) -> str:
+    """Return what it means that datasets have few training images, as Markdown; else nothing."""
+    paragraphs = []
+    for dataset, experiment in _described(study)[0].items():
+        unaugmented = []
+        for each in study:
+            is_plain = lacks_augmentation(each.settings.get("model", {}))
+            if each.dataset == dataset and is_plain:
+                unaugmented.append(each.name)
+        images = experiment.latent["data"]["images"]
+        sentences = advice(
+            images["train"],
+            unaugmented=unaugmented,
+            num_validation=images.get(VALIDATION, 0),
+            budget=study.config.budget,
+        )
+        if sentences:
+            text = " ".join(map(escape_markdown, sentences))
+            paragraphs.append(f"{_bold(dataset)}: {text}")
+    return "\n\n".join(paragraphs)
 
 
 def attributes(study: Study) -> Table:
