@@ -49,6 +49,7 @@ from tests.report.synthetic_results import (
     examined,
     explored,
     interactive,
+    ode,
     pictured,
 )
 
@@ -420,8 +421,11 @@ def write_arrays_of(folder: Path, see: Imagination, classes: list[str]) -> None:
     write_json(folder / LAST_METRICS, read_json(folder / LAST_METRICS) | facts)
     arrays, facts = explored(see, encodes=encodes, conditional=conditional, classes=classes)
     if kind == "diffusion":
-        denoised, described = denoising(see)
-        arrays, facts = arrays | denoised, facts | described
+        for added, described in (denoising(see), ode(see)):
+            arrays, facts = arrays | added, facts | described
+        for name in ("variance_per_dimension", "kl_per_dimension"):
+            del arrays[name]
+        del facts["active_units"], facts["active_variance"]
     write_arrays(folder / LATENT_ARRAYS, arrays)
     moving, moved = interactive(see, encodes=encodes, conditional=conditional, classes=classes)
     write_arrays(folder / INTERACTIVE_ARRAYS, moving)

@@ -193,6 +193,14 @@ def denoising(see: Imagination) -> tuple[Facts, Facts]:
     return arrays, {"denoising": facts}
 
 
+def ode(see: Imagination) -> tuple[Facts, Facts]:
+    """Return errors of eight images that fall with the square of the steps."""
+    steps = [2, 5, 10, 20, 40]
+    spread = see.random.lognormal(0, 0.3, 8)[:, None]
+    errors = 0.01 * spread / np.square(steps)
+    return {"ode_error": errors}, {"method": "ODE", "ode_steps": steps}
+
+
 def _data(see: Imagination, classes: list[str]) -> tuple[Facts, Facts]:
     """Images of the dataset: three of the second class; without classes an unfilled last row."""
     counts = [3 if place == 1 else 400 for place in range(len(classes))] or [40]

@@ -12,6 +12,7 @@ from latentbench.errors import ArtifactError
 from latentbench.report.latent import (
     attributes,
     denoising,
+    interactive,
     interpolation,
     perturbation,
     projections,
@@ -20,7 +21,8 @@ from latentbench.report.latent import (
 )
 from latentbench.results import RunGroup, latent_space
 from latentbench.results.formatting import NBSP
-from latentbench.results.ranking import rank
+from latentbench.results.quantities import MSE, SECONDS
+from latentbench.results.ranking import competing, rank
 from latentbench.results.tables import summary
 from tests.report.conftest import SIX, assert_on_the_page, change, give_datasets, words_of
 from tests.report.synthetic_results import CLASSES
@@ -346,6 +348,34 @@ def test_points_of_few_codes_are_larger(make_study):
         axes = projections.maps(open_study(folder)).figure.axes[0]
         sizes.append(axes.collections[0].get_sizes()[0])
     assert sizes[0] == sizes[1] == sizes[2] / 2 == sizes[3] / 4
+
+
+def test_the_error_of_an_ode_is_that_of_its_steps(make_study):
+    folder = make_study({"vae": (12.0, 0.1), "diffusion": (9.0, 0.1)})
+    study = open_study(folder)
+    drawing = reconstruction.ode_curves(study)
+    assert "diffusion" in drawing.description
+    assert "vae" not in drawing.description
+    errors = study["diffusion"].latent_arrays["ode_error"]
+    text = reconstruction.ode_errors(study)
+    assert f"{np.median(errors[:, 0]):.2g} with 2 steps" in text
+    assert f"{np.median(errors[:, -1]):.2g} with 40." in text
+    assert "diffusion" in reconstruction.methods(study)
+    # What an ODE leaves out is nothing, so it is no rival in reconstruction.
+    runs = study.run_groups()
+    names = [run.name for run in competing(study, MSE, runs)]
+    assert names == ["vae"]
+    assert len(competing(study, SECONDS, runs)) == 2
+
+
+def test_noise_has_no_dimensions_that_are_used_or_not(make_study):
+    study = open_study(make_study({"vae": (12.0, 0.1), "diffusion": (9.0, 0.1)}))
+    assert "diffusion" not in projections.usage(study).description
+    assert "diffusion" not in projections.active_units(study)
+    assert "diffusion" in projections.noise(study)
+    assert "diffusion" in interactive.plane_of_noise(study)
+    without = open_study(make_study({"vae": (12.0, 0.1)}))
+    assert not projections.noise(without) + interactive.plane_of_noise(without)
 
 
 def test_denoising_is_of_diffusion_models(make_study):

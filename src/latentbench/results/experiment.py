@@ -140,6 +140,11 @@ class Experiment:
         """Return how many images of a split were reconstructed; all models share their order."""
         return ((self.latent.get("reconstruction") or {}).get(split) or {}).get("num_images")
 
+    @property
+    def has_ode(self) -> bool:
+        """Whether latents are noise of the size of an image, which an ODE maps to the image."""
+        return bool(self.latent.get("method") == "ODE")
+
     @cached_property
     def evaluation_arrays(self) -> Mapping[str, Array]:
         """The arrays of evaluation by name; images are uint8 (..., height, width, channel)."""

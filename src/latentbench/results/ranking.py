@@ -163,8 +163,17 @@ def depends_on_prior(study: Study, quantity: Quantity) -> bool:
     return quantity.key in set(study.metrics["metric"])
 
 
+_RECONSTRUCTION = {"mse", "psnr", "ssim"}
+
+
 def competing(study: Study, quantity: Quantity, runs: Sequence[RunGroup]) -> list[RunGroup]:
-    """Return the runs that are ranked by a quantity; by metrics of samples, under each prior."""
+    """Return the runs that are ranked by a quantity; by metrics of samples, under each prior.
+
+    Models with an ODE are not ranked by their reconstructions: the ODE is invertible, and the error
+    is that of its solver.
+    """
+    if quantity.key.rpartition("_")[2] in _RECONSTRUCTION:
+        return [run for run in runs if not run.members[0].has_ode]
     if depends_on_prior(study, quantity):
         return generative(study, runs)
     return list(runs)

@@ -196,7 +196,7 @@ def _unranked(order: Sequence[Ranked], runs: Sequence[RunGroup]) -> list[str]:
 
 def _reconstruction(study: Study, runs: Sequence[RunGroup]) -> list[str]:
     """Return which model reconstructs best, if tests show it, else which has the lowest error."""
-    order = ranking.rank(study, quantities.MSE, runs)
+    order = ranking.rank(study, quantities.MSE, ranking.competing(study, quantities.MSE, runs))
     if len(order) < 2:
         return []
     first, second = order[:2]

@@ -13,7 +13,13 @@ from latentbench.report.presentation import image_grids, page, style
 from latentbench.report.presentation.image_grids import Panel, Row
 from latentbench.report.presentation.interactive import Frames, Group, content, sprite
 from latentbench.results import Experiment, Study
-from latentbench.results.formatting import NBSP, escape_markdown, join_words, percent
+from latentbench.results.formatting import (
+    NBSP,
+    escape_markdown,
+    join_markdown,
+    join_words,
+    percent,
+)
 
 _MAX_DOTS = 500  # codes of a model on its map
 _MAX_LARGE = 6  # models; with more, the panels of a still are smaller
@@ -59,6 +65,17 @@ def plane(study: Study) -> page.Drawing:
         }
         groups.append(Group(models, about | _title(study, dataset)))
     return _moving(still, "plane", _PLANE_HINT, groups)
+
+
+def plane_of_noise(study: Study) -> str:
+    """Return how the directions of models with an ODE are found, as a sentence."""
+    names = [each.name for each in study if each.has_ode]
+    if not names:
+        return ""
+    return (
+        f" The codes of {join_markdown(names)} vary about equally in all directions, so theirs are "
+        "found as those without an encoder, from test images and their codes."
+    )
 
 
 def plane_labels(study: Study) -> str:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from latentbench.report.presentation import line_plots, page, style
 from latentbench.report.presentation.style import CLASS_COLORS, MUTED, SMALL_SIZE, WIDTH, color_of
-from latentbench.results import Experiment, Study
+from latentbench.results import Experiment, Study, formatting
 from latentbench.results.formatting import percent
 
 _POINT = 5.0  # area of a marker in square points, for a single model
@@ -93,6 +93,18 @@ def _legend(figure: Figure, classes: Sequence[str]) -> None:
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False}
     gaps: dict[str, Any] = {"handletextpad": 0.1, "columnspacing": 1.2, "borderpad": 0}
     figure.legend(marks, classes, fontsize=SMALL_SIZE, **place, **gaps)
+
+
+def noise(study: Study) -> str:
+    """Return which models have noise as codes, as sentences."""
+    names = [each.name for each in study if each.has_ode]
+    if not names:
+        return ""
+    return (
+        f" The codes of {formatting.join_markdown(names)} are noise with as many dimensions as an "
+        "image, each with a variance near 1: a map in two dimensions has little of them, and no "
+        "dimension is unused, so their usage is not compared."
+    )
 
 
 def usage(study: Study) -> page.Drawing:

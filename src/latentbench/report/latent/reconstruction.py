@@ -26,6 +26,13 @@ def methods(study: Study) -> str:
         models = [each.name for each in study if each.latent.get("method") == method]
         if models:
             sentences.append(f"By {method}: {formatting.join_markdown(models)}.")
+    with_ode = [each.name for each in study if each.has_ode]
+    if with_ode:
+        sentences.append(
+            f"By the ODE backwards and forwards: {formatting.join_markdown(with_ode)}. Their "
+            "latents are as large as the images, so nothing is left out: the error is that of the "
+            "solver's steps."
+        )
     for each in study:
         if each.latent.get("method") == "inversion":
             steps, starts = max(each.latent["inversion_steps"]), each.latent["inversion_starts"]
@@ -99,23 +106,45 @@ def _extremes(experiment: Experiment, across: int) -> image_grids.Panel:
 
 def inversion_curves(study: Study) -> page.Drawing:
     """Return the error of inversions by step, a panel per dataset."""
-    present, notes = study.with_latent("inversion_error", facts=["inversion_steps"])
+    return _error_curves(study, "inversion", "Error of the inversion by step, by")
+
+
+def ode_curves(study: Study) -> page.Drawing:
+    """Return the error of reconstructions by the steps of the ODE, a panel per dataset."""
+    return _error_curves(study, "ode", "Error of the ODE there and back by its steps, by")
+
+
+def ode_errors(study: Study) -> str:
+    """Return how the error falls from the fewest to the most steps of the ODE, as sentences."""
+    sentences = []
+    for each in study.with_latent("ode_error", facts=["ode_steps"])[0]:
+        steps = each.latent["ode_steps"]
+        first, *_, last = np.median(each.latent_arrays["ode_error"], axis=0)
+        sentences.append(
+            f"The median of {each.in_markdown} is {first:.2g} with {steps[0]} steps and "
+            f"{last:.2g} with {steps[-1]}."
+        )
+    return " ".join(sentences)
+
+
+def _error_curves(study: Study, kind: str, description: str) -> page.Drawing:
+    present, notes = study.with_latent(f"{kind}_error", facts=[f"{kind}_steps"])
     if not present:
         return page.Drawing(None, notes=notes)
     groups = study.by_dataset(present)
     figures, panels = line_plots.panels_of_curves(len(groups))
     for (dataset, experiments), axes in zip(groups.items(), panels, strict=True):
-        _inversion_panel(axes, experiments)
+        _error_panel(axes, experiments, kind)
         axes.set_title(dataset if study.has_several_datasets else "")
-    return page.Drawing.of(figures, "Error of the inversion by step, by", present, notes)
+    return page.Drawing.of(figures, description, present, notes)
 
 
-def _inversion_panel(axes: Axes, experiments: Sequence[Experiment]) -> None:
+def _error_panel(axes: Axes, experiments: Sequence[Experiment], kind: str) -> None:
     """Draw the median error over images, and a band for the middle half of them."""
     ends, values = [], []
     for experiment in experiments:
-        steps = list(map(float, experiment.latent["inversion_steps"]))
-        errors = experiment.latent_arrays["inversion_error"]
+        steps = list(map(float, experiment.latent[f"{kind}_steps"]))
+        errors = experiment.latent_arrays[f"{kind}_error"]
         low, middle, high = np.quantile(errors, [0.25, 0.5, 0.75], axis=0)
         color = style.color_of(experiment.index)
         axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
