@@ -104,31 +104,6 @@ def test_resampling_in_residual_blocks(make_study):
     ]
 
 
-def test_resampling_before_the_first_convolution_and_the_shortcut(make_study):
-    """As in the U-Net DDPM++."""
-    folder = make_study()
-    blocks = []
-    for name, first, last in (("a", 8, 4), ("b", 4, 8)):
-        blocks += [
-            (f"{name}.first.1", "SiLU", "", f"8×{first}×{first}"),
-            (f"{name}.first.2", "Conv2d", "1×1", f"8×{last}×{last}"),
-            (f"{name}.shortcut", "Conv2d", "1×1", f"8×{last}×{last}"),
-        ]
-    write_layers(folder / "vae", *blocks)
-    assert [(row[1], row[5]) for row in table_of(folder, "vae")[2:-1]] == [
-        ("SiLU", "8×8×8"),
-        ("Average pooling, 2×2", "8×4×4"),
-        ("Conv2d", "8×4×4"),
-        ("Conv2d, shortcut, after average pooling", "8×4×4"),
-        ("Sum with the shortcut", "8×4×4"),
-        ("SiLU", "8×4×4"),
-        ("Upsampling, nearest neighbor", "8×8×8"),
-        ("Conv2d", "8×8×8"),
-        ("Conv2d, shortcut, after upsampling", "8×8×8"),
-        ("Sum with the shortcut", "8×8×8"),
-    ]
-
-
 def test_a_resnet_upsamples_bilinearly(make_study):
     folder = make_study()
     up = [

@@ -110,22 +110,17 @@ def _with_operations(network: pd.DataFrame, experiment: Experiment) -> Iterator[
 def _residual_block(layers: list[Layer], upsampling: str) -> Iterator[Layer]:
     """Return the layers of a residual block, the last of which is its shortcut, and the sum.
 
-    A block resamples before its first layer of another size, or downsamples at its end.
+    A block upsamples before its first layer of the larger size, or downsamples at its end.
     """
     *inner, shortcut = layers
     size = _size(inner[-1])
     kind = f"{shortcut['kind']}, shortcut"
-    is_resampled = _size(inner[0]) == size
+    upsampled = _size(inner[0]) == size
     for layer in inner:
-        if not is_resampled and _size(layer) == size:
-            is_resampled = True
-            if size < _size(inner[0]):
-                kind += ", after average pooling"
-                yield _operation("Average pooling, 2×2", inner[0], size)
-            else:
-                is_last = _size(shortcut) < size
-                kind += ", then upsampled" if is_last else ", after upsampling"
-                yield _operation(f"Upsampling, {upsampling}", inner[0], size)
+        if not upsampled and _size(layer) == size:
+            upsampled = True
+            kind += ", then upsampled"
+            yield _operation(f"Upsampling, {upsampling}", inner[0], size)
         yield _with_purpose(layer)
     if _size(inner[0]) == size and _size(shortcut) < size:
         size = _size(shortcut)
