@@ -253,6 +253,13 @@ EXPERIMENTS: dict[str, Callable[[Models], bool]] = {
         == {"label_smoothing", "spectral_norm", "discriminator_learning_rate", "ema_decay"}
         and all(technique in PAPERS for technique in varied(models, "dcgan"))
     ),
+    "few_images": lambda models: (
+        {each["source"] for each in models} == {"celeba"}
+        and {PARAMS.datasets[each["dataset"]].max_train_images for each in models} == {300, 1000}
+        and varied(models, "dcgan") == {"augment", "augment_target", "r1_weight"}
+        and all(technique in PAPERS for technique in varied(models, "dcgan"))
+        and all(each["repeats"] >= 2 for each in models)
+    ),
     "evolution": lambda models: (
         {each["source"] for each in models} == {"mnist", "cifar10", "fashion_mnist"}
         and {

@@ -13,6 +13,7 @@ from PIL import Image
 
 from latentbench.data.image_grid import image_grid, write_png
 from latentbench.data.labels import LabelSet
+from latentbench.training import evolution
 from latentbench.training.evolution import write_evolution
 from latentbench.training.reporter import _sample_inputs
 
@@ -39,6 +40,25 @@ def test_animation_has_a_titled_frame_per_epoch(tmp_path: Path) -> None:
             assert np.abs(titles[0] - titles[1]).max() > 100
             assert titles[0].max() > 240
             assert titles[0].min() < 60
+
+
+def test_animations_of_many_epochs_skip_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evolution, "MAX_FRAMES", 3)
+    frames = []
+    for epoch in range(1, 8):
+        path = tmp_path / f"{epoch}.png"
+        write_png(path, np.full((40, 60, 1), 30 * epoch, np.uint8))
+        frames.append((epoch, path))
+    write_evolution(frames, [tmp_path / "evolution.webp"])
+    with Image.open(tmp_path / "evolution.webp") as animation:
+        assert animation.n_frames == 3
+        levels = []
+        for frame in range(3):
+            animation.seek(frame)
+            levels.append(np.asarray(animation.convert("L")).astype(int)[50, 30])
+    assert levels == pytest.approx([30, 120, 210], abs=4)
 
 
 @pytest.mark.parametrize(("side", "number", "columns"), [(128, 140, 126), (32, 10, 10)])

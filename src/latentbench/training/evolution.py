@@ -12,6 +12,7 @@ from latentbench.artifacts.paths import GRID_GAP
 from latentbench.data.image_grid import Images, image_grid, write_png
 
 MIN_FRAME_MS, MAX_FRAME_MS = 60, 600
+MAX_FRAMES = 200  # trainings on few images have thousands of epochs
 TARGET_DURATION_MS = 8_000  # of all frames, within the limits of one frame
 LAST_FRAME_MS = 2_000
 TEXT_SIZE = 16  # pixels
@@ -21,6 +22,8 @@ MAX_WIDTH = 16_383  # pixels: the limit of WebP
 def write_evolution(frames: list[tuple[int, Path]], targets: list[Path]) -> None:
     """Write images of several epochs as animations, each frame titled with its epoch.
 
+    Of more than MAX_FRAMES epochs, evenly spaced ones are shown, the first and the last included.
+
     The suffix of a target chooses the format: .gif opens in any viewer but has 256 colors, .webp
     has all colors.
 
@@ -29,7 +32,9 @@ def write_evolution(frames: list[tuple[int, Path]], targets: list[Path]) -> None
         targets: The files to write.
     """
     images = []
-    for epoch, path in frames:
+    number = min(len(frames), MAX_FRAMES)
+    for place in np.linspace(0, len(frames) - 1, number).round().astype(int):
+        epoch, path = frames[place]
         with Image.open(path) as image:
             images.append(_with_title(image.convert("RGB"), f"epoch {epoch}"))
     frame_ms = min(max(TARGET_DURATION_MS // len(images), MIN_FRAME_MS), MAX_FRAME_MS)
