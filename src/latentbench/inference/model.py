@@ -168,8 +168,8 @@ class Model:
         >>> model.with_sampling(steps=50, guidance=3).sample(16, labels="7")
 
         Args:
-            steps: Steps of Heun's method, each with two evaluations of the network; None is as
-                before.
+            steps: Steps of Heun's method, each but the last with two evaluations of the network;
+                None is as before.
             guidance: Classifier-free guidance (Ho & Salimans, 2021), for conditional models: 1 is
                 none, more follows the labels more closely, and 0 ignores them.
             churn: Noise that is added on the way (Karras et al., 2022, algorithm 2); 0 is the

@@ -72,8 +72,8 @@ class DiffusionModel(Model):
         default=10,
         ge=1,
         le=1000,
-        description="Steps of Heun's method from noise to an image, each with two evaluations of "
-        "the network. It does not change the training.",
+        description="Steps of Heun's method from noise to an image, each but the last with two "
+        "evaluations of the network. It does not change the training.",
     )
     guidance: float = Field(
         default=1.0,
