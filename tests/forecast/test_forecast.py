@@ -198,6 +198,22 @@ def test_a_fitted_prior_is_measured_next_to_the_standard_one(known_rates: None) 
     assert standard.seconds < mixture.seconds < 2 * standard.seconds
 
 
+def test_other_numbers_of_sampling_steps_take_time(known_rates: None) -> None:
+    jobs = []
+    for steps in ([], [5], [5, 10, 20]):
+        model = {"name": "diffusion", "sampling_steps": 10}
+        evaluation = {"num_samples": 1_000, "sampling_steps": steps}
+        experiment = params(one={"model": model, "evaluation": evaluation})
+        found = forecast(experiment, "s", Path(), start_seconds=4.0, log=lambda _: None)
+        jobs += [job for job in found.jobs if job.stage == "evaluate"]
+    none, half, double = jobs
+    features = 1_000 * DATASET.feature + DATASET.distances
+    assert half.seconds - none.seconds == pytest.approx(1_000 * 0.5 * MODEL.sample + features)
+    assert double.seconds - half.seconds == pytest.approx(1_000 * 2 * MODEL.sample + features)
+    sets = 4 * 3  # checkpoints and seeds
+    assert half.disk_bytes / none.disk_bytes == pytest.approx((sets + 1) / sets)
+
+
 def test_repeats_are_trained_and_evaluated_as_the_first(known_rates: None) -> None:
     first, repeated = (
         forecast(

@@ -112,6 +112,12 @@ class Evaluation(Section):
     num_likelihood_images: Count = Field(
         default=64, ge=2, description="Test images whose likelihood is bounded."
     )
+    sampling_steps: list[Annotated[Count, Field(ge=1, le=1000)]] = Field(
+        default=[1, 2, 5, 10],
+        description="Of a diffusion model: numbers of sampling steps whose distances and time are "
+        "measured after the last epoch, each with one set of samples. The number in `model` is "
+        "always measured.",
+    )
 
 
 class Latent(Section):
@@ -294,6 +300,14 @@ class ExperimentConfig(Experiment):
     def is_trial(self) -> bool:
         """Whether this is a trial of a search."""
         return "/search/" in self.name
+
+    def other_sampling_steps(self) -> list[int]:
+        """Return the numbers of sampling steps to measure in addition to the model's own.
+
+        Models that sample in one step have none.
+        """
+        own = getattr(self.model, "sampling_steps", None)
+        return [] if own is None else sorted({*self.evaluation.sampling_steps} - {own})
 
     def further_trainings(self) -> list[ExperimentConfig]:
         """Return the trainings with the next seeds."""

@@ -16,7 +16,9 @@ from latentbench.artifacts.lock import lock_folder
 from latentbench.artifacts.metrics import (
     CLASS_SHARES,
     CLOSER_TO_TRAIN,
+    DISTANCES,
     LABEL_ACCURACY,
+    PRDC,
     feature_column,
     mean_and_std,
 )
@@ -61,8 +63,9 @@ from latentbench.evaluation.predictions.classes import ClassPredictions, LabelCl
 from latentbench.evaluation.predictions.discriminator_scores import DiscriminatorScorer
 from latentbench.evaluation.real_scores import RealScores
 from latentbench.evaluation.samples import Sampler, SampleSet
+from latentbench.evaluation.sampling_cost import SamplingCost, measure_sampling
 from latentbench.inference.model import Model
-from latentbench.runtime.device import float64_device
+from latentbench.runtime.device import device_name, float64_device
 from latentbench.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 Row = dict[str, float | int | str | None]
@@ -116,12 +119,14 @@ def _evaluate(
         log(f"{config.name}: {warning}")
         sentences.append(warning)
     others = evaluator.other_priors(of_last)
+    sampling, costs = evaluator.sampling()
     last = of_last[config.model.prior_kind] | {
         "seed": config.seed,
         "warnings": sentences,
         "sample_sizes": evaluator.sample_sizes(),
         "prior_components": evaluator.last.trained.prior.num_components,
         "other_priors": others,
+        "sampling": sampling,
         **evaluator.values_by_network(config.model.prior_kind),
     }
     with write_together(results, last=LAST_METRICS) as staged:
@@ -139,6 +144,8 @@ def _evaluate(
         ],
         outputs=[results / name for name in EVALUATION_FILES],
         cost=ResourceUsage.measure().all_reduce(processes.sum_over_processes),
+        # Times differ from run to run, so they are no part of the results.
+        sampling={"device": device_name(device), "costs": [asdict(each) for each in costs]},
     )
     evaluator.cache.remove_unused()
 
@@ -206,6 +213,9 @@ class _Evaluator:
             for prior in trained.priors:
                 for seed_index in range(self.settings.num_seeds):
                     self.sampler.draw(trained, epoch, seed_index, prior)
+        for steps in self.config.other_sampling_steps():
+            other = trained.with_sampling(steps=steps)
+            self.sampler.draw(other, epoch, 0, self.config.model.prior_kind)
 
     def evaluate_checkpoint(self, epoch: int) -> dict[PriorKind, Row]:
         """Return a checkpoint's rows of metrics.csv by prior, and keep samples for `findings`."""
@@ -266,19 +276,58 @@ class _Evaluator:
 
     def _scores(self, samples: SampleSet, seed_index: int) -> dict[str, list[float]]:
         """Return a set's values of each metric, one for each network of its extractor."""
+        scores = self._distances(samples, seed_index)
+        for name, distances in self.distances.items():
+            features = samples.features[name]
+            closer = self.memorization[name].closer_to_train(features)
+            scores[feature_column(CLOSER_TO_TRAIN, distances.extractor)].append(closer)
+            if name in self.class_shares:
+                scores[CLASS_SHARES].append(self.class_shares[name].distance(features))
+        return scores
+
+    def _distances(self, samples: SampleSet, seed_index: int) -> dict[str, list[float]]:
+        """Return a set's distances, precision, recall, density and coverage, by network."""
         scores: dict[str, list[float]] = defaultdict(list)
         for name, distances in self.distances.items():
             features = samples.features[name]
             found = distances.measure(features, seed=self.config.seed, step=seed_index)
             for metric, value in distances.precision_recall(features).items():
                 found[feature_column(metric, distances.extractor)] = value
-            closer = self.memorization[name].closer_to_train(features)
-            found[feature_column(CLOSER_TO_TRAIN, distances.extractor)] = closer
-            if name in self.class_shares:
-                found[CLASS_SHARES] = self.class_shares[name].distance(features)
             for metric, value in found.items():
                 scores[metric].append(value)
         return scores
+
+    def sampling(self) -> tuple[list[Row], list[SamplingCost]]:
+        """Return distances by the number of sampling steps, ascending, and what an image costs.
+
+        They are of the last checkpoint's first set of samples from the model's own prior. A model
+        that samples in one step has one row, whose `steps` are None.
+        """
+        last, prior = self.last, self.config.model.prior_kind
+        measured = [(last.trained, {name: sets[0] for name, sets in self.scores[prior].items()})]
+        for steps in self.config.other_sampling_steps():
+            model = last.trained.with_sampling(steps=steps)
+            samples = self.sampler.draw(model, last.epoch, 0, prior)
+            measured.append((model, self._distances(samples, 0)))
+        measured.sort(key=lambda pair: pair[0].sampling.steps if pair[0].sampling else 1)
+        rows, costs = [], []
+        first = slice(self.settings.batch_size)
+        for model, scores in measured:
+            cost = measure_sampling(model, last.first.latents[first], last.first.labels[first])
+            row: Row = {"steps": cost.steps, "evaluations": cost.evaluations}
+            for name in self._distance_names():
+                row[name] = mean_and_std(name, [scores[name]])[name]
+            rows.append(row)
+            costs.append(cost)
+        return rows, costs
+
+    def _distance_names(self) -> list[str]:
+        """Return the names of what `_distances` measures."""
+        names: dict[str, None] = {}
+        for distances in self.distances.values():
+            prdc = [feature_column(each, distances.extractor) for each in PRDC]
+            names |= dict.fromkeys([*DISTANCES[distances.extractor], *prdc])
+        return list(names)
 
     def findings(self) -> Findings:
         """Return arrays and facts on the checkpoint that was evaluated last."""

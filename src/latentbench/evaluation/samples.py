@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -87,7 +87,9 @@ class Sampler:
         latents = trained.priors[prior].sample(number, generator)
         labels = trained.label_set.sample(number, generator)
         checkpoint = file_sha256(checkpoint_path(self.results, epoch))
-        keys = {name: self._key(checkpoint, prior, name, seed_index) for name in self.extractors}
+        keys = {}
+        for name in self.extractors:
+            keys[name] = self._key(trained, checkpoint, prior, name, seed_index)
         features: dict[str, Tensor] = {}
         for name, extractor in self.extractors.items():
             cached = self.cache.read(keys[name], shape=(number, extractor.dim))
@@ -157,11 +159,14 @@ class Sampler:
             self.processes.all_reduce_sum(values)  # each row is zero in all processes but one
         return features
 
-    def _key(self, checkpoint: str, prior: PriorKind, extractor: str, seed_index: int) -> str:
+    def _key(
+        self, trained: Model, checkpoint: str, prior: PriorKind, extractor: str, seed_index: int
+    ) -> str:
         """Return the cache key, of everything that determines the features' bits."""
         facts = {
             "checkpoint": checkpoint,
             "prior": prior,
+            "sampling": asdict(trained.sampling) if trained.sampling else None,
             "extractor": [
                 self.reference.extractors[extractor].sha256,
                 self.extractors[extractor].protocol,

@@ -233,10 +233,15 @@ def _evaluate_job(
     sampling = num_samples * (model.sample + rates.feature)
     distances = rates.distances + num_samples * sizes.num_train * rates.pair
     seconds = start_seconds + EVALUATION_ARRAYS + num_sets * (sampling + distances)
+    for steps in config.other_sampling_steps():  # their time is proportional to the steps
+        own_steps: int = getattr(config.model, "sampling_steps", steps)
+        seconds += num_samples * (model.sample * steps / own_steps + rates.feature)
+        seconds += rates.distances
     if model.has_likelihood:
         num_images = min(config.evaluation.num_likelihood_images, sizes.num_test)
         seconds += num_images * config.evaluation.importance_samples * model.sample
     seconds += NUM_SETS * rates.distances  # of test images
+    num_sets += len(config.other_sampling_steps())
     disk_bytes = num_sets * num_samples * rates.feature_dim * FLOAT_BYTES
     return Job("evaluate", config.name, seconds, disk_bytes)
 

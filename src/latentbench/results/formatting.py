@@ -47,6 +47,15 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}{NBSP}h{NBSP}{minutes % 60:02d}{NBSP}min"
 
 
+def short_duration(seconds: float) -> str:
+    """Return a time below a second as `42 µs`, `3.1 ms` or `870 ms`, a longer one as `duration`."""
+    for size, unit in ((1e-3, "µs"), (1.0, "ms")):
+        value = 1e3 * seconds / size
+        if float(f"{value:.2g}") < 1000:
+            return f"{value:.0f}{NBSP}{unit}" if value >= 10 else f"{value:.2g}{NBSP}{unit}"
+    return duration(seconds)
+
+
 def percent(fraction: float, places: int = 1) -> str:
     """Return 0.997 as `99.7 %`."""
     return f"{100 * fraction:.{places}f}{NBSP}%"

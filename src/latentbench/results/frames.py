@@ -150,6 +150,37 @@ def costs(trainings: Sequence[Experiment]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def sampling(trainings: Sequence[Experiment]) -> pd.DataFrame:
+    """Return a row per training and number of sampling steps: quality and cost of its samples.
+
+    `steps` is NaN for models that sample in one step. `evaluations` of networks and `seconds` are
+    per image. The other columns are distances, precision and recall of one set of samples after the
+    last epoch.
+    """
+    rows = []
+    for training in trainings:
+        record = read_record(training.folder / paths.record_name("evaluate")).get("sampling") or {}
+        seconds = {cost["steps"]: cost["seconds_per_image"] for cost in record.get("costs", [])}
+        for measured in training.evaluation.get("sampling") or []:
+            own = {"steps": measured["steps"], "evaluations": measured["evaluations"]}
+            own["seconds"] = seconds.get(measured["steps"])
+            own["device"] = record.get("device")
+            rows.append(_identity(training) | own | measured)
+    columns = [*_IDENTITY, "steps", "evaluations", "seconds", "device"]
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    numbers = table.columns.drop([*_IDENTITY, "device"])
+    return table.astype(dict.fromkeys(numbers, float))
+
+
+def mean_sampling(sampling: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over the trainings of each experiment, by number of steps."""
+    keys = ["experiment", "steps"]
+    rest = sampling.drop(columns=["training", "seed"])
+    grouped = rest.groupby(keys, sort=False, dropna=False)
+    means = grouped.mean(numeric_only=True)
+    return means.assign(device=grouped["device"].first()).reset_index()
+
+
 def checkpoints(rows: pd.DataFrame, history: pd.DataFrame, *, num_trainings: int) -> pd.DataFrame:
     """Return epoch, seconds, mean and std of a metric at the checkpoints of a run.
 

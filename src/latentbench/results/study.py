@@ -167,6 +167,20 @@ class Study:
         return frames.costs(self.trainings)
 
     @cached_property
+    def sampling(self) -> pd.DataFrame:
+        """A row per training and number of sampling steps: seconds per image, and distances.
+
+        `seconds` are wall time of a batch on `device`, and `evaluations` of networks are per image.
+        Models that sample in one step have one row, whose `steps` are NaN.
+        """
+        return frames.sampling(self.trainings)
+
+    @cached_property
+    def sampling_costs(self) -> pd.DataFrame:
+        """A row per experiment and number of sampling steps: means of `sampling` over trainings."""
+        return frames.mean_sampling(self.sampling)
+
+    @cached_property
     def searches(self) -> pd.DataFrame:
         """A row per trial of a search: values, mean and std of the distance to validation images.
 
@@ -204,6 +218,7 @@ class Study:
         require_recorded(self.files[1:], skip=".safetensors")
         for table in ("scores", "history", "iterations", "layers", "costs", "likelihoods"):
             getattr(self, table)
+        len(self.sampling)
 
     def of_prior(self, rows: pd.DataFrame, prior: str | None) -> pd.DataFrame:
         """Return the rows of a prior, or of each experiment's own, and those without one."""
