@@ -109,6 +109,11 @@ def test_active_units_are_counted_by_variance(make_prepared: Make) -> None:
             ["saturated discriminator"],
         ),
         ({"accuracy_real": 1.0, "accuracy_fake": 0.8}, []),
+        (
+            {"train_accuracy_real": 0.99, "test_accuracy_real": 0.6},
+            ["overfitted discriminator"],
+        ),
+        ({"train_accuracy_real": 0.9, "test_accuracy_real": 0.7}, []),
         ({"active_units": 1.0, "diversity": None}, ["posterior collapse"]),
         ({"active_units": 20.0, "diversity": 0.9}, []),
         ({"active_units": 0.0, "diversity": 0.0}, ["mode collapse", "posterior collapse"]),

@@ -12,6 +12,7 @@ from latentbench.artifacts.paths import SPLITS
 from latentbench.artifacts.thresholds import (
     LOW_DIVERSITY,
     MIN_ACTIVE_FRACTION,
+    OVERFITTING_GAP,
     SATURATED_ACCURACY,
 )
 from latentbench.data.image_grid import Images
@@ -187,6 +188,12 @@ def find_warnings(
         warnings.append(
             f"saturated discriminator: it is right on {real:.1%} of the real images and on "
             f"{fake:.1%} of the generated ones"
+        )
+    seen, unseen = values.get("train_accuracy_real"), values.get("test_accuracy_real")
+    if seen is not None and unseen is not None and seen - unseen >= OVERFITTING_GAP:
+        warnings.append(
+            f"overfitted discriminator: it recognizes {seen:.1%} of the training images as real "
+            f"and {unseen:.1%} of the test images; augment helps"
         )
     units = values.get("active_units")
     if units is not None and units < MIN_ACTIVE_FRACTION * latent_dim:

@@ -8,7 +8,13 @@ from latentbench.artifacts.paths import WARNINGS
 from latentbench.results import Study, Table, tables
 from latentbench.results.formatting import escape_markdown, join_words
 
-_SIGNS = ["mode collapse", "saturated discriminator", "posterior collapse", "inactive latents"]
+_SIGNS = [
+    "mode collapse",
+    "saturated discriminator",
+    "overfitted discriminator",
+    "posterior collapse",
+    "inactive latents",
+]
 
 
 def table(study: Study) -> Table:
