@@ -206,12 +206,14 @@ def test_other_numbers_of_sampling_steps_take_time(known_rates: None) -> None:
         experiment = params(one={"model": model, "evaluation": evaluation})
         found = forecast(experiment, "s", Path(), start_seconds=4.0, log=lambda _: None)
         jobs += [job for job in found.jobs if job.stage == "evaluate"]
-    none, half, double = jobs
+    none, fewer, more = jobs
     features = 1_000 * DATASET.feature + DATASET.distances
-    assert half.seconds - none.seconds == pytest.approx(1_000 * 0.5 * MODEL.sample + features)
-    assert double.seconds - half.seconds == pytest.approx(1_000 * 2 * MODEL.sample + features)
+    added = 1_000 * MODEL.sample * 9 / 19 + features
+    assert fewer.seconds - none.seconds == pytest.approx(added)
+    added = 1_000 * MODEL.sample * 39 / 19 + features
+    assert more.seconds - fewer.seconds == pytest.approx(added)
     sets = 4 * 3  # checkpoints and seeds
-    assert half.disk_bytes / none.disk_bytes == pytest.approx((sets + 1) / sets)
+    assert fewer.disk_bytes / none.disk_bytes == pytest.approx((sets + 1) / sets)
 
 
 def test_repeats_are_trained_and_evaluated_as_the_first(known_rates: None) -> None:

@@ -233,9 +233,11 @@ def _evaluate_job(
     sampling = num_samples * (model.sample + rates.feature)
     distances = rates.distances + num_samples * sizes.num_train * rates.pair
     seconds = start_seconds + EVALUATION_ARRAYS + num_sets * (sampling + distances)
-    for steps in config.other_sampling_steps():  # their time is proportional to the steps
+    for steps in config.other_sampling_steps():
+        # A step of Heun's method has two evaluations of the network, the last step one.
         own_steps: int = getattr(config.model, "sampling_steps", steps)
-        seconds += num_samples * (model.sample * steps / own_steps + rates.feature)
+        evaluations = (2 * steps - 1) / (2 * own_steps - 1)
+        seconds += num_samples * (model.sample * evaluations + rates.feature)
         seconds += rates.distances
     if model.has_likelihood:
         num_images = min(config.evaluation.num_likelihood_images, sizes.num_test)
