@@ -175,12 +175,16 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     vae = params["experiments"]["vae"] | {"study": "demo", "dataset": "glyphs", "repeats": 1}
     gan = params["experiments"]["dcgan"] | {"study": "demo", "dataset": "glyphs", "search": {}}
     diffusion = {"model": {"name": "diffusion", "width": 4, "sampling_steps": 1}}
-    diffusion |= {"study": "demo", "dataset": "glyphs", "training": {"epochs": 1}}
+    diffusion |= {
+        "study": "demo",
+        "dataset": "glyphs",
+        "training": {"epochs": 1, "checkpoints": [1]},
+    }
     params["experiments"] = {"vae": vae, "dcgan": gan, "diffusion": diffusion}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     configure = ["configure", "--params", "params.yaml"]
     dataset, results, gans = "data/config/glyphs", "results/demo/vae", "results/demo/dcgan"
-    noise = "results/families/diffusion"  # the folder of another study
+    noise = "results/families/families-color-diffusion"  # the folder of another study
     data, raw = ["--data", "data/prepared/glyphs"], ["--raw", "data/raw/glyphs"]
     place = ["--results", results, "--scratch", "scratch"]
     of_gan = ["--results", gans, "--scratch", "scratch/dcgan"]

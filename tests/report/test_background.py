@@ -12,10 +12,10 @@ import pytest
 from matplotlib.text import Text
 from scipy.stats import norm
 
-from latentbench.report.background import model_diagrams, toy_examples
+from latentbench.report.background import flows, model_diagrams, toy_examples
 from latentbench.report.presentation.style import SMALL_SIZE, to_svg
 
-DIAGRAMS = (model_diagrams.encoders, model_diagrams.gan)
+DIAGRAMS = (model_diagrams.encoders, model_diagrams.gan, model_diagrams.diffusion)
 FIGURES = (
     *DIAGRAMS,
     model_diagrams.codes,
@@ -23,7 +23,8 @@ FIGURES = (
     toy_examples.game,
     toy_examples.divergence_curves,
     toy_examples.frechet_examples,
-    toy_examples.diffusion,
+    flows.flow,
+    flows.weights,
 )
 REPORT = Path(__file__).parents[2] / "report"
 
@@ -147,22 +148,50 @@ def test_frechet_distance_depends_on_two_moments():
     assert distance(real, shifted) > 0.5
 
 
-@pytest.mark.parametrize("step", [0, 1, 100, 500, toy_examples.DIFFUSION_STEPS])
-def test_densities_of_the_diffusion_match_its_paths(step):
-    grid = np.linspace(-8, 8, 8_001)
-    density, width = toy_examples.diffusion_density(grid, step), grid[1] - grid[0]
-    assert density.sum() * width == pytest.approx(1, abs=1e-6)
-    paths = toy_examples.diffusion_paths(20_000)[step]
-    mean = (grid * density).sum() * width
-    variance = ((grid - mean) ** 2 * density).sum() * width
-    assert paths.mean() == pytest.approx(mean, abs=0.04)
-    assert paths.var() == pytest.approx(variance, rel=0.04)
+@pytest.mark.parametrize("time", [0.05, 0.5, 0.95])
+def test_the_velocity_is_the_mean_over_data(time):
+    """The mean of ε - x_0 over the data x_0 that may have become x_t, by quadrature."""
+    values, states = np.linspace(-4, 4, 80_001), np.array([-1.2, 0.1, 0.9])
+    for state, velocity in zip(states, flows.velocity(states, time), strict=True):
+        noise = (state - (1 - time) * values) / time
+        posterior = flows.density(values, 0.0) * norm.pdf(noise)
+        mean = ((noise - values) * posterior).sum() / posterior.sum()
+        assert velocity == pytest.approx(mean, abs=1e-6)
 
 
-def test_diffusion_ends_in_noise():
-    grid = np.linspace(-4, 4, 101)
-    last = toy_examples.diffusion_density(grid, toy_examples.DIFFUSION_STEPS)
-    assert last == pytest.approx(norm.pdf(grid), abs=0.01)
+def test_paths_map_noise_to_data():
+    errors = flows.solver_errors(np.array([256, 512, 1024]), second_order=True)
+    assert errors[0] < 1e-3
+    assert errors[:-1] / errors[1:] == pytest.approx(np.array([4, 4]), rel=0.25)
+    first_order = flows.solver_errors(np.array([512, 1024]), second_order=False)
+    assert first_order[0] / first_order[1] == pytest.approx(2, rel=0.25)
+
+
+def test_the_least_loss_is_the_variance_of_what_is_not_seen():
+    values = np.linspace(-4, 4, 8_001)
+    data = flows.density(values, 0.0) * (values[1] - values[0])
+    variance = data @ values**2 - (data @ values) ** 2
+    assert flows.least_loss(1e-3) == pytest.approx(1, abs=0.01)
+    assert flows.least_loss(1.0) == pytest.approx(variance, rel=1e-3)
+    assert all(flows.least_loss(time) < 1 + variance for time in (0.2, 0.5, 0.8))
+
+
+def test_weights_of_noise_levels():
+    levels = np.linspace(-8, 8, 4_001)
+    sigma, std = np.exp(levels), flows.DATA_STD
+    found = flows.noise_weights(levels)
+    assert found["EDM"] == pytest.approx(norm.pdf(levels, -1.2, 1.2), abs=1e-6)
+    # The density of log σ for uniform t = σ / (1 + σ), over t² and times the linear error.
+    time = sigma / (1 + sigma)
+    expected = time * (1 - time) / time**2 * sigma**2 * std**2 / (sigma**2 + std**2)
+    ratio = found["flow, uniform t"] / expected
+    assert ratio == pytest.approx(np.full(len(levels), ratio[0]))
+    for values in found.values():
+        assert np.trapezoid(values, levels) == pytest.approx(1)
+    # DDPM's levels are from √(1e-4) to that of its last step, with hardly any signal.
+    ddpm = found["DDPM"]
+    assert not ddpm[sigma < 0.009].any()
+    assert not ddpm[sigma > 200].any()
 
 
 def test_variances_of_the_gradient_estimators():
@@ -222,5 +251,5 @@ def test_notebook_shows_each_figure_once():
         assert cell.get("outputs", []) == []
     code = "\n".join(sources("code"))
     compile(code, "background.ipynb", "exec")
-    shown = re.findall(r"(?:model_diagrams|toy_examples)\.(\w+)\(\)", code)
+    shown = re.findall(r"(?:flows|model_diagrams|toy_examples)\.(\w+)\(\)", code)
     assert sorted(shown) == sorted(draw.__name__ for draw in FIGURES)

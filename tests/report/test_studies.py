@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from latentbench.artifacts import paths
 from latentbench.artifacts.metrics import METRICS
 from latentbench.config.load import read_params
 from latentbench.config.params import NOTEBOOKS
+from latentbench.models.networks.architectures import Shape, count_parameters
+from latentbench.models.registry import build_objective
 from latentbench.report.comparison.ablations import PAPERS
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +195,26 @@ CHECKLIST = {
         ),
         *(LAYERS, LOSSES, BOTH_SPLITS, CHANGES, SHORT, PATHS, CLASSES),
     ],
+    "families": [
+        item("loss by noise level", "training: Losses", "noise_levels.curves", paths.HISTORY),
+        item(
+            "denoising step by step",
+            "latent: Random samples",
+            "denoising.steps",
+            paths.LATENT_ARRAYS,
+        ),
+        item(
+            "strengths",
+            "comparison: Strengths and weaknesses",
+            "strengths.strengths",
+            paths.LAST_METRICS,
+        ),
+        item("costs", "training: Cost", "costs.table", paths.PROVENANCE),
+        item("flow matching", "background: Diffusion models", "@lipman2023"),
+        item("their relation", "background: Diffusion models", "@karras2022edm"),
+        item("guidance", "background: Diffusion models", "@ho2021"),
+        *(SHORT, SAMPLES, PATHS, RECONSTRUCTION, LOSSES, BOTH_SPLITS, OVER_TIME, LAYERS, STABILITY),
+    ],
     "evolution": [
         *(LAYERS, LOSSES, ITERATIONS, STABILITY, OVER_TIME, ANIMATION, CLASSES, RATIONALE, SAMPLES)
     ],
@@ -260,6 +283,13 @@ EXPERIMENTS: dict[str, Callable[[Models], bool]] = {
         and all(technique in PAPERS for technique in varied(models, "dcgan"))
         and all(each["repeats"] >= 2 for each in models)
     ),
+    "families": lambda models: (
+        {each["source"] for each in models} == {"cifar10", "celeba"}
+        and {(each["source"], each["model"]["name"]) for each in models}
+        == set(product(("cifar10", "celeba"), ("vae", "dcgan", "wgan_gp", "diffusion")))
+        and len(models) == 8
+        and all(each["repeats"] >= 3 for each in models)
+    ),
     "evolution": lambda models: (
         {each["source"] for each in models} == {"mnist", "cifar10", "fashion_mnist"}
         and {
@@ -311,7 +341,9 @@ def test_a_study_has_the_experiments_that_its_question_needs(study: str) -> None
     assert EXPERIMENTS[study](models_of(study))
 
 
-@pytest.mark.parametrize("study", ["faces", "autoencoders", "initialization", "conditional"])
+@pytest.mark.parametrize(
+    "study", ["faces", "autoencoders", "initialization", "conditional", "families"]
+)
 def test_models_that_are_compared_have_the_same_tuning_budget(study: str) -> None:
     """Experiments without a search are those whose point is a rate: they vary nothing else."""
     models = models_of(study)
@@ -329,6 +361,24 @@ def without_rate(experiment: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def test_every_setting_that_has_a_paper_exists() -> None:
     known = set().union(*(model["model"] for study in PARAMS.studies for model in models_of(study)))
     assert {key.split()[0] for key in PAPERS} <= known
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "celeba"])
+def test_families_have_equal_sizes_and_see_equally_many_images(dataset: str) -> None:
+    """Within 5 %, in all networks together: averaged copies do not count."""
+    parameters, trainings = {}, []
+    for name in PARAMS.study("families").experiments:
+        config = PARAMS.experiment(name)
+        if config.dataset != dataset:
+            continue
+        config.model.check_image_size(config.image_size)
+        shape = Shape(config.image_size, config.channels)
+        networks = build_objective(config.model, shape, seed=0).networks()
+        parameters[name] = sum(map(count_parameters, networks.values()))
+        trainings.append(config.training)
+    assert len(parameters) == 4
+    assert max(parameters.values()) <= 1.05 * min(parameters.values()), parameters
+    assert all(training == trainings[0] for training in trainings)
 
 
 def test_the_first_metric_of_faces_is_the_inception_distance() -> None:

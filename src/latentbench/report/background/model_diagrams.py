@@ -53,6 +53,40 @@ def gan() -> Figure:
     return figure
 
 
+def diffusion() -> Figure:
+    """Return a diagram of a diffusion model's training step and of its sampling."""
+    figure, axes = canvas(3.3)
+    y = 2.3
+    head(axes, (0.1, 3.1), "Training")
+    write(axes, (0.45, y + 0.3), "image x")
+    write(axes, (0.45, y - 0.3), "ε ∼ N(0, I)", color=_OTHER)
+    write(axes, (2.05, y + 0.65), "time t", color=_LABEL)
+    box(axes, (2.05, y), "xₜ = (1 − t) x + t ε", MUTED, width=1.6)
+    box(axes, (4.2, y), "U-Net v", _NETWORK)
+    write(axes, (6.1, y), "‖v(xₜ, t) − (ε − x)‖²")
+    arrow(axes, (0.85, y + 0.3), (1.23, y + 0.1))
+    arrow(axes, (0.95, y - 0.3), (1.23, y - 0.1), color=_OTHER)
+    arrow(axes, (2.05, y + 0.52), (2.05, y + 0.25), color=_LABEL)
+    arrow(axes, (2.35, y + 0.65), (4.2, y + 0.65), (4.2, y + 0.25), color=_LABEL)
+    arrow(axes, (2.87, y), (3.68, y))
+    arrow(axes, (4.72, y), (5.2, y))
+    arrow(axes, (5.2, y - 0.32), (4.72, y - 0.32), color=_GRADIENT, dashed=True)
+    note(axes, (4.96, y - 0.52), "gradient", color=_GRADIENT)
+    note(axes, (2.05, y - 0.52), "a fixed process, with nothing to learn")
+    y = 0.85
+    head(axes, (0.1, 1.45), "Sampling")
+    write(axes, (0.65, y), "x₁ = z ∼ N(0, I)")
+    box(axes, (2.6, y), "U-Net v", _NETWORK)
+    box(axes, (4.5, y), "x − Δt v(x, t)", MUTED, width=1.2)
+    write(axes, (6.55, y), "image x₀")
+    arrow(axes, (1.3, y), (2.08, y))
+    arrow(axes, (3.12, y), (3.88, y))
+    arrow(axes, (5.12, y), (6.1, y))
+    arrow(axes, (5.3, y), (5.3, y - 0.5), (1.7, y - 0.5), (1.7, y - 0.08))
+    note(axes, (3.5, y - 0.68), "once per step, from t = 1 to 0")
+    return figure
+
+
 def codes() -> Figure:
     """Return codes of an autoencoder and a VAE against N(0, I), with draws from it."""
     draws = np.random.default_rng(7).standard_normal((60, 2))

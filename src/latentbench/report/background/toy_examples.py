@@ -1,4 +1,4 @@
-"""Losses, a game, distances and diffusion in one or two dimensions, computed exactly."""
+"""Losses, a game and distances in one or two dimensions, computed exactly."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ Values = NDArray[np.float64]
 # Steps of the game, two rounds around its solution: alternating steps then end where they started.
 GAME_STEPS = 80
 GAME_STEP_SIZE = float(2 * np.sin(2 * np.pi / GAME_STEPS))
-# Ho et al. (2020), section 4.
-DIFFUSION_STEPS = 1_000
-_NOISE_RATES = np.linspace(1e-4, 0.02, DIFFUSION_STEPS)
-# The data of the diffusion: weights, means and standard deviations of two Gaussians.
-_WEIGHTS, _MEANS, _STDS = np.array([0.35, 0.65]), np.array([-1.5, 1.0]), np.array([0.18, 0.28])
 
 
 def generator_losses(logits: Values) -> dict[str, Values]:
@@ -178,50 +173,6 @@ def frechet_examples() -> Figure:
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
     panels[0].set(xlabel="first feature", ylabel="second feature")
-    return figure
-
-
-def diffusion_density(x: Values, step: int) -> Values:
-    """Return the exact density of the data after so many steps of noise."""
-    kept = np.prod(1 - _NOISE_RATES[:step])  # ᾱ, the fraction of the variance that is the data's
-    parts = norm.pdf(x[:, None], np.sqrt(kept) * _MEANS, np.sqrt(kept * _STDS**2 + 1 - kept))
-    return np.asarray(parts @ _WEIGHTS)
-
-
-def diffusion_paths(number: int) -> Values:
-    """Return paths of the forward process from the data on, (DIFFUSION_STEPS + 1, number)."""
-    generator = np.random.default_rng(6)
-    chosen = generator.choice(2, size=number, p=_WEIGHTS)
-    path = [_MEANS[chosen] + _STDS[chosen] * generator.standard_normal(number)]
-    for rate in _NOISE_RATES:
-        noise = generator.standard_normal(number)
-        path.append(np.sqrt(1 - rate) * path[-1] + np.sqrt(rate) * noise)
-    return np.stack(path)
-
-
-def diffusion() -> Figure:
-    """Return paths from data to noise, and the density at some steps."""
-    grid = np.linspace(-3.6, 3.6, 400)
-    steps = np.arange(0, DIFFUSION_STEPS + 1, 4)
-    shown = (0, 100, 250, 500, 750, 1000)
-    faint: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.55, "rasterized": True}
-    figure, (axes,) = _panels(1, 3.0)
-    axes.plot(steps, diffusion_paths(14)[steps], color=MUTED, **faint)
-    for step in shown:
-        density = diffusion_density(grid, step)
-        edge = step + 55 * density / density.max()
-        axes.fill_betweenx(grid, step, edge, color=COLORS[0], alpha=0.4, linewidth=0)
-        axes.plot(np.full(2, step), grid[[0, -1]], color=COLORS[0], linewidth=0.6)
-    for start, end, y, color, text in (
-        (0, 1000, 4.5, COLORS[0], "forward: noise is added, nothing is learned"),
-        (1000, 0, 3.8, COLORS[1], "reverse: a network removes it, step by step"),
-    ):
-        arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.2}
-        axes.annotate("", (end, y), (start, y), arrowprops=arrow)
-        axes.text(500, y + 0.08, text, ha="center", va="bottom", color=color)
-    axes.set(xlabel="step t", ylabel="x", xlim=(-5, 1060), ylim=(-3.6, 5.0))
-    axes.set(xticks=shown, yticks=[-2, 0, 2])
-    axes.grid(visible=False)
     return figure
 
 
