@@ -62,7 +62,8 @@ def explorer(make_study: Callable[..., Path]) -> Explorer:
 
 def write_exploration(results: Path, *, has_encoder: bool) -> None:
     """Write what explore would, as far as the explorer reads it."""
-    latent_dim = read_yaml(results / "config.yaml")["model"]["latent_dim"]
+    model = read_yaml(results / "config.yaml")["model"]
+    latent_dim = model.get("latent_dim", 32**2)  # noise of the size of an image
     rng = numpy_generator(0, "directions")
     arrays: dict[str, Any] = {
         "principal_directions": rng.normal(size=(4, latent_dim)).astype(np.float32),

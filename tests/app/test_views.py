@@ -115,6 +115,24 @@ def test_lines_of_views_with_pictures(explorer: Explorer, uploaded: bool) -> Non
     np.testing.assert_array_equal(frames_of("paths.gif"), frames_of("app.gif"))
 
 
+def test_a_diffusion_model_is_shown_as_any_model_with_an_encoder(
+    make_study: Callable[..., Path],
+) -> None:
+    make_study(("diffusion",), model={"sampling_steps": 1})
+    [explorer] = open_explorers(Path("results/tiny"), Path("data/prepared"), device="cpu").values()
+    names, picture = ["diffusion"], explorer.test_picture(3)
+    moved = Directions(picture=picture, principal={0: 1.0}, dimensions={1023: 2.0})
+    paths = Paths(picture, explorer.test_picture(6))
+    for view, file, draw in (
+        (moved, "latent.png", moved.picture_of),
+        (paths, "paths.png", paths.picture),
+    ):
+        images = view.render(explorer, names)
+        run_script(view.script(explorer, names))
+        np.testing.assert_array_equal(pixels(file), pixels(draw(explorer, images)), err_msg=file)
+    assert explorer.is_known("diffusion", picture, None)
+
+
 def test_models_of_other_dimensions_share_the_leading_noise(explorer: Explorer) -> None:
     latents = {name: explorer.models[name].latents(4, seed=2, prior="standard") for name in NAMES}
     assert latents["dcgan"].shape[1] == 9
