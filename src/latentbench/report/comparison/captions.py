@@ -94,9 +94,9 @@ def rows_by_prior(study: Study) -> str:
     if not study.has_fitted_priors:
         return ""
     return (
-        " Models that encode have a row per prior of their latents: the one that is fitted to the "
-        "codes of training images after training [@ghosh2020], and N(0, I). What does not depend "
-        "on it is in the first row."
+        " Autoencoders and VAEs have a row per prior of their latents: the one that is fitted to "
+        "the codes of training images after training [@ghosh2020], and N(0, I). What does not "
+        "depend on it is in the first row."
     )
 
 
