@@ -158,7 +158,7 @@ def test_few_training_images_come_with_advice(
 ) -> None:
     parsed = params(
         plain={"model": {"name": "dcgan"}},
-        augmented={"model": {"name": "wgan_gp", "augment": ["color"]}},
+        wgan={"model": {"name": "wgan_gp", "augment": ["color"]}},
         vae={"model": {"name": "vae"}},
     )
 
@@ -173,7 +173,7 @@ def test_few_training_images_come_with_advice(
     assert not advice(5_000)
     [on_gans] = advice(4_999)
     assert "plain" in on_gans
-    assert "augmented" not in on_gans.replace("augment:", "")
+    assert "wgan" not in on_gans
     assert "vae" not in on_gans
     assert len(advice(300)) == 3
     assert all(sentence.startswith("d: ") for sentence in advice(300))

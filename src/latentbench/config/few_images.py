@@ -40,8 +40,9 @@ def advice(
     if num_train < FEW_FOR_GANS and unaugmented:
         sentences.append(
             f"{num_train:,} training images are few for a GAN: its discriminator learns them by "
-            f"heart, and samples become worse or copies. Set augment: {AUGMENT} for "
-            f"{list_names(unaugmented)}."
+            "heart, and as training goes on samples become worse or copies. Then set augment: "
+            f"{AUGMENT} for {list_names(unaugmented)}, with more epochs, because augmented "
+            "trainings are slower."
         )
     if num_train < FEW_FOR_DISTANCES:
         sentences.append(
