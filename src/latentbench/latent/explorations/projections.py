@@ -22,7 +22,7 @@ def explore_projections(probe: ModelProbe) -> Findings:
 
     A dimension has the variance of the codes over images and, where posteriors are Gaussian, the
     mean KL divergence from the prior in nats. Nothing for models without an encoder. Noise of the
-    size of an image has no measured dimensions: each has a variance near 1, whatever the images.
+    size of an image has no measured dimensions: with the exact ODE each has a variance of 1.
     """
     if not probe.has_encoder:
         return Findings()

@@ -73,8 +73,8 @@ def plane_of_noise(study: Study) -> str:
     if not names:
         return ""
     return (
-        f" The codes of {join_markdown(names)} vary about equally in all directions, so theirs are "
-        "found as those without an encoder, from test images and their codes."
+        f" The codes of {join_markdown(names)} are noise, so their directions are found as "
+        "those without an encoder, from test images and their codes."
     )
 
 

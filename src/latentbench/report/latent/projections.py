@@ -102,8 +102,8 @@ def noise(study: Study) -> str:
         return ""
     return (
         f" The codes of {formatting.join_markdown(names)} are noise with as many dimensions as an "
-        "image, each with a variance near 1: a map in two dimensions has little of them, and no "
-        "dimension is unused, so their usage is not compared."
+        "image. With the exact ODE of the data each has a variance of 1, whatever the images: "
+        "which of them are used has no meaning."
     )
 
 
