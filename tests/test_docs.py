@@ -170,13 +170,14 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folders of README's study `demo`, with two models that were trained for a moment."""
     monkeypatch.chdir(tmp_path)
     params: dict[str, Any] = yaml.safe_load((ROOT / "tests/params/tiny.yaml").read_text())
-    params["studies"] = {"demo": params["studies"]["tiny"]}
+    tiny = params["studies"]["tiny"]
+    params["studies"] = {"demo": tiny, "families": {"title": "Families"}}
     params["datasets"] = {"glyphs": params["datasets"]["digits"] | {"num_train": 200}}
     vae = params["experiments"]["vae"] | {"study": "demo", "dataset": "glyphs", "repeats": 1}
     gan = params["experiments"]["dcgan"] | {"study": "demo", "dataset": "glyphs", "search": {}}
     diffusion = {"model": {"name": "diffusion", "width": 4, "sampling_steps": 1}}
     diffusion |= {
-        "study": "demo",
+        "study": "families",
         "dataset": "glyphs",
         "training": {"epochs": 1, "checkpoints": [1]},
     }
@@ -184,7 +185,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("params.yaml").write_text(yaml.safe_dump(params))
     configure = ["configure", "--params", "params.yaml"]
     dataset, results, gans = "data/config/glyphs", "results/demo/vae", "results/demo/dcgan"
-    noise = "results/families/families-color-diffusion"  # the folder of another study
+    noise = "results/families/families-color-diffusion"
     data, raw = ["--data", "data/prepared/glyphs"], ["--raw", "data/raw/glyphs"]
     place = ["--results", results, "--scratch", "scratch"]
     of_gan = ["--results", gans, "--scratch", "scratch/dcgan"]

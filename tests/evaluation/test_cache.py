@@ -17,6 +17,7 @@ from latentbench.artifacts.dependencies import FEATURE_SOURCES, sources_sha256
 from latentbench.artifacts.files import write_array, write_yaml
 from latentbench.artifacts.paths import EVALUATION_ARRAYS
 from latentbench.evaluation.cache import FeatureCache, cache_key
+from latentbench.evaluation.sampling_cost import SamplingCost
 from latentbench.models.vae import VAE
 from tests.evaluation.conftest import EPOCHS, evaluate, scratch_of, write_checkpoint
 
@@ -73,6 +74,9 @@ def test_cached_samples_are_not_drawn_again(
         return decode(self, latents, labels)
 
     monkeypatch.setattr(VAE, "decode", counted)
+    # How many batches it times depends on their times.
+    cost = SamplingCost(steps=None, evaluations=1.0, seconds_per_image=0.1)
+    monkeypatch.setattr("latentbench.evaluation.evaluate.measure_sampling", lambda *_: cost)
     measured()
     shown = sum(numbers) - len(EPOCHS) * 2 * 2 * 60
     numbers.clear()

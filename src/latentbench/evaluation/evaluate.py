@@ -276,26 +276,25 @@ class _Evaluator:
 
     def _scores(self, samples: SampleSet, seed_index: int) -> dict[str, list[float]]:
         """Return a set's values of each metric, one for each network of its extractor."""
-        scores = self._distances(samples, seed_index)
-        for name, distances in self.distances.items():
-            features = samples.features[name]
-            closer = self.memorization[name].closer_to_train(features)
-            scores[feature_column(CLOSER_TO_TRAIN, distances.extractor)].append(closer)
-            if name in self.class_shares:
-                scores[CLASS_SHARES].append(self.class_shares[name].distance(features))
-        return scores
-
-    def _distances(self, samples: SampleSet, seed_index: int) -> dict[str, list[float]]:
-        """Return a set's distances, precision, recall, density and coverage, by network."""
         scores: dict[str, list[float]] = defaultdict(list)
         for name, distances in self.distances.items():
             features = samples.features[name]
-            found = distances.measure(features, seed=self.config.seed, step=seed_index)
-            for metric, value in distances.precision_recall(features).items():
-                found[feature_column(metric, distances.extractor)] = value
+            found = self._distances(name, samples, seed_index)
+            closer = self.memorization[name].closer_to_train(features)
+            found[feature_column(CLOSER_TO_TRAIN, distances.extractor)] = closer
+            if name in self.class_shares:
+                found[CLASS_SHARES] = self.class_shares[name].distance(features)
             for metric, value in found.items():
                 scores[metric].append(value)
         return scores
+
+    def _distances(self, name: str, samples: SampleSet, seed_index: int) -> dict[str, float]:
+        """Return a set's distances, precision, recall, density and coverage by a network."""
+        distances, features = self.distances[name], samples.features[name]
+        found = distances.measure(features, seed=self.config.seed, step=seed_index)
+        for metric, value in distances.precision_recall(features).items():
+            found[feature_column(metric, distances.extractor)] = value
+        return found
 
     def sampling(self) -> tuple[list[Row], list[SamplingCost]]:
         """Return distances by the number of sampling steps, ascending, and what an image costs.
@@ -308,15 +307,19 @@ class _Evaluator:
         for steps in self.config.other_sampling_steps():
             model = last.trained.with_sampling(steps=steps)
             samples = self.sampler.draw(model, last.epoch, 0, prior)
-            measured.append((model, self._distances(samples, 0)))
+            scores: dict[str, list[float]] = defaultdict(list)
+            for name in self.distances:
+                for metric, value in self._distances(name, samples, 0).items():
+                    scores[metric].append(value)
+            measured.append((model, scores))
         measured.sort(key=lambda pair: pair[0].sampling.steps if pair[0].sampling else 1)
         rows, costs = [], []
         first = slice(self.settings.batch_size)
-        for model, scores in measured:
+        for model, values in measured:
             cost = measure_sampling(model, last.first.latents[first], last.first.labels[first])
             row: Row = {"steps": cost.steps, "evaluations": cost.evaluations}
             for name in self._distance_names():
-                row[name] = mean_and_std(name, [scores[name]])[name]
+                row[name] = mean_and_std(name, [values[name]])[name]
             rows.append(row)
             costs.append(cost)
         return rows, costs

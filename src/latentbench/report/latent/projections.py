@@ -102,7 +102,7 @@ def noise(study: Study) -> str:
         return ""
     return (
         f" The codes of {formatting.join_markdown(names)} are noise with as many dimensions as an "
-        "image. With the exact ODE of the data each has a variance of 1, whatever the images: "
+        "image. With the exact ODE of the data each has a variance of 1, for any image: "
         "which of them are used has no meaning."
     )
 
