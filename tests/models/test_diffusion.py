@@ -99,6 +99,21 @@ def test_encoding_inverts_decoding() -> None:
         assert coarse / fine > 3
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_evaluations_of_the_network(steps: int) -> None:
+    objective, calls = _gaussian(steps), [0]
+
+    def count(*_: object) -> None:
+        calls[0] += 1
+
+    objective.averaged["unet"].register_forward_pre_hook(count)
+    images = objective.decode(_latents(1), _no_labels(1))
+    assert calls[0] == objective.sampling.decoding_evaluations
+    calls[0] = 0
+    objective.encode(images, _no_labels(1))
+    assert calls[0] == objective.sampling.encoding_evaluations
+
+
 def test_states_and_denoised_images_on_the_path() -> None:
     """x_t has the mean (1 - t) MEAN and the variance of the mixture of image and noise."""
     steps, latents = 100, _latents(1)

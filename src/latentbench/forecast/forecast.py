@@ -28,6 +28,7 @@ from latentbench.forecast.rates import (
 )
 from latentbench.forecast.sizes import DatasetSizes, dataset_sizes
 from latentbench.latent.model_probe import ode_limit
+from latentbench.models.objective import Sampling
 from latentbench.training.monitor import MAX_CODES, MAX_IMAGES
 
 FLOAT_BYTES = 4
@@ -234,10 +235,10 @@ def _evaluate_job(
     distances = rates.distances + num_samples * sizes.num_train * rates.pair
     seconds = start_seconds + EVALUATION_ARRAYS + num_sets * (sampling + distances)
     for steps in config.other_sampling_steps():
-        # A step of Heun's method has two evaluations of the network, the last step one.
         own_steps: int = getattr(config.model, "sampling_steps", steps)
-        evaluations = (2 * steps - 1) / (2 * own_steps - 1)
-        seconds += num_samples * (model.sample * evaluations + rates.feature)
+        own, other = Sampling(own_steps), Sampling(steps)
+        share = other.decoding_evaluations / own.decoding_evaluations
+        seconds += num_samples * (model.sample * share + rates.feature)
         seconds += rates.distances
     if model.has_likelihood:
         num_images = min(config.evaluation.num_likelihood_images, sizes.num_test)
@@ -273,7 +274,7 @@ def _explore_job(
     latent = config.latent
     seconds = start_seconds + LATENT_ARRAYS
     if config.model.sampling_settings:
-        # What other models do in no time: encode codes for means and directions, and decode walks.
+        # Other models encode codes for means and directions, and decode walks, in no time.
         num_images = ode_limit(latent.num_encoded)
         num_codes = min(ode_limit(latent.num_projected), sizes.num_test)
         seconds += (2 * num_images + ODE_RECONSTRUCTIONS) * model.reconstruction

@@ -32,7 +32,7 @@ from latentbench.forecast.sizes import DatasetSizes
 from latentbench.inference.inversion import invert
 from latentbench.latent.explorations.projections import tsne
 from latentbench.models.networks.architectures import Shape
-from latentbench.models.objective import HasEncoder, HasLikelihood, HasSampling, Objective
+from latentbench.models.objective import HasEncoder, HasLikelihood, HasSampling, Objective, Sampling
 from latentbench.models.registry import build_objective
 from latentbench.rng import torch_generator
 from latentbench.runtime.adam import Adam
@@ -134,22 +134,29 @@ def measure_model_rates(config: ExperimentConfig, sizes: DatasetSizes) -> ModelR
             lambda: objective.validate(images, labels, generator=generator)
         )
     latents = torch.randn(BATCH_SIZE, objective.latent_dim, device=device)
-    # One step of an ODE is measured, which all others take as long as.
-    num_steps = 1
+    decodings = reconstructions = 1.0
     if isinstance(objective, HasSampling):
-        num_steps = objective.sampling.steps
-        objective.sampling = replace(objective.sampling, steps=1)
+        # An ODE is measured with one step; its time is proportional to the network's evaluations.
+        own, one = objective.sampling, replace(objective.sampling, steps=1)
+        decodings = own.decoding_evaluations / one.decoding_evaluations
+        reconstructions = _both_ways(own) / _both_ways(one)
+        objective.sampling = one
     sample = _median_seconds(lambda: objective.sample(latents, labels)) / BATCH_SIZE
     reconstruction = _reconstruction_seconds(config, objective, num_labels, device)
     return ModelRates(
         step=step_seconds,
         validation=validation / BATCH_SIZE,
-        sample=num_steps * sample,
-        reconstruction=num_steps * reconstruction,
+        sample=decodings * sample,
+        reconstruction=reconstructions * reconstruction,
         weight_bytes=weight_bytes,
         state_bytes=state_bytes,
         has_likelihood=isinstance(objective, HasLikelihood),
     )
+
+
+def _both_ways(sampling: Sampling) -> int:
+    """Return the evaluations of a network that encoding and decoding an image need."""
+    return sampling.encoding_evaluations + sampling.decoding_evaluations
 
 
 def measure_dataset_rates(

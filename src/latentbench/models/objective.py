@@ -192,6 +192,16 @@ class Sampling:
     guidance: float = 1.0
     churn: float = 0.0
 
+    @property
+    def decoding_evaluations(self) -> int:
+        """The velocities that decoding needs: two per step, and one in the last."""
+        return 2 * self.steps - 1
+
+    @property
+    def encoding_evaluations(self) -> int:
+        """The velocities that encoding needs: two per step."""
+        return 2 * self.steps
+
 
 # A latent unit is active if its code varies by more over images (Burda et al., 2016, section 5.2).
 ACTIVE_VARIANCE = 0.01

@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from latentbench.data.image_grid import Images
-from latentbench.data.images import to_uint8
 from latentbench.evaluation.findings import Findings
 from latentbench.latent.model_probe import ModelProbe
-from latentbench.models.objective import HasSampling
 
 NUM_LATENTS = 3
 MAX_STATES = 9  # of a path, from the noise to the image
@@ -29,18 +25,18 @@ def explore_denoising(probe: ModelProbe) -> Findings:
     clipped. `denoising_estimates` are the images that the model expects from them. Both are
     (latents, times, height, width, channel).
     """
-    objective = probe.objective
-    if not isinstance(objective, HasSampling):
+    sampling = probe.model.sampling
+    if sampling is None:
         return Findings()
     # The draw of all samples, so that the last images are those of the figure of samples.
     latents = probe.latents(probe.settings.num_samples, "study samples")[:NUM_LATENTS]
     labels = probe.label_set.round_robin(len(latents)).to(probe.device)
-    states, estimates = objective.denoising_path(latents, labels)
-    steps = objective.sampling.steps
+    states, estimates = probe.model.denoise(latents, labels=labels)
+    steps = sampling.steps
     shown = np.linspace(0, steps, min(MAX_STATES, steps + 1)).round().astype(int)
     arrays = {
-        "denoising_states": _to_images(states[:, shown]),
-        "denoising_estimates": _to_images(estimates[:, shown]),
+        "denoising_states": states[:, shown],
+        "denoising_estimates": estimates[:, shown],
     }
     times = np.linspace(0, 1, NUM_TIMES)
     facts = {
@@ -84,10 +80,3 @@ def _pixel_variances(probe: ModelProbe) -> Values:
         squares += (batch**2).sum(axis=0)
     levels = squares / len(rows) - (sums / len(rows)) ** 2
     return np.asarray(np.maximum(levels, 0) * (2 / 255) ** 2)
-
-
-def _to_images(states: Tensor) -> Images:
-    """Return (latents, times, channel, height, width) as uint8 (…, height, width, channel)."""
-    images = to_uint8(states.flatten(0, 1))
-    shown: Images = images.unflatten(0, states.shape[:2]).cpu().numpy()
-    return shown
