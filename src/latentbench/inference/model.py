@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,22 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
-from latentbench.config.experiments import ExperimentConfig
 from latentbench.config.models import PriorKind
 from latentbench.data.display import describe_channels, html_grid, html_table
 from latentbench.data.image_grid import Images
-from latentbench.data.images import to_model, to_uint8
-from latentbench.data.labels import LabelSet
-from latentbench.data.preparation.resize_spec import ResizeSpec
+from latentbench.data.images import to_uint8
 from latentbench.errors import ArgumentError, UnsupportedError, list_names, quote
-from latentbench.inference.conditions import LabelInput, label_vectors
+from latentbench.inference.conditions import LabelInput
 from latentbench.inference.draws import draw_indices, draw_noise
-from latentbench.inference.images import ImageInput, is_single, prepare_images
+from latentbench.inference.images import ImageInput, is_single
 from latentbench.inference.interpolation import PATHS, interpolate
 from latentbench.inference.inversion import invert
-from latentbench.inference.latents import LatentInput, Latents, are_latents, latent_tensor
+from latentbench.inference.latents import LatentInput, Latents, are_latents
+from latentbench.inference.loaded_checkpoint import BATCH_SIZE, LoadedCheckpoint
 from latentbench.models.networks.architectures import count_parameters
 from latentbench.models.networks.layers import BATCH_NORMS
 from latentbench.models.objective import (
@@ -36,17 +34,12 @@ from latentbench.models.objective import (
     HasEncoder,
     HasPosterior,
     HasSampling,
-    Objective,
     Sampling,
 )
-from latentbench.models.prior import Prior
 from latentbench.rng import torch_generator
 
 # Wraps the steps of a loop and shows how many are done, as tqdm does.
 Progress = Callable[[Iterable[int]], Iterable[int]]
-
-# Images per forward pass.
-BATCH_SIZE = 250
 
 # A discriminator with batch norm compares up to this many images with each other.
 _SCORED_TOGETHER = 1_000
@@ -55,38 +48,13 @@ _NUM_SHOWN = 8  # samples in a notebook
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Model:
+class Model(LoadedCheckpoint):
     """A trained model: `load_model` returns one.
 
     Images in are paths, PIL images, arrays or tensors of any size and mode: see `prepare_images`.
     Images out are uint8 (number, height, width, channel), latents float32 (number, latent_dim).
     Labels are names, indices, dicts of attributes or arrays that mix classes: see `label_vectors`.
-
-    Attributes:
-        config: The settings of the experiment.
-        epoch: The epoch of the checkpoint.
-        device: Where the networks compute.
-        objective: The networks with their loss, in evaluation mode.
-        label_set: The labels of the training images; one without entries if unconditional.
-        priors: Distributions of latents. The first is that of the settings. Where it was fitted,
-            N(0, I) is the second.
-        resize_spec: How the dataset's images were prepared.
     """
-
-    config: ExperimentConfig
-    epoch: int
-    device: torch.device
-    objective: Objective
-    label_set: LabelSet
-    priors: dict[PriorKind, Prior]
-    resize_spec: ResizeSpec
-
-    def __repr__(self) -> str:
-        facts = [f"epoch={self.epoch}", f"latent_dim={self.latent_dim}"]
-        if self.sampling is not None:
-            facts += [f"{key}={value:g}" for key, value in vars(self.sampling).items()]
-        facts.append(f"device={str(self.device)!r}")
-        return f"Model({self.name!r}, {self.config.model.name}, {', '.join(facts)})"
 
     def _repr_html_(self) -> str:
         """Return a table of settings and networks, and a few samples, for notebooks."""
@@ -110,49 +78,6 @@ class Model:
             rows[name] = f"{count_parameters(network):,} parameters"
         grid = html_grid(self.sample(_NUM_SHOWN), columns=_NUM_SHOWN, label="Samples")
         return html_table(self.name, rows) + grid
-
-    @property
-    def name(self) -> str:
-        """The name of the experiment."""
-        return self.config.name
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """The networks by name.
-
-        They are `encoder` and `decoder`, `generator` and `discriminator`, or `unet`.
-        """
-        return self.objective.networks()
-
-    @property
-    def latent_dim(self) -> int:
-        """The dimension of a latent."""
-        return self.objective.latent_dim
-
-    @property
-    def label_names(self) -> list[str]:
-        """The classes or attributes that the model is conditioned on; empty if unconditional."""
-        return self.label_set.names
-
-    @property
-    def prior(self) -> Prior:
-        """The prior of the model's settings."""
-        return next(iter(self.priors.values()))
-
-    @property
-    def has_encoder(self) -> bool:
-        """Whether the model encodes images; others are inverted."""
-        return isinstance(self.objective, HasEncoder)
-
-    @property
-    def has_discriminator(self) -> bool:
-        """Whether the model scores images."""
-        return isinstance(self.objective, HasDiscriminator)
-
-    @property
-    def sampling(self) -> Sampling | None:
-        """How a diffusion model turns noise into an image; None for other models."""
-        return self.objective.sampling if isinstance(self.objective, HasSampling) else None
 
     def with_sampling(
         self,
@@ -266,15 +191,6 @@ class Model:
         components = draw_indices(weights, number, seed, "components")
         latents: Latents = chosen.transform(noise, torch.from_numpy(components)).numpy()
         return latents
-
-    def prepare(self, images: ImageInput) -> Images:
-        """Return images as the model sees them, uint8 (number, height, width, channel).
-
-        >>> lb.grid([model.prepare("cat.jpg"), model.reconstruct("cat.jpg")])
-
-        Arguments and errors are those of `prepare_images`.
-        """
-        return prepare_images(images, self.resize_spec)
 
     @torch.no_grad()
     def encode(self, images: ImageInput, *, labels: LabelInput | None = None) -> Latents:
@@ -617,48 +533,8 @@ class Model:
         find = self.encode if self.has_encoder else self.invert
         return torch.from_numpy(find(ends, labels=labels)).to(self.device)
 
-    def _to_tensor(self, latents: LatentInput) -> Tensor:
-        return latent_tensor(latents, self.latent_dim).to(self.device)
-
     def _is_one(self, ends: Any) -> bool:
         return ends.ndim == 1 if are_latents(ends, self.latent_dim) else is_single(ends)
-
-    def _label_tensor(self, labels: LabelInput | None, shape: tuple[int, ...]) -> Tensor:
-        """Return label vectors (*shape, num_labels) on the device."""
-        names = self.label_names
-        if not names:
-            if labels is not None and not (isinstance(labels, Tensor) and labels.shape[-1] == 0):
-                raise UnsupportedError(f"{self.name} is not conditioned on labels; leave them out.")
-            return torch.zeros(*shape, 0, device=self.device)
-        if labels is None:
-            raise ArgumentError(
-                f"{self.name} needs labels; they are {list_names(names)}, by name or index."
-            )
-        vectors = label_vectors(labels, names)
-        if vectors.ndim > 1 and vectors.shape[:-1] != shape and vectors.shape[:-1] != (1,):
-            number = "×".join(map(str, vectors.shape[:-1]))
-            raise ArgumentError(
-                f"There are {number} labels for {'×'.join(map(str, shape))} images; give one for "
-                "each, or one for all."
-            )
-        return vectors.expand(*shape, -1).to(self.device)
-
-    def _random_labels(self, number: int, seed: int) -> Tensor:
-        """Return vectors (number, num_labels), distributed as in the training images."""
-        counts = np.asarray(self.label_set.counts, np.float64)
-        chosen = draw_indices(counts, number, seed, "labels")
-        return torch.tensor(self.label_set.vectors, dtype=torch.float32)[chosen]
-
-    def _batches(
-        self, images: ImageInput, labels: LabelInput | None, *, batch_size: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images in [-1, 1], on the device, with their label vectors."""
-        prepared = self.prepare(images)
-        vectors = self._label_tensor(labels, (len(prepared),))
-        size = batch_size or BATCH_SIZE
-        batches = torch.from_numpy(prepared).split(size)
-        for image, label in zip(batches, vectors.split(size), strict=True):
-            yield to_model(image.to(self.device)), label
 
 
 def _sampling_fault(name: str, error: ValidationError) -> str:

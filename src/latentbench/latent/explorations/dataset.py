@@ -9,7 +9,7 @@ import numpy as np
 from latentbench.data.image_grid import Images
 from latentbench.data.prepared import DatasetManifest, PreparedDataset
 from latentbench.evaluation.findings import Findings
-from latentbench.inference.model import BATCH_SIZE
+from latentbench.inference.loaded_checkpoint import BATCH_SIZE
 from latentbench.latent.model_probe import ModelProbe, Rows
 
 IMAGES_PER_CLASS = 8
