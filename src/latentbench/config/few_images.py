@@ -39,8 +39,8 @@ def advice(
     sentences = []
     if num_train < FEW_FOR_GANS and unaugmented:
         sentences.append(
-            f"{num_train:,} training images are few for a GAN: its discriminator learns them by "
-            "heart, and as training goes on samples become worse or copies. Then set augment: "
+            f"{num_train:,} training images are few for a GAN: its discriminator memorizes them, "
+            "and as training goes on, samples become worse or copies. Then set augment: "
             f"{AUGMENT} for {list_names(unaugmented)}, with more epochs, because augmented "
             "trainings are slower."
         )
